@@ -1,0 +1,1 @@
+//! Attaching an export: device, read-only lower, local diff.

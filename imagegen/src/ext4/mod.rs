@@ -1,0 +1,1 @@
+//! The on-disk format of ext4: counts in, geometry out; structs to bytes.

@@ -1,0 +1,1 @@
+//! Reading git: repositories, objects, snapshots, and the synthesized `.git`.

@@ -1,0 +1,1 @@
+//! Where git and ext4 meet.
