@@ -37,12 +37,20 @@ pub struct Error {
 impl Error {
     /// An error nobody else caused.
     pub fn new(kind: Kind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None }
+        Self {
+            kind,
+            context: context.into(),
+            source: None,
+        }
     }
 
     /// An error with the one that led to it.
     pub fn with_source(kind: Kind, context: impl Into<String>, source: impl Into<Source>) -> Self {
-        Self { kind, context: context.into(), source: Some(source.into()) }
+        Self {
+            kind,
+            context: context.into(),
+            source: Some(source.into()),
+        }
     }
 
     /// An error of the operating system at `path`; "not found" keeps its kind.
@@ -51,7 +59,11 @@ impl Error {
             io::ErrorKind::NotFound => Kind::NotFound,
             _ => Kind::Io,
         };
-        Self::with_source(kind, format!("cannot {doing} {}: {source}", path.display()), source)
+        Self::with_source(
+            kind,
+            format!("cannot {doing} {}: {source}", path.display()),
+            source,
+        )
     }
 
     /// What to decide by.

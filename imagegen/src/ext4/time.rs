@@ -1,0 +1,80 @@
+//! Points in time (`Documentation/filesystems/ext4/inodes.rst`, "Inode
+//! Timestamps").
+
+use super::numbers::low_u32;
+
+/// A time in two fields of an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Timestamp {
+    /// `i_mtime` and its like: seconds, in 32 bits with a sign.
+    pub(super) base: u32,
+    /// `i_mtime_extra` and its like: two more bits of seconds, which count
+    /// upwards from `base` as signed; nanoseconds above them are always 0.
+    pub(super) extra: u32,
+}
+
+/// From December 1901 to May 2446.
+const FIRST: i64 = -(1 << 31);
+const LAST: i64 = (1 << 34) - (1 << 31) - 1;
+
+impl Timestamp {
+    /// That second, or the nearest one that can be told
+    /// (`ext4_encode_extra_time`).
+    pub(super) fn new(seconds: i64) -> Self {
+        let seconds = seconds.clamp(FIRST, LAST);
+        let base = low_u32(seconds.cast_unsigned());
+        let epochs = (seconds - i64::from(base.cast_signed())) >> 32;
+        Self {
+            base,
+            extra: low_u32(epochs.cast_unsigned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ext4_decode_extra_time`
+    fn decode(time: Timestamp) -> i64 {
+        i64::from(time.base.cast_signed()) + (i64::from(time.extra & 3) << 32)
+    }
+
+    #[test]
+    fn the_kernel_reads_back_every_epoch() {
+        for seconds in [
+            FIRST,
+            -1,
+            0,
+            1 << 31,
+            (1 << 32) - 1,
+            1 << 32,
+            6_000_000_000,
+            LAST,
+        ] {
+            let time = Timestamp::new(seconds);
+            assert!(time.extra < 4, "{seconds} spills into the nanoseconds");
+            assert_eq!(decode(time), seconds);
+        }
+    }
+
+    #[test]
+    fn before_1970_and_until_2038_there_are_no_extra_bits() {
+        for seconds in [FIRST, -1, 0, (1 << 31) - 1] {
+            assert_eq!(Timestamp::new(seconds).extra, 0);
+        }
+        assert_eq!(
+            Timestamp::new(1 << 31),
+            Timestamp {
+                base: 0x8000_0000,
+                extra: 1
+            }
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_the_nearest_that_can() {
+        assert_eq!(decode(Timestamp::new(i64::MAX)), LAST);
+        assert_eq!(decode(Timestamp::new(i64::MIN)), FIRST);
+    }
+}
