@@ -1,0 +1,97 @@
+//! `HEAD`, `packed-refs` and `refs/remotes/origin/HEAD`.
+
+use gix::{ObjectId, bstr::ByteSlice};
+
+use crate::git::{Ref, Refs};
+
+/// Where HEAD stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head<'a> {
+    /// On the branch of this full name.
+    Branch(&'a [u8]),
+    /// On the commit itself.
+    Detached(ObjectId),
+}
+
+impl<'a> Head<'a> {
+    /// The snapshot's own branch if it is at `commit`, else the first one by
+    /// name that is, else none: it depends on nothing but these two.
+    pub(super) fn of(refs: &'a Refs, commit: ObjectId) -> Self {
+        let there = || refs.branches.iter().filter(|branch| branch.id == commit);
+        let own = there().find(|branch| Some(&branch.name) == refs.head.as_ref());
+        let found = own.or_else(|| there().min_by_key(|branch| &branch.name));
+        found.map_or(Self::Detached(commit), |branch| Self::Branch(&branch.name))
+    }
+
+    /// The branch's full name.
+    pub(super) fn branch(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Branch(name) => Some(name),
+            Self::Detached(_) => None,
+        }
+    }
+
+    /// The file `HEAD`.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Branch(name) => symbolic(name),
+            Self::Detached(id) => format!("{id}\n").into_bytes(),
+        }
+    }
+}
+
+/// The file of a ref that points to the ref `name`.
+fn symbolic(name: &[u8]) -> Vec<u8> {
+    [b"ref: ", name, b"\n"].concat()
+}
+
+/// The file `packed-refs`: HEAD's branch, every served branch as origin's, and
+/// the tags.
+pub(super) fn packed(refs: &Refs, head: &Head<'_>, commit: ObjectId) -> Vec<u8> {
+    let own = head.branch().map(|name| (name.to_vec(), commit, None));
+    let theirs = refs
+        .branches
+        .iter()
+        .filter_map(|branch| Some((remote(&branch.name)?, branch.id, None)));
+    let tags = refs
+        .tags
+        .iter()
+        .map(|Ref { name, id, peeled }| (name.to_vec(), *id, *peeled));
+    let mut lines: Vec<_> = own.into_iter().chain(theirs).chain(tags).collect();
+    lines.sort();
+
+    let mut file = b"# pack-refs with: peeled fully-peeled sorted \n".to_vec();
+    for (name, id, peeled) in lines {
+        file.extend_from_slice(format!("{id} ").as_bytes());
+        file.extend_from_slice(&name);
+        file.push(b'\n');
+        file.extend(
+            peeled
+                .into_iter()
+                .flat_map(|id| format!("^{id}\n").into_bytes()),
+        );
+    }
+    file
+}
+
+/// The file `refs/remotes/origin/HEAD`, which names the default branch of the
+/// served repository, if that exists and no branch is in the way.
+pub(super) fn origin_head(refs: &Refs) -> Option<Vec<u8>> {
+    let head = refs.head.as_ref()?;
+    let in_the_way = |name: &[u8]| {
+        name.strip_prefix(b"refs/heads/HEAD")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    let exists = refs.branches.iter().any(|branch| branch.name == *head);
+    let clear = !refs.branches.iter().any(|branch| in_the_way(&branch.name));
+    (exists && clear)
+        .then(|| remote(head))
+        .flatten()
+        .map(|name| symbolic(&name))
+}
+
+/// What `git fetch` calls the branch `name` of origin.
+fn remote(name: &[u8]) -> Option<Vec<u8>> {
+    let short = name.as_bstr().strip_prefix(b"refs/heads/")?;
+    Some([b"refs/remotes/origin/", short].concat())
+}

@@ -1,0 +1,310 @@
+//! git takes the files for a repository, and finds in it what was put there.
+
+#![expect(clippy::indexing_slicing, reason = "a test that fails may panic")]
+
+use std::{fs, path::Path};
+
+use gix::{ObjectId, bstr::BString, hash::Kind};
+use proptest::prelude::*;
+
+use super::{DIRECTORIES, Parts};
+use crate::git::{Ref, Refs, vanilla::Vanilla};
+
+/// A served repository, and what is known of it.
+struct Served {
+    git: Vanilla,
+    kind: Kind,
+    refs: Refs,
+    origin: Option<String>,
+    shallow: Option<Vec<u8>>,
+    commits: Vec<ObjectId>,
+}
+
+impl Served {
+    /// Three commits, without a ref.
+    fn new(kind: Kind) -> Self {
+        let git = Vanilla::new(kind);
+        git.write("file", "text\n");
+        git.git(["add", "file"]);
+        let tree = git.line(["write-tree"]);
+        let mut commits: Vec<ObjectId> = Vec::new();
+        for message in ["one", "two", "three"] {
+            let parent = commits
+                .last()
+                .map(|id| [String::from("-p"), id.to_string()]);
+            let args = ["commit-tree", &tree, "-m", message].map(String::from);
+            let args = args.into_iter().chain(parent.into_iter().flatten());
+            commits.push(ObjectId::from_hex(git.line(args).as_bytes()).unwrap());
+        }
+        let (refs, origin, shallow) = (Refs::default(), None, None);
+        Self {
+            git,
+            kind,
+            refs,
+            origin,
+            shallow,
+            commits,
+        }
+    }
+
+    fn branch(&mut self, name: impl Into<BString>, commit: usize) {
+        let id = self.commits[commit];
+        self.refs.branches.push(Ref {
+            name: name.into(),
+            id,
+            peeled: None,
+        });
+        self.refs.branches.sort();
+    }
+
+    fn files(&self, commit: usize) -> Vec<(BString, Vec<u8>)> {
+        let parts = Parts {
+            kind: self.kind,
+            refs: &self.refs,
+            origin: self.origin.as_deref(),
+            shallow: self.shallow.as_deref(),
+        };
+        parts.files(self.commits[commit])
+    }
+
+    /// One of the files.
+    fn file(&self, commit: usize, path: &str) -> String {
+        let files = self.files(commit);
+        let file = files.into_iter().find(|(own, _)| *own == path);
+        file.map_or("none".into(), |(_, content)| {
+            String::from_utf8(content).unwrap()
+        })
+    }
+
+    /// The work tree and the `.git` an image would show.
+    fn image(&self, commit: usize) -> Vanilla {
+        let shown = Vanilla::new(self.kind);
+        let dot_git = shown.join(".git");
+        fs::remove_dir_all(&dot_git).unwrap();
+        for directory in DIRECTORIES {
+            fs::create_dir_all(dot_git.join(directory)).unwrap();
+        }
+        for (path, content) in self.files(commit) {
+            shown.write(Path::new(".git").join(path.to_string()), content);
+        }
+        copy_objects(&self.git.join(".git/objects"), &dot_git.join("objects"));
+        shown.git(["read-tree", "HEAD"]);
+        shown.git(["checkout", "-q", "--", "."]);
+        shown
+    }
+}
+
+fn copy_objects(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_objects(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn git_works_in_what_is_shown() {
+    for kind in [Kind::Sha1, Kind::Sha256] {
+        let mut served = Served::new(kind);
+        served.branch("refs/heads/main", 2);
+        served.branch("refs/heads/topic/a", 1);
+        served.refs.head = Some("refs/heads/main".into());
+        served.origin = Some("https://example.org/a.git".into());
+        let tag = b"object 0\ntype commit\ntag v1\ntagger A <a@b> 1700000000 +0000\n\nv1\n";
+        let tag = String::from_utf8(tag.to_vec()).unwrap();
+        let tag = tag.replace("object 0", &format!("object {}", served.commits[0]));
+        let tag = served.git.feed(["mktag"], tag.as_bytes());
+        let id = ObjectId::from_hex(tag.trim_ascii()).unwrap();
+        let (name, peeled) = ("refs/tags/v1".into(), Some(served.commits[0]));
+        served.refs.tags.push(Ref { name, id, peeled });
+
+        let shown = served.image(2);
+        assert_eq!(shown.git(["fsck", "--strict"]), b"");
+        assert_eq!(
+            shown.line(["rev-parse", "--show-object-format"]),
+            kind.to_string()
+        );
+        let status = shown.line(["status", "--porcelain=v2", "--branch"]);
+        let main = served.commits[2];
+        assert_eq!(
+            status,
+            format!(
+                "# branch.oid {main}\n# branch.head main\n# branch.upstream origin/main\n# branch.ab +0 -0"
+            )
+        );
+        let refs = shown.line([
+            "for-each-ref",
+            "--format=%(refname) %(symref) %(*objectname)",
+        ]);
+        assert_eq!(
+            refs,
+            format!(
+                "refs/heads/main  \nrefs/remotes/origin/HEAD refs/remotes/origin/main \n\
+                 refs/remotes/origin/main  \nrefs/remotes/origin/topic/a  \nrefs/tags/v1  {}",
+                served.commits[0]
+            )
+        );
+        shown.git(["switch", "-q", "topic/a"]);
+        assert_eq!(
+            shown.line(["rev-parse", "--abbrev-ref", "@{upstream}"]),
+            "origin/topic/a"
+        );
+        shown.git(["commit", "-q", "--allow-empty", "-m", "more"]);
+        shown.git(["pack-refs", "--all"]);
+        assert_eq!(
+            shown.line(["log", "-g", "--format=%gs", "-1"]),
+            "commit: more"
+        );
+    }
+}
+
+#[test]
+fn head_is_the_served_branch_else_the_first_at_the_commit_else_none() {
+    let mut served = Served::new(Kind::Sha1);
+    served.branch("refs/heads/main", 2);
+    served.branch("refs/heads/b", 1);
+    served.branch("refs/heads/a", 1);
+    served.branch("refs/heads/z", 2);
+    served.refs.head = Some("refs/heads/z".into());
+    assert_eq!(served.file(2, "HEAD"), "ref: refs/heads/z\n");
+    assert_eq!(served.file(1, "HEAD"), "ref: refs/heads/a\n");
+    assert_eq!(served.file(0, "HEAD"), format!("{}\n", served.commits[0]));
+    served.refs.head = None;
+    assert_eq!(served.file(2, "HEAD"), "ref: refs/heads/main\n");
+    assert_eq!(served.file(2, "refs/remotes/origin/HEAD"), "none");
+
+    let detached = served.image(0);
+    assert_eq!(detached.line(["status", "--porcelain"]), "");
+    assert_eq!(detached.line(["branch", "--show-current"]), "");
+    assert_eq!(detached.line(["for-each-ref", "refs/heads"]), "");
+}
+
+#[test]
+fn a_branch_called_head_is_not_hidden() {
+    for name in ["refs/heads/HEAD", "refs/heads/HEAD/x"] {
+        let mut served = Served::new(Kind::Sha1);
+        served.branch("refs/heads/main", 2);
+        served.branch(name, 1);
+        served.refs.head = Some("refs/heads/main".into());
+        assert_eq!(served.file(2, "refs/remotes/origin/HEAD"), "none");
+        let theirs = name.replace("heads", "remotes/origin");
+        let shown = served.image(2);
+        assert_eq!(
+            shown.line(["rev-parse", &theirs]),
+            served.commits[1].to_string()
+        );
+    }
+    let mut served = Served::new(Kind::Sha1);
+    served.branch("refs/heads/HEADS", 2);
+    served.refs.head = Some("refs/heads/HEADS".into());
+    let head = served.file(2, "refs/remotes/origin/HEAD");
+    assert_eq!(head, "ref: refs/remotes/origin/HEADS\n");
+}
+
+#[test]
+fn a_cut_history_stays_cut() {
+    let mut served = Served::new(Kind::Sha1);
+    served.branch("refs/heads/main", 2);
+    served.shallow = Some(format!("{}\n", served.commits[1]).into());
+    let shown = served.image(2);
+    assert_eq!(shown.line(["rev-parse", "--is-shallow-repository"]), "true");
+    assert_eq!(shown.line(["rev-list", "--count", "HEAD"]), "2");
+}
+
+#[test]
+fn the_config_says_no_more_than_it_must() {
+    let mut served = Served::new(Kind::Sha256);
+    served.branch("refs/heads/main", 2);
+    served.origin = Some("/srv/a b".into());
+    insta::assert_snapshot!(served.file(2, "config"), @r#"
+    [core]
+    	repositoryformatversion = 1
+    	bare = false
+    	filemode = true
+    	logallrefupdates = true
+    [gc]
+    	auto = 0
+    [maintenance]
+    	auto = false
+    [index]
+    	version = 4
+    [extensions]
+    	objectformat = sha256
+    [remote "origin"]
+    	url = "/srv/a b"
+    	fetch = +refs/heads/*:refs/remotes/origin/*
+    [branch "main"]
+    	remote = origin
+    	merge = "refs/heads/main"
+    "#);
+    served.origin = None;
+    assert!(!served.file(2, "config").contains("remote"));
+    served.origin = Some("nul\0".into());
+    assert!(!served.file(2, "config").contains("remote"));
+}
+
+/// What git reads from a configuration with this origin and branch.
+fn read_back(origin: &str, branch: &str) -> (String, String) {
+    let git = Vanilla::new(Kind::Sha1);
+    let mut served = Served {
+        kind: Kind::Sha1,
+        refs: Refs::default(),
+        origin: Some(origin.into()),
+        shallow: None,
+        commits: vec![ObjectId::null(Kind::Sha1)],
+        git,
+    };
+    served.branch(format!("refs/heads/{branch}"), 0);
+    served.git.write(".git/config", served.file(0, "config"));
+    let get = |key: &str| {
+        let value = served.git.git(["config", "-z", "--get-all", key]);
+        String::from_utf8(value)
+            .unwrap()
+            .trim_end_matches('\0')
+            .to_owned()
+    };
+    (
+        get("remote.origin.url"),
+        get(&format!("branch.{branch}.merge")),
+    )
+}
+
+#[test]
+fn hostile_values_say_only_themselves() {
+    let hostile = [
+        "a\n[core]\n\tfsmonitor = evil",
+        "quo\"te",
+        "back\\slash",
+        "#;",
+        " space ",
+        "\t",
+        "\r\n",
+        "end\\",
+        "\u{e4}\u{1f600}",
+        "\u{8}",
+        "\r",
+        "\"\n\\\n",
+    ];
+    for origin in hostile {
+        let (url, merge) = read_back(origin, "quo\"te#;\u{e4}]'$(x)");
+        assert_eq!(url, origin);
+        assert_eq!(merge, "refs/heads/quo\"te#;\u{e4}]'$(x)");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_origin_is_read_back(
+        origin in "[^\0]{1,12}|[ \t\r\n\"\\\\#;\\[\\]=a]{1,12}", branch in "[a-z\"#;\\]%']{1,8}",
+    ) {
+        let (url, merge) = read_back(&origin, &branch);
+        prop_assert_eq!(url, origin);
+        prop_assert_eq!(merge, format!("refs/heads/{branch}"));
+    }
+}

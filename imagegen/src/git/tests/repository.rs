@@ -1,0 +1,192 @@
+use std::fs;
+
+use super::*;
+use crate::error::Kind;
+
+#[test]
+fn revisions_resolve_as_rev_parse_says() {
+    let repo = TestRepo::new();
+    let head = repo.fill();
+    repo.git(&["tag", "-a", "-m", "annotated", "v1", "HEAD~1"]);
+    repo.git(&["tag", "-a", "-m", "of a tag", "v2", "v1"]);
+    repo.git(&["tag", "light"]);
+    repo.git(&["branch", "topic/x", "HEAD~1"]);
+    let opened = repo.open();
+    let short = &head.to_string()[..7];
+    for rev in [
+        "HEAD", "@", "main", "v1", "v2", "light", "topic/x", "HEAD~1", "main^", "v2~0",
+    ] {
+        let expected = repo.id(&format!("{rev}^{{commit}}"));
+        assert_eq!(opened.resolve(rev).unwrap(), expected, "{rev}");
+    }
+    for rev in [
+        "refs/heads/main",
+        "heads/main",
+        &head.to_string(),
+        short,
+        "v1^0",
+        "v1^{commit}",
+    ] {
+        let expected = repo.id(&format!("{rev}^{{commit}}"));
+        assert_eq!(opened.resolve(rev).unwrap(), expected, "{rev}");
+    }
+}
+
+#[test]
+fn what_is_no_commit_says_so() {
+    let repo = TestRepo::new();
+    repo.fill();
+    let opened = repo.open();
+    for (rev, kind) in [
+        ("nothing", Kind::NotFound),
+        ("HEAD~9", Kind::NotFound),
+        ("HEAD^{tree}", Kind::Invalid),
+        ("main:README", Kind::Invalid),
+        ("--all", Kind::Invalid),
+        ("", Kind::Invalid),
+        ("1234567890123456789012345678901234567890", Kind::NotFound),
+        ("a..b", Kind::Invalid),
+    ] {
+        let error = opened.resolve(rev).unwrap_err();
+        println!("{error}");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains("repo"), "{error}");
+    }
+}
+
+#[test]
+fn an_ambiguous_short_id_names_its_candidates() {
+    let repo = TestRepo::new();
+    let commits = (0..1000)
+        .map(|round| format!("commit refs/heads/main\ncommitter C <c> {round} +0000\ndata 0\n\n"));
+    let import = commits.collect::<String>();
+    run(&repo.path(), &["fast-import", "--quiet"], import.as_bytes());
+    let ids = repo.git(&["rev-list", "main"]);
+    let mut ids = ids.lines().collect::<Vec<_>>();
+    ids.sort_unstable();
+    let close = ids
+        .windows(2)
+        .find(|pair| pair[0][..4] == pair[1][..4])
+        .unwrap();
+    let (first, second) = (close[0], close[1]);
+    let error = repo.open().resolve(&first[..4]).unwrap_err();
+    println!("{error}");
+    assert!(error.to_string().contains(&first[..7]), "{error}");
+    assert!(error.to_string().contains(&second[..7]), "{error}");
+}
+
+#[test]
+fn a_repository_without_commits_says_so() {
+    let repo = TestRepo::new();
+    for rev in ["HEAD", "@", "HEAD~1"] {
+        let error = repo.open().resolve(rev).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+        assert!(error.to_string().ends_with("has no commits yet"), "{error}");
+    }
+}
+
+#[test]
+fn a_push_and_a_repack_after_opening_are_seen() {
+    let repo = TestRepo::new();
+    let first = repo.fill();
+    let (opened, objects) = (repo.open(), repo.objects());
+    assert_eq!(opened.resolve("main").unwrap(), first);
+    list(&objects, first);
+    repo.write("new", "new");
+    let second = repo.commit("three");
+    assert_eq!(opened.resolve("main").unwrap(), second);
+    assert_eq!(list(&objects, second), git_list(&repo, second));
+    repo.write("newer", "newer");
+    let third = repo.commit("four");
+    repo.git(&["gc", "-q", "--prune=now"]);
+    assert_eq!(opened.resolve("main~1").unwrap(), second);
+    assert_eq!(list(&objects, third), git_list(&repo, third));
+    // What was mapped before serves on, what is new is found.
+    repo.git(&["repack", "-adfq", "--depth=1", "--window=1"]);
+    assert_eq!(list(&repo.objects(), third), git_list(&repo, third));
+    assert_eq!(list(&objects, third), git_list(&repo, third));
+}
+
+#[test]
+fn bare_linked_and_dot_git_are_one_repository() {
+    let repo = TestRepo::new();
+    let head = repo.fill();
+    let linked = repo.beside("linked");
+    repo.git(&[
+        "worktree",
+        "add",
+        "-q",
+        linked.to_str().unwrap(),
+        "-b",
+        "other",
+    ]);
+    let bare = repo.beside("bare.git");
+    repo.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+    for path in [repo.path(), repo.path().join(".git"), linked, bare] {
+        let opened = Repository::open(&path).unwrap();
+        assert_eq!(opened.resolve("HEAD").unwrap(), head, "{}", path.display());
+        let objects = opened.objects(&cache(1 << 20)).unwrap();
+        assert_eq!(list(&objects, head), git_list(&repo, head));
+    }
+}
+
+#[test]
+fn sha256_reads_alike() {
+    let repo = TestRepo::with(&["--object-format=sha256"]);
+    let head = repo.fill();
+    let opened = repo.open();
+    assert_eq!(opened.object_format(), gix::hash::Kind::Sha256);
+    assert_eq!(opened.resolve("main").unwrap(), head);
+    assert_eq!(list(&repo.objects(), head), git_list(&repo, head));
+    repo.git(&["repack", "-adq"]);
+    assert_eq!(list(&repo.objects(), head), git_list(&repo, head));
+}
+
+#[test]
+fn what_cannot_be_read_is_unsupported() {
+    let repo = TestRepo::with(&["--ref-format=reftable"]);
+    let error = Repository::open(&repo.path()).unwrap_err();
+    println!("{error}");
+    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    assert!(error.to_string().contains("reftable"), "{error}");
+
+    let repo = TestRepo::new();
+    repo.git(&["config", "core.repositoryFormatVersion", "1"]);
+    repo.git(&["config", "extensions.fromTheFuture", "1"]);
+    let error = Repository::open(&repo.path()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    assert!(error.to_string().contains("fromthefuture"), "{error}");
+}
+
+#[test]
+fn no_repository_is_not_found() {
+    let directory = TempDir::new().unwrap();
+    for path in [
+        directory.path().to_path_buf(),
+        directory.path().join("missing"),
+    ] {
+        let error = Repository::open(&path).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound, "{error}");
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
+        );
+    }
+    fs::write(directory.path().join("file"), "x").unwrap();
+    assert!(Repository::open(&directory.path().join("file")).is_err());
+}
+
+#[test]
+fn a_shallow_clone_reads() {
+    let repo = TestRepo::new();
+    let head = repo.fill();
+    let clone = repo.beside("shallow");
+    let url = format!("file://{}", repo.path().display());
+    repo.git(&["clone", "-q", "--depth=1", &url, clone.to_str().unwrap()]);
+    let opened = Repository::open(&clone).unwrap();
+    assert_eq!(opened.resolve("HEAD").unwrap(), head);
+    let objects = opened.objects(&cache(1 << 20)).unwrap();
+    assert_eq!(list(&objects, head), git_list(&repo, head));
+    let error = opened.resolve("HEAD~1").unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "{error}");
+}

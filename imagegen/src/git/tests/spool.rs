@@ -1,0 +1,241 @@
+use std::fs;
+
+use super::*;
+use crate::error::Kind;
+
+const LARGE: usize = 40_000_000;
+
+/// A repository with one blob of 40 MB in two versions.
+fn large_repo() -> (TestRepo, Vec<u8>, Vec<u8>) {
+    let repo = TestRepo::new();
+    let mut content = noise(LARGE / 40, 7).repeat(40);
+    repo.write("large", &content);
+    repo.write("small", "small");
+    repo.commit("one");
+    let before = content.clone();
+    content.splice(1_000_000..1_000_000, *b"something in between");
+    content.truncate(LARGE - 12345);
+    repo.write("large", &content);
+    repo.commit("two");
+    (repo, before, content)
+}
+
+/// Reads both versions, and that through a file.
+fn check(repo: &TestRepo, before: &[u8], after: &[u8], told: &str) {
+    let cache = cache(256 << 20);
+    let objects = repo.open().objects(&cache).unwrap();
+    for (rev, content) in [("HEAD~1", before), ("HEAD", after)] {
+        let listing = objects.tree(repo.id(&format!("{rev}^{{tree}}"))).unwrap();
+        let entry = listing.entry(0);
+        assert_eq!(entry.size, u64::try_from(content.len()).unwrap(), "{told}");
+        assert!(
+            read_all(&objects, entry.id, entry.size) == content,
+            "{told}: {rev} differs"
+        );
+        assert!(objects.blob_cached(entry.id).is_none());
+    }
+    assert!(
+        cache.used() < 1 << 20,
+        "{told}: {} bytes are held",
+        cache.used()
+    );
+}
+
+#[test]
+fn large_blobs_read_loose_packed_and_as_deltas() {
+    let (repo, before, after) = large_repo();
+    check(&repo, &before, &after, "loose");
+    repo.git(&[
+        "-c",
+        "core.bigFileThreshold=1g",
+        "repack",
+        "-adfq",
+        "--window=0",
+    ]);
+    check(&repo, &before, &after, "packed");
+    repo.git(&["-c", "core.bigFileThreshold=1g", "repack", "-adfq"]);
+    let pack = fs::read_dir(repo.path().join(".git/objects/pack")).unwrap();
+    let size = pack
+        .map(|file| file.unwrap().metadata().unwrap().len())
+        .sum::<u64>();
+    assert!(size < 45_000_000, "the pack has deltas: {size}");
+    check(&repo, &before, &after, "delta");
+}
+
+#[test]
+fn a_small_blob_may_rest_on_a_large_one() {
+    let repo = TestRepo::new();
+    let large = noise(70 << 20, 3);
+    let small = &large[60 << 20..61 << 20];
+    let (base, id) = (blob_id(&large), blob_id(small));
+    let instructions = [
+        copy(60 << 20, 1 << 19),
+        copy((60 << 20) + (1 << 19), 1 << 19),
+    ];
+    let pack = pack_of(&[
+        Entry::whole(&large),
+        Entry::delta(&base, &large, &instructions),
+    ]);
+    run(&repo.path(), &["index-pack", "--stdin"], &pack);
+    let cache = cache(256 << 20);
+    let objects = repo.open().objects(&cache).unwrap();
+    assert!(read_all(&objects, &id, 1 << 20) == small);
+    assert!(objects.blob_cached(&id).is_some());
+}
+
+#[test]
+fn the_spool_is_bounded() {
+    let repo = TestRepo::new();
+    for file in 0..5 {
+        repo.write(&format!("f{file}"), noise(1 << 20, file + 1));
+    }
+    repo.commit("megabytes");
+    let spool = TempDir::new().unwrap();
+    let cache = Cache::with_spool(1 << 20, spool.path(), 2 << 20);
+    let objects = repo.open().objects(&cache).unwrap();
+    let listing = objects.tree(repo.id("HEAD^{tree}")).unwrap();
+    for entry in listing.iter().chain(listing.iter()) {
+        read_all(&objects, entry.id, entry.size);
+    }
+    assert!(
+        spool.path().read_dir().unwrap().next().is_none(),
+        "spooled files have no names"
+    );
+    let cache = Cache::with_spool(1 << 20, spool.path(), 1000);
+    let objects = repo.open().objects(&cache).unwrap();
+    let error = objects.blob(listing.entry(0).id, 1 << 20).unwrap_err();
+    assert_eq!(error.kind(), Kind::Unsupported);
+    assert!(
+        error.to_string().contains("1000 bytes that may be spooled"),
+        "{error}"
+    );
+}
+
+#[test]
+fn damage_is_found_before_a_large_blob_is_served() {
+    let repo = TestRepo::new();
+    let content = noise(33 << 20, 9);
+    let id = repo.hash_object("blob", &content);
+    let other = repo.hash_object("blob", &noise(33 << 20, 10));
+    let path = |id: &ObjectId| {
+        let hex = id.to_string();
+        repo.path()
+            .join(".git/objects")
+            .join(&hex[..2])
+            .join(&hex[2..])
+    };
+    fs::rename(path(&other), path(&id)).unwrap();
+    let error = repo.objects().blob(&id, 33 << 20).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    assert!(error.to_string().contains(&other.to_string()), "{error}");
+    let bytes = fs::read(path(&id)).unwrap();
+    fs::remove_file(path(&id)).unwrap();
+    fs::write(path(&id), &bytes[..bytes.len() / 2]).unwrap();
+    let error = repo.objects().blob(&id, 33 << 20).unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+}
+
+/// One entry of a pack made by hand.
+pub(super) struct Entry {
+    pub(super) header: Vec<u8>,
+    pub(super) content: Vec<u8>,
+}
+
+impl Entry {
+    pub(super) fn whole(content: &[u8]) -> Self {
+        Self {
+            header: header(3, content.len()),
+            content: content.to_vec(),
+        }
+    }
+
+    /// A delta on `base`, by its id.
+    pub(super) fn delta(base: &ObjectId, base_bytes: &[u8], instructions: &[Vec<u8>]) -> Self {
+        let result = instructions.iter().map(|i| instruction_length(i)).sum();
+        Self::raw_delta(base, base_bytes.len(), result, &instructions.concat())
+    }
+
+    pub(super) fn raw_delta(base: &ObjectId, from: usize, to: usize, instructions: &[u8]) -> Self {
+        let content = [varint(from), varint(to), instructions.to_vec()].concat();
+        let header = [header(7, content.len()), base.as_bytes().to_vec()].concat();
+        Self { header, content }
+    }
+}
+
+pub(super) fn copy(offset: usize, length: usize) -> Vec<u8> {
+    let (offset, length) = (offset.to_le_bytes(), length.to_le_bytes());
+    [vec![0xff], offset[..4].to_vec(), length[..3].to_vec()].concat()
+}
+
+fn instruction_length(instruction: &[u8]) -> usize {
+    match instruction[0] {
+        0xff => {
+            usize::from(instruction[5])
+                + (usize::from(instruction[6]) << 8)
+                + (usize::from(instruction[7]) << 16)
+        }
+        length => usize::from(length),
+    }
+}
+
+/// The header of an entry: type and length.
+pub(super) fn header(kind: u8, length: usize) -> Vec<u8> {
+    let first = (kind << 4) | u8::try_from(length & 15).unwrap();
+    if length < 16 {
+        vec![first]
+    } else {
+        [vec![first | 0x80], varint(length >> 4)].concat()
+    }
+}
+
+pub(super) fn varint(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value > 0x7f {
+        bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
+        value >>= 7;
+    }
+    bytes.push(u8::try_from(value).unwrap());
+    bytes
+}
+
+/// A pack with these entries, its checksum right.
+pub(super) fn pack_of(entries: &[Entry]) -> Vec<u8> {
+    use sha1::Digest as _;
+    let count = u32::try_from(entries.len()).unwrap();
+    let mut pack = [
+        b"PACK".as_slice(),
+        &2_u32.to_be_bytes(),
+        &count.to_be_bytes(),
+    ]
+    .concat();
+    for entry in entries {
+        pack.extend(&entry.header);
+        pack.extend(stored(&entry.content));
+    }
+    let hash: [u8; 20] = sha1::Sha1::digest(&pack).into();
+    pack.extend(hash);
+    pack
+}
+
+/// A zlib stream that stores `content` as it is.
+pub(super) fn stored(content: &[u8]) -> Vec<u8> {
+    let mut stream = vec![0x78, 0x01];
+    let mut chunks = content.chunks(0xffff).peekable();
+    if content.is_empty() {
+        stream.extend([1, 0, 0, 0xff, 0xff]);
+    }
+    while let Some(chunk) = chunks.next() {
+        let length = u16::try_from(chunk.len()).unwrap();
+        stream.push(u8::from(chunks.peek().is_none()));
+        stream.extend(length.to_le_bytes());
+        stream.extend((!length).to_le_bytes());
+        stream.extend(chunk);
+    }
+    let (mut a, mut b) = (1_u32, 0_u32);
+    for byte in content {
+        a = (a + u32::from(*byte)) % 65521;
+        b = (b + a) % 65521;
+    }
+    stream.extend(((b << 16) | a).to_be_bytes());
+    stream
+}
