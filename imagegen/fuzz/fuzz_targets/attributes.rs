@@ -1,0 +1,6 @@
+//! A path on the first line, a `.gitattributes` after it.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| imagegen_fuzz::attributes(data));

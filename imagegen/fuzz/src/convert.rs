@@ -1,0 +1,86 @@
+//! Attributes, and what they make of files.
+
+use gix::bstr::{BStr, ByteSlice};
+use imagegen::git::{Attributes, Conversion, ObjectId};
+
+const BLOB: ObjectId = ObjectId::Sha1([0x5a; 20]);
+
+/// Asks what checkout makes of the path on the first line of `data`; all of
+/// it is the `.gitattributes` of each directory on the way.
+pub fn attributes(data: &[u8]) {
+    let (path, file) = data.split_once_str("\n").unwrap_or((data, data));
+    let path = path.trim_with(|char| char == '/').as_bstr();
+    let (first, second) = (ask(path, file), ask(path, file));
+    assert_eq!(first, second);
+    if let (fingerprint, Some(conversion)) = first {
+        assert_ne!(fingerprint, 0, "what is inert converts nothing");
+        conversion.apply(&BLOB, file).ok();
+    }
+}
+
+/// The fingerprint and the conversion of a path, when each directory has
+/// these attributes.
+fn ask(path: &BStr, file: &[u8]) -> (u64, Option<Conversion>) {
+    let mut attributes = Attributes::new();
+    attributes.enter(b"".as_bstr(), Some(file));
+    let slashes = path.find_iter("/").take(8).collect::<Vec<_>>();
+    for &slash in &slashes {
+        attributes.enter(path[..slash].as_bstr(), Some(file));
+    }
+    let answer = (attributes.fingerprint(), attributes.conversion(path));
+    assert_eq!(answer.0 == 0, attributes.is_inert());
+    for _ in 0..=slashes.len() + 1 {
+        attributes.leave();
+    }
+    assert!(attributes.is_inert() && attributes.conversion(path).is_none());
+    answer
+}
+
+/// What the first byte chooses from.
+const CONVERSIONS: [&str; 12] = [
+    "ident",
+    "text eol=crlf",
+    "text=auto eol=crlf",
+    "ident text eol=crlf",
+    "ident text=auto eol=crlf",
+    "working-tree-encoding=UTF-16",
+    "working-tree-encoding=UTF-16LE-BOM eol=crlf",
+    "working-tree-encoding=UTF-32BE",
+    "working-tree-encoding=latin-1 ident",
+    "working-tree-encoding=SHIFT-JIS",
+    "working-tree-encoding=windows-1252 text=auto eol=crlf",
+    "working-tree-encoding=EUC-KR",
+];
+
+/// Converts `data` but for its first byte, which says how.
+pub fn filter(data: &[u8]) {
+    let Some((&first, blob)) = data.split_first() else {
+        return;
+    };
+    let words = CONVERSIONS[usize::from(first) % CONVERSIONS.len()];
+    let mut attributes = Attributes::new();
+    attributes.enter(b"".as_bstr(), Some(format!("* {words}\n").as_bytes()));
+    let conversion = attributes
+        .conversion(b"file".as_bstr())
+        .expect("it converts");
+    let Ok(changed) = conversion.apply(&BLOB, blob) else {
+        return;
+    };
+    assert_eq!(conversion.apply(&BLOB, blob).expect("as before"), changed);
+    let Some(changed) = changed else { return };
+    // An ident adds an id and dollars to no more than three bytes each, an
+    // encoding of four bytes follows a line end of two for one.
+    assert!(
+        changed.len() <= 16 * blob.len() + 4,
+        "{} of {}",
+        changed.len(),
+        blob.len()
+    );
+    if words.starts_with("text") {
+        let lines = changed
+            .lines_with_terminator()
+            .filter(|line| line.ends_with(b"\n"));
+        assert!(lines.into_iter().all(|line| line.ends_with(b"\r\n")));
+        assert_eq!(conversion.apply(&BLOB, &changed).expect("it is text"), None);
+    }
+}

@@ -1,0 +1,215 @@
+//! From a commit to a plan.
+
+use std::sync::Arc;
+
+use gix::{ObjectId, bstr::ByteSlice};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Error, Kind, Result,
+    ext4::{BLOCK_SIZE, Demand, Identity, Layout},
+    git::{Attributes, Commit, Snapshot, dotgit},
+    image::{
+        LAYOUT_VERSION, Options,
+        contents::{Contents, Origin, name_of},
+        dot_git::DotGit,
+        folder::{Folder, MadeKind},
+        index::{Common, WorkTree},
+        numbers::wide,
+        plan::{Dir, INDEX_IS_YOUNGER, Plan, by_inode, data_blocks},
+        walk::{Trees, Walk},
+    },
+};
+
+/// One inode for so much free space, as mke2fs has it.
+const BYTES_PER_FREE_INODE: u64 = 16384;
+
+/// Plans the image of `commit`.
+pub(super) fn open(
+    origin: Origin,
+    commit: ObjectId,
+    options: &Options,
+) -> Result<(Plan, Contents)> {
+    let commit = origin.objects().commit(commit)?;
+    let common = Common {
+        format: commit.id.kind(),
+        seconds: seconds(&commit),
+        uid: options.uid,
+        gid: options.gid,
+    };
+    let mut walk = walk(&origin, &commit, options)?;
+    let mut small = Vec::new();
+    if let (true, Some(snapshot)) = (options.has_history(), origin.snapshot()) {
+        small = add_dot_git(&mut walk, snapshot, &commit, common)?;
+    }
+    let areas = place_data(&mut walk.dirs);
+    let layout = layout(&walk, options)?;
+    let identity = identity(&origin, &commit, options);
+    let index_id = name_of(&identity.uuid);
+    let plan = Plan {
+        layout,
+        identity,
+        by_inode: by_inode(&walk.dirs),
+        areas,
+        dirs: walk.dirs,
+        indexed: walk.indexed,
+        small,
+        seconds: common.seconds,
+        uid: options.uid,
+        gid: options.gid,
+    };
+    Ok((
+        plan,
+        Contents {
+            origin,
+            index_id,
+            common,
+        },
+    ))
+}
+
+/// The time of every file: the committer's. Git's index keeps 32 bits, and
+/// takes 0 for unknown.
+fn seconds(commit: &Commit) -> u32 {
+    let last = i64::from(u32::MAX - INDEX_IS_YOUNGER);
+    u32::try_from(commit.seconds.clamp(1, last)).unwrap_or(1)
+}
+
+fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
+    let objects = origin.objects();
+    let root = if options.path.is_empty() {
+        commit.tree
+    } else {
+        objects.tree_at(commit.tree, options.path.as_bstr())?
+    };
+    objects.prefetch_trees(root);
+    let with_dot_git = options.has_history() && origin.snapshot().is_some();
+    let mut trees = Trees {
+        objects,
+        attributes: Attributes::new(),
+        entered: 0,
+        with_dot_git,
+    };
+    Walk::trees(&mut trees, root).map_err(|error| error.within(format!("commit {}", commit.id)))
+}
+
+/// Adds `.git` to the walk; returns the bytes of its small files.
+fn add_dot_git(
+    walk: &mut Walk,
+    snapshot: &Snapshot,
+    commit: &Commit,
+    common: Common,
+) -> Result<Vec<Arc<[u8]>>> {
+    let mut dot_git = DotGit::new();
+    let sorted = by_inode(&walk.dirs);
+    let work_tree = WorkTree {
+        dirs: &walk.dirs,
+        by_inode: &sorted,
+    };
+    let index = work_tree.length(common.format);
+    dot_git.file(b"index", MadeKind::Index, index);
+    let mut small = Vec::new();
+    for (path, bytes) in dotgit::small_files(snapshot, commit.id) {
+        dot_git.file(&path, MadeKind::Small(small.len()), wide(bytes.len()));
+        small.push(bytes.into());
+    }
+    for path in dotgit::DIRECTORIES {
+        dot_git.directory(path.as_bytes());
+    }
+    for (number, file) in snapshot.files().iter().enumerate() {
+        let path = [b"objects/", file.path.as_slice()].concat();
+        dot_git.file(&path, MadeKind::Snapshot(number), file.size);
+    }
+    walk.dot_git(dot_git.into_folders())?;
+    Ok(small)
+}
+
+/// Gives every directory its run of data blocks: first the small files of
+/// `.git`, then the work tree, then what git keeps in `.git/objects`.
+fn place_data(dirs: &mut [Dir]) -> Vec<(u64, usize)> {
+    let mut areas = Vec::new();
+    let mut next = 0;
+    for wanted in [Rank::DotGit, Rank::WorkTree, Rank::Objects] {
+        for (number, dir) in dirs.iter_mut().enumerate() {
+            if rank(dir) == wanted && dir.shape.data_blocks() > 0 {
+                dir.first_data = next;
+                areas.push((next, number));
+                next += dir.shape.data_blocks();
+            }
+        }
+    }
+    areas
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rank {
+    DotGit,
+    WorkTree,
+    Objects,
+}
+
+fn rank(dir: &Dir) -> Rank {
+    match &dir.folder {
+        Folder::Tree { .. } | Folder::Gitlink => Rank::WorkTree,
+        Folder::Made(entries) => {
+            let of_snapshot = entries
+                .iter()
+                .any(|made| matches!(made.kind, MadeKind::Snapshot(_)));
+            if of_snapshot {
+                Rank::Objects
+            } else {
+                Rank::DotGit
+            }
+        }
+    }
+}
+
+fn layout(walk: &Walk, options: &Options) -> Result<Layout> {
+    let free_inodes = u32::try_from(options.free / BYTES_PER_FREE_INODE);
+    let demand = Demand {
+        last_inode: walk.last_inode(),
+        directory_blocks: walk.directory_blocks(),
+        symlink_blocks: walk.symlink_blocks(),
+        extent_leaves: walk.extent_leaves(),
+        data_blocks: data_blocks(&walk.dirs),
+        free_blocks: options.free.div_ceil(wide(BLOCK_SIZE)),
+        free_inodes: free_inodes.unwrap_or(u32::MAX),
+        dir_index: !walk.indexed.is_empty() || options.free > 0,
+    };
+    Layout::new(&demand).ok_or_else(|| {
+        let sentence = "the image would be larger than 16 TiB, the most an ext4 of ours can be";
+        Error::new(Kind::Unsupported, sentence)
+    })
+}
+
+/// Names the file system after everything its bytes depend on.
+fn identity(origin: &Origin, commit: &Commit, options: &Options) -> Identity {
+    let snapshot = origin.snapshot().filter(|_| options.has_history());
+    let snapshot = snapshot.map_or_else(String::new, |snapshot| snapshot.id().to_string());
+    let Options {
+        uid,
+        gid,
+        free,
+        path,
+        ..
+    } = options;
+    let text = format!(
+        "{LAYOUT_VERSION} {} {snapshot} {uid} {gid} {free} {path}",
+        commit.id
+    );
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&digest(text.as_bytes())[..16]);
+    // RFC 9562 §5.8: a UUID of our own making is version 8, variant 2.
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    let mut label = [0; 16];
+    let hex = commit.id.to_hex_with_len(12).to_string();
+    for (to, from) in label.iter_mut().zip(hex.bytes()) {
+        *to = from;
+    }
+    Identity { uuid, label }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}

@@ -1,0 +1,94 @@
+//! Paths of the work tree while it is walked.
+
+use gix::bstr::{BStr, BString, ByteSlice};
+
+use crate::{Error, Kind, Result, git::Listing};
+
+/// Paths that git itself can check out are shorter (`PATH_MAX`).
+const PATH_MAX: usize = 4096;
+/// The longest name there is.
+const NAME_MAX: usize = 255;
+
+/// The path of the directory being visited.
+#[derive(Debug, Default)]
+pub(super) struct Path {
+    bytes: Vec<u8>,
+    /// Where the path of each directory on the way ends; the root comes first.
+    ends: Vec<usize>,
+}
+
+impl Path {
+    /// Goes to the directory `name`, which lies `depth` deep in the one that
+    /// was visited last at the depth above.
+    pub(super) fn enter(&mut self, depth: usize, name: &[u8]) -> Result<()> {
+        self.ends.truncate(depth);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+        check(self.as_bstr(), name)?;
+        push(&mut self.bytes, name);
+        self.ends.push(self.bytes.len());
+        Ok(())
+    }
+
+    pub(super) fn as_bstr(&self) -> &BStr {
+        self.bytes.as_bstr()
+    }
+}
+
+/// The path of `name` in `dir`.
+pub(super) fn join(dir: &BStr, name: &[u8]) -> BString {
+    let mut path = Vec::with_capacity(dir.len() + 1 + name.len());
+    path.extend_from_slice(dir);
+    push(&mut path, name);
+    path.into()
+}
+
+fn push(path: &mut Vec<u8>, name: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name);
+}
+
+/// Whether git can check out everything that lies in `dir`.
+pub(super) fn check_names(dir: &BStr, listing: &Listing) -> Result<()> {
+    if dir.len() + 1 + NAME_MAX < PATH_MAX {
+        return Ok(());
+    }
+    listing.iter().try_for_each(|entry| check(dir, entry.name))
+}
+
+fn check(dir: &BStr, name: &[u8]) -> Result<()> {
+    let length = dir.len() + 1 + name.len();
+    if length < PATH_MAX {
+        return Ok(());
+    }
+    let start = dir[..dir.len().min(80)].as_bstr();
+    let sentence = format!("{start}…: a path of {length} bytes; git checks out 4095");
+    Err(Error::new(Kind::Unsupported, sentence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_grows_and_shrinks_with_the_walk() {
+        let mut path = Path::default();
+        let mut seen = Vec::new();
+        for (depth, name) in [
+            (0, ""),
+            (1, "a"),
+            (2, "b"),
+            (3, "c"),
+            (2, "d"),
+            (1, "e"),
+            (2, "f"),
+        ] {
+            path.enter(depth, name.as_bytes()).unwrap();
+            seen.push(path.as_bstr().to_string());
+        }
+        assert_eq!(seen, ["", "a", "a/b", "a/b/c", "a/d", "e", "e/f"]);
+        assert_eq!(join(path.as_bstr(), b"g"), "e/f/g");
+        assert_eq!(join(b"".as_bstr(), b"g"), "g");
+    }
+}

@@ -1,0 +1,205 @@
+//! A metadata block, from the plan.
+
+use crate::{
+    Result,
+    ext4::{
+        BLOCK_SIZE, Block, BlockNr, Body, Checksum, Entry, Inode, InodeNr, Mode, Packing, Region,
+        extent, group, inode, superblock,
+    },
+    image::{
+        contents::Reader,
+        folder::{Child, FAST_SYMLINK_LIMIT},
+        numbers::{narrow, wide},
+        plan::{Dir, Place, Plan, inode_at},
+        shape::blocks_of,
+    },
+};
+
+const INODE_SIZE: usize = 256;
+
+/// Makes metadata blocks.
+pub(super) struct Synth<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) checksum: &'a Checksum,
+}
+
+impl Synth<'_> {
+    /// Writes the block into `out`, which is all zeroes; says `false` when
+    /// that takes more than the effort allowed.
+    pub(super) fn block(&self, region: Region, out: &mut Block) -> Result<bool> {
+        let plan = self.reader.plan;
+        match region {
+            Region::Superblock => *out = superblock(&plan.layout, &plan.identity),
+            Region::GroupDescriptors { first } => {
+                let used = |group| plan.directories_in(group);
+                group::descriptors(&plan.layout, self.checksum, first, used, out);
+            }
+            Region::InodeTable { first } => return self.inode_table(first, out),
+            Region::Directory(block) => self.directory(block, out),
+            Region::Symlink(symlink) => return self.symlink(plan.symlink_at(symlink), out),
+            Region::ExtentLeaf(leaf) => self.extent_leaf(leaf, out),
+            Region::BlockBitmap(group) => group::block_bitmap(&plan.layout, group, out),
+            Region::InodeBitmap(group) => group::inode_bitmap(&plan.layout, group, out),
+            Region::Data(_) | Region::Zero => {}
+        }
+        Ok(true)
+    }
+
+    fn inode_table(&self, first: InodeNr, out: &mut Block) -> Result<bool> {
+        for (place, out) in (0..).zip(out.chunks_exact_mut(INODE_SIZE)) {
+            let nr = first.plus(place);
+            if nr > self.reader.plan.layout.last_inode() {
+                break;
+            }
+            let Some(bytes) = self.inode(nr)? else {
+                return Ok(false);
+            };
+            out.copy_from_slice(&bytes);
+        }
+        Ok(true)
+    }
+
+    fn inode(&self, nr: InodeNr) -> Result<Option<[u8; INODE_SIZE]>> {
+        if nr < InodeNr::FIRST && nr != InodeNr::ROOT {
+            return Ok(Some(inode::reserved(nr, self.checksum)));
+        }
+        if let Some(dir) = self.reader.plan.dir_of(nr) {
+            return Ok(Some(self.directory_inode(dir).encode(nr, self.checksum)));
+        }
+        let place = self.reader.plan.place_of(nr);
+        let child = self.reader.plan.child(place);
+        let target = match self.fast_target(place, &child)? {
+            Target::Later => return Ok(None),
+            Target::Bytes(bytes) => Some(bytes),
+            Target::NotHere => None,
+        };
+        let body = match &target {
+            Some(bytes) => Body::Inline(bytes),
+            None => self.body(place, &child),
+        };
+        let bytes = self.base(
+            child.mode(),
+            child.size,
+            self.reader.plan.seconds_of(&child),
+            body,
+        );
+        Ok(Some(bytes.encode(nr, self.checksum)))
+    }
+
+    fn base<'b>(&self, mode: Mode, size: u64, seconds: i64, body: Body<'b>) -> Inode<'b> {
+        let Plan { uid, gid, .. } = *self.reader.plan;
+        Inode {
+            mode,
+            uid,
+            gid,
+            size,
+            links: 1,
+            seconds,
+            body,
+            indexed: false,
+        }
+    }
+
+    fn body(&self, place: Place, child: &Child<'_>) -> Body<'static> {
+        if child.is_slow_symlink() {
+            let start = self.reader.plan.symlink_of(place);
+            return Body::Blocks {
+                start,
+                count: 1,
+                leaves: BlockNr(0),
+            };
+        }
+        let start = self.reader.plan.data_of(place);
+        let leaves = self.reader.plan.leaves_of(place);
+        Body::Blocks {
+            start,
+            count: blocks_of(child.size),
+            leaves,
+        }
+    }
+
+    fn directory_inode(&self, number: usize) -> Inode<'static> {
+        let dir = &self.reader.plan.dirs[number];
+        let start = BlockNr(self.reader.plan.layout.directories().start + dir.first_block);
+        let body = Body::Blocks {
+            start,
+            count: dir.blocks,
+            leaves: BlockNr(0),
+        };
+        let size = dir.blocks * wide(BLOCK_SIZE);
+        Inode {
+            links: dir.shape.subdirectories.saturating_add(2),
+            indexed: self.reader.plan.indexed.contains_key(&number),
+            ..self.base(
+                Mode::DIRECTORY,
+                size,
+                i64::from(self.reader.plan.seconds),
+                body,
+            )
+        }
+    }
+
+    fn fast_target(&self, place: Place, child: &Child<'_>) -> Result<Target> {
+        if child.mode() != Mode::SYMLINK || child.size >= FAST_SYMLINK_LIMIT {
+            return Ok(Target::NotHere);
+        }
+        let mut target = vec![0; narrow(child.size)];
+        let read = self.reader.file(place, 0, &mut target)?;
+        Ok(if read {
+            Target::Bytes(target)
+        } else {
+            Target::Later
+        })
+    }
+
+    fn symlink(&self, place: Place, out: &mut Block) -> Result<bool> {
+        let length = narrow(self.reader.plan.child(place).size);
+        self.reader.file(place, 0, &mut out[..length])
+    }
+
+    fn extent_leaf(&self, leaf: u64, out: &mut Block) {
+        let (place, inside) = self.reader.plan.leaf_at(leaf);
+        let checksum = self.checksum.inode(self.reader.plan.inode_of(place));
+        let count = blocks_of(self.reader.plan.child(place).size);
+        extent::leaf(
+            self.reader.plan.data_of(place),
+            count,
+            inside,
+            &checksum,
+            out,
+        );
+    }
+
+    fn directory(&self, block: u64, out: &mut Block) {
+        let (number, inside) = self.reader.plan.directory_at(block);
+        let dir = &self.reader.plan.dirs[number];
+        match self.reader.plan.indexed.get(&number) {
+            Some(packing) => self.entries(packing, dir, inside, out),
+            None => self.entries(&Packing::linear(dir.folder.names()), dir, inside, out),
+        }
+    }
+
+    fn entries(&self, packing: &Packing, dir: &Dir, block: u64, out: &mut Block) {
+        let parent = self.reader.plan.dirs[dir.parent].inode;
+        let entry = |slot: u32| {
+            let slot = narrow(slot);
+            let child = dir.folder.child(slot);
+            let inode = inode_at(dir.first_child, slot);
+            Entry {
+                inode,
+                kind: child.file_type(),
+                name: child.name,
+            }
+        };
+        packing.write(block, dir.inode, parent, self.checksum, entry, out);
+    }
+}
+
+/// The target of a symlink that stands in its inode.
+enum Target {
+    /// It is not such a symlink.
+    NotHere,
+    /// Reading it takes more than the effort allowed.
+    Later,
+    Bytes(Vec<u8>),
+}
