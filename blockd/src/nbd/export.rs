@@ -20,7 +20,11 @@ pub struct BlockSize {
 impl Default for BlockSize {
     /// Any byte may be asked for, whole 4 KiB blocks are best, 32 MiB are most.
     fn default() -> Self {
-        Self { minimum: 1, preferred: 4096, maximum: 32 << 20 }
+        Self {
+            minimum: 1,
+            preferred: 4096,
+            maximum: 32 << 20,
+        }
     }
 }
 

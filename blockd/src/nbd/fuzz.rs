@@ -1,0 +1,300 @@
+//! What fuzzing calls: a whole connection over bytes in memory.
+//!
+//! `blockd/fuzz/` has the targets and the seeds; the test below replays the
+//! seeds and mutates them, so that every run of the tests is a short run of
+//! the fuzzer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Waker, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::memory::MemoryExport;
+use super::wire::{self, StructuredReply};
+use super::{
+    ConnectionError, Context, Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError,
+    ShutdownTrigger, serve,
+};
+
+/// A connection that takes longer than this, with nothing to wait for, hangs.
+const HANG: Duration = Duration::from_secs(10);
+
+/// Serves a client that says `data`, from its first byte on.
+pub fn fuzz_handshake(data: &[u8]) {
+    converse(data.to_vec());
+}
+
+/// Serves a client that says `data` in transmission; the first byte says
+/// whether replies are structured, and if they are, they are checked.
+pub fn fuzz_transmission(data: &[u8]) {
+    let Some((first, requests)) = data.split_first() else {
+        return;
+    };
+    let structured = first & 1 == 1;
+    let prologue = prologue(structured);
+    let greeting = converse(prologue.clone()).len();
+    let output = converse([&prologue, requests].concat());
+    if structured {
+        check_chunks(output.get(greeting..).unwrap_or_default());
+    }
+}
+
+/// Runs one connection; what the server said.
+fn converse(input: Vec<u8>) -> Vec<u8> {
+    let mut script = Script {
+        step: input.len(),
+        input,
+        at: 0,
+        output: Vec::new(),
+    };
+    let (_trigger, shutdown) = ShutdownTrigger::new();
+    let context = Context::new(Arc::new(Sluggish::new()), Limits::default());
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime needs nothing that may be missing");
+    let served =
+        runtime.block_on(async { timeout(HANG, serve(&mut script, context, shutdown, ())).await });
+    let served = served.expect("nothing hangs");
+    if let Err(error @ (ConnectionError::Export(_) | ConnectionError::HandshakeTimeout(_))) = served
+    {
+        panic!("{error}");
+    }
+    script.output
+}
+
+/// The client's side of a handshake up to transmission.
+fn prologue(structured: bool) -> Vec<u8> {
+    let mut said = 3_u32.to_be_bytes().to_vec();
+    let mut option = |option: u32, data: &[u8]| {
+        said.extend(wire::IHAVEOPT.to_be_bytes());
+        said.extend(option.to_be_bytes());
+        said.extend(u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
+        said.extend(data);
+    };
+    if structured {
+        option(wire::NBD_OPT_STRUCTURED_REPLY, &[]);
+        let query = b"\0\0\0\0\0\0\0\x01\0\0\0\x0fbase:allocation";
+        option(wire::NBD_OPT_SET_META_CONTEXT, query);
+    }
+    option(wire::NBD_OPT_GO, &[0; 6]);
+    said
+}
+
+/// Every chunk is one that the protocol knows, and they end where the
+/// output ends.
+fn check_chunks(output: &[u8]) {
+    let mut rest = output;
+    while let Ok((head, after)) = StructuredReply::read_from_prefix(rest) {
+        assert_eq!(head.magic.get(), wire::NBD_STRUCTURED_REPLY_MAGIC);
+        let length = usize::try_from(head.length.get()).unwrap_or(usize::MAX);
+        let known = match head.chunk_type.get() {
+            wire::NBD_REPLY_TYPE_NONE => length == 0,
+            wire::NBD_REPLY_TYPE_OFFSET_DATA => length > 8,
+            wire::NBD_REPLY_TYPE_OFFSET_HOLE => length == 12,
+            wire::NBD_REPLY_TYPE_BLOCK_STATUS => length % 8 == 4 && length > 4,
+            wire::NBD_REPLY_TYPE_ERROR => length >= 6,
+            _ => false,
+        };
+        assert!(known, "{head:?}");
+        rest = after.get(length..).expect("a chunk is whole");
+    }
+    assert!(
+        rest.is_empty(),
+        "{} bytes are no chunk",
+        rest.as_bytes().len()
+    );
+}
+
+/// A client made of bytes: says them piece by piece, then ends; takes
+/// whatever it is told.
+struct Script {
+    input: Vec<u8>,
+    at: usize,
+    /// Chooses the length of the next piece.
+    step: usize,
+    output: Vec<u8>,
+}
+
+impl AsyncRead for Script {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Waker<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.step = self.step.wrapping_mul(31).wrapping_add(7);
+        let left = self.input.get(self.at..).unwrap_or_default();
+        let length = self.step.wrapping_rem(97).wrapping_add(1);
+        let length = length.min(left.len()).min(buffer.remaining());
+        buffer.put_slice(left.get(..length).unwrap_or_default());
+        self.at = self.at.saturating_add(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Script {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Waker<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.output.extend(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Waker<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Waker<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A small disk that answers late at some offsets, and never at others.
+struct Sluggish(MemoryExport);
+
+impl Sluggish {
+    fn new() -> Self {
+        let block = |fill: u8| [fill; 4096];
+        Self(MemoryExport::new(
+            "fuzz",
+            [block(1), block(0), block(2), block(0)].concat(),
+        ))
+    }
+}
+
+impl Export for Sluggish {
+    fn info(&self) -> &ExportInfo {
+        self.0.info()
+    }
+
+    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+        match offset.wrapping_rem(5) {
+            3 => None,
+            4 => Some(Err(ReadError("this offset is broken".into()))),
+            _ => self.0.read_ready(offset, buffer),
+        }
+    }
+
+    fn read(
+        self: Arc<Self>,
+        offset: u64,
+        length: u32,
+    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
+        let length = usize::try_from(length).unwrap_or_default();
+        async move {
+            let mut bytes = vec![0; length];
+            let ready = self.0.read_ready(offset, &mut bytes);
+            ready.unwrap_or(Ok(())).map(|()| bytes)
+        }
+        .boxed()
+    }
+
+    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+        self.0.extents(offset, each);
+    }
+
+    fn prefetch(self: Arc<Self>, _: u64, _: u64) -> BoxFuture<'static, Result<(), ReadError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+impl Exports for Sluggish {
+    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+        async { vec![("fuzz".into(), "a disk to be fuzzed".into())] }.boxed()
+    }
+
+    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+        async move {
+            let export: Arc<dyn Export> = Arc::new(Self::new());
+            match name {
+                "" | "fuzz" => Ok(export),
+                _ => Err(OpenError::Unknown("there is only \"fuzz\"".into())),
+            }
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::{RngAlgorithm, TestRng};
+
+    use super::*;
+
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(target);
+        let files = fs::read_dir(corpus).unwrap();
+        let seeds: Vec<_> = files
+            .map(|file| fs::read(file.unwrap().path()).unwrap())
+            .collect();
+        assert!(seeds.len() > 5, "the seeds of {target} are missing");
+        seeds
+    }
+
+    /// A seed with a few changes; pieces of other seeds may come into it.
+    fn mutate(rng: &mut TestRng, seeds: &[Vec<u8>]) -> Vec<u8> {
+        let pick = |rng: &mut TestRng, below: usize| {
+            usize::try_from(rng.next_u32()).unwrap() % below.max(1)
+        };
+        let mut data = seeds[pick(rng, seeds.len())].clone();
+        for _ in 0..=pick(rng, 4) {
+            let at = pick(rng, data.len());
+            let end = (at + pick(rng, 40)).min(data.len());
+            let numbers = [0, 1, 0x7f, 0x80, 0xff];
+            match pick(rng, 6) {
+                0 if at < data.len() => data[at] ^= 1 << pick(rng, 8),
+                1 => data[at..end].fill(numbers[pick(rng, numbers.len())]),
+                2 => drop(data.drain(at..end)),
+                3 => drop(data.splice(at..at, seeds[pick(rng, seeds.len())].clone())),
+                4 => drop(data.splice(at..at, vec![rng.next_u32().to_le_bytes()[0]; end - at])),
+                _ => data.truncate(end),
+            }
+        }
+        data
+    }
+
+    /// The same mutations every time.
+    fn replay(target: &str, run: fn(&[u8])) {
+        let seeds = seeds(target);
+        for seed in &seeds {
+            run(seed);
+        }
+        let mut rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        for _ in 0..20_000 {
+            run(&mutate(&mut rng, &seeds));
+        }
+    }
+
+    #[test]
+    fn seeds_of_handshake_and_their_mutations_do_no_harm() {
+        replay("handshake", fuzz_handshake);
+    }
+
+    #[test]
+    fn seeds_of_transmission_and_their_mutations_do_no_harm() {
+        replay("transmission", fuzz_transmission);
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_do_no_harm(data in proptest::collection::vec(any::<u8>(), 0..300)) {
+            fuzz_handshake(&data);
+            fuzz_transmission(&data);
+            fuzz_handshake(&[b"\0\0\0\x03IHAVEOPT", data.as_slice()].concat());
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! For tests: a client that says exactly what it is told to, and a disk that
+//! behaves badly where it is told to.
+
+mod scripted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use zerocopy::{FromBytes, IntoBytes};
+
+pub(crate) use self::scripted::{REGION, Region, Scripted, ScriptedExports, pattern};
+use super::wire::{self, Hello, OptionHeader, OptionReply, Request, SimpleReply, StructuredReply};
+use super::{ConnectionError, Context, Exports, Limits, ShutdownTrigger, serve};
+
+/// Every wait of a test ends after this: nothing may hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A client at one end of a socket whose other end is served.
+pub(crate) struct Client {
+    pub(crate) stream: UnixStream,
+    pub(crate) shutdown: ShutdownTrigger,
+    served: JoinHandle<Result<(), ConnectionError>>,
+}
+
+/// A chunk of a structured reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) kind: u16,
+    pub(crate) done: bool,
+    pub(crate) cookie: u64,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Client {
+    /// Connected, nothing said yet.
+    pub(crate) fn new(exports: Arc<dyn Exports>, limits: Limits) -> Self {
+        Self::of_context(&Context::new(exports, limits))
+    }
+
+    pub(crate) fn of_context(context: &Arc<Context>) -> Self {
+        let (stream, other) = UnixStream::pair().unwrap();
+        let (shutdown, sign) = ShutdownTrigger::new();
+        let served = tokio::spawn(serve(other, Arc::clone(context), sign, ()));
+        Self {
+            stream,
+            shutdown,
+            served,
+        }
+    }
+
+    /// Connected to a scripted disk, hello said.
+    pub(crate) async fn greeted(disk: &Arc<Scripted>) -> Self {
+        let mut client = Self::new(
+            Arc::new(ScriptedExports(Arc::clone(disk))),
+            Limits::default(),
+        );
+        client
+            .hello(wire::NBD_FLAG_C_FIXED_NEWSTYLE | wire::NBD_FLAG_C_NO_ZEROES)
+            .await;
+        client
+    }
+
+    /// In transmission with simple replies.
+    pub(crate) async fn simple(disk: &Arc<Scripted>) -> Self {
+        let mut client = Self::greeted(disk).await;
+        client.go("disk").await;
+        client
+    }
+
+    /// In transmission with structured replies and `base:allocation`.
+    pub(crate) async fn structured(disk: &Arc<Scripted>) -> Self {
+        let mut client = Self::greeted(disk).await;
+        client.negotiate_structured().await;
+        client.go("disk").await;
+        client
+    }
+
+    pub(crate) async fn negotiate_structured(&mut self) {
+        self.option(wire::NBD_OPT_STRUCTURED_REPLY, &[]).await;
+        assert_eq!(self.answer().await, (wire::NBD_REP_ACK, vec![]));
+        self.option(
+            wire::NBD_OPT_SET_META_CONTEXT,
+            &meta("disk", &["base:allocation"]),
+        )
+        .await;
+        assert_eq!(self.answer().await.0, wire::NBD_REP_META_CONTEXT);
+        assert_eq!(self.answer().await.0, wire::NBD_REP_ACK);
+    }
+
+    pub(crate) async fn hello(&mut self, flags: u32) {
+        let hello: Hello = self.receive().await;
+        assert_eq!(hello.nbdmagic, wire::NBDMAGIC);
+        assert_eq!(hello.ihaveopt, wire::IHAVEOPT);
+        assert_eq!(hello.flags, 3);
+        self.send(&flags.to_be_bytes()).await;
+    }
+
+    pub(crate) async fn go(&mut self, name: &str) {
+        self.option(wire::NBD_OPT_GO, &info(name, &[])).await;
+        while self.answer().await.0 != wire::NBD_REP_ACK {}
+    }
+
+    pub(crate) async fn option(&mut self, option: u32, data: &[u8]) {
+        self.option_header(option, data.len() as u32).await;
+        self.send(data).await;
+    }
+
+    pub(crate) async fn option_header(&mut self, option: u32, length: u32) {
+        let (magic, option) = (wire::IHAVEOPT.into(), option.into());
+        self.send(
+            OptionHeader {
+                magic,
+                option,
+                length: length.into(),
+            }
+            .as_bytes(),
+        )
+        .await;
+    }
+
+    /// The type and data of the next option reply.
+    pub(crate) async fn answer(&mut self) -> (u32, Vec<u8>) {
+        let reply: OptionReply = self.receive().await;
+        assert_eq!(reply.magic, wire::NBD_REP_MAGIC);
+        let data = self.bytes(reply.length.get() as usize).await;
+        (reply.reply_type.get(), data)
+    }
+
+    /// The next option reply, which is an error with a text.
+    pub(crate) async fn refusal(&mut self) -> (u32, String) {
+        let (error, text) = self.answer().await;
+        (error, String::from_utf8(text).unwrap())
+    }
+
+    pub(crate) async fn request(&mut self, (flags, command): (u16, u16), offset: u64, length: u32) {
+        self.send(request(1, (flags, command), offset, length).as_bytes())
+            .await;
+    }
+
+    /// The error and cookie of the next simple reply.
+    pub(crate) async fn simple_reply(&mut self) -> (u32, u64) {
+        let reply: SimpleReply = self.receive().await;
+        assert_eq!(reply.magic, wire::NBD_SIMPLE_REPLY_MAGIC);
+        (reply.error.get(), reply.cookie.get())
+    }
+
+    pub(crate) async fn chunk(&mut self) -> Chunk {
+        let head: StructuredReply = self.receive().await;
+        assert_eq!(head.magic, wire::NBD_STRUCTURED_REPLY_MAGIC);
+        Chunk {
+            kind: head.chunk_type.get(),
+            done: head.flags == wire::NBD_REPLY_FLAG_DONE,
+            cookie: head.cookie.get(),
+            payload: self.bytes(head.length.get() as usize).await,
+        }
+    }
+
+    /// The next chunk, which is an error: its number and its text.
+    pub(crate) async fn error_chunk(&mut self) -> (u32, String) {
+        let chunk = self.chunk().await;
+        assert_eq!((chunk.kind, chunk.done), (wire::NBD_REPLY_TYPE_ERROR, true));
+        let (head, text) = wire::ErrorChunk::read_from_prefix(&chunk.payload).unwrap();
+        assert_eq!(usize::from(head.message_length.get()), text.len());
+        (head.error.get(), String::from_utf8(text.to_vec()).unwrap())
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        timeout(PATIENCE, self.stream.write_all(bytes))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    pub(crate) async fn receive<T: FromBytes>(&mut self) -> T {
+        let bytes = self.bytes(size_of::<T>()).await;
+        T::read_from_bytes(&bytes).ok().unwrap()
+    }
+
+    pub(crate) async fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        timeout(PATIENCE, self.stream.read_exact(&mut bytes))
+            .await
+            .unwrap()
+            .unwrap();
+        bytes
+    }
+
+    /// How the server ended the connection; nothing more may come.
+    pub(crate) async fn end(mut self) -> Result<(), ConnectionError> {
+        let mut rest = Vec::new();
+        timeout(PATIENCE, self.stream.read_to_end(&mut rest))
+            .await
+            .unwrap()
+            .ok();
+        assert!(rest.is_empty(), "{} more bytes came", rest.len());
+        drop(self.stream);
+        timeout(PATIENCE, self.served).await.unwrap().unwrap()
+    }
+
+    /// Whether the server says nothing for a while.
+    pub(crate) async fn is_quiet(&mut self) -> bool {
+        timeout(Duration::from_millis(150), self.stream.read_u8())
+            .await
+            .is_err()
+    }
+
+    /// Says no more, and tells how the server took it.
+    pub(crate) async fn leave(mut self) -> Result<(), ConnectionError> {
+        self.stream.shutdown().await.unwrap();
+        self.end().await
+    }
+
+    /// Whether the server's task panicked.
+    pub(crate) async fn has_panicked(mut self) -> bool {
+        let mut rest = Vec::new();
+        timeout(PATIENCE, self.stream.read_to_end(&mut rest))
+            .await
+            .unwrap()
+            .ok();
+        self.served.await.is_err_and(|error| error.is_panic())
+    }
+
+    /// As [`Client::end`], with the text of the error.
+    pub(crate) async fn end_text(self) -> String {
+        self.end().await.unwrap_err().to_string()
+    }
+}
+
+/// The bytes of a request.
+pub(crate) fn request(
+    cookie: u64,
+    (flags, command): (u16, u16),
+    offset: u64,
+    length: u32,
+) -> Request {
+    Request {
+        magic: wire::NBD_REQUEST_MAGIC.into(),
+        flags: flags.into(),
+        command: command.into(),
+        cookie: cookie.into(),
+        offset: offset.into(),
+        length: length.into(),
+    }
+}
+
+/// The data of `NBD_OPT_INFO` and `NBD_OPT_GO`.
+pub(crate) fn info(name: &str, information: &[u16]) -> Vec<u8> {
+    let mut data = (name.len() as u32).to_be_bytes().to_vec();
+    data.extend(name.as_bytes());
+    data.extend((information.len() as u16).to_be_bytes());
+    data.extend(information.iter().flat_map(|number| number.to_be_bytes()));
+    data
+}
+
+/// The data of the two options for metadata contexts.
+pub(crate) fn meta(name: &str, queries: &[&str]) -> Vec<u8> {
+    let string = |text: &str| [&(text.len() as u32).to_be_bytes(), text.as_bytes()].concat();
+    let mut data = string(name);
+    data.extend((queries.len() as u32).to_be_bytes());
+    data.extend(queries.iter().flat_map(|query| string(query)));
+    data
+}
