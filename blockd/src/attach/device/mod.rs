@@ -1,0 +1,76 @@
+//! A block device with the export's bytes: the kernel's nbd, or where there is
+//! none, a one-file FUSE file system and a loop device.
+
+mod disk;
+pub(super) mod fuse;
+pub(super) mod identity;
+pub(super) mod kernel;
+pub(super) mod loop_device;
+pub(super) mod nbd_client;
+mod process;
+pub(super) mod pulse;
+
+use std::{fs::OpenOptions, path::PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
+use serde::Serialize;
+
+pub use self::process::fuse_device;
+use super::place::Place;
+
+/// How the blocks get into the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// The kernel's nbd through stock `nbd-client`.
+    Nbd,
+    /// A one-file FUSE file system and a loop device.
+    Fuse,
+}
+
+/// What was chosen, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Choice {
+    pub(super) via: Via,
+    pub(super) why: &'static str,
+}
+
+/// The first rung of the ladder that bears, or the one that is asked for.
+pub(super) async fn choose(asked: Option<Via>) -> Result<Choice> {
+    let no_nbd = match asked {
+        Some(Via::Fuse) => Some("it was asked for"),
+        _ => kernel::obstacle().await,
+    };
+    match (asked, no_nbd) {
+        (Some(Via::Nbd), Some(obstacle)) => bail!("--via nbd: {obstacle}"),
+        (Some(Via::Nbd), None) => Ok(Choice {
+            via: Via::Nbd,
+            why: "it was asked for",
+        }),
+        (None, None) => Ok(Choice {
+            via: Via::Nbd,
+            why: "this kernel has nbd",
+        }),
+        (asked, Some(why)) => fuse_opens()
+            .map(|()| Choice {
+                via: Via::Fuse,
+                why,
+            })
+            .map_err(|error| match asked {
+                Some(_) => error.context("--via fuse"),
+                None => error.context(why),
+            }),
+        (Some(Via::Fuse), None) => Err(anyhow!("unreachable: FUSE was asked for")),
+    }
+}
+
+fn fuse_opens() -> Result<()> {
+    let opened = OpenOptions::new().read(true).write(true).open("/dev/fuse");
+    opened.map(drop).context("cannot open /dev/fuse either: load the kernel's fuse module, or in a container pass the device in (docker run --device /dev/fuse)")
+}
+
+/// The file that the FUSE file system of a place shows.
+pub(super) fn file_of(place: &Place) -> PathBuf {
+    place.device().join(disk::NAME)
+}
