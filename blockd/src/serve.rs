@@ -1,0 +1,154 @@
+//! `blockd serve`: from the command line to a running server.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::{
+    args::{Inherited, Serve},
+    catalog::{Catalog, CatalogOptions},
+    nbd::{Exports, Limits},
+    server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
+};
+
+/// Where a server listens that was not told where.
+const LOOPBACK: &str = "localhost:10809";
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// A sentence for the person who started it.
+pub async fn serve(args: &Serve) -> Result<()> {
+    let options = CatalogOptions {
+        repos: args.repos.clone(),
+        state: args.store.state(),
+        cache: args.store.cache,
+    };
+    let catalog = Arc::new(Catalog::new(&options)?);
+    let limits = Limits::default();
+    // Before anybody is told that we are here.
+    let shutdown = shutdown()?;
+    if args.stdio {
+        return Ok(serve_stdio(catalog, limits, shutdown).await?);
+    }
+    let listeners = listeners(args).await?;
+    announce(&catalog, &listeners).context("cannot say where the server listens")?;
+    let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
+    let tidy = tokio::spawn(tidy(catalog, args.keep));
+    Server {
+        listeners,
+        limits,
+        exports,
+    }
+    .run(shutdown)
+    .await;
+    tidy.abort();
+    info!("stopped");
+    Ok(())
+}
+
+/// Looks every hour for snapshots that nobody has opened for so many days.
+async fn tidy(catalog: Arc<Catalog>, days: u32) {
+    let mut hours = tokio::time::interval(HOUR);
+    loop {
+        hours.tick().await;
+        catalog
+            .expire(HOUR.saturating_mul(24).saturating_mul(days))
+            .await;
+    }
+}
+
+async fn listeners(args: &Serve) -> Result<Vec<Listener>> {
+    let inherited = Inherited::of_environment();
+    let (pid, fds) = (inherited.pid.as_deref(), inherited.fds.as_deref());
+    let mut listeners = inherited_listeners(pid, fds)?;
+    for address in &args.listen {
+        listeners.extend(Listener::bind_tcp(address).await?);
+    }
+    if let Some(path) = &args.unix {
+        listeners.push(Listener::bind_unix(path).await?);
+    }
+    if listeners.is_empty() {
+        listeners.extend(Listener::bind_tcp(LOOPBACK).await?);
+    }
+    Ok(listeners)
+}
+
+/// SIGTERM, or Ctrl-C.
+fn shutdown() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Says where to attach, in lines that can be pasted.
+fn announce(catalog: &Catalog, listeners: &[Listener]) -> io::Result<()> {
+    let repositories = catalog.repositories();
+    let first = repositories.first().map_or("REPO", String::as_str);
+    let Some(bound) = listeners.first().map(Listener::bound) else {
+        return Ok(());
+    };
+    let (uri, client) = match bound {
+        Bound::Tcp(address) => {
+            let ip = address.ip();
+            let host = if ip.is_unspecified() || ip.is_loopback() {
+                "localhost".to_owned()
+            } else if ip.is_ipv6() {
+                format!("[{ip}]")
+            } else {
+                ip.to_string()
+            };
+            let port = address.port();
+            let shown = if port == 10809 {
+                host.clone()
+            } else {
+                format!("{host}:{port}")
+            };
+            (
+                format!("nbd://{shown}/{first}"),
+                format!("nbd-client {host} {port}"),
+            )
+        }
+        Bound::Unix(path) => {
+            let path = absolute(path);
+            (
+                format!("nbd+unix:///{first}?socket={path}"),
+                format!("nbd-client -unix {path}"),
+            )
+        }
+    };
+    let many = match repositories.len() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more repositories)", count - 1),
+    };
+    let mut out = io::stdout().lock();
+    writeln!(out, "serving {uri}{many}")?;
+    writeln!(out, "  attach:  sudo blockd attach '{uri}' MOUNTPOINT")?;
+    writeln!(
+        out,
+        "  or:      sudo {client} /dev/nbd0 -N {first} -b 4096 && sudo mount -o ro /dev/nbd0 MOUNTPOINT"
+    )?;
+    out.flush()
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
+}

@@ -1,0 +1,284 @@
+//! A real image, a foreign server, the real program, and a look at what is left.
+
+use std::{
+    fs,
+    os::unix::{fs::symlink, net::UnixStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Everything takes milliseconds; this is for a machine that does other things.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Fails with a sentence where the tests cannot run.
+fn check_machine() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "attaching mounts file systems: run these tests as root"
+    );
+    for (program, package) in [
+        ("nbdkit", "nbdkit"),
+        ("mke2fs", "e2fsprogs"),
+        ("git", "git"),
+        ("sleep", "coreutils"),
+    ] {
+        let found = Command::new(program).arg("--version").output();
+        assert!(
+            found.is_ok(),
+            "{program} is missing: install Debian's package {package}"
+        );
+    }
+}
+
+/// Runs a program that must succeed.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// git, as nobody in particular.
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
+    run(Command::new("git")
+        .current_dir(directory)
+        .args(["-c", "user.name=A", "-c", "user.email=a@example.org"])
+        .args(arguments))
+}
+
+/// An ext4 image of a small clone, made once.
+pub(crate) fn image() -> &'static Path {
+    static IMAGE: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let made = IMAGE.get_or_init(|| {
+        check_machine();
+        let directory = tempfile::tempdir().unwrap();
+        let source = directory.path().join("source");
+        fs::create_dir_all(source.join("src/deep")).unwrap();
+        for number in 0..50 {
+            let content = format!("file {number}\n").repeat(number * 20);
+            fs::write(source.join(format!("src/deep/{number}.txt")), content).unwrap();
+        }
+        fs::write(source.join("README"), "a repository\n").unwrap();
+        symlink("src/deep/7.txt", source.join("link")).unwrap();
+        git(&source, &["init", "-q", "-b", "main"]);
+        git(&source, &["add", "."]);
+        git(&source, &["commit", "-q", "-m", "first"]);
+        let image = directory.path().join("image");
+        let mut mke2fs = Command::new("mke2fs");
+        mke2fs.args(["-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal", "-d"]);
+        run(mke2fs.arg(&source).arg(&image).arg("64M"));
+        (directory, image)
+    });
+    &made.1
+}
+
+/// A new mount namespace copies all mounts there are, those of other tests too:
+/// a test that makes one is alone.
+static NAMESPACE: RwLock<()> = RwLock::new(());
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not looked at")]
+enum Guard {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// One server, one mountpoint, one state directory.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    directory: TempDir,
+    server: Child,
+    _guard: Guard,
+}
+
+impl Bench {
+    /// nbdkit serves the image under any name.
+    pub(crate) fn new() -> Self {
+        Self::with_server(&["file", &image().display().to_string()])
+    }
+
+    /// The same, while no other test has a bench.
+    pub(crate) fn alone() -> Self {
+        let guard = NAMESPACE.write().unwrap_or_else(PoisonError::into_inner);
+        Self::start(
+            &["file", &image().display().to_string()],
+            Guard::Alone(guard),
+        )
+    }
+
+    /// nbdkit with these arguments.
+    pub(crate) fn with_server(arguments: &[&str]) -> Self {
+        let guard = NAMESPACE.read().unwrap_or_else(PoisonError::into_inner);
+        Self::start(arguments, Guard::Shared(guard))
+    }
+
+    fn start(arguments: &[&str], guard: Guard) -> Self {
+        check_machine();
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("m")).unwrap();
+        let socket = directory.path().join("s");
+        let server = Command::new("nbdkit")
+            .args(["--foreground", "--readonly", "--unix"])
+            .arg(&socket)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        eventually("nbdkit listens", || UnixStream::connect(&socket).is_ok());
+        Self {
+            directory,
+            server,
+            _guard: guard,
+        }
+    }
+
+    pub(crate) fn mountpoint(&self) -> PathBuf {
+        self.directory.path().join("m")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn uri(&self, export: &str) -> String {
+        format!(
+            "nbd+unix:///{export}?socket={}",
+            self.directory.path().join("s").display()
+        )
+    }
+
+    pub(crate) fn server(&self) -> Pid {
+        pid(self.server.id())
+    }
+
+    /// `blockd` with a state directory of its own.
+    pub(crate) fn blockd(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
+        command.args(arguments).arg("--state").arg(self.state());
+        command
+    }
+
+    pub(crate) fn attach_command(&self, export: &str, more: &[&str]) -> Command {
+        let mut command = self.blockd(&["attach", "--via", "fuse", "--json", &self.uri(export)]);
+        command.arg(self.mountpoint()).args(more);
+        command
+    }
+
+    pub(crate) fn attach(&self, export: &str, more: &[&str]) -> Value {
+        serde_json::from_str(&run(&mut self.attach_command(export, more))).unwrap()
+    }
+
+    /// Attaches in vain; the error, and a look that nothing is left.
+    pub(crate) fn refused(&self, export: &str, more: &[&str]) -> String {
+        let said = failure(&mut self.attach_command(export, more));
+        self.nothing_is_left();
+        said
+    }
+
+    pub(crate) fn detach_command(&self, more: &[&str]) -> Command {
+        let mut command = self.blockd(&["detach", "--json"]);
+        command.arg(self.mountpoint()).args(more);
+        command
+    }
+
+    pub(crate) fn detach(&self, more: &[&str]) -> Value {
+        serde_json::from_str(&run(&mut self.detach_command(more))).unwrap()
+    }
+
+    /// The process behind the disk.
+    pub(crate) fn device_process(&self) -> Pid {
+        let processes = self.processes();
+        assert_eq!(processes.len(), 1, "{processes:?}");
+        pid(processes[0])
+    }
+
+    /// Processes of `blockd` that work for this bench.
+    fn processes(&self) -> Vec<u32> {
+        let needle = self.state().display().to_string();
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| {
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.contains("fuse-device") && words.contains(&needle)
+        })
+        .collect()
+    }
+
+    fn left(&self) -> Vec<String> {
+        let needle = self.directory.path().display().to_string();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts
+            .lines()
+            .filter(|line| line.contains(&needle))
+            .map(str::to_owned);
+        let loops = fs::read_dir("/sys/block")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| {
+                let file = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+                file.contains(&needle).then_some(file)
+            });
+        let processes = self
+            .processes()
+            .into_iter()
+            .map(|pid| format!("process {pid}"));
+        mounts.chain(loops).chain(processes).collect()
+    }
+
+    /// No mount, no loop device, no process.
+    pub(crate) fn nothing_is_left(&self) {
+        let left = self.left();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+
+    pub(crate) fn eventually_nothing_is_left(&self) {
+        eventually("everything is gone", || self.left().is_empty());
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _cleaned = self.detach_command(&["--lazy"]).output();
+        let _killed = self.server.kill();
+        let _ended = self.server.wait();
+    }
+}
+
+/// Runs a program that must fail; what it says.
+pub(crate) fn failure(command: &mut Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(!status.success(), "{command:?} succeeds");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "in vain we wait until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub(crate) fn pid(id: u32) -> Pid {
+    Pid::from_raw(id.try_into().unwrap()).unwrap()
+}
+
+pub(crate) fn send(process: Pid, what: Signal) {
+    kill_process(process, what).unwrap();
+}
