@@ -1,1 +1,23 @@
-//! e2e
+//! The whole product against git, e2fsck, the kernel and other people's NBD
+//! clients. `tests/setup.sh` installs the programs that judge it.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod boot;
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod image;
+#[cfg(test)]
+mod malformed;
+#[cfg(test)]
+mod nbd_clients;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod snapshots;
+#[cfg(test)]
+mod style;
+#[cfg(test)]
+mod worktree;

@@ -1,0 +1,65 @@
+# What people and CI call. `make` alone lists it. Rust, git and make are enough
+# to start with: tests/setup.sh installs the Debian packages.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+target := $(abspath $(or $(CARGO_TARGET_DIR),target))
+# Mounting takes root; everything else is done as whoever calls.
+comma := ,
+sudo := $(if $(filter 0,$(shell id -u)),,sudo)
+runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd REPOS=$(abspath $(REPOS)))
+e2e := cargo test --locked --workspace --test e2e --config 'target."cfg(all())".runner = [$(runner)]' --
+
+.PHONY: help
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the program, at target/release/blockd
+	cargo build --locked --release --package blockd
+
+.PHONY: demo
+demo: ## serve a repository (REPO, default this one), attach it, work in it, beside git
+	tests/setup.sh demo
+	cargo build --locked --release --package blockd
+	tests/demo.sh $(target)/release/blockd $(or $(REPO),.)
+
+.PHONY: test
+test: lint unit e2e ## everything that must hold: format, lints, docs, unit, doc and end-to-end tests
+
+.PHONY: lint
+lint: ## format, clippy and docs, without a warning
+	@cargo fmt --version >/dev/null 2>&1 || { echo "make lint: rustfmt is missing: rustup component add rustfmt"; exit 1; }
+	@cargo clippy --version >/dev/null 2>&1 || { echo "make lint: clippy is missing: rustup component add clippy"; exit 1; }
+	tests/setup.sh build
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: unit
+unit: ## unit tests and doc tests
+	tests/setup.sh build
+	cargo test --locked --workspace --exclude e2e
+
+.PHONY: e2e
+e2e: ## the whole product against git, e2fsck, a guest's kernel and other NBD clients (TEST=name for some)
+	tests/setup.sh test
+	@# Built as the tests are, so that the dependencies are built once.
+	cargo build --locked --workspace --bins --tests
+	$(e2e) $(TEST)
+
+.PHONY: soak
+soak: ## the long tests, on all repositories in the folder REPOS
+	@test -n "$(REPOS)" || { echo "make soak: REPOS=FOLDER, a folder of repositories"; exit 1; }
+	tests/setup.sh test
+	cargo build --locked --workspace --bins --tests
+	$(e2e) --ignored --nocapture --test-threads 1
+
+.PHONY: bench
+bench: ## how fast, as ratios to git and nbdkit (REPO=FOLDER, default a generated one)
+	tests/setup.sh bench
+	cargo build --locked --release --package blockd
+	cargo bench --locked --workspace
+	/usr/bin/python3 tests/bench.py $(target)/release/blockd $(REPO)

@@ -1,0 +1,222 @@
+//! The program under test, and a server of it that ends with its test.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{
+    command::{fails, run, stdout},
+    git::hermetic,
+};
+
+/// Longer than a slow machine needs; a wait that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `blockd`, newly built (or the one that `BLOCKD` names).
+pub(crate) fn blockd() -> Command {
+    hermetic(binary())
+}
+
+/// Where it is. `cargo test` builds no binary of another package, so this does.
+pub(crate) fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| env::var_os("BLOCKD").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "blockd", "--bin", "blockd"]);
+    // This program is target/PROFILE/deps/e2e-HASH.
+    let profile = env::current_exe()
+        .unwrap()
+        .ancestors()
+        .nth(2)
+        .unwrap()
+        .to_owned();
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    run(build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")));
+    profile.join("blockd")
+}
+
+/// A running `blockd serve`, on a unix socket of its own unless told otherwise.
+pub(crate) struct TestBlockd {
+    child: Child,
+    folder: TempDir,
+    ready: String,
+}
+
+impl TestBlockd {
+    /// Serves these repositories, with a state folder that goes with the server.
+    #[track_caller]
+    pub(crate) fn serve(repos: &Path) -> Self {
+        Self::start(repos, None, &[])
+    }
+
+    /// With a state folder that stays.
+    #[track_caller]
+    pub(crate) fn serve_with_state(repos: &Path, state: &Path) -> Self {
+        Self::start(repos, Some(state), &[])
+    }
+
+    /// On a free port of the loopback too.
+    #[track_caller]
+    pub(crate) fn serve_tcp(repos: &Path) -> Self {
+        Self::start(repos, None, &["--listen", "127.0.0.1:0"])
+    }
+
+    #[track_caller]
+    fn start(repos: &Path, state: Option<&Path>, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let own_state = folder.path().join("state");
+        let mut command = blockd();
+        command.arg("serve").arg("--repos").arg(repos);
+        command
+            .arg("--state")
+            .arg(state.unwrap_or(&own_state))
+            .args(more);
+        if more.is_empty() {
+            command.arg("--unix").arg(folder.path().join("socket"));
+        }
+        let log = File::create(folder.path().join("log")).unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut server = Self {
+            child,
+            folder,
+            ready: String::new(),
+        };
+        server.ready = server.wait_until_ready(lines);
+        server
+    }
+
+    /// The first line with a URI; the rest is read too, so that a server that
+    /// says more never blocks.
+    #[track_caller]
+    fn wait_until_ready(
+        &self,
+        lines: impl Iterator<Item = std::io::Result<String>> + Send + 'static,
+    ) -> String {
+        let (send, receive) = mpsc::channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if line.contains("nbd://") || line.contains("nbd+unix://") {
+                    // After the first nobody listens any more.
+                    drop(send.send(line));
+                }
+            }
+        });
+        let line = receive.recv_timeout(PATIENCE);
+        line.unwrap_or_else(|_| panic!("blockd serve said no URI; its log:\n{}", self.log()))
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// The URI of an export on the unix socket.
+    pub(crate) fn uri(&self, export: &str) -> String {
+        format!(
+            "nbd+unix:///{}?socket={}",
+            escaped(export),
+            self.socket().display()
+        )
+    }
+
+    /// The port of a server started by [`Self::serve_tcp`].
+    #[track_caller]
+    pub(crate) fn port(&self) -> u16 {
+        let (_, after) = self.ready.split_once("nbd://").expect("a TCP URI");
+        let authority = after.split(['/', ' ', '?']).next().unwrap();
+        let (_, port) = authority.rsplit_once(':').expect("a port in the URI");
+        port.parse().unwrap()
+    }
+
+    /// Asks it to end, and gives it time to; fails when it does not end well.
+    #[track_caller]
+    pub(crate) fn stop(mut self) {
+        self.terminate();
+    }
+
+    #[track_caller]
+    fn terminate(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert!(
+                    status.success(),
+                    "blockd serve: {status}; its log:\n{}",
+                    self.log()
+                );
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("blockd serve ignores SIGTERM; its log:\n{}", self.log());
+    }
+}
+
+impl Drop for TestBlockd {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) && !thread::panicking() {
+            return;
+        }
+        if thread::panicking() {
+            eprintln!("--- log of blockd serve\n{}---", self.log());
+            drop(self.child.kill());
+            drop(self.child.wait());
+        } else {
+            self.terminate();
+        }
+    }
+}
+
+/// An export name as a URI has it.
+pub(crate) fn escaped(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut uri, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~/@:=".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            write!(uri, "%{byte:02X}").unwrap();
+        }
+        uri
+    })
+}
+
+#[test]
+fn says_its_version_and_refuses_what_it_does_not_know() {
+    assert!(stdout(blockd().arg("--version")).starts_with("blockd "));
+    assert!(fails(blockd().arg("nonsense")).contains("nonsense"));
+}
+
+#[test]
+fn drains_and_ends_well_on_sigterm() {
+    let repos = super::Fixture::get("history");
+    let server = TestBlockd::serve(repos.folder());
+    server.stop();
+}
