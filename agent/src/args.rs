@@ -1,0 +1,290 @@
+//! The command line, with its twins in the environment.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    num::NonZeroU16,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    client::Server, codex::Program, http::Access, keys::Key, output_log::Limits, screen::Size,
+    session::Options,
+};
+
+/// Runs codex in a terminal of its own, driven over MCP, and shows what it does.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve MCP, /live and /terminal for one codex.
+    Serve(Box<Serve>),
+    /// Start codex at a server.
+    Start(Start),
+    /// Send codex a message.
+    Message(Message),
+    /// Print what codex has put out, byte for byte.
+    Live(Live),
+    /// Use codex's terminal; Ctrl+] detaches.
+    Terminal(Remote),
+    /// Say what codex is doing.
+    Status(Remote),
+}
+
+/// `agent serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(
+        long,
+        env = "AGENT_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: SocketAddr,
+    /// Speak MCP on standard input and output instead of HTTP.
+    #[arg(long)]
+    pub stdio: bool,
+    /// The directory that codex works in.
+    #[arg(long, env = "AGENT_WORKSPACE", value_name = "DIR", default_value = ".")]
+    pub workspace: PathBuf,
+    /// What to run: codex with options of your own, or any terminal program.
+    #[arg(
+        long,
+        env = "AGENT_COMMAND",
+        value_name = "COMMAND",
+        default_value = "codex"
+    )]
+    pub command: String,
+    /// Where the output of the runs is kept; below the system's temporary directory if left out.
+    #[arg(long, env = "AGENT_LOG_DIR", value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// How many bytes of a run are kept.
+    #[arg(long, env = "AGENT_LOG_CAP", value_name = "BYTES", default_value_t = Limits::default().run)]
+    pub log_cap: u64,
+    /// A file with the token that callers must send. Without it only loopback is served.
+    #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// A name that this server is called by, like app.flycast.
+    #[arg(
+        long,
+        env = "AGENT_ALLOW_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub allow_host: Vec<String>,
+    /// An origin whose pages may call, like <https://app.example>.
+    #[arg(
+        long,
+        env = "AGENT_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub allow_origin: Vec<String>,
+    /// End when nothing has worked and nobody has watched for so many seconds.
+    #[arg(long, env = "AGENT_IDLE_EXIT", value_name = "SECONDS")]
+    pub idle_exit: Option<u64>,
+    /// Let this key through: ctrl-c, ctrl-d, ctrl-z or ctrl-\.
+    #[arg(
+        long,
+        env = "AGENT_ALLOW_KEY",
+        value_name = "KEY",
+        value_delimiter = ','
+    )]
+    pub allow_key: Vec<Key>,
+    /// Give codex this variable of our environment.
+    #[arg(long, env = "AGENT_PASS_ENV", value_name = "NAME", value_delimiter = ',',
+          default_values = ["OPENAI_API_KEY", "CODEX_API_KEY"])]
+    pub pass_env: Vec<String>,
+    /// Let codex use the alternate screen; /live is then no readable log.
+    #[arg(long, env = "AGENT_ALT_SCREEN")]
+    pub alt_screen: bool,
+    /// The terminal's lines.
+    #[arg(long, env = "AGENT_ROWS", value_name = "N", default_value = "40")]
+    pub rows: NonZeroU16,
+    /// The terminal's columns.
+    #[arg(long, env = "AGENT_COLUMNS", value_name = "N", default_value = "120")]
+    pub columns: NonZeroU16,
+}
+
+/// How long codex may take to be ready.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Serve {
+    /// What the session is made of.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about what cannot work.
+    pub fn options(&self) -> Result<Options> {
+        let words = shell_words::split(&self.command);
+        let words = words.with_context(|| format!("--command {}", self.command))?;
+        ensure!(!words.is_empty(), "--command is empty");
+        let workspace = fs::canonicalize(&self.workspace);
+        let workspace =
+            workspace.with_context(|| format!("--workspace {}", self.workspace.display()))?;
+        ensure!(
+            workspace.is_dir(),
+            "--workspace {} is not a directory",
+            workspace.display()
+        );
+        ensure!(
+            on_path(&words[0], &workspace),
+            "--command: there is no program {}",
+            words[0]
+        );
+        let program = Program {
+            words,
+            workspace,
+            environment: env::vars_os().collect(),
+            granted: self.pass_env.clone(),
+            alternate_screen: self.alt_screen,
+        };
+        ensure!(
+            !program.is_codex() || program.home().is_some(),
+            "codex needs HOME or CODEX_HOME"
+        );
+        let segment = Limits::default()
+            .segment
+            .min((self.log_cap / 4).max(1 << 16));
+        Ok(Options {
+            program,
+            logs: self.log_dir.clone().unwrap_or_else(default_logs),
+            limits: Limits {
+                segment,
+                run: self.log_cap,
+            },
+            size: Size {
+                rows: self.rows,
+                columns: self.columns,
+            },
+            start_patience: START_PATIENCE,
+        })
+    }
+
+    /// Who may call.
+    ///
+    /// # Errors
+    ///
+    /// When everybody could, from anywhere.
+    pub fn access(&self) -> Result<Access> {
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        if token.is_none() && !self.listen.ip().is_loopback() {
+            bail!(
+                "--listen {} is not loopback: that needs a --token-file",
+                self.listen
+            );
+        }
+        Ok(Access {
+            token,
+            hosts: self.allow_host.clone(),
+            origins: self.allow_origin.clone(),
+        })
+    }
+
+    /// How long it may be idle.
+    pub fn idle_exit(&self) -> Option<Duration> {
+        self.idle_exit.map(Duration::from_secs)
+    }
+}
+
+fn on_path(program: &str, workspace: &Path) -> bool {
+    if program.contains('/') {
+        return workspace.join(program).is_file();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn default_logs() -> PathBuf {
+    let own = rustix::process::geteuid().as_raw();
+    env::temp_dir().join(format!("agent-{own}"))
+}
+
+fn read_token(path: &Path) -> Result<String> {
+    let token = fs::read_to_string(path);
+    let token = token.with_context(|| format!("cannot read the token in {}", path.display()))?;
+    let token = token.trim().to_owned();
+    // It must fit into a header and a cookie.
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b",;\"\\".contains(&byte);
+    ensure!(
+        token.len() >= 16 && token.bytes().all(fits),
+        "the token in {} must have 16 visible ASCII characters or more, and no , ; \" or \\",
+        path.display()
+    );
+    Ok(token)
+}
+
+/// A server, and how to be let in.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// The server, like <http://127.0.0.1:8080>.
+    pub url: String,
+    /// A file with the server's token.
+    #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The one machine of a Fly app that is meant.
+    #[arg(long, env = "AGENT_MACHINE", value_name = "ID")]
+    pub machine: Option<String>,
+}
+
+impl Remote {
+    /// Where it is.
+    ///
+    /// # Errors
+    ///
+    /// When the token cannot be read.
+    pub fn server(&self) -> Result<Server> {
+        Ok(Server {
+            url: self.url.trim_end_matches('/').to_owned(),
+            token: self.token_file.as_deref().map(read_token).transpose()?,
+            machine: self.machine.clone(),
+        })
+    }
+}
+
+/// `agent start`
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Take the last conversation up again.
+    #[arg(long)]
+    pub resume: bool,
+    /// Where.
+    #[command(flatten)]
+    pub remote: Remote,
+}
+
+/// `agent message`
+#[derive(Debug, Args)]
+pub struct Message {
+    /// Where.
+    #[command(flatten)]
+    pub remote: Remote,
+    /// What to type; - reads standard input.
+    pub text: String,
+}
+
+/// `agent live`
+#[derive(Debug, Args)]
+pub struct Live {
+    /// Go on until the run ends.
+    #[arg(long)]
+    pub follow: bool,
+    /// Begin at this offset.
+    #[arg(long, value_name = "N")]
+    pub offset: Option<u64>,
+    /// Where.
+    #[command(flatten)]
+    pub remote: Remote,
+}

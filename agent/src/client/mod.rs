@@ -1,0 +1,153 @@
+//! The same from a shell: a client of a server that runs elsewhere.
+
+mod terminal;
+
+use std::{
+    collections::HashMap,
+    io::{self, Read, Write},
+};
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use reqwest::{
+    Client, RequestBuilder,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use rmcp::{
+    ServiceExt,
+    model::CallToolRequestParams,
+    transport::{
+        StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig,
+    },
+};
+use serde_json::{Map, Value, json};
+
+pub use self::terminal::terminal;
+
+/// Sends a request to one machine of a Fly app.
+const MACHINE: HeaderName = HeaderName::from_static("fly-force-instance-id");
+
+/// Where a server is, and how to be let in.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Without a slash at the end.
+    pub url: String,
+    /// Its token.
+    pub token: Option<String>,
+    /// The one machine that is meant.
+    pub machine: Option<String>,
+}
+
+impl Server {
+    fn machine(&self) -> Result<Option<HeaderValue>> {
+        Ok(self.machine.as_deref().map(str::parse).transpose()?)
+    }
+
+    fn get(&self, path: &str) -> Result<RequestBuilder> {
+        let mut headers = HeaderMap::new();
+        headers.extend(self.machine()?.map(|machine| (MACHINE, machine)));
+        let request = Client::new()
+            .get(format!("{}{path}", self.url))
+            .headers(headers);
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+    }
+
+    /// Calls a tool as any MCP client would.
+    async fn call(&self, tool: &'static str, arguments: Map<String, Value>) -> Result<Value> {
+        let mut config = StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp", self.url));
+        if let Some(token) = &self.token {
+            config = config.auth_header(token);
+        }
+        let headers: HashMap<_, _> = self
+            .machine()?
+            .map(|machine| (MACHINE, machine))
+            .into_iter()
+            .collect();
+        let transport = StreamableHttpClientTransport::from_config(config.custom_headers(headers));
+        let client = ().serve(transport).await;
+        let client = client.with_context(|| format!("cannot reach {}", self.url))?;
+        let call = CallToolRequestParams::new(tool).with_arguments(arguments);
+        let answer = client.call_tool(call).await?;
+        let _ended = client.cancel().await;
+        if answer.is_error == Some(true) {
+            let texts = answer.content.iter().filter_map(|block| block.as_text());
+            let texts: Vec<_> = texts.map(|text| text.text.as_str()).collect();
+            bail!("{}", texts.join("\n"));
+        }
+        answer
+            .structured_content
+            .context("the tool has answered nothing")
+    }
+}
+
+/// Starts codex.
+///
+/// # Errors
+///
+/// When it is not ready, with what its screen shows.
+pub async fn start(server: &Server, resume: bool) -> Result<()> {
+    let arguments = Map::from_iter([("resume".to_owned(), resume.into())]);
+    print(&server.call("start", arguments).await?)
+}
+
+/// Sends a message; `-` is standard input.
+///
+/// # Errors
+///
+/// When it was not submitted, with what the screen shows.
+pub async fn message(server: &Server, text: &str) -> Result<()> {
+    let mut given = text.to_owned();
+    if text == "-" {
+        given.clear();
+        io::stdin().read_to_string(&mut given)?;
+    }
+    let arguments = Map::from_iter([("text".to_owned(), given.into())]);
+    let sent = server.call("message", arguments).await?;
+    print(&sent)?;
+    if sent["submitted"] != json!(true) {
+        bail!("it was not submitted");
+    }
+    Ok(())
+}
+
+/// Says what codex is doing.
+///
+/// # Errors
+///
+/// When the server does not answer.
+pub async fn status(server: &Server) -> Result<()> {
+    let answer = server.get("/status")?.send().await?.error_for_status()?;
+    print(&serde_json::from_slice(&answer.bytes().await?)?)
+}
+
+/// Prints the output, byte for byte.
+///
+/// # Errors
+///
+/// When the server does not answer, or the output is cut.
+pub async fn live(server: &Server, offset: Option<u64>, follow: bool) -> Result<()> {
+    let offset = offset
+        .map(|offset| format!("offset={offset}&"))
+        .unwrap_or_default();
+    let follow = if follow { "follow=1" } else { "" };
+    let request = server.get(&format!("/live?{offset}{follow}"))?;
+    let answer = request.send().await?.error_for_status()?;
+    let mut pieces = answer.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let mut out = io::stdout();
+        out.write_all(&piece?)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn print(value: &Value) -> Result<()> {
+    Ok(writeln!(
+        io::stdout(),
+        "{}",
+        serde_json::to_string_pretty(value)?
+    )?)
+}

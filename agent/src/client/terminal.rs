@@ -1,0 +1,119 @@
+//! `agent terminal`: codex's terminal in a person's own.
+
+use std::{
+    io::{self, IsTerminal, Read, Write},
+    thread,
+};
+
+use anyhow::{Context, Result, ensure};
+use futures_util::{SinkExt, StreamExt};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::sync::mpsc;
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, client::IntoClientRequest, http::header::AUTHORIZATION},
+};
+
+use super::{MACHINE, Server};
+
+/// Ctrl+], as telnet has it.
+const DETACH: u8 = 0x1d;
+
+/// The local terminal in raw mode; as it was again when dropped.
+struct Raw(Termios);
+
+impl Raw {
+    fn new() -> Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // Nobody is left to tell.
+        let _restored = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        let _shown = write!(io::stdout(), "\x1b[0m\x1b[?25h\r\n");
+    }
+}
+
+/// Shows codex's terminal and types into it, until Ctrl+].
+///
+/// # Errors
+///
+/// When there is no terminal here, or no server there.
+pub async fn terminal(server: &Server) -> Result<()> {
+    ensure!(io::stdin().is_terminal(), "agent terminal needs a terminal");
+    let url = server.url.replacen("http", "ws", 1) + "/terminal?format=ansi";
+    let mut request = url.into_client_request()?;
+    if let Some(token) = &server.token {
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, format!("Bearer {token}").parse()?);
+    }
+    if let Some(machine) = &server.machine {
+        request.headers_mut().insert(MACHINE, machine.parse()?);
+    }
+    let connected = connect_async(request).await;
+    let (socket, _) = connected.with_context(|| format!("cannot reach {}", server.url))?;
+    let (mut to_server, mut from_server) = socket.split();
+    let raw = Raw::new()?;
+    let mut keys = keys();
+    let told = loop {
+        tokio::select! {
+            typed = keys.recv() => {
+                let typed = typed.unwrap_or_else(|| vec![DETACH]);
+                let end = typed.iter().position(|byte| *byte == DETACH);
+                let bytes = typed[..end.unwrap_or(typed.len())].to_vec();
+                let sent = to_server.send(Message::binary(bytes)).await;
+                if end.is_some() || sent.is_err() {
+                    break "detached";
+                }
+            }
+            message = from_server.next() => match message {
+                Some(Ok(Message::Binary(drawn))) => draw(&drawn)?,
+                Some(Ok(Message::Text(notice))) => draw(&shown(&notice))?,
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => break "the server is gone",
+            },
+        }
+    };
+    drop(raw);
+    writeln!(io::stderr(), "{told}")?;
+    Ok(())
+}
+
+/// What is typed here, read on a thread that ends with the process.
+fn keys() -> mpsc::Receiver<Vec<u8>> {
+    let (send, receive) = mpsc::channel(16);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = io::stdin().read(&mut buffer) {
+            if send.blocking_send(buffer[..read].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+fn draw(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
+/// A notice, in the title of the window: the screen is codex's.
+fn shown(notice: &str) -> Vec<u8> {
+    let notice = serde_json::from_str::<serde_json::Value>(notice).unwrap_or_default();
+    let text: String = notice["notice"]
+        .as_str()
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    format!("\x1b]2;agent: {text}\x07\x07").into_bytes()
+}

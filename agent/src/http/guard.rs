@@ -1,0 +1,206 @@
+//! Who may call: the Host must be ours (or DNS could be made to point at us),
+//! a browser's Origin too (`WebSockets` are not bound by CORS), and the token
+//! must be known.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use subtle::ConstantTimeEq;
+
+/// The cookie that pages get, so that their `WebSocket`s are let in.
+const COOKIE: &str = "agent_token";
+
+/// Who may call.
+#[derive(Debug, Default)]
+pub struct Access {
+    /// Who knows it may do everything; without one, everybody who reaches us may.
+    pub token: Option<String>,
+    /// Names that this server is called by, besides localhost and addresses.
+    pub hosts: Vec<String>,
+    /// Pages of other origins that may call.
+    pub origins: Vec<String>,
+}
+
+impl Access {
+    /// A Host that is an address cannot be rebound: only names are checked.
+    fn knows_host(&self, authority: &str) -> bool {
+        let Ok(authority) = authority.parse::<Authority>() else {
+            return false;
+        };
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let ours = || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok() || ours()
+    }
+
+    /// Its own pages, those of loopback, and those that are allowed.
+    fn knows_origin(&self, origin: &str, host: &str) -> bool {
+        if self.origins.iter().any(|known| known == origin) {
+            return true;
+        }
+        let Some((_, authority)) = origin.split_once("://") else {
+            return false;
+        };
+        let is_loopback = authority.parse::<Authority>().is_ok_and(|authority| {
+            let bare = authority
+                .host()
+                .trim_start_matches('[')
+                .trim_end_matches(']');
+            bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        });
+        authority == host || is_loopback
+    }
+
+    /// Why a request is not for us.
+    fn refusal(&self, headers: &HeaderMap) -> Option<&'static str> {
+        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+        let host = header(header::HOST).unwrap_or_default();
+        if !self.knows_host(host) {
+            return Some("this server is not known by that Host: see --allow-host\n");
+        }
+        let foreign = header(header::ORIGIN).is_some_and(|origin| !self.knows_origin(origin, host));
+        foreign.then_some("pages of that Origin may not call: see --allow-origin\n")
+    }
+
+    fn knows_token(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else {
+            return true;
+        };
+        let is_ours = |given: &[u8]| bool::from(token.as_bytes().ct_eq(given));
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let cookies = text(header::COOKIE).unwrap_or_default().split("; ");
+        let mut cookies = cookies.filter_map(|cookie| cookie.split_once('='));
+        if let Some((_, given)) = cookies.find(|(name, _)| *name == COOKIE) {
+            return is_ours(given.as_bytes());
+        }
+        match text(header::AUTHORIZATION).and_then(|value| value.split_once(' ')) {
+            Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => {
+                is_ours(given.as_bytes())
+            }
+            Some((scheme, given)) if scheme.eq_ignore_ascii_case("basic") => {
+                let decoded = BASE64_STANDARD.decode(given).unwrap_or_default();
+                let mut parts = decoded.splitn(2, |byte| *byte == b':');
+                parts.nth(1).is_some_and(is_ours)
+            }
+            _ => false,
+        }
+    }
+
+    /// What makes a browser send the token with all that a page asks for.
+    pub(super) fn cookie(&self) -> Option<String> {
+        let token = self.token.as_ref()?;
+        Some(format!(
+            "{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
+        ))
+    }
+}
+
+/// Lets in what was sent to us, by a page of ours or by no page.
+pub(super) async fn from_here(
+    State(access): State<Arc<Access>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    match access.refusal(request.headers()) {
+        Some(told) => (StatusCode::FORBIDDEN, told).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Lets in who knows the token.
+pub(super) async fn with_token(
+    State(access): State<Arc<Access>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    if access.knows_token(request.headers()) {
+        return next.run(request).await;
+    }
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"agent\"")];
+    let told = "a token is needed: Authorization: Bearer TOKEN\n";
+    (StatusCode::UNAUTHORIZED, challenge, told).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, header};
+    use base64::{Engine, prelude::BASE64_STANDARD};
+
+    use super::Access;
+
+    fn access() -> Access {
+        Access {
+            token: Some("secret".to_owned()),
+            hosts: vec!["app.flycast".to_owned()],
+            origins: vec!["https://app.example".to_owned()],
+        }
+    }
+
+    #[test]
+    fn hosts_are_ours_or_addresses() {
+        for host in [
+            "localhost:1",
+            "127.0.0.1:80",
+            "[::1]:80",
+            "[fdaa::3]:80",
+            "10.0.0.1",
+            "APP.flycast",
+        ] {
+            assert!(access().knows_host(host), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "app.flycast.evil:80",
+            "a b",
+        ] {
+            assert!(!access().knows_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn origins_are_ours_or_allowed() {
+        for origin in [
+            "http://app.flycast:80",
+            "http://localhost:3",
+            "https://app.example",
+        ] {
+            assert!(access().knows_origin(origin, "app.flycast:80"), "{origin}");
+        }
+        for origin in [
+            "null",
+            "",
+            "http://evil.example",
+            "https://app.example.evil",
+            "http://localhost.evil",
+        ] {
+            assert!(!access().knows_origin(origin, "app.flycast:80"), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_token_comes_in_three_ways() {
+        let with = |name, value: String| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            access().knows_token(&headers)
+        };
+        let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
+        assert!(with(header::AUTHORIZATION, "Bearer secret".into()));
+        assert!(with(header::AUTHORIZATION, basic("me:secret")));
+        assert!(with(header::COOKIE, "a=b; agent_token=secret".into()));
+        assert!(!with(header::AUTHORIZATION, "Bearer Secret".into()));
+        assert!(!with(header::AUTHORIZATION, basic("secret")));
+        assert!(!with(header::COOKIE, "agent_token=".into()));
+        assert!(!access().knows_token(&HeaderMap::new()));
+        assert!(Access::default().knows_token(&HeaderMap::new()));
+    }
+}

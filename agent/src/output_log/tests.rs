@@ -1,0 +1,126 @@
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, thread};
+
+use tempfile::{TempDir, tempdir};
+
+use super::{Limits, OutputLog, Reader, Runs};
+
+const SMALL: Limits = Limits {
+    segment: 1000,
+    run: 3000,
+};
+
+fn log(limits: Limits) -> (TempDir, Arc<OutputLog>) {
+    let directory = tempdir().unwrap();
+    let log = OutputLog::create(directory.path(), limits).unwrap();
+    (directory, Arc::new(log))
+}
+
+/// The byte that belongs at an offset.
+fn byte(offset: u64) -> u8 {
+    u8::try_from(offset * 31 % 251).unwrap()
+}
+
+fn bytes(from: u64, length: u64) -> Vec<u8> {
+    (from..from + length).map(byte).collect()
+}
+
+fn read_all(reader: &mut Reader) -> Vec<u8> {
+    let (mut all, mut buffer) = (Vec::new(), [0; 333]);
+    loop {
+        match reader.read(&mut buffer).unwrap() {
+            0 => return all,
+            read => all.extend_from_slice(&buffer[..read]),
+        }
+    }
+}
+
+#[test]
+fn bytes_are_read_from_any_offset_across_segments() {
+    let (_directory, log) = log(SMALL);
+    log.append(&bytes(0, 2500)).unwrap();
+    for offset in [0, 1, 999, 1000, 1001, 2499, 2500] {
+        assert_eq!(
+            read_all(&mut log.reader(offset)),
+            bytes(offset, 2500 - offset)
+        );
+    }
+    assert_eq!(read_all(&mut log.reader(9999)), b"");
+}
+
+#[test]
+fn old_bytes_go_and_offsets_stay() {
+    let (directory, log) = log(SMALL);
+    log.append(&bytes(0, 500)).unwrap();
+    let mut slow = log.reader(0);
+    slow.read(&mut [0; 10]).unwrap();
+    log.append(&bytes(500, 9500)).unwrap();
+    let extent = log.extent();
+    assert_eq!((extent.first, extent.end), (7000, 10000));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
+    assert_eq!(read_all(&mut log.reader(7100)), bytes(7100, 2900));
+    assert!(log.reader(10).read(&mut [0; 10]).is_err());
+    // The segment that it holds is read to its end, and then it is told.
+    let mut rest = vec![0; 2000];
+    assert_eq!(slow.read(&mut rest).unwrap(), 990);
+    assert_eq!(rest[..990], bytes(10, 990));
+    assert!(slow.read(&mut rest).is_err());
+}
+
+#[test]
+fn a_log_is_private_and_opens_again() {
+    let directory = tempdir().unwrap();
+    let runs = Runs::new(&directory.path().join("logs"), SMALL).unwrap();
+    let (id, log) = runs.create().unwrap();
+    log.append(&bytes(0, 5000)).unwrap();
+    log.finish();
+    let (next, _) = runs.create().unwrap();
+    assert!(next > id);
+    assert_eq!(runs.list().unwrap(), [id, next]);
+    let again = Arc::new(runs.open(id).unwrap());
+    assert_eq!(again.extent(), log.extent());
+    let first = again.extent().first;
+    assert_eq!(
+        read_all(&mut again.reader(first)),
+        bytes(first, 5000 - first)
+    );
+    for entry in fs::read_dir(directory.path().join(format!("logs/{id}"))).unwrap() {
+        let mode = entry.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert!(runs.open("12".parse().unwrap()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_from_many_offsets_get_exact_bytes() {
+    const LENGTH: u64 = 4_000_000;
+    let limits = Limits {
+        segment: 300_000,
+        run: 1 << 30,
+    };
+    let (_directory, log) = log(limits);
+    let writer = Arc::clone(&log);
+    let writing = thread::spawn(move || {
+        for start in (0..LENGTH).step_by(8000) {
+            writer.append(&bytes(start, 8000)).unwrap();
+        }
+        writer.finish();
+    });
+    let followers = (0..20).map(|index| {
+        let mut reader = log.reader(index * 12345);
+        tokio::spawn(async move {
+            let mut expected = reader.offset();
+            let mut buffer = vec![0; 4096];
+            while reader.wait().await {
+                let read = reader.read(&mut buffer).unwrap();
+                let length = u64::try_from(read).unwrap();
+                assert_eq!(buffer[..read], bytes(expected, length));
+                expected += length;
+            }
+            expected
+        })
+    });
+    for follower in followers.collect::<Vec<_>>() {
+        assert_eq!(follower.await.unwrap(), LENGTH);
+    }
+    writing.join().unwrap();
+}

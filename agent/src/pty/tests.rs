@@ -1,0 +1,113 @@
+use std::{ffi::OsString, num::NonZeroU16, thread, time::Duration};
+
+use rustix::process::{Signal, kill_process, test_kill_process};
+
+use super::{Command, Exit, Output, Pty, Reaper, WriteError, kill_descendants};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn command(script: &str) -> Command {
+    Command {
+        words: ["sh", "-c", script].map(OsString::from).to_vec(),
+        directory: "/".into(),
+        environment: vec![
+            ("PATH".into(), "/usr/bin:/bin".into()),
+            (
+                "MARK".into(),
+                format!("{:?}", thread::current().id()).into(),
+            ),
+        ],
+        rows: NonZeroU16::new(40).unwrap(),
+        columns: NonZeroU16::new(120).unwrap(),
+    }
+}
+
+fn read_all(mut output: Output) -> String {
+    let mut text = Vec::new();
+    output.read_to_end(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_program_has_a_terminal_of_its_own() {
+    let script = "stty size; echo $(ps -o sid= -p $$) $$; env | sort | head -3; exit 7";
+    let (pty, output) = Pty::spawn(&command(script)).unwrap();
+    let text = read_all(output);
+    assert!(text.starts_with("40 120\r\n"), "{text}");
+    let ids: Vec<_> = text.lines().nth(1).unwrap().split(' ').collect();
+    assert_eq!(ids[0], ids[1], "session leader");
+    assert!(text.contains("MARK="), "{text}");
+    assert!(!text.contains("CARGO"), "{text}");
+    assert_eq!(pty.ended().await, Exit::Code(7));
+}
+
+#[tokio::test]
+async fn what_is_written_arrives_in_order() {
+    let (pty, output) = Pty::spawn(&command(
+        "stty raw -echo; echo ready; head -c 40000 | md5sum",
+    ))
+    .unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..4 {
+        pty.writer()
+            .write(vec![b'x'; 10_000], PATIENCE, || {})
+            .await
+            .unwrap();
+    }
+    let text = read_all(output);
+    assert!(text.contains("ready"), "{text}");
+    assert!(text.contains("33766cd480de06a6b2e053eb8f67583e"), "{text}");
+    assert_eq!(pty.ended().await, Exit::Code(0));
+}
+
+#[tokio::test]
+async fn one_that_does_not_read_is_said_to_hang() {
+    let (pty, output) = Pty::spawn(&command("stty raw -echo; exec sleep 60")).unwrap();
+    let short = Duration::from_millis(300);
+    let hung = pty.writer().write(vec![b'x'; 100_000], short, || {}).await;
+    assert!(matches!(hung, Err(WriteError::Hangs(_))), "{hung:?}");
+    pty.signal(Signal::KILL);
+    assert_eq!(pty.ended().await, Exit::Signal("Killed".to_owned()));
+    drop(output);
+    let gone = pty.writer().write(vec![b'x'], PATIENCE, || {}).await;
+    assert!(gone.is_err());
+}
+
+#[test]
+fn a_program_that_is_not_there_is_named() {
+    let mut command = command("");
+    command.words = vec!["no-such-program".into()];
+    let error = Pty::spawn(&command).map(drop).unwrap_err().to_string();
+    assert!(error.contains("no-such-program"), "{error}");
+}
+
+#[tokio::test]
+async fn descendants_are_killed_wherever_they_went() {
+    let marker = format!("AGENT_TEST={}", std::process::id());
+    let mut command = command("setsid sleep 61 & (setsid sleep 62 &) ; sleep 63 & echo up; wait");
+    let (name, value) = marker.split_once('=').unwrap();
+    command.environment.push((name.into(), value.into()));
+    let (pty, output) = Pty::spawn(&command).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    pty.signal(Signal::KILL);
+    pty.ended().await;
+    let pid = pty.pid();
+    let killed = tokio::task::spawn_blocking(move || kill_descendants(pid, &marker));
+    // The kernel hangs up on the one that has stayed in the session.
+    assert!((2..=3).contains(&killed.await.unwrap()));
+    assert!(read_all(output).contains("up"));
+}
+
+#[tokio::test]
+async fn a_stopped_program_is_woken() {
+    let (pty, _output) = Pty::spawn(&command("exec sleep 60")).unwrap();
+    let reaper = Reaper::default();
+    *reaper.program() = Some(pty.pid());
+    assert!(!reaper.wake());
+    kill_process(pty.pid(), Signal::STOP).unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert!(reaper.wake());
+    test_kill_process(pty.pid()).unwrap();
+    pty.signal(Signal::KILL);
+    pty.ended().await;
+}

@@ -1,0 +1,150 @@
+//! What a terminal would show of the output.
+
+use std::{collections::VecDeque, fmt, num::NonZeroU16};
+
+use vt100::{
+    Callbacks, Parser, Screen as Vt,
+    capture::{BasicFormattedCaptureState, RowContents},
+};
+
+/// How many rows that left the screen are kept.
+const HISTORY: usize = 2000;
+
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Its lines.
+    pub rows: NonZeroU16,
+    /// Its columns.
+    pub columns: NonZeroU16,
+}
+
+/// Rows that left the screen, as text with colours (SGR) and nothing else.
+#[derive(Default)]
+struct History {
+    rows: VecDeque<String>,
+    /// How many there ever were.
+    count: u64,
+}
+
+impl Callbacks for History {
+    fn on_scroll(&mut self, contents: RowContents<'_>, alternate_screen: bool) {
+        if alternate_screen {
+            return;
+        }
+        let mut row = String::new();
+        let mut state = BasicFormattedCaptureState::new();
+        // A string takes everything.
+        let _written = contents.write_formatted_basic(&mut row, &mut state);
+        if self.rows.len() == HISTORY {
+            self.rows.pop_front();
+        }
+        self.rows.push_back(row);
+        self.count += 1;
+    }
+}
+
+/// A terminal nobody sees.
+pub struct Screen {
+    parser: Parser<History>,
+}
+
+impl fmt::Debug for Screen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Screen").finish_non_exhaustive()
+    }
+}
+
+impl Screen {
+    /// An empty one.
+    pub fn new(size: Size) -> Self {
+        let history = History::default();
+        Self {
+            parser: Parser::new_with_callbacks(size.rows, size.columns, 0, history),
+        }
+    }
+
+    /// Shows a piece of output.
+    pub fn show(&mut self, piece: &[u8]) {
+        self.parser.process(piece);
+    }
+
+    /// The text on it.
+    pub fn text(&self) -> String {
+        let contents = self.parser.screen().contents();
+        let lines: Vec<_> = contents.lines().map(str::trim_end).collect();
+        lines.join("\n").trim_end().to_owned()
+    }
+
+    /// Whether the program wants pastes to be marked.
+    pub fn takes_pastes(&self) -> bool {
+        self.parser.screen().bracketed_paste()
+    }
+
+    /// The terminal's whole state, to draw and to compare with.
+    pub fn state(&self) -> Vt {
+        self.parser.screen().clone()
+    }
+
+    /// The text on it with colours (SGR) and nothing else.
+    pub fn coloured(&self) -> String {
+        self.parser.screen().contents_formatted_basic()
+    }
+
+    /// Where the cursor is, unless it is hidden.
+    pub fn cursor(&self) -> Option<(u16, u16)> {
+        let screen = self.parser.screen();
+        (!screen.hide_cursor()).then(|| screen.cursor_position())
+    }
+
+    /// How many rows ever left the screen, and those of them after the first
+    /// `seen` that are still kept, coloured.
+    pub fn scrolled(&self, seen: u64) -> (u64, Vec<String>) {
+        let history = self.parser.callbacks();
+        let fresh = usize::try_from(history.count.saturating_sub(seen)).unwrap_or(usize::MAX);
+        let skip = history.rows.len().saturating_sub(fresh);
+        let rows = history.rows.iter().skip(skip).cloned();
+        (history.count, rows.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::{HISTORY, Screen, Size};
+
+    fn screen() -> Screen {
+        Screen::new(Size {
+            rows: NonZeroU16::new(3).unwrap(),
+            columns: NonZeroU16::new(20).unwrap(),
+        })
+    }
+
+    #[test]
+    fn rows_that_leave_are_kept_with_their_colours() {
+        let mut screen = screen();
+        screen.show(b"\x1b[31mred\x1b[0m\r\ntwo\r\nthree\r\nfour");
+        assert_eq!(screen.text(), "two\nthree\nfour");
+        let (count, rows) = screen.scrolled(0);
+        assert_eq!(count, 1);
+        assert!(
+            rows[0].contains("red") && rows[0].contains("\x1b["),
+            "{rows:?}"
+        );
+        assert_eq!(screen.scrolled(1), (1, vec![]));
+        for _ in 0..2 * HISTORY {
+            screen.show(b"\r\nmore");
+        }
+        assert_eq!(screen.scrolled(1).1.len(), HISTORY);
+    }
+
+    #[test]
+    fn only_colours_are_left_of_what_is_shown() {
+        let mut screen = screen();
+        screen.show(b"\x1b]52;c;aGk=\x07<b>\x1b]8;;http://x\x07link\x1b]8;;\x07\x1b[6n\x1b[?2004h");
+        assert_eq!(screen.text(), "<b>link");
+        assert!(!screen.coloured().contains(['\x07', ']']));
+        assert!(screen.takes_pastes());
+    }
+}

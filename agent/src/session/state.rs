@@ -1,0 +1,143 @@
+//! What a run is doing, as everybody is told.
+
+use rmcp::schemars::{self, JsonSchema};
+use serde::Serialize;
+
+use crate::{osc::Report, pty::Exit};
+
+/// What codex is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing was started yet.
+    None,
+    /// It comes up, or a dialog keeps it from coming up.
+    Starting,
+    /// It waits for a message.
+    Idle,
+    /// It works.
+    Working,
+    /// A dialog waits for a person's answer.
+    Blocked,
+    /// Its last turn failed.
+    Error,
+    /// It does not read its input.
+    Hung,
+    /// It is gone.
+    Exited,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Status {
+    /// What codex is doing.
+    pub state: State,
+    /// More about it, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The run's name; empty before the first.
+    pub run: String,
+    /// The exit code, once it has exited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
+    pub exit_code: Option<u32>,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub signal: Option<String>,
+    /// How many bytes it has put out, as far as the log has them.
+    #[schemars(with = "i64")]
+    pub bytes: u64,
+    /// The first offset that the log still has.
+    #[schemars(with = "i64")]
+    pub first: u64,
+    /// Why the log has ended before the run, if it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub log_error: Option<String>,
+}
+
+impl Status {
+    /// Before the first run.
+    pub(super) fn none() -> Self {
+        Self {
+            state: State::None,
+            detail: String::new(),
+            run: String::new(),
+            exit_code: None,
+            signal: None,
+            bytes: 0,
+            first: 0,
+            log_error: None,
+        }
+    }
+}
+
+/// What was seen of a run so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    /// What it reported last, or was taken to mean.
+    pub(super) phase: Phase,
+    /// Whether it reports at all.
+    pub(super) reports: bool,
+    /// How often it has reported to begin working.
+    pub(super) workings: u64,
+    /// How many bytes it has put out.
+    pub(super) shown: u64,
+    pub(super) hung: bool,
+    pub(super) log_error: Option<String>,
+    pub(super) exit: Option<Exit>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Starting,
+    Idle,
+    Working,
+    Blocked(String),
+    Error,
+}
+
+impl Seen {
+    /// Takes a report in.
+    pub(super) fn report(&mut self, report: Report) {
+        self.reports = true;
+        self.phase = match report {
+            Report::Idle | Report::Done => Phase::Idle,
+            Report::Error => Phase::Error,
+            Report::Blocked(kind) => Phase::Blocked(kind),
+            Report::Working => {
+                self.workings += 1;
+                // Before it is ready it may work on its own affairs.
+                if self.phase == Phase::Starting {
+                    return;
+                }
+                Phase::Working
+            }
+            // It suspends itself, or it ends: both show otherwise.
+            Report::Clear => return,
+        };
+    }
+
+    pub(super) fn state(&self) -> State {
+        match &self.phase {
+            _ if self.exit.is_some() => State::Exited,
+            _ if self.hung => State::Hung,
+            Phase::Starting => State::Starting,
+            Phase::Idle => State::Idle,
+            Phase::Working => State::Working,
+            Phase::Blocked(_) => State::Blocked,
+            Phase::Error => State::Error,
+        }
+    }
+
+    pub(super) fn detail(&self) -> String {
+        match (&self.exit, &self.phase) {
+            (Some(exit), _) => exit.to_string(),
+            (None, _) if self.hung => "it does not read its input".to_owned(),
+            (None, Phase::Blocked(kind)) => format!("it asks a question: {kind}"),
+            _ => String::new(),
+        }
+    }
+}

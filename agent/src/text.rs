@@ -1,0 +1,154 @@
+//! A message: what a caller may send, and the bytes that type it.
+
+use thiserror::Error;
+
+/// Codex refuses what is longer, and keeps it as a draft.
+pub const LONGEST: usize = 1_048_576;
+
+/// Why a text is no message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TextError {
+    /// Nothing would be typed.
+    #[error(
+        "the message is empty: nothing is left of it once control characters and outer white space are gone"
+    )]
+    Empty,
+    /// Longer than codex takes.
+    #[error("the message has {0} characters; at most {LONGEST} are taken")]
+    TooLong(usize),
+}
+
+/// A text that cannot break out of a paste: no escape sequences, and no
+/// control characters but line feeds and tabs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text(String);
+
+impl Text {
+    /// Takes out what could act as a key.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is left, or too much.
+    pub fn new(raw: &str) -> Result<Self, TextError> {
+        let clean = sanitise(raw);
+        let length = clean.trim().chars().count();
+        match length {
+            0 => Err(TextError::Empty),
+            1..=LONGEST => Ok(Self(clean)),
+            _ => Err(TextError::TooLong(length)),
+        }
+    }
+
+    /// What codex makes of it: trimmed.
+    pub fn trimmed(&self) -> &str {
+        self.0.trim()
+    }
+
+    /// As one bracketed paste, and Enter, to be written in one piece.
+    ///
+    /// The space before the end keeps Enter from picking an entry of the
+    /// completion popup that a last word like `@x` or `$x` opens.
+    pub fn as_paste(&self) -> Vec<u8> {
+        [b"\x1b[200~", self.0.as_bytes(), b" \x1b[201~\r"].concat()
+    }
+
+    /// As keys, for a program that knows no bracketed paste.
+    pub fn as_keys(&self) -> Vec<u8> {
+        let mut keys = self.0.replace('\n', "\r").into_bytes();
+        keys.push(b'\r');
+        keys
+    }
+}
+
+fn sanitise(raw: &str) -> String {
+    let lines = raw.replace("\r\n", "\n").replace('\r', "\n");
+    let mut clean = String::with_capacity(lines.len());
+    let mut rest = lines.chars().peekable();
+    while let Some(next) = rest.next() {
+        match next {
+            '\x1b' => skip_sequence(&mut rest),
+            '\u{9b}' => skip_csi(&mut rest),
+            '\n' | '\t' => clean.push(next),
+            _ if next.is_control() => {}
+            _ => clean.push(next),
+        }
+    }
+    clean
+}
+
+type Rest<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
+/// Skips what follows an ESC and belongs to it. The body of a string sequence
+/// (OSC, DCS) is left as text: cut off, it would take the message with it.
+fn skip_sequence(rest: &mut Rest<'_>) {
+    match rest.peek() {
+        Some('[') => {
+            rest.next();
+            skip_csi(rest);
+        }
+        Some(']' | 'P' | 'X' | '^' | '_' | 'O' | 'N' | '\\') => {
+            rest.next();
+        }
+        _ => {}
+    }
+}
+
+/// Skips parameters, intermediates and the final byte (ECMA-48 §5.4).
+fn skip_csi(rest: &mut Rest<'_>) {
+    while rest.next_if(|c| ('\x20'..='\x3f').contains(c)).is_some() {}
+    rest.next_if(|c| ('\x40'..='\x7e').contains(c));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, Text, TextError};
+
+    fn paste(raw: &str) -> String {
+        String::from_utf8(Text::new(raw).unwrap().as_paste()).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_one_paste_and_enter() {
+        assert_eq!(paste("see @x"), "\x1b[200~see @x \x1b[201~\r");
+        assert_eq!(paste("a\r\nb\rc\n"), "\x1b[200~a\nb\nc\n \x1b[201~\r");
+        assert_eq!(paste("\tπ 👩‍👩‍👧 שלום"), "\x1b[200~\tπ 👩‍👩‍👧 שלום \x1b[201~\r");
+        assert_eq!(Text::new("a\nb").unwrap().as_keys(), b"a\rb\r");
+    }
+
+    #[test]
+    fn no_text_breaks_out_of_the_paste() {
+        let attacks = [
+            "a\x1b[201~\r\x03\x1a\x04b",
+            "a\x1b\x1b[201~b",
+            "a\x1b[2\x1b[201~01~b",
+            "a\u{9b}201~b",
+            "a\x1b]0;t\x07b\x1b\\",
+            "a\x1b[122;5ub",
+            "a\x7f\u{85}\u{80}b",
+            "a\x1b[20\x001~b",
+            "a\x1b",
+            "a\x1b[",
+        ];
+        for attack in attacks {
+            let typed = paste(attack);
+            let inner = typed.strip_prefix("\x1b[200~").unwrap();
+            let inner = inner.strip_suffix(" \x1b[201~\r").unwrap();
+            assert!(
+                !inner
+                    .chars()
+                    .any(|c| c.is_control() && c != '\n' && c != '\t'),
+                "{attack:?}"
+            );
+            assert!(inner.starts_with('a'), "{attack:?}");
+        }
+        assert_eq!(paste("a\x1b[31mb\x1b[0mc"), "\x1b[200~abc \x1b[201~\r");
+    }
+
+    #[test]
+    fn a_text_has_a_length() {
+        assert_eq!(Text::new(" \n\x1b[201~ "), Err(TextError::Empty));
+        assert!(Text::new(&"é".repeat(LONGEST)).is_ok());
+        let long = Text::new(&"é".repeat(LONGEST + 1));
+        assert_eq!(long, Err(TextError::TooLong(LONGEST + 1)));
+    }
+}
