@@ -82,7 +82,7 @@ An export is called REPO[@REV][:key=value]…, for example team/project@v1.2:uid
   free=SIZE          free space, for a client that writes to the disk itself
   path=DIR           only this directory, without .git; stands last
 
-Sockets passed by a service manager (LISTEN_FDS) are served instead of --listen.";
+Sockets passed by a service manager (LISTEN_FDS) are served too.";
 
 /// What a service manager says of the sockets it passes (`sd_listen_fds(3)`).
 #[derive(Debug)]

@@ -6,7 +6,7 @@ mod name;
 mod repos;
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -88,7 +88,7 @@ impl Catalog {
         } = options;
         let served = || format!("cannot serve {}", repos.display());
         let spool = state.join("spool");
-        make_dir(&spool).with_context(|| {
+        fs::create_dir_all(&spool).with_context(|| {
             format!(
                 "cannot use {}: name another directory with --state",
                 state.display()
@@ -96,7 +96,7 @@ impl Catalog {
         })?;
         Ok(Self(Arc::new(Shared {
             repos: Repos::new(repos).with_context(served)?,
-            snapshots: SnapshotStore::open(&state.join("snapshots"))?,
+            snapshots: SnapshotStore::open(state)?,
             cache: Cache::new(*cache, &spool),
             pool: Pool::default(),
             opening: Pool::default(),
@@ -142,10 +142,6 @@ impl Catalog {
     pub fn repositories(&self) -> Vec<String> {
         self.0.repos.list()
     }
-}
-
-fn make_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
 }
 
 impl Exports for Catalog {
