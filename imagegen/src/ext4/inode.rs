@@ -22,6 +22,8 @@ pub struct Mode(pub u16);
 impl Mode {
     /// A regular file, `rw-r--r--`.
     pub const FILE: Self = Self(0o100_644);
+    /// A regular file, `rw-------`.
+    pub const PRIVATE: Self = Self(0o100_600);
     /// A regular file, `rwxr-xr-x`.
     pub const EXECUTABLE: Self = Self(0o100_755);
     /// A directory, `rwxr-xr-x`.

@@ -28,6 +28,9 @@ pub struct Demand {
     pub free_blocks: u64,
     /// Inodes that must be free at least.
     pub free_inodes: u32,
+    /// Blocks of the journal: none, or 1024 to
+    /// [`journal::MAX_BLOCKS`](super::journal::MAX_BLOCKS).
+    pub journal_blocks: u64,
     /// Whether any directory is indexed, or may become so when written to.
     pub dir_index: bool,
 }
@@ -36,7 +39,8 @@ pub struct Demand {
 ///
 /// ```text
 /// superblock | group descriptors | inode tables in use | directories | symlinks
-///   | extent leaves | file data | block bitmaps | inode bitmaps | other inode tables | free
+///   | extent leaves | file data | block bitmaps | inode bitmaps | other inode tables
+///   | journal | free
 /// ```
 ///
 /// `flex_bg` lets bitmaps and tables lie anywhere. What a read-only client
@@ -57,6 +61,7 @@ pub struct Layout {
     pub(super) block_bitmaps: u64,
     pub(super) inode_bitmaps: u64,
     spare_tables: u64,
+    pub(super) journal: u64,
     pub(super) free: u64,
 }
 
@@ -75,6 +80,7 @@ impl Layout {
         let block_bitmaps = data + demand.data_blocks;
         let inode_bitmaps = block_bitmaps + groups;
         let spare_tables = inode_bitmaps + groups;
+        let journal = spare_tables + (groups - used_tables) * TABLE_BLOCKS;
         Some(Self {
             last_inode,
             dir_index: demand.dir_index,
@@ -87,7 +93,8 @@ impl Layout {
             block_bitmaps,
             inode_bitmaps,
             spare_tables,
-            free: spare_tables + (groups - used_tables) * TABLE_BLOCKS,
+            journal,
+            free: journal + demand.journal_blocks,
         })
     }
 
@@ -137,6 +144,11 @@ impl Layout {
         self.data..self.block_bitmaps
     }
 
+    /// The blocks of the journal; none when there is none.
+    pub const fn journal(&self) -> Range<u64> {
+        self.journal..self.free
+    }
+
     /// Blocks in use are `0..used_blocks`; all others are free.
     pub const fn used_blocks(&self) -> u64 {
         self.free
@@ -157,7 +169,7 @@ impl Layout {
 
     /// `s_overhead_clusters`: blocks that no file can ever have.
     pub(super) fn overhead(&self) -> u64 {
-        fixed_blocks(u64::from(self.group_count))
+        fixed_blocks(u64::from(self.group_count)) + self.free - self.journal
     }
 
     /// `bg_block_bitmap`
@@ -206,6 +218,7 @@ fn groups_for(demand: &Demand) -> Option<u64> {
         demand.extent_leaves,
         demand.data_blocks,
         demand.free_blocks,
+        demand.journal_blocks,
     ];
     let blocks = blocks.into_iter().try_fold(0, u64::checked_add)?;
     let mut groups = inodes.div_ceil(u64::from(INODES_PER_GROUP));

@@ -15,11 +15,13 @@
 //!                                    ├─ Data              the files' own bytes
 //!                                    ├─ BlockBitmap       group::block_bitmap()
 //!                                    ├─ InodeBitmap       group::inode_bitmap()
+//!                                    ├─ Journal           journal::first_block()
 //!                                    └─ Zero              zeroes
 //! ```
 //!
 //! The file system has 4 KiB blocks, 256-byte inodes, extents, checksums on
-//! all metadata and no journal. Names and offsets of fields are those of the
+//! all metadata, and a journal only where there is free space: a disk that
+//! nobody writes to needs none. Names and offsets of fields are those of the
 //! kernel's `Documentation/filesystems/ext4/` and `fs/ext4/ext4.h`; numbers on
 //! disk are little endian throughout.
 
@@ -31,6 +33,7 @@ pub mod group;
 mod hash;
 mod htree;
 pub mod inode;
+pub mod journal;
 pub mod layout;
 mod numbers;
 mod packing;

@@ -35,6 +35,8 @@ pub enum Region {
     BlockBitmap(u32),
     /// The inode bitmap of a group.
     InodeBitmap(u32),
+    /// The first block of the journal.
+    Journal,
     /// Reads as zeroes: free space, and metadata that says nothing.
     Zero,
 }
@@ -57,7 +59,8 @@ impl Layout {
         if self.run(block).zero {
             return Region::Zero;
         }
-        let areas: [Area; 9] = [
+        let areas: [Area; 10] = [
+            (self.journal, |_| Region::Journal),
             (self.inode_bitmaps, |n| Region::InodeBitmap(low_u32(n))),
             (self.block_bitmaps, |n| Region::BlockBitmap(low_u32(n))),
             (self.data, Region::Data),
@@ -97,16 +100,18 @@ impl Layout {
         }
     }
 
-    /// The blocks that are not zeroes. Three areas have a tail of zeroes:
-    /// the inode tables in use beyond the last inode, and the bitmaps of both
-    /// kinds from the first group on that has nothing in use.
-    fn written(&self) -> [Range<u64>; 3] {
+    /// The blocks that are not zeroes. Four areas have a tail of zeroes:
+    /// the inode tables in use beyond the last inode, the bitmaps of both
+    /// kinds from the first group on that has nothing in use, and the journal
+    /// after its first block.
+    fn written(&self) -> [Range<u64>; 4] {
         let table_blocks = u64::from(self.last_inode().get().div_ceil(INODES_PER_BLOCK));
         let block_groups = self.free.div_ceil(BLOCKS_PER_GROUP);
         [
             0..self.inode_tables + table_blocks,
             self.directories..self.block_bitmaps + block_groups,
             self.inode_bitmaps..self.inode_bitmaps + u64::from(self.inode_groups()),
+            self.journal..self.free.min(self.journal + 1),
         ]
     }
 }

@@ -3,11 +3,13 @@
 
 use super::{
     checksum::Crc,
+    extent,
     hash::SEED,
+    journal,
     layout::Layout,
     numbers::{
-        BLOCK_SIZE, BLOCKS_PER_GROUP, Block, EXTRA_ISIZE, INODE_BYTES, INODES_PER_GROUP, InodeNr,
-        low_u8, low_u32,
+        BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, Block, BlockNr, EXTRA_ISIZE, INODE_BYTES,
+        INODES_PER_GROUP, InodeNr, high_u32, low_u8, low_u32,
     },
 };
 use zerocopy::{
@@ -28,11 +30,12 @@ pub struct Identity {
 /// When the file system was made, written and checked: fixed, so that the
 /// image is reproducible; not zero, which arms e2fsck's search for orphans; and
 /// in the past, since e2fsck complains of a last write in the future.
-const MADE: u32 = 1_700_000_000;
+pub(super) const MADE: u32 = 1_700_000_000;
 
-/// `s_feature_compat`. Not among them: a journal, since a disk that nobody
-/// writes to needs none; room to grow the descriptors.
+/// `s_feature_compat`. Not among them: room to grow the descriptors.
 mod compat {
+    /// Only where there is free space: a disk that nobody writes to needs none.
+    pub(super) const HAS_JOURNAL: u32 = 0x4;
     /// Extended attributes, for those who mount a copy read-write.
     pub(super) const EXT_ATTR: u32 = 0x8;
     /// Where it is on, the kernel reads even a directory of one block by hash,
@@ -138,9 +141,13 @@ struct Superblock {
     uuid: [u8; 16],
     /// `s_volume_name`
     volume_name: [u8; 16],
-    /// `s_last_mounted` to `s_last_orphan`: no preallocation, no reserved
-    /// descriptors, no journal.
-    unused_0x88: [u8; 0x64],
+    /// `s_last_mounted` to `s_journal_uuid`: no preallocation, no reserved
+    /// descriptors, no journal elsewhere.
+    unused_0x88: [u8; 0x58],
+    /// `s_journal_inum`
+    journal_inode: U32,
+    /// `s_journal_dev`, `s_last_orphan`
+    unused_0xe4: [u8; 8],
     /// `s_hash_seed`
     hash_seed: [U32; 4],
     /// `s_def_hash_version`
@@ -155,8 +162,12 @@ struct Superblock {
     first_meta_group: U32,
     /// `s_mkfs_time`
     mkfs_time: U32,
-    /// `s_jnl_blocks` to `s_free_blocks_count_hi`: no journal, not `64bit`.
-    unused_0x10c: [u8; 0x50],
+    /// `s_jnl_blocks`: a copy of the journal inode's `i_block`,
+    journal_extents: [u8; 60],
+    /// and of its size, the high half first.
+    journal_size: [U32; 2],
+    /// `s_blocks_count_hi` to `s_free_blocks_count_hi`: not `64bit`.
+    unused_0x150: [u8; 0xC],
     /// `s_min_extra_isize`
     min_extra_isize: U16,
     /// `s_want_extra_isize`
@@ -199,6 +210,7 @@ pub fn superblock(layout: &Layout, identity: &Identity) -> Block {
     let mut superblock = Superblock::new_zeroed();
     superblock.set_constants();
     superblock.set_sizes(layout);
+    superblock.set_journal(layout);
     superblock.uuid = identity.uuid;
     superblock.volume_name = identity.label;
     superblock.seal();
@@ -265,6 +277,21 @@ impl Superblock {
                 | ro_compat::EXTRA_ISIZE
                 | ro_compat::METADATA_CSUM,
         );
+    }
+
+    fn set_journal(&mut self, layout: &Layout) {
+        let blocks = layout.journal();
+        let count = blocks.end - blocks.start;
+        if count == 0 {
+            return;
+        }
+        self.feature_compat |= compat::HAS_JOURNAL;
+        self.journal_inode = U32::new(journal::INODE.get());
+        // EXT3_JNL_BACKUP_BLOCKS
+        self.journal_backup_type = 1;
+        self.journal_extents = extent::root(BlockNr(blocks.start), count, BlockNr(0));
+        let size = count * BLOCK_BYTES;
+        self.journal_size = [U32::new(high_u32(size)), U32::new(low_u32(size))];
     }
 
     fn seal(&mut self) {

@@ -2,7 +2,10 @@
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use gix::ObjectId;
@@ -41,6 +44,7 @@ pub struct Cache {
     scratches: Mutex<Vec<Scratch>>,
     spool: Spool,
     held_limit: u64,
+    inflated: AtomicU64,
 }
 
 /// A blob of any repository, or a tree of one.
@@ -80,6 +84,7 @@ impl Cache {
             scratches: Mutex::default(),
             spool: Spool::new(spool_dir, spool_bytes),
             held_limit: bases.min(HELD_LIMIT),
+            inflated: AtomicU64::new(0),
         })
     }
 
@@ -87,6 +92,16 @@ impl Cache {
     pub fn used(&self) -> usize {
         let objects = lock(&self.objects).used();
         to_usize(objects.saturating_add(self.bases.used()))
+    }
+
+    /// Bytes of blobs that were inflated since the start: what the cache did
+    /// not have.
+    pub fn inflated(&self) -> u64 {
+        self.inflated.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_inflated(&self, blob: &Blob) {
+        self.inflated.fetch_add(blob.len(), Ordering::Relaxed);
     }
 
     /// Blobs above this are spooled.

@@ -140,7 +140,9 @@ impl Objects {
             Some(blob) => blob,
             None => self.flights.join(id, || match self.kept(&id) {
                 Some(blob) => Ok(blob),
-                None => self.read_blob(id, size),
+                None => self
+                    .read_blob(id, size)
+                    .inspect(|blob| self.cache.count_inflated(blob)),
             })?,
         };
         if blob.len() == size {

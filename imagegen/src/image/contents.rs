@@ -168,10 +168,6 @@ pub(super) fn name_of(text: &[u8]) -> ObjectId {
 
 /// The path of a file, for people.
 pub(super) fn path(plan: &Plan, place: Place) -> String {
-    let mut path = plan.path_of(place.dir);
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(plan.child(place).name);
+    let path = plan.path_to(place.dir, plan.child(place).name);
     String::from_utf8_lossy(&path).into_owned()
 }

@@ -12,6 +12,7 @@ mod census;
 mod contents;
 mod dot_git;
 mod extent_map;
+mod files;
 mod folder;
 mod index;
 mod numbers;
@@ -43,7 +44,7 @@ use crate::{
 
 /// Rises whenever a byte of any image changes for the same commit, options
 /// and snapshot.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// A commit as an ext4 disk.
 ///

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Kind, Result,
-    ext4::{BLOCK_SIZE, Demand, Identity, Layout},
+    ext4::{Demand, Identity, Layout},
     git::{Attributes, Commit, Snapshot, dotgit},
     image::{
         LAYOUT_VERSION, Options,
@@ -17,9 +17,14 @@ use crate::{
         index::{Common, WorkTree},
         numbers::wide,
         plan::{Dir, INDEX_IS_YOUNGER, Plan, by_inode, data_blocks},
+        shape::blocks_of,
         walk::{Trees, Walk},
     },
 };
+
+/// A journal is a sixteenth of the free space, within these bounds: jbd2 wants
+/// no less, and a longer one takes more of the client's disk than it gives.
+const JOURNAL_BLOCKS: (u64, u64) = (1024, 4096);
 
 /// One inode for so much free space, as mke2fs has it.
 const BYTES_PER_FREE_INODE: u64 = 16384;
@@ -164,6 +169,16 @@ fn rank(dir: &Dir) -> Rank {
     }
 }
 
+/// What is written to must be whole after a crash; what is not needs no
+/// journal.
+fn journal_blocks(free: u64) -> u64 {
+    let (least, most) = JOURNAL_BLOCKS;
+    match free {
+        0 => 0,
+        free => (blocks_of(free) / 16).clamp(least, most),
+    }
+}
+
 fn layout(walk: &Walk, options: &Options) -> Result<Layout> {
     let free_inodes = u32::try_from(options.free / BYTES_PER_FREE_INODE);
     let demand = Demand {
@@ -172,8 +187,9 @@ fn layout(walk: &Walk, options: &Options) -> Result<Layout> {
         symlink_blocks: walk.symlink_blocks(),
         extent_leaves: walk.extent_leaves(),
         data_blocks: data_blocks(&walk.dirs),
-        free_blocks: options.free.div_ceil(wide(BLOCK_SIZE)),
+        free_blocks: blocks_of(options.free),
         free_inodes: free_inodes.unwrap_or(u32::MAX),
+        journal_blocks: journal_blocks(options.free),
         dir_index: !walk.indexed.is_empty() || options.free > 0,
     };
     Layout::new(&demand).ok_or_else(|| {

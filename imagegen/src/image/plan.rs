@@ -193,6 +193,16 @@ impl Plan {
         names.join(&b'/')
     }
 
+    /// The path of the entry `name` of a directory.
+    pub(super) fn path_to(&self, dir: usize, name: &[u8]) -> Vec<u8> {
+        let mut path = self.path_of(dir);
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name);
+        path
+    }
+
     /// Bytes of memory that this plan takes besides the listings it shares.
     pub(super) fn heap_bytes(&self) -> usize {
         let dirs: usize = self

@@ -4,7 +4,7 @@ use crate::{
     Result,
     ext4::{
         BLOCK_SIZE, Block, BlockNr, Body, Checksum, Entry, Inode, InodeNr, Mode, Packing, Region,
-        extent, group, inode, superblock,
+        extent, group, inode, journal, superblock,
     },
     image::{
         contents::Reader,
@@ -40,6 +40,7 @@ impl Synth<'_> {
             Region::ExtentLeaf(leaf) => self.extent_leaf(leaf, out),
             Region::BlockBitmap(group) => group::block_bitmap(&plan.layout, group, out),
             Region::InodeBitmap(group) => group::inode_bitmap(&plan.layout, group, out),
+            Region::Journal => *out = journal::first_block(&plan.layout, &plan.identity),
             Region::Data(_) | Region::Zero => {}
         }
         Ok(true)
@@ -60,6 +61,10 @@ impl Synth<'_> {
     }
 
     fn inode(&self, nr: InodeNr) -> Result<Option<[u8; INODE_SIZE]>> {
+        let journal = || journal::inode(&self.reader.plan.layout, self.checksum);
+        if let Some(bytes) = (nr == journal::INODE).then(journal).flatten() {
+            return Ok(Some(bytes));
+        }
         if nr < InodeNr::FIRST && nr != InodeNr::ROOT {
             return Ok(Some(inode::reserved(nr, self.checksum)));
         }

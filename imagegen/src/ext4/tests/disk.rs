@@ -3,7 +3,7 @@
 use super::tree::{Content, Node};
 use crate::ext4::{
     BLOCK_SIZE, Block, BlockNr, Body, Checksum, Demand, Entry, Identity, Inode, InodeNr, Layout,
-    Packing, Region, extent, group, inode, superblock,
+    Packing, Region, extent, group, inode, journal, superblock,
 };
 use std::{fs::File, os::unix::fs::FileExt};
 use tempfile::NamedTempFile;
@@ -88,6 +88,7 @@ impl Disk {
             data_blocks: disk.data.end,
             free_blocks: options.free_blocks,
             free_inodes: options.free_inodes,
+            journal_blocks: if options.free_blocks > 0 { 1024 } else { 0 },
             dir_index: options.index_from.is_some(),
         };
         disk.layout = Layout::new(&demand).unwrap();
@@ -104,6 +105,7 @@ impl Disk {
             data_blocks: 0,
             free_blocks: 0,
             free_inodes: 0,
+            journal_blocks: 0,
             dir_index: false,
         };
         Self {
@@ -188,6 +190,7 @@ impl Disk {
             }
             Region::BlockBitmap(group) => group::block_bitmap(&self.layout, group, &mut out),
             Region::InodeBitmap(group) => group::inode_bitmap(&self.layout, group, &mut out),
+            Region::Journal => out = journal::first_block(&self.layout, &self.identity),
             Region::Data(_) | Region::Zero => {}
         }
         out
@@ -220,6 +223,9 @@ impl Disk {
     fn inode(&self, nr: InodeNr) -> [u8; 256] {
         let place = match nr.get() {
             2 => 0,
+            8 if !self.layout.journal().is_empty() => {
+                return journal::inode(&self.layout, &self.checksum).unwrap();
+            }
             1..=10 => return inode::reserved(nr, &self.checksum),
             number => usize::try_from(number - 10).unwrap(),
         };

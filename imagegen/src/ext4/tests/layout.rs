@@ -5,9 +5,10 @@ use proptest::prelude::*;
 
 fn demand() -> impl Strategy<Value = Demand> {
     let counts = (0..5000_u64, 0..50_u64, 0..50_u64, 0..200_000_u64);
-    let room = (0..200_000_u64, 0..100_000_u32, any::<bool>());
+    let journal = prop_oneof![Just(0), 1024..5000_u64];
+    let room = (0..200_000_u64, 0..100_000_u32, journal, any::<bool>());
     (11..100_000_u32, counts, room).prop_map(
-        |(last, counts, (free_blocks, free_inodes, dir_index))| {
+        |(last, counts, (free_blocks, free_inodes, journal_blocks, dir_index))| {
             let (directory_blocks, symlink_blocks, extent_leaves, data_blocks) = counts;
             Demand {
                 last_inode: InodeNr::new(last).unwrap(),
@@ -17,6 +18,7 @@ fn demand() -> impl Strategy<Value = Demand> {
                 data_blocks,
                 free_blocks,
                 free_inodes,
+                journal_blocks,
                 dir_index,
             }
         },
@@ -48,10 +50,16 @@ fn regions(demand: &Demand, groups: u32) -> Vec<Region> {
             }
         }
     };
-    let used = regions.len() + usize::try_from(2 * groups + (groups - inode_groups) * 512).unwrap();
+    let journal =
+        regions.len() + usize::try_from(2 * groups + (groups - inode_groups) * 512).unwrap();
+    let used = journal + usize::try_from(demand.journal_blocks).unwrap();
     let block_groups = u32::try_from(used.div_ceil(32768)).unwrap();
     regions.extend((0..groups).map(after(block_groups, Region::BlockBitmap)));
     regions.extend((0..groups).map(after(inode_groups, Region::InodeBitmap)));
+    regions.resize(journal, Region::Zero);
+    if demand.journal_blocks > 0 {
+        regions.push(Region::Journal);
+    }
     regions.resize(used, Region::Zero);
     regions
 }
@@ -98,6 +106,7 @@ fn nothing_beyond_16_tib() {
         data_blocks,
         free_blocks: 0,
         free_inodes,
+        journal_blocks: 0,
         dir_index: false,
     };
     let largest = 131_071 * (32768 - 514) - 1024 - 2;

@@ -39,8 +39,8 @@ fn dumpe2fs_reads_the_superblock() {
         ("Filesystem state", "clean".to_owned()),
         (
             "Filesystem features",
-            "ext_attr sparse_super2 filetype extent flex_bg large_file huge_file dir_nlink \
-             extra_isize metadata_csum"
+            "has_journal ext_attr sparse_super2 filetype extent flex_bg large_file huge_file \
+             dir_nlink extra_isize metadata_csum"
                 .to_owned(),
         ),
         ("Block count", (groups * 32768).to_string()),
@@ -55,7 +55,8 @@ fn dumpe2fs_reads_the_superblock() {
         ),
         (
             "Overhead clusters",
-            (1 + groups.div_ceil(128) + groups * (2 + 512)).to_string(),
+            // The last are the journal's: 4 MiB.
+            (1 + groups.div_ceil(128) + groups * (2 + 512) + 1024).to_string(),
         ),
         ("Inode size", "256".to_owned()),
         ("Required extra isize", "32".to_owned()),

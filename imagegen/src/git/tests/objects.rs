@@ -166,13 +166,16 @@ fn reading_ahead_warms_the_cache() {
 fn a_blob_is_cached_and_shared() {
     let repo = TestRepo::new();
     repo.fill();
-    let (objects, id) = (repo.objects(), repo.id("HEAD:README"));
+    let cache = cache(64 << 20);
+    let objects = repo.open().objects(&cache).unwrap();
+    let id = repo.id("HEAD:README");
     assert!(objects.blob_cached(&id).is_none());
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| assert_eq!(read_all(&objects, &id, 8), b"read me\n"));
         }
     });
+    assert_eq!(cache.inflated(), 8);
     let blob = objects.blob_cached(&id).unwrap();
     let mut word = [0; 4];
     blob.read_at(0, &mut word).unwrap();
