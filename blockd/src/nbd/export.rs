@@ -57,6 +57,17 @@ pub struct Extent {
 #[error("{0}")]
 pub struct ReadError(pub String);
 
+/// A write that was not done.
+#[derive(Clone, Debug, Error)]
+pub enum WriteError {
+    /// `NBD_ENOSPC`: there is no room for it.
+    #[error("{0}")]
+    NoSpace(String),
+    /// `NBD_EIO`.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// Why a name could not be opened; each is an option error of the protocol
 /// with its text.
 #[derive(Clone, Debug, Error)]
@@ -75,7 +86,7 @@ pub enum OpenError {
     Failed(String),
 }
 
-/// One read-only disk.
+/// One disk, read-only unless [`Export::writes`] says otherwise.
 ///
 /// The transmission phase checks every request against [`ExportInfo`] before
 /// it calls: an implementation never sees a range outside the disk.
@@ -104,6 +115,29 @@ pub trait Export: Send + Sync + 'static {
         offset: u64,
         length: u64,
     ) -> BoxFuture<'static, Result<(), ReadError>>;
+
+    /// Takes writes to this disk, if it can be written. All connections write
+    /// to the same disk, and what one flushes is flushed for all
+    /// (`NBD_FLAG_CAN_MULTI_CONN`).
+    fn writes(&self) -> Option<Arc<dyn Writes>> {
+        None
+    }
+}
+
+/// What a future of [`Writes`] ends with.
+pub type Written = BoxFuture<'static, Result<(), WriteError>>;
+
+/// The writing side of a disk. `durable` asks for storage that outlives a loss
+/// of power before the future ends (`NBD_CMD_FLAG_FUA`).
+pub trait Writes: Send + Sync + 'static {
+    /// Writes `data` at `offset`.
+    fn write(self: Arc<Self>, offset: u64, data: Vec<u8>, durable: bool) -> Written;
+
+    /// Makes a range read as zeroes, and gives its storage back.
+    fn zero(self: Arc<Self>, offset: u64, length: u64, durable: bool) -> Written;
+
+    /// Makes everything durable that was written before.
+    fn flush(self: Arc<Self>) -> Written;
 }
 
 /// All disks of a server, by name.

@@ -40,4 +40,7 @@ pub mod wire;
 
 pub use connection::{ConnectionError, Stream, serve};
 pub use context::{Context, Limits, Shutdown, ShutdownTrigger};
-pub use export::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+pub use export::{
+    BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError, WriteError, Writes,
+    Written,
+};

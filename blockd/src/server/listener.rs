@@ -139,6 +139,14 @@ impl Listener {
         &self.bound
     }
 
+    /// The next client of a unix socket that is none of NBD's. Cancel-safe.
+    pub(crate) async fn accept_unix(&mut self) -> io::Result<UnixStream> {
+        match self.accept().await? {
+            (Socket::Unix(stream), _) => Ok(stream),
+            (Socket::Tcp(_), _) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// The next client, and a name for it. Cancel-safe.
     pub(super) async fn accept(&mut self) -> io::Result<(Socket, String)> {
         match &self.door {

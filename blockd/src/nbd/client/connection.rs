@@ -2,11 +2,11 @@
 //! any order.
 //!
 //! ```text
-//! read() ─► table of waiting reads, by cookie ◄─ reader task ◄─ socket
-//!    └────► queue ─► writer task ───────────────────────────►
+//! read() ─► table of waiting reads, by cookie ◄─ replies ◄─ socket
+//!    └────► queue ─► requests ───────────────────────────►
 //! ```
-//! Both tasks end with the connection; whoever sees the end first tells all
-//! that wait. Dropping the [`Connection`] closes the queue: the writer says
+//! One task does both directions; when it sees the end, it tells all that
+//! wait. Dropping the [`Connection`] closes the queue: the task says
 //! `NBD_CMD_DISC` and goes.
 
 use std::{
@@ -15,35 +15,31 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf},
-    sync::{mpsc, oneshot},
+    io::{AsyncWriteExt, WriteHalf},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    task::AbortHandle,
+    time::timeout,
 };
-
 use zerocopy::IntoBytes;
 
-use super::{
-    Error, Result,
-    reply::{Assembly, Chunk, payload},
-    stream::Stream,
-};
-use crate::nbd::wire::{
-    self, NBD_CMD_DISC, NBD_CMD_READ, NBD_REQUEST_MAGIC, NBD_SIMPLE_REPLY_MAGIC,
-    NBD_STRUCTURED_REPLY_MAGIC,
-};
+use super::{Error, Pulse, Result, receiver::Receiver, stream::Stream};
+use crate::nbd::wire::{self, NBD_CMD_DISC, NBD_CMD_READ, NBD_REQUEST_MAGIC};
 
-/// Replies smaller than this are received several at a time.
-const RECEIVE_BUFFER: usize = 64 << 10;
 /// How many requests go out in one write.
 const BATCH: usize = 64;
+/// How long a server may take to hear our farewell.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Connection {
     queue: mpsc::UnboundedSender<Request>,
     table: Arc<Table>,
     next_cookie: AtomicU64,
+    task: AbortHandle,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,16 +49,23 @@ struct Request {
     length: u32,
 }
 
+/// A read in flight. It holds its share of the bytes in flight until the
+/// server has answered, also when nobody waits for the answer any more.
 #[derive(Debug)]
-struct Waiting {
-    offset: u64,
-    length: u32,
-    answer: oneshot::Sender<Result<Vec<u8>>>,
+pub(super) struct Waiting {
+    pub(super) offset: u64,
+    pub(super) length: u32,
+    pub(super) answer: oneshot::Sender<Result<Vec<u8>>>,
+    since: Instant,
+    _share: OwnedSemaphorePermit,
 }
 
 /// The reads in flight, until the connection is over.
-#[derive(Debug, Default)]
-struct Table(Mutex<State>);
+#[derive(Debug)]
+pub(super) struct Table {
+    state: Mutex<State>,
+    pulse: Arc<Pulse>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -73,12 +76,21 @@ struct State {
 impl Table {
     /// Nothing panics while it holds this lock, so it cannot be poisoned.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, cookie: u64) -> Result<Waiting> {
+    pub(super) fn take(&self, cookie: u64) -> Result<Waiting> {
         let waiting = self.lock().waiting.remove(&cookie);
+        self.pulse.beat();
         waiting.ok_or_else(|| Error::protocol("a reply to no request"))
+    }
+
+    /// Offset and length of a read in flight.
+    pub(super) fn range(&self, cookie: u64) -> Result<(u64, u32)> {
+        let state = self.lock();
+        let waiting = state.waiting.get(&cookie);
+        let range = waiting.map(|waiting| (waiting.offset, waiting.length));
+        range.ok_or_else(|| Error::protocol("a chunk of no request"))
     }
 
     fn fail(&self, error: &Error) {
@@ -91,20 +103,32 @@ impl Table {
             // Whoever asked may have stopped waiting.
             let _gone = waiting.answer.send(Err(error.clone()));
         }
+        self.pulse.ended.notify_one();
     }
 }
 
 impl Connection {
-    pub(super) fn start(stream: Box<dyn Stream>, structured: bool) -> Self {
+    pub(super) fn start(stream: Box<dyn Stream>, structured: bool, pulse: Arc<Pulse>) -> Self {
         let (receive, send) = tokio::io::split(stream);
         let (queue, requests) = mpsc::unbounded_channel();
-        let table = Arc::new(Table::default());
-        tokio::spawn(write_requests(requests, send, Arc::clone(&table)));
-        tokio::spawn(read_replies(receive, structured, Arc::clone(&table)));
+        let table = Arc::new(Table {
+            state: Mutex::default(),
+            pulse,
+        });
+        let receiver = Receiver::new(receive, structured, Arc::clone(&table));
+        let told = Arc::clone(&table);
+        let task = tokio::spawn(async move {
+            let error = tokio::select! {
+                error = receiver.run() => error,
+                error = write_requests(requests, send) => error,
+            };
+            told.fail(&error);
+        });
         Self {
             queue,
             table,
             next_cookie: AtomicU64::new(1),
+            task: task.abort_handle(),
         }
     }
 
@@ -114,7 +138,29 @@ impl Connection {
         state.over.is_none().then_some(state.waiting.len())
     }
 
-    pub(super) async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
+    /// Why the connection is over.
+    pub(super) fn over(&self) -> Option<Error> {
+        self.table.lock().over.clone()
+    }
+
+    /// Since when the oldest read waits for its answer.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        let state = self.table.lock();
+        state.waiting.values().map(|waiting| waiting.since).min()
+    }
+
+    /// Ends it at once; reads in flight fail with this error.
+    pub(super) fn abort(&self, error: &Error) {
+        self.task.abort();
+        self.table.fail(error);
+    }
+
+    pub(super) async fn read(
+        &self,
+        offset: u64,
+        length: u32,
+        share: OwnedSemaphorePermit,
+    ) -> Result<Vec<u8>> {
         let cookie = self.next_cookie.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         {
@@ -122,32 +168,31 @@ impl Connection {
             if let Some(error) = &state.over {
                 return Err(error.clone());
             }
-            state.waiting.insert(
-                cookie,
-                Waiting {
-                    offset,
-                    length,
-                    answer,
-                },
-            );
-        }
-        let over = || Error::Lost("it was closed".into());
-        self.queue
-            .send(Request {
-                cookie,
+            let waiting = Waiting {
                 offset,
                 length,
-            })
-            .map_err(|_| over())?;
+                answer,
+                since: Instant::now(),
+                _share: share,
+            };
+            state.waiting.insert(cookie, waiting);
+        }
+        let over = || Error::Lost("it was closed".into());
+        let request = Request {
+            cookie,
+            offset,
+            length,
+        };
+        self.queue.send(request).map_err(|_| over())?;
         answered.await.unwrap_or_else(|_| Err(over()))
     }
 }
 
+/// Sends what is queued until nobody can ask any more; says why it ended.
 async fn write_requests(
     mut requests: mpsc::UnboundedReceiver<Request>,
     mut stream: WriteHalf<Box<dyn Stream>>,
-    table: Arc<Table>,
-) {
+) -> Error {
     let mut batch = Vec::with_capacity(BATCH);
     let mut bytes = Vec::new();
     while requests.recv_many(&mut batch, BATCH).await > 0 {
@@ -156,22 +201,23 @@ async fn write_requests(
             encode(NBD_CMD_READ, request, &mut bytes);
         }
         if let Err(error) = stream.write_all(&bytes).await {
-            return table.fail(&error.into());
+            return error.into();
         }
     }
     bytes.clear();
-    encode(
-        NBD_CMD_DISC,
-        Request {
-            cookie: 0,
-            offset: 0,
-            length: 0,
-        },
-        &mut bytes,
-    );
-    // A server that is gone needs no farewell.
-    let _farewell = stream.write_all(&bytes).await;
-    let _closed = stream.shutdown().await;
+    let nothing = Request {
+        cookie: 0,
+        offset: 0,
+        length: 0,
+    };
+    encode(NBD_CMD_DISC, nothing, &mut bytes);
+    let farewell = async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await
+    };
+    // A server that is gone, or frozen, needs no farewell.
+    let _said = timeout(FAREWELL, farewell).await;
+    Error::Lost("it was closed".into())
 }
 
 fn encode(command: u16, request: Request, bytes: &mut Vec<u8>) {
@@ -184,84 +230,4 @@ fn encode(command: u16, request: Request, bytes: &mut Vec<u8>) {
         length: request.length.into(),
     };
     bytes.extend_from_slice(request.as_bytes());
-}
-
-async fn read_replies(stream: ReadHalf<Box<dyn Stream>>, structured: bool, table: Arc<Table>) {
-    let stream = BufReader::with_capacity(RECEIVE_BUFFER, stream);
-    let mut receiver = Receiver {
-        stream,
-        structured,
-        parts: HashMap::new(),
-        table,
-    };
-    loop {
-        if let Err(error) = receiver.reply().await {
-            return receiver.table.fail(&error);
-        }
-    }
-}
-
-/// The reader's end of a connection.
-#[derive(Debug)]
-struct Receiver {
-    stream: BufReader<ReadHalf<Box<dyn Stream>>>,
-    structured: bool,
-    /// Reads of which some chunks have come.
-    parts: HashMap<u64, Assembly>,
-    table: Arc<Table>,
-}
-
-impl Receiver {
-    async fn reply(&mut self) -> Result<()> {
-        match self.stream.read_u32().await? {
-            NBD_SIMPLE_REPLY_MAGIC if !self.structured => self.simple().await,
-            NBD_STRUCTURED_REPLY_MAGIC if self.structured => self.chunk().await,
-            magic => Err(Error::protocol(format!(
-                "a reply that begins with {magic:#010x}"
-            ))),
-        }
-    }
-
-    async fn simple(&mut self) -> Result<()> {
-        let code = self.stream.read_u32().await?;
-        let waiting = self.table.take(self.stream.read_u64().await?)?;
-        let answer = match code {
-            0 => match payload(&mut self.stream, waiting.length).await {
-                Ok(bytes) => Ok(bytes),
-                Err(error) => {
-                    let _gone = waiting.answer.send(Err(error.clone()));
-                    return Err(error);
-                }
-            },
-            code => Err(Error::Remote {
-                code,
-                text: String::new(),
-            }),
-        };
-        let _gone = waiting.answer.send(answer);
-        Ok(())
-    }
-
-    async fn chunk(&mut self) -> Result<()> {
-        let chunk = Chunk::read(&mut self.stream).await?;
-        let mut part = match self.parts.remove(&chunk.cookie) {
-            Some(part) => part,
-            None => self.begin(chunk.cookie)?,
-        };
-        part.take(chunk, &mut self.stream).await?;
-        if chunk.is_last() {
-            let answer = part.finish()?;
-            let _gone = self.table.take(chunk.cookie)?.answer.send(answer);
-        } else {
-            self.parts.insert(chunk.cookie, part);
-        }
-        Ok(())
-    }
-
-    fn begin(&self, cookie: u64) -> Result<Assembly> {
-        let state = self.table.lock();
-        let waiting = state.waiting.get(&cookie);
-        let waiting = waiting.ok_or_else(|| Error::protocol("a chunk of no request"))?;
-        Assembly::new(waiting.offset, waiting.length)
-    }
 }

@@ -29,7 +29,17 @@ pub struct Offer {
     pub info: ExportInfo,
     /// Several connections see the same disk (`NBD_FLAG_CAN_MULTI_CONN`).
     pub multi_conn: bool,
+    /// The server said the canonical name itself (`NBD_INFO_NAME`).
+    pub named: bool,
     pub(super) structured: bool,
+}
+
+impl Offer {
+    /// Whether another connection shows the same disk.
+    pub(super) fn shows_the_disk_of(&self, other: &Self) -> bool {
+        (&self.info.name, self.info.size, self.named)
+            == (&other.info.name, other.info.size, other.named)
+    }
 }
 
 /// The greeting and the client's flags; `Err` says what is wrong with it.
@@ -187,6 +197,7 @@ impl Infos {
             ..BlockSize::default()
         };
         Ok(Offer {
+            named: self.name.is_some(),
             info: ExportInfo {
                 name: self.name.unwrap_or_else(|| export.to_owned()),
                 description: self.description.unwrap_or_default(),

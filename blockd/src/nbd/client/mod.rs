@@ -1,11 +1,14 @@
 //! A client: reads of one export, pipelined over several connections.
 //!
-//! It never reconnects: when a connection is over, every read on it fails with
-//! the reason. What retries (a relay) sits on top.
+//! A connection that is over is replaced by [`Client::widen`], which the user
+//! calls: when, how often and how long is the business of who retries (the
+//! relay). Reads on a connection that ends fail with the reason.
 
 mod connection;
 mod error;
 mod handshake;
+mod pulse;
+mod receiver;
 mod reply;
 mod stream;
 
@@ -15,12 +18,13 @@ use std::{
         Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future;
+use tokio::sync::Semaphore;
 
-use self::{connection::Connection, stream::Stream};
+use self::{connection::Connection, pulse::Pulse, stream::Stream};
 pub use self::{
     error::{Error, Result},
     handshake::Offer,
@@ -32,6 +36,10 @@ use crate::uri::Address;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What proto.md lets a client ask for when the server says nothing.
 const MAXIMUM_READ: u32 = 32 << 20;
+/// Bytes that one server may owe us; more reads wait.
+const IN_FLIGHT: u32 = 64 << 20;
+/// A read costs memory of its own, so the smallest counts as this much.
+const SMALLEST_SHARE: u32 = 16 << 10;
 
 /// Asks a server about an export, without opening it.
 pub async fn info(address: &Address, export: &str) -> Result<Offer> {
@@ -49,18 +57,24 @@ pub struct Client {
     offer: Offer,
     connections: RwLock<Vec<Arc<Connection>>>,
     turn: AtomicUsize,
+    budget: Arc<Semaphore>,
+    pulse: Arc<Pulse>,
 }
 
 impl Client {
     /// Opens `export` over one connection.
     pub async fn open(address: &Address, export: &str) -> Result<Self> {
         let (stream, offer) = open(address, export).await?;
-        let first = Arc::new(Connection::start(stream, offer.structured));
+        let pulse = Arc::new(Pulse::new());
+        let first = Connection::start(stream, offer.structured, Arc::clone(&pulse));
+        let permits = usize::try_from(IN_FLIGHT).unwrap_or(Semaphore::MAX_PERMITS);
         Ok(Self {
             address: address.clone(),
             offer,
-            connections: RwLock::new(vec![first]),
+            connections: RwLock::new(vec![Arc::new(first)]),
             turn: AtomicUsize::new(0),
+            budget: Arc::new(Semaphore::new(permits)),
+            pulse,
         })
     }
 
@@ -76,23 +90,27 @@ impl Client {
         Ok(client)
     }
 
-    /// Opens more connections, up to so many; reads go on meanwhile.
+    /// Opens connections, in the place of those that are over too, until there
+    /// are so many; reads go on meanwhile.
     pub async fn widen(&self, connections: NonZeroUsize) -> Result<()> {
-        let more = connections.get().saturating_sub(self.connections().len());
+        let more = connections.get().saturating_sub(self.alive());
         let more = if self.offer.multi_conn { more } else { 0 };
         let name = &self.offer.info.name;
         for opened in future::join_all((0..more).map(|_| open(&self.address, name))).await {
             let (stream, offer) = opened?;
-            if offer.info != self.offer.info {
+            if !self.offer.shows_the_disk_of(&offer) {
                 return Err(Error::protocol(
                     "two connections to one export see two disks",
                 ));
             }
-            let connection = Arc::new(Connection::start(stream, offer.structured));
-            self.connections
+            let pulse = Arc::clone(&self.pulse);
+            let connection = Arc::new(Connection::start(stream, offer.structured, pulse));
+            let mut connections = self
+                .connections
                 .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+                .unwrap_or_else(PoisonError::into_inner);
+            connections.retain(|connection| connection.load().is_some());
+            connections.push(connection);
         }
         Ok(())
     }
@@ -102,12 +120,63 @@ impl Client {
         &self.offer.info
     }
 
+    /// The same, and how it may be used.
+    pub fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
     /// How many connections are alive.
     pub fn alive(&self) -> usize {
         self.connections()
             .iter()
             .filter_map(|connection| connection.load())
             .count()
+    }
+
+    /// Waits until a connection has ended (since the last time one asked).
+    pub async fn ended(&self) {
+        self.pulse.ended.notified().await;
+    }
+
+    /// Why a connection has ended.
+    pub fn last_error(&self) -> Option<Error> {
+        let connections = self.connections();
+        connections
+            .iter()
+            .rev()
+            .find_map(|connection| connection.over())
+    }
+
+    /// Whether the server has answered anything since then.
+    pub fn answered_since(&self, then: Instant) -> bool {
+        self.pulse.beat_since(then)
+    }
+
+    /// How long the server owes us its oldest answer.
+    pub fn silence(&self) -> Option<Duration> {
+        let connections = self.connections();
+        let oldest = connections
+            .iter()
+            .filter_map(|connection| connection.waits_since());
+        oldest.min().map(|since| since.elapsed())
+    }
+
+    /// Ends connections on which a read has waited for longer than this.
+    pub fn cut_after(&self, patience: Duration) {
+        for connection in self.connections().iter() {
+            let since = connection.waits_since();
+            if since.is_some_and(|since| since.elapsed() > patience) {
+                let text = format!("no answer in {} s", patience.as_secs_f32());
+                connection.abort(&Error::Lost(text.into()));
+            }
+        }
+    }
+
+    /// Ends all connections.
+    pub fn close(&self, reason: &str) {
+        for connection in self.connections().iter() {
+            connection.abort(&Error::Lost(reason.into()));
+        }
     }
 
     /// The most one read may ask for.
@@ -132,7 +201,11 @@ impl Client {
         if length == 0 {
             return Ok(Vec::new());
         }
-        self.least_loaded().read(offset, length).await
+        let share = Arc::clone(&self.budget).acquire_many_owned(length.max(SMALLEST_SHARE));
+        let share = share
+            .await
+            .map_err(|_| Error::Lost("it was closed".into()))?;
+        self.least_loaded().read(offset, length, share).await
     }
 
     /// Nothing panics while it holds this lock, so it cannot be poisoned.

@@ -31,7 +31,7 @@ impl<S: Stream> Handshake<'_, S> {
             .map_err(|error| ConnectionError::NoExport(format!("{name:?}: {error}")))?;
         self.dialogue.outgoing.put(&ExportNameReply {
             size: export.info().size.into(),
-            flags: self.transmission_flags().into(),
+            flags: self.transmission_flags(&*export).into(),
         });
         if !self.no_zeroes {
             self.dialogue
@@ -92,7 +92,7 @@ impl<S: Stream> Handshake<'_, S> {
     /// `NBD_INFO_EXPORT` always, all else when it is asked for.
     fn reply_information(&mut self, option: u32, wanted: &InfoRequest<'_>, export: &dyn Export) {
         let info = export.info();
-        let flags = self.transmission_flags();
+        let flags = self.transmission_flags(export);
         let dialogue = &mut self.dialogue;
         let all = InfoExport {
             information: wire::NBD_INFO_EXPORT.into(),
@@ -121,11 +121,19 @@ impl<S: Stream> Handshake<'_, S> {
         }
     }
 
-    /// Any number of connections see the same bytes, for ever, so
+    /// Any number of connections see the same bytes, so
     /// `NBD_FLAG_CAN_MULTI_CONN` is true ("Transmission flags").
-    fn transmission_flags(&self) -> u16 {
+    fn transmission_flags(&self, export: &dyn Export) -> u16 {
+        let writing = if export.writes().is_some() {
+            wire::NBD_FLAG_SEND_FLUSH
+                | wire::NBD_FLAG_SEND_FUA
+                | wire::NBD_FLAG_SEND_TRIM
+                | wire::NBD_FLAG_SEND_WRITE_ZEROES
+        } else {
+            wire::NBD_FLAG_READ_ONLY
+        };
         let flags = wire::NBD_FLAG_HAS_FLAGS
-            | wire::NBD_FLAG_READ_ONLY
+            | writing
             | wire::NBD_FLAG_CAN_MULTI_CONN
             | wire::NBD_FLAG_SEND_CACHE;
         if self.structured_replies {

@@ -18,6 +18,7 @@ mod reply;
 mod request;
 mod slow;
 mod status;
+mod write;
 
 #[cfg(test)]
 #[expect(
@@ -39,8 +40,10 @@ use self::pieces::Piece;
 use self::reply::Reply;
 use self::request::{Command, Terms};
 use self::slow::Finished;
+use self::write::IncomingWrite;
 use super::connection::{ConnectionError, Stream};
 use super::context::{Context, Shutdown};
+use super::export::Writes;
 use super::handshake::{Agreed, BASE_ALLOCATION_ID};
 use super::incoming::Incoming;
 use super::outgoing::{BURST, Outgoing};
@@ -48,8 +51,6 @@ use super::wire::{self, Request};
 
 /// A connection that is idle for that long gives its reply buffer back.
 const IDLE: Duration = Duration::from_secs(10);
-/// A client that sends more than this with one write is not a client.
-const MAX_WRITE: u32 = 64 << 20;
 
 /// One connection, after the handshake.
 pub(super) struct Transmission<'a, S> {
@@ -62,8 +63,10 @@ pub(super) struct Transmission<'a, S> {
     slow: JoinSet<Finished>,
     /// What they hold of the connection's `connection_bytes`.
     slow_bytes: u32,
-    /// A write whose data is still to be thrown away, and how much of it.
-    unread_write: Option<(Request, u64)>,
+    /// Takes writes, where the export can be written.
+    writes: Option<Arc<dyn Writes>>,
+    /// A write whose data has not come to its end.
+    unread_write: Option<IncomingWrite>,
     /// Kept for its capacity.
     pieces: Vec<Piece>,
     shutting_down: bool,
@@ -86,12 +89,14 @@ impl<'a, S: Stream> Transmission<'a, S> {
         outgoing: Outgoing,
         (context, agreed): (Arc<Context>, Agreed),
     ) -> Self {
+        let writes = agreed.export.writes();
         Self {
             stream,
             incoming,
             outgoing,
             context,
             agreed,
+            writes,
             slow: JoinSet::new(),
             slow_bytes: 0,
             unread_write: None,
@@ -142,7 +147,7 @@ impl<'a, S: Stream> Transmission<'a, S> {
             biased;
             // First, or a client that never pauses would never be told.
             () = shutdown, if !self.shutting_down => self.shutting_down = true,
-            received = self.incoming.fill(self.stream) => {
+            received = write::receive(&mut self.unread_write, &mut self.incoming, self.stream) => {
                 if received? == 0 {
                     return self.end_of_stream();
                 }
@@ -174,7 +179,7 @@ impl<'a, S: Stream> Transmission<'a, S> {
     /// Answers all requests that are buffered.
     async fn burst(&mut self) -> Result<Client, ConnectionError> {
         loop {
-            if !self.skip_write() {
+            if !self.take_write().await? {
                 return Ok(Client::Stays);
             }
             let Some(request) = self.incoming.take::<Request>() else {
@@ -188,40 +193,13 @@ impl<'a, S: Stream> Transmission<'a, S> {
             self.requests = self.requests.saturating_add(1);
             match request.command.get() {
                 wire::NBD_CMD_DISC => return Ok(Client::Leaves),
-                wire::NBD_CMD_WRITE => self.begin_write(request)?,
+                wire::NBD_CMD_WRITE => self.begin_write(request).await?,
                 _ => self.answer(&request).await?,
             }
             if self.outgoing.len() >= BURST {
                 self.outgoing.flush(self.stream).await?;
             }
         }
-    }
-
-    /// The data of a write is read to its end before the write is refused:
-    /// where it ends, the next request begins.
-    fn begin_write(&mut self, request: Request) -> Result<(), ConnectionError> {
-        let length = request.length.get();
-        if length > MAX_WRITE {
-            return Err(ConnectionError::Protocol(format!(
-                "a write of {length} bytes"
-            )));
-        }
-        self.unread_write = Some((request, length.into()));
-        Ok(())
-    }
-
-    /// Whether no data of a write is in the way any more.
-    fn skip_write(&mut self) -> bool {
-        let Some((request, left)) = self.unread_write.take() else {
-            return true;
-        };
-        let left = left.saturating_sub(self.incoming.discard(left));
-        if left > 0 {
-            self.unread_write = Some((request, left));
-            return false;
-        }
-        self.refuse(&request);
-        true
     }
 
     /// One function for each command.
@@ -244,8 +222,9 @@ impl<'a, S: Stream> Transmission<'a, S> {
                 reply.block_status(&mut self.outgoing, BASE_ALLOCATION_ID, &extents);
             }
             Ok(Command::Cache { offset, length }) => self.cache(reply, (offset, length)).await?,
-            Ok(Command::Flush) => reply.done(&mut self.outgoing),
-            Err(_) => self.refuse(request),
+            Ok(Command::Flush) => self.flush_disk(reply).await?,
+            Ok(Command::Zero(change)) => self.zero(reply, change).await?,
+            Ok(Command::Write(_)) | Err(_) => self.refuse(request),
         }
         Ok(())
     }
@@ -264,6 +243,7 @@ impl<'a, S: Stream> Transmission<'a, S> {
             info: self.agreed.export.info(),
             structured_replies: self.agreed.structured_replies,
             base_allocation: self.agreed.base_allocation,
+            writable: self.writes.is_some(),
         }
     }
 

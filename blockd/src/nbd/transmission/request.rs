@@ -10,9 +10,28 @@ use crate::nbd::wire::{self, Request};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
     Read(Read),
-    BlockStatus { offset: u64, length: u32, one: bool },
-    Cache { offset: u64, length: u32 },
+    BlockStatus {
+        offset: u64,
+        length: u32,
+        one: bool,
+    },
+    Cache {
+        offset: u64,
+        length: u32,
+    },
     Flush,
+    Write(Change),
+    /// Trim, or write zeroes.
+    Zero(Change),
+}
+
+/// A range to change; `durable` says whether it must be on storage before the
+/// reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) offset: u64,
+    pub(super) length: u32,
+    pub(super) durable: bool,
 }
 
 /// A range to read; `fragments` says whether the reply may have several
@@ -37,6 +56,7 @@ pub(super) struct Terms<'a> {
     pub(super) info: &'a ExportInfo,
     pub(super) structured_replies: bool,
     pub(super) base_allocation: bool,
+    pub(super) writable: bool,
 }
 
 /// Checks everything there is to check.
@@ -45,7 +65,12 @@ pub(super) fn validate(request: &Request, terms: Terms<'_>) -> Result<Command, R
         wire::NBD_CMD_READ => read(request, terms),
         wire::NBD_CMD_BLOCK_STATUS => block_status(request, terms),
         wire::NBD_CMD_CACHE => cache(request, terms),
-        wire::NBD_CMD_FLUSH => flush(request),
+        wire::NBD_CMD_FLUSH => flush(request, terms),
+        wire::NBD_CMD_WRITE if terms.writable => write(request, terms),
+        wire::NBD_CMD_TRIM if terms.writable => change(request, terms, 0).map(Command::Zero),
+        wire::NBD_CMD_WRITE_ZEROES if terms.writable => {
+            change(request, terms, wire::NBD_CMD_FLAG_NO_HOLE).map(Command::Zero)
+        }
         wire::NBD_CMD_WRITE | wire::NBD_CMD_TRIM | wire::NBD_CMD_WRITE_ZEROES => Err(Refusal {
             error: wire::NBD_EPERM,
             text: "the export is read-only".into(),
@@ -63,7 +88,7 @@ fn read(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
     } else {
         0
     };
-    let flags = flags(request, known)?;
+    let flags = flags(request, terms, known)?;
     let (offset, length) = range(request, terms.info)?;
     let maximum = terms.info.block_size.maximum;
     if length > maximum {
@@ -90,7 +115,7 @@ fn block_status(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal>
     if !terms.base_allocation {
         return Err(invalid("no metadata context was selected for this export"));
     }
-    let flags = flags(request, wire::NBD_CMD_FLAG_REQ_ONE)?;
+    let flags = flags(request, terms, wire::NBD_CMD_FLAG_REQ_ONE)?;
     let (offset, length) = range(request, terms.info)?;
     if length == 0 {
         return Err(invalid("the status of no bytes is nothing"));
@@ -104,15 +129,53 @@ fn block_status(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal>
 
 /// "The server MUST reject any command flags it does not recognize."
 fn cache(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
-    flags(request, 0)?;
+    flags(request, terms, 0)?;
     let (offset, length) = range(request, terms.info)?;
     Ok(Command::Cache { offset, length })
 }
 
-/// Not advertised, and harmless: "length and offset are reserved, and MUST be
+fn write(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
+    let change = change(request, terms, 0)?;
+    let maximum = terms.info.block_size.maximum;
+    if change.length > maximum {
+        let length = change.length;
+        return Err(invalid(format!(
+            "a write of {length} bytes is longer than the maximum of {maximum}"
+        )));
+    }
+    Ok(Command::Write(change))
+}
+
+/// "The server SHOULD return `NBD_ENOSPC` if it receives a write request
+/// including one or more sectors beyond the size of the device."
+fn change(request: &Request, terms: Terms<'_>, known: u16) -> Result<Change, Refusal> {
+    flags(request, terms, known)?;
+    let (offset, length) = range(request, terms.info).map_err(|refusal| {
+        let end = request
+            .offset
+            .get()
+            .checked_add(request.length.get().into());
+        let beyond = end.is_none_or(|end| end > terms.info.size);
+        Refusal {
+            error: if beyond {
+                wire::NBD_ENOSPC
+            } else {
+                refusal.error
+            },
+            ..refusal
+        }
+    })?;
+    Ok(Change {
+        offset,
+        length,
+        durable: request.flags.get() & wire::NBD_CMD_FLAG_FUA != 0,
+    })
+}
+
+/// Harmless where there is nothing to write: "length and offset are reserved, and MUST be
 /// set to all-zero".
-fn flush(request: &Request) -> Result<Command, Refusal> {
-    flags(request, 0)?;
+fn flush(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
+    flags(request, terms, 0)?;
     if request.offset.get() == 0 && request.length.get() == 0 {
         Ok(Command::Flush)
     } else {
@@ -120,8 +183,15 @@ fn flush(request: &Request) -> Result<Command, Refusal> {
     }
 }
 
-fn flags(request: &Request, known: u16) -> Result<u16, Refusal> {
-    let flags = request.flags.get();
+/// The flags of a request but FUA, which is known to all commands where it was
+/// advertised, and means something to writes only.
+fn flags(request: &Request, terms: Terms<'_>, known: u16) -> Result<u16, Refusal> {
+    let everywhere = if terms.writable {
+        wire::NBD_CMD_FLAG_FUA
+    } else {
+        0
+    };
+    let flags = request.flags.get() & !everywhere;
     let unknown = flags & !known;
     if unknown == 0 {
         Ok(flags)

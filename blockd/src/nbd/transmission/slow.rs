@@ -12,10 +12,10 @@ use super::reply::Reply;
 use super::request::Read;
 use crate::nbd::connection::{ConnectionError, Stream};
 use crate::nbd::context::Share;
-use crate::nbd::{ReadError, wire};
+use crate::nbd::{ReadError, WriteError, Written, wire};
 
 /// A task costs memory too, so the smallest request counts as this much.
-const SMALLEST_CHARGE: u32 = 16 << 10;
+pub(super) const SMALLEST_CHARGE: u32 = 16 << 10;
 
 /// What a slow task brought, and the memory it holds.
 pub(super) struct Finished {
@@ -28,6 +28,7 @@ pub(super) struct Finished {
 enum SlowResult {
     Read(Read, Result<Vec<u8>, ReadError>),
     Cache(Result<(), ReadError>),
+    Write(Result<(), WriteError>),
 }
 
 impl<S: Stream> Transmission<'_, S> {
@@ -82,6 +83,23 @@ impl<S: Stream> Transmission<'_, S> {
         Ok(())
     }
 
+    /// Writes, or flushes, in a task that holds this memory.
+    pub(super) fn write_slowly(
+        &mut self,
+        reply: Reply,
+        (charge, share): (u32, Share),
+        work: Written,
+    ) {
+        self.slow.spawn(async move {
+            Finished {
+                reply,
+                result: SlowResult::Write(work.await),
+                charge,
+                share,
+            }
+        });
+    }
+
     /// Replies to a slow request.
     pub(super) async fn finish(
         &mut self,
@@ -96,7 +114,17 @@ impl<S: Stream> Transmission<'_, S> {
         match result {
             SlowResult::Read(read, Ok(bytes)) => self.reply_read(reply, read, &bytes).await?,
             SlowResult::Read(read, Err(error)) => self.reply_read_error(reply, read, &error),
-            SlowResult::Cache(Ok(())) => reply.done(&mut self.outgoing),
+            SlowResult::Cache(Ok(())) | SlowResult::Write(Ok(())) => {
+                reply.done(&mut self.outgoing);
+            }
+            SlowResult::Write(Err(error)) => {
+                warn!(%error, "write failed");
+                let code = match error {
+                    WriteError::NoSpace(_) => wire::NBD_ENOSPC,
+                    WriteError::Failed(_) => wire::NBD_EIO,
+                };
+                reply.error(&mut self.outgoing, code, &error.to_string());
+            }
             SlowResult::Cache(Err(error)) => {
                 warn!(%error, "prefetch failed");
                 reply.error(&mut self.outgoing, wire::NBD_EIO, &error.0);

@@ -3,6 +3,7 @@
 mod bounds;
 mod commands;
 mod reads;
+mod writes;
 
 use std::sync::Arc;
 

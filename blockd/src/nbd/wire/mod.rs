@@ -40,6 +40,10 @@ pub const NBD_FLAG_READ_ONLY: u16 = 1 << 1;
 pub const NBD_FLAG_SEND_FLUSH: u16 = 1 << 2;
 /// `NBD_CMD_FLAG_FUA` is understood.
 pub const NBD_FLAG_SEND_FUA: u16 = 1 << 3;
+/// `NBD_CMD_TRIM` is understood.
+pub const NBD_FLAG_SEND_TRIM: u16 = 1 << 5;
+/// `NBD_CMD_WRITE_ZEROES` is understood.
+pub const NBD_FLAG_SEND_WRITE_ZEROES: u16 = 1 << 6;
 /// `NBD_CMD_FLAG_DF` is understood; only with structured replies.
 pub const NBD_FLAG_SEND_DF: u16 = 1 << 7;
 /// Several connections see one and the same disk.
@@ -130,6 +134,10 @@ pub const NBD_SIMPLE_REPLY_MAGIC: u32 = 0x6744_6698;
 /// The first word of a chunk of a structured reply.
 pub const NBD_STRUCTURED_REPLY_MAGIC: u32 = 0x668e_33ef;
 
+/// Command flag: what is written is on storage before the reply.
+pub const NBD_CMD_FLAG_FUA: u16 = 1;
+/// Command flag: zeroes keep their storage.
+pub const NBD_CMD_FLAG_NO_HOLE: u16 = 1 << 1;
 /// Command flag: at most one content chunk.
 pub const NBD_CMD_FLAG_DF: u16 = 1 << 2;
 /// Command flag: exactly one extent.
@@ -362,36 +370,4 @@ pub fn cut(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(cut("short"), "short");
-        assert_eq!(cut(&"ä".repeat(3000)).len(), 4096);
-        assert_eq!(cut(&format!("x{}", "ä".repeat(3000))).len(), 4095);
-    }
-
-    /// The lengths that proto.md gives or implies.
-    #[test]
-    fn messages_have_the_lengths_of_the_specification() {
-        let lengths = [
-            (size_of::<Hello>(), 18),
-            (size_of::<ClientHello>(), 4),
-            (size_of::<OptionHeader>(), 16),
-            (size_of::<OptionReply>(), 20),
-            (size_of::<ExportNameReply>(), 10),
-            (size_of::<InfoExport>(), 12),
-            (size_of::<InfoBlockSize>(), 14),
-            (size_of::<Request>(), 28),
-            (size_of::<SimpleReply>(), 16),
-            (size_of::<StructuredReply>(), 20),
-            (size_of::<OffsetHole>(), 12),
-            (size_of::<BlockDescriptor>(), 8),
-            (size_of::<ErrorChunk>(), 6),
-        ];
-        for (is, should) in lengths {
-            assert_eq!(is, should);
-        }
-    }
-}
+mod tests;

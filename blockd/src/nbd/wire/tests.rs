@@ -1,0 +1,31 @@
+use super::*;
+
+#[test]
+fn a_text_is_cut_between_characters() {
+    assert_eq!(cut("short"), "short");
+    assert_eq!(cut(&"ä".repeat(3000)).len(), 4096);
+    assert_eq!(cut(&format!("x{}", "ä".repeat(3000))).len(), 4095);
+}
+
+/// The lengths that proto.md gives or implies.
+#[test]
+fn messages_have_the_lengths_of_the_specification() {
+    let lengths = [
+        (size_of::<Hello>(), 18),
+        (size_of::<ClientHello>(), 4),
+        (size_of::<OptionHeader>(), 16),
+        (size_of::<OptionReply>(), 20),
+        (size_of::<ExportNameReply>(), 10),
+        (size_of::<InfoExport>(), 12),
+        (size_of::<InfoBlockSize>(), 14),
+        (size_of::<Request>(), 28),
+        (size_of::<SimpleReply>(), 16),
+        (size_of::<StructuredReply>(), 20),
+        (size_of::<OffsetHole>(), 12),
+        (size_of::<BlockDescriptor>(), 8),
+        (size_of::<ErrorChunk>(), 6),
+    ];
+    for (is, should) in lengths {
+        assert_eq!(is, should);
+    }
+}
