@@ -44,7 +44,7 @@ pub async fn serve(args: &Serve) -> Result<()> {
     let listeners = listeners(args).await?;
     announce(&catalog, &listeners).context("cannot say where the server listens")?;
     let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
-    let tidy = tokio::spawn(tidy(catalog, args.keep));
+    let tidy = tokio::spawn(tidy(Arc::clone(&catalog), args.keep));
     Server {
         listeners,
         limits,
@@ -53,7 +53,7 @@ pub async fn serve(args: &Serve) -> Result<()> {
     .run(shutdown)
     .await;
     tidy.abort();
-    info!("stopped");
+    info!(blob_bytes_inflated = catalog.inflated(), "stopped");
     Ok(())
 }
 

@@ -1,11 +1,17 @@
 //! An image as an export.
 
-use std::{fmt, num::NonZeroUsize, sync::Arc, thread::available_parallelism};
+use std::{
+    fmt, num::NonZeroUsize, pin::pin, sync::Arc, thread::available_parallelism, time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::image::Image;
 use serde::Serialize;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 use tracing::warn;
 
 use crate::nbd::{BlockSize, Export, ExportInfo, Extent, ReadError};
@@ -80,6 +86,9 @@ impl Facts {
     }
 }
 
+/// A read that takes longer is spoken of, and again after as long: the kernel's
+/// client gives a connection up after 30 seconds.
+const LONG: Duration = Duration::from_secs(10);
 /// A prefetch reads pieces of so many bytes and throws them away.
 const PREFETCH_STEP: usize = 1 << 20;
 
@@ -110,6 +119,24 @@ impl Disk {
             plan_bytes: image.heap_bytes(),
             listing_bytes: image.listing_bytes(),
         }
+    }
+
+    /// Waits, and says so when it waits long.
+    async fn patiently<T>(&self, offset: u64, reading: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let mut reading = pin!(reading);
+        loop {
+            if let Ok(read) = timeout(LONG, &mut reading).await {
+                return read;
+            }
+            let (export, lies_there) = (&self.info.name, self.image.describe(offset));
+            let seconds = begun.elapsed().as_secs();
+            warn!(%export, offset, lies_there, seconds, "a read is still unanswered");
+        }
+    }
+
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
     }
 
     fn failed(&self, offset: u64, error: &imagegen::Error) -> ReadError {
@@ -145,7 +172,7 @@ impl Export for Disk {
                 read.map(|()| buffer)
                     .map_err(|error| disk.failed(offset, &error))
             };
-            self.pool.run(read).await?
+            self.patiently(offset, self.pool.run(read)).await?
         }
         .boxed()
     }

@@ -3,15 +3,11 @@
 mod disk;
 mod moving;
 mod name;
+mod once;
+mod profile;
 mod repos;
 
-use std::{
-    fmt, fs,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::git::ObjectId;
@@ -20,13 +16,15 @@ use imagegen::{
     git::{Cache, Repository, SnapshotStore},
     image::{Image, LAYOUT_VERSION, Origin},
 };
-use lru::LruCache;
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use self::{
     disk::{Disk, Pool},
     moving::{Held, Moving},
     name::ExportName,
+    once::Once,
+    profile::{Profile, Profiles, Recording, Warm},
     repos::Repos,
 };
 use crate::nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
@@ -55,17 +53,15 @@ pub struct Catalog(Arc<Shared>);
 struct Shared {
     repos: Repos,
     snapshots: SnapshotStore,
+    profiles: Profiles,
     cache: Arc<Cache>,
     /// For reads, so that they need not wait for what is being opened.
     pool: Pool,
     opening: Pool,
     moving: Moving<ObjectId>,
-    repositories: Mutex<LruCache<PathBuf, Arc<Repository>>>,
-    disks: Mutex<LruCache<String, Slot>>,
+    repositories: Once<PathBuf, Repository>,
+    disks: Once<String, Disk>,
 }
-
-/// Locked while the disk is being opened, so that it is opened once.
-type Slot = Arc<Mutex<Option<Arc<Disk>>>>;
 
 impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,12 +93,13 @@ impl Catalog {
         Ok(Self(Arc::new(Shared {
             repos: Repos::new(repos).with_context(served)?,
             snapshots: SnapshotStore::open(state)?,
+            profiles: Profiles::new(state),
             cache: Cache::new(*cache, &spool),
             pool: Pool::default(),
             opening: Pool::default(),
             moving: Moving::default(),
-            repositories: Mutex::new(LruCache::new(KEPT_OPEN)),
-            disks: Mutex::new(LruCache::new(KEPT_OPEN)),
+            repositories: Once::keeping(KEPT_OPEN),
+            disks: Once::keeping(KEPT_OPEN),
         })))
     }
 
@@ -121,7 +118,8 @@ impl Catalog {
     ///
     /// As the protocol tells them to a client.
     pub fn facts(&self, name: &str) -> Result<Facts, OpenError> {
-        let (disk, _held) = self.0.open_disk(name)?;
+        let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
+        let (disk, _held) = self.0.open_disk(&mut name)?;
         Ok(disk.facts())
     }
 
@@ -136,6 +134,11 @@ impl Catalog {
             Ok(Err(error)) => warn!(%error, "cannot tidy the snapshots"),
             Err(error) => warn!(%error, "cannot tidy the snapshots"),
         }
+    }
+
+    /// Bytes of blobs that were inflated since the start.
+    pub fn inflated(&self) -> u64 {
+        self.0.cache.inflated()
     }
 
     /// The names of all repositories.
@@ -170,12 +173,55 @@ impl Exports for Catalog {
 
 impl Shared {
     fn open(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        let (disk, held) = self.open_disk(name)?;
-        Ok(Arc::new(Opened { disk, _held: held }))
+        let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
+        let (disk, held) = self.open_disk(&mut name)?;
+        let opened = Opened {
+            info: self.info(&disk, &name.repo),
+            disk,
+            _held: held,
+        };
+        Ok(match name.profile {
+            None => Arc::new(opened),
+            Some(Profile::Record) => {
+                Arc::new(Recording::new(opened, name.repo, self.profiles.clone()))
+            }
+            Some(Profile::Warm) => Arc::new(self.warm(&opened, &name.repo)?),
+        })
     }
 
-    fn open_disk(&self, name: &str) -> Result<(Arc<Disk>, Option<Held<ObjectId>>), OpenError> {
-        let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
+    /// What a client is told of a disk: also whether there is a profile.
+    fn info(&self, disk: &Disk, repository: &str) -> ExportInfo {
+        let mut info = disk.info().clone();
+        if self.profiles.has(repository) {
+            info.description.push_str(", profile");
+        }
+        info
+    }
+
+    /// What sessions of this repository read first; that is inflated ahead.
+    fn warm(&self, opened: &Opened, repository: &str) -> Result<Warm, OpenError> {
+        let recorded = self.profiles.paths(repository).map_err(|error| {
+            OpenError::Failed(format!("the profiles of {repository:?}: {error}"))
+        })?;
+        let (warm, ranges) = Warm::new(&opened.disk, &recorded);
+        let disk = Arc::clone(&opened.disk);
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn(async move {
+                for range in ranges {
+                    let length = range.end.saturating_sub(range.start);
+                    // Told where it is read.
+                    let _failed = Arc::clone(&disk).prefetch(range.start, length).await;
+                }
+            }));
+        }
+        Ok(warm)
+    }
+
+    /// Opens the disk of a name, whose repository gets the name it is known by.
+    fn open_disk(
+        &self,
+        name: &mut ExportName,
+    ) -> Result<(Arc<Disk>, Option<Held<ObjectId>>), OpenError> {
         if let Some(layout) = name.layout.filter(|&layout| layout != LAYOUT_VERSION) {
             let told =
                 format!("layout {layout} is not what this server makes: that is {LAYOUT_VERSION}");
@@ -183,26 +229,17 @@ impl Shared {
         }
         let (repo, path) = self.repos.find(&name.repo).map_err(OpenError::Unknown)?;
         name.repo = repo;
+        let name = &*name;
         let of_repo =
             |error: Error| open_error(&error.within(format!("repository {:?}", name.repo)));
-        let repository = self.repository(&path).map_err(of_repo)?;
-        let (commit, held) = self.commit(&name, &repository).map_err(of_repo)?;
-        let origin = self.origin(&name, &repository, commit).map_err(of_repo)?;
-        let disk = self.disk(&name, origin, commit).map_err(of_repo)?;
-        Ok((disk, held))
-    }
-
-    fn repository(&self, path: &Path) -> imagegen::Result<Arc<Repository>> {
-        let mut open = self
+        let repository = self
             .repositories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(repository) = open.get(path) {
-            return Ok(Arc::clone(repository));
-        }
-        let repository = Arc::new(Repository::open(path)?);
-        open.put(path.to_owned(), Arc::clone(&repository));
-        Ok(repository)
+            .get(path.clone(), || Repository::open(&path))
+            .map_err(of_repo)?;
+        let (commit, held) = self.commit(name, &repository).map_err(of_repo)?;
+        let origin = self.origin(name, &repository, commit).map_err(of_repo)?;
+        let disk = self.disk(name, origin, commit).map_err(of_repo)?;
+        Ok((disk, held))
     }
 
     /// The commit a name stands for; a moving one is held.
@@ -259,19 +296,11 @@ impl Shared {
     ) -> imagegen::Result<Arc<Disk>> {
         let snapshot = origin.snapshot().map(|snapshot| snapshot.id());
         let canonical = name.canonical(&commit.to_string(), snapshot).to_string();
-        let slot = {
-            let mut disks = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(disks.get_or_insert(canonical.clone(), Slot::default))
-        };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(disk) = &*slot {
-            return Ok(Arc::clone(disk));
-        }
-        let image = Image::open(origin, commit, &name.options)?;
-        info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
-        let disk = Arc::new(Disk::new(canonical, image, self.pool.clone()));
-        *slot = Some(Arc::clone(&disk));
-        Ok(disk)
+        self.disks.get(canonical.clone(), || {
+            let image = Image::open(origin, commit, &name.options)?;
+            info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
+            Ok(Disk::new(canonical, image, self.pool.clone()))
+        })
     }
 }
 
@@ -287,13 +316,14 @@ fn open_error(error: &Error) -> OpenError {
 /// A disk as one connection sees it: while it lives, its moving name stands
 /// still.
 struct Opened {
+    info: ExportInfo,
     disk: Arc<Disk>,
     _held: Option<Held<ObjectId>>,
 }
 
 impl Export for Opened {
     fn info(&self) -> &ExportInfo {
-        self.disk.info()
+        &self.info
     }
 
     fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {

@@ -39,18 +39,26 @@ impl<T: Copy> Moving<T> {
         name: String,
         resolve: impl FnOnce() -> Result<T, E>,
     ) -> Result<(T, Held<T>), E> {
+        if let Some(pin) = self.held(&name) {
+            return Ok((pin.value, Held(pin)));
+        }
+        // Not under the lock: it reads the repository, and others need not
+        // wait for that. Of two who resolve at once, the first is right.
+        let value = resolve()?;
+        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pin = pins.entry(name).or_insert_with(|| {
+            Arc::new(Pin {
+                value,
+                released: Mutex::new(Instant::now()),
+            })
+        });
+        Ok((pin.value, Held(Arc::clone(pin))))
+    }
+
+    fn held(&self, name: &str) -> Option<Arc<Pin<T>>> {
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pins.retain(|_, pin| pin.is_held());
-        if let Some(pin) = pins.get(&name) {
-            return Ok((pin.value, Held(Arc::clone(pin))));
-        }
-        let value = resolve()?;
-        let pin = Arc::new(Pin {
-            value,
-            released: Mutex::new(Instant::now()),
-        });
-        pins.insert(name, Arc::clone(&pin));
-        Ok((value, Held(pin)))
+        pins.get(name).cloned()
     }
 }
 
@@ -103,6 +111,18 @@ mod tests {
         *pin.released.lock().unwrap() = long_ago;
         drop(pin);
         assert_eq!(hold(&moving, 2).0, 2);
+    }
+
+    #[test]
+    fn of_two_who_resolve_at_once_the_first_is_right() {
+        let moving = Moving::default();
+        let (late, _held) = moving
+            .hold::<Infallible>("r@main".into(), || {
+                assert_eq!(hold(&moving, 1).0, 1);
+                Ok(2)
+            })
+            .unwrap();
+        assert_eq!(late, 1);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use imagegen::{
     image::{History, LAYOUT_VERSION, Options},
 };
 
+use super::profile::Profile;
+
 /// An export name, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExportName {
@@ -18,6 +20,8 @@ pub(crate) struct ExportName {
     /// Set in canonical names only.
     pub(crate) layout: Option<u32>,
     pub(crate) snapshot: Option<SnapshotId>,
+    /// What else it is opened for than its bytes.
+    pub(crate) profile: Option<Profile>,
 }
 
 impl ExportName {
@@ -46,7 +50,9 @@ impl ExportName {
             options: Options::default(),
             layout: None,
             snapshot: None,
+            profile: None,
         };
+        let mut seen = Vec::new();
         let mut rest = options;
         while let Some(option) = rest {
             // A path may hold any byte, so it is the last option.
@@ -55,6 +61,11 @@ impl ExportName {
                 Some((option, behind)) => (option, Some(behind)),
                 None => (option, None),
             };
+            let key = option.split_once('=').map(|(key, _)| key);
+            if key.is_some_and(|key| seen.contains(&key)) {
+                return Err(format!("option {option:?} is there twice in {name:?}"));
+            }
+            seen.extend(key);
             parsed.set(option)?;
             rest = behind;
         }
@@ -85,6 +96,13 @@ impl ExportName {
             "snapshot" => {
                 self.snapshot = Some(value.parse().map_err(|_| wrong("16 hexadecimal digits"))?);
             }
+            "profile" => {
+                self.profile = match value {
+                    "record" => Some(Profile::Record),
+                    "warm" => Some(Profile::Warm),
+                    _ => return Err(wrong("record or warm")),
+                };
+            }
             _ => return Err(format!("unknown option {key:?}; {KNOWN}")),
         }
         Ok(())
@@ -96,6 +114,7 @@ impl ExportName {
             rev: commit.to_owned(),
             layout: Some(LAYOUT_VERSION),
             snapshot: snapshot.filter(|_| self.options.has_history()),
+            profile: None,
             ..self.clone()
         }
     }
@@ -206,6 +225,9 @@ mod tests {
             format!("r@0123:layout={LAYOUT_VERSION}:history=none:uid=3:gid=5:free=4096:path=a/b");
         assert_eq!(canonical, expected);
         assert_eq!(parse(&canonical).to_string(), canonical);
+        let recording = parse("r@main:profile=record");
+        assert_eq!(recording.profile, Some(Profile::Record));
+        assert_eq!(recording.canonical("0123", None).profile, None);
     }
 
     #[test]
@@ -214,8 +236,10 @@ mod tests {
             ("r@", "revision"),
             ("r:colour=red", "colour"),
             ("r:uid=-1", "uid=-1"),
+            ("r:uid=1:gid=2:uid=1", "twice"),
             ("r:uid", "\"uid\""),
             ("r:free=1X", "free=1X"),
+            ("r:profile=x", "profile=x"),
             ("r:path=../etc", "path=../etc"),
             ("r@x:snapshot=12", "snapshot=12"),
         ] {
