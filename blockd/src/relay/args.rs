@@ -1,0 +1,182 @@
+//! The command line of `relay`.
+
+use std::{
+    env,
+    ffi::OsString,
+    num::NonZeroUsize,
+    path::{self, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::uri::NbdUri;
+
+/// Relay an export of remote servers to this host.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = HELP)]
+pub struct RelayArgs {
+    /// The export, on one server or on several
+    #[arg(required = true, value_name = "URI")]
+    #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]…, once for each server that has it")]
+    pub uris: Vec<NbdUri>,
+
+    /// Serve it on this unix socket
+    #[arg(long, env = "BLOCKD_RELAY_UNIX", value_name = "PATH")]
+    pub unix: PathBuf,
+
+    /// Show it as the file `disk` of a FUSE file system mounted here as well;
+    /// the relay ends when that is unmounted
+    #[arg(long, value_name = "DIR")]
+    pub fuse: Option<PathBuf>,
+
+    /// Let it be written: changed blocks go to files in this directory, and
+    /// are found there again. They belong to this one commit
+    #[arg(long, env = "BLOCKD_RELAY_COW", value_name = "DIR")]
+    pub cow: Option<PathBuf>,
+
+    /// Tell how it fares, in JSON, to whoever connects to this unix socket
+    #[arg(long, value_name = "PATH")]
+    pub status: Option<PathBuf>,
+
+    /// Write the process to this file
+    #[arg(long, value_name = "PATH")]
+    pub pid_file: Option<PathBuf>,
+
+    /// How long a read waits for a server before it fails
+    #[arg(long, env = "BLOCKD_RELAY_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = time)]
+    pub timeout: Duration,
+
+    /// Connections to the server that is read from
+    #[arg(
+        long,
+        env = "BLOCKD_CONNECTIONS",
+        value_name = "N",
+        default_value = "4"
+    )]
+    pub connections: NonZeroUsize,
+
+    /// Go to the background, and say on standard output when it is ready
+    #[arg(long)]
+    pub daemon: bool,
+
+    /// This is the process in the background
+    #[arg(long, hide = true)]
+    pub detached: bool,
+}
+
+const HELP: &str = "\
+The first server that answers is asked for the export by the name given; what
+it shows has a canonical name, and from then on every server is asked for that.
+A server that shows another disk is refused: two commits are never mixed.
+
+  * A connection that is lost is opened again, and its reads are sent again.
+  * A server that is silent for 300 ms is passed over, if there is another.
+  * A read that no server answers in --timeout fails (EIO). Once one has, the
+    others fail after 1 s, until a server is back: then all goes on by itself.
+
+  blockd relay nbd://a/team/app@main nbd://b/team/app@main --unix /run/app.sock
+  nbd-client -unix /run/app.sock /dev/nbd0 -b 4096
+  socat - UNIX-CONNECT:/run/app.status      (what --status tells)
+
+With --cow the disk can be written, and mounted read-write (ask for room with
+:free=SIZE). What was flushed (fsync) outlives a kill and a loss of power; what
+was not may be lost. Use either the socket or the FUSE file then, not both.
+
+SIGTERM ends it. It locks its memory and asks the kernel to spare it when
+memory is short, where it may: a disk that swaps behind itself stands still.";
+
+/// `30s`, `500ms`, `2m`, or plain seconds.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a time like 30s, 500ms or 2m".to_owned();
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let time = match unit {
+        "ms" => Duration::from_millis(number),
+        "" | "s" => Duration::from_secs(number),
+        "m" => Duration::from_secs(number.checked_mul(60).ok_or_else(wrong)?),
+        _ => return Err(wrong()),
+    };
+    if (Duration::from_millis(1)..=Duration::from_secs(24 * 3600)).contains(&time) {
+        Ok(time)
+    } else {
+        Err("a read cannot wait for nothing, nor for more than a day".to_owned())
+    }
+}
+
+/// This program, to start it once more.
+pub(super) fn running_program() -> Result<PathBuf> {
+    env::current_exe().context("cannot find the running program")
+}
+
+impl RelayArgs {
+    /// The same with paths that hold in any directory.
+    pub(super) fn absolute(&self) -> Result<Self> {
+        let absolute = |path: &PathBuf| path::absolute(path).context("an empty path");
+        Ok(Self {
+            unix: absolute(&self.unix)?,
+            fuse: self.fuse.as_ref().map(absolute).transpose()?,
+            cow: self.cow.as_ref().map(absolute).transpose()?,
+            status: self.status.as_ref().map(absolute).transpose()?,
+            pid_file: self.pid_file.as_ref().map(absolute).transpose()?,
+            ..self.clone()
+        })
+    }
+
+    /// The command line of the process in the background.
+    pub(super) fn detached(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["relay".into(), "--detached".into()];
+        let timeout = format!("{}ms", self.timeout.as_millis());
+        arguments.extend(["--timeout".into(), timeout.into()]);
+        arguments.extend(["--connections".into(), self.connections.to_string().into()]);
+        let paths = [
+            ("--unix", Some(&self.unix)),
+            ("--fuse", self.fuse.as_ref()),
+            ("--cow", self.cow.as_ref()),
+            ("--status", self.status.as_ref()),
+            ("--pid-file", self.pid_file.as_ref()),
+        ];
+        for (option, path) in paths {
+            if let Some(path) = path {
+                arguments.extend([option.into(), path.into()]);
+            }
+        }
+        arguments.push("--".into());
+        arguments.extend(self.uris.iter().map(|uri| uri.to_string().into()));
+        arguments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            ("7", 7000),
+        ] {
+            assert_eq!(time(text), Ok(Duration::from_millis(millis)));
+        }
+        for bad in [
+            "",
+            "s",
+            "1h",
+            "-1s",
+            "1.5s",
+            "0",
+            "0ms",
+            "2000m",
+            "99999999999999999999s",
+        ] {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+    }
+}

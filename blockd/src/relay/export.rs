@@ -1,0 +1,97 @@
+//! The relayed disk, as the server below shows it.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt, future::BoxFuture};
+
+use super::upstream::Pool;
+use crate::nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+
+/// The disk of the upstreams.
+#[derive(Clone, Debug)]
+pub(super) struct RelayExport {
+    pool: Arc<Pool>,
+}
+
+impl RelayExport {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+
+    /// Reads in parts that the upstreams allow.
+    async fn read_all(&self, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
+        let most = self.info().block_size.maximum;
+        let (mut at, mut left) = (offset, length);
+        let mut bytes = Vec::new();
+        while left > 0 {
+            let part = left.min(most);
+            let read = self.pool.read(at, part).await?;
+            at += u64::from(part);
+            left -= part;
+            if bytes.is_empty() {
+                bytes = read;
+            } else {
+                bytes.extend_from_slice(&read);
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+impl Export for RelayExport {
+    fn info(&self) -> &ExportInfo {
+        self.pool.disk().info()
+    }
+
+    fn read_ready(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
+        None
+    }
+
+    fn read(
+        self: Arc<Self>,
+        offset: u64,
+        length: u32,
+    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
+        async move { self.read_all(offset, length).await }.boxed()
+    }
+
+    /// Where the holes are is the upstream's knowledge; to call everything
+    /// data is always true.
+    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+        let length = self.info().size.saturating_sub(offset);
+        if length > 0 {
+            each(Extent {
+                length,
+                hole: false,
+                zero: false,
+            });
+        }
+    }
+
+    /// The kernel keeps what it reads; there is nothing to warm here.
+    fn prefetch(self: Arc<Self>, _: u64, _: u64) -> BoxFuture<'static, Result<(), ReadError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// The only export of a relay: by its canonical name, or by none.
+pub(super) struct Only(pub(super) Arc<dyn Export>);
+
+impl Exports for Only {
+    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+        let info = self.0.info();
+        let list = vec![(info.name.clone(), info.description.clone())];
+        async move { list }.boxed()
+    }
+
+    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+        let canonical = &self.0.info().name;
+        let opened = if name.is_empty() || name == canonical {
+            Ok(Arc::clone(&self.0))
+        } else {
+            let text = format!("this relay has only {canonical:?}");
+            Err(OpenError::Unknown(text))
+        };
+        async move { opened }.boxed()
+    }
+}

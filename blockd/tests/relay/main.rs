@@ -1,0 +1,191 @@
+//! The relay between real servers that are killed, frozen and changed, and
+//! servers that lie.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cow;
+mod daemon;
+mod harness;
+mod lies;
+mod raw;
+
+use std::{fs, time::Duration};
+
+use blockd::nbd::{client::Error, wire::NBD_EIO};
+use rustix::process::Signal;
+use tokio::time::sleep;
+
+use self::harness::{Bench, FRONT, eventually, read_about, right, send};
+
+const WHILE: Duration = Duration::from_millis(400);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_and_restarted_is_not_noticed() {
+    let bench = Bench::new();
+    let server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let relay = bench.relay(&[bench.uri("a")], &[]).await;
+    let client = relay.client().await;
+    let restarts = async {
+        for _ in 0..3 {
+            sleep(WHILE).await;
+            drop(bench.serve("b").await);
+        }
+    };
+    let (quiet, _) = read_about(&client, &truth, restarts).await;
+    assert!(quiet > 0);
+
+    let mut server = Some(server);
+    let restarts = async {
+        for _ in 0..3 {
+            sleep(WHILE).await;
+            drop(server.take());
+            sleep(WHILE).await;
+            server = Some(bench.serve("a").await);
+            relay.upstream_is(0, "connected").await;
+        }
+    };
+    let (count, worst) = read_about(&client, &truth, restarts).await;
+    println!("{count} reads, the longest took {worst:?}");
+    let status = relay.status();
+    assert_eq!(status["errors"], 0, "{status}");
+    assert_eq!(status["reconnects"], 3, "{status}");
+    right(&client, &truth, 0, 4096).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_an_error_after_the_deadline_and_then_recovers() {
+    let bench = Bench::new();
+    let server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let relay = bench
+        .relay(&[bench.uri("a")], &["--timeout", "700ms"])
+        .await;
+    let client = relay.client().await;
+    right(&client, &truth, 0, 4096).await.unwrap();
+
+    server.freeze().await;
+    for _ in 0..2 {
+        let error = client.read(0, 4096).await.unwrap_err();
+        let Error::Remote { code, text } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(code, NBD_EIO);
+        assert!(text.contains("no upstream answered"), "{text}");
+    }
+    assert_eq!(relay.status()["errors"], 2);
+    server.thaw();
+    eventually("the disk is back", async || {
+        right(&client, &truth, 8192, 4096).await.is_ok()
+    })
+    .await;
+    let (count, _) = read_about(&client, &truth, sleep(WHILE)).await;
+    assert!(count > 0);
+}
+
+/// Each in turn is frozen and then killed; nobody notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_servers_one_is_enough() {
+    let bench = Bench::new();
+    let mut servers = [Some(bench.serve("a").await), Some(bench.serve("b").await)];
+    let truth = bench.truth("a").await;
+    let relay = bench.relay(&[bench.uri("a"), bench.uri("b")], &[]).await;
+    let client = relay.client().await;
+    for (index, name) in [(0, "a"), (1, "b")] {
+        relay.upstream_is(0, "connected").await;
+        relay.upstream_is(1, "connected").await;
+        let server = servers[index].as_ref().unwrap();
+        let frozen = async {
+            server.freeze().await;
+            sleep(WHILE * 4).await;
+        };
+        let (count, worst) = read_about(&client, &truth, frozen).await;
+        println!("{name} frozen: {count} reads, the longest took {worst:?}");
+        assert!(count > 0);
+        server.thaw();
+        let killed = async {
+            servers[index] = None;
+            sleep(WHILE).await;
+        };
+        let (count, worst) = read_about(&client, &truth, killed).await;
+        println!("{name} killed: {count} reads, the longest took {worst:?}");
+        assert!(count > 0);
+        servers[index] = Some(bench.serve(name).await);
+    }
+    let status = relay.status();
+    assert_eq!(status["errors"], 0, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_commit_behind_the_moving_name_is_never_mixed_in() {
+    let bench = Bench::new();
+    let server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let relay = bench
+        .relay(&[bench.uri("a")], &["--timeout", "700ms"])
+        .await;
+    let client = relay.client().await;
+    right(&client, &truth, 0, FRONT).await.unwrap();
+
+    // The branch moves, and the server forgets what it showed before.
+    drop(server);
+    bench.commit("second");
+    fs::rename(bench.path("a.state"), bench.path("kept")).unwrap();
+    let server = bench.serve("a").await;
+    relay.upstream_is(0, "refused").await;
+    let error = client.read(0, 4096).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Remote { code: NBD_EIO, .. }),
+        "{error}"
+    );
+    let reason = relay.status()["upstreams"][0]["reason"].to_string();
+    assert!(reason.contains("no such export"), "{reason}");
+
+    drop(server);
+    fs::remove_dir_all(bench.path("a.state")).unwrap();
+    fs::rename(bench.path("kept"), bench.path("a.state")).unwrap();
+    let _server = bench.serve("a").await;
+    relay.upstream_is(0, "connected").await;
+    right(&client, &truth, 0, FRONT).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_holds_nobody_up() {
+    let bench = Bench::new();
+    let _server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let relay = bench.relay(&[bench.uri("a")], &[]).await;
+    let mut slow = raw::Raw::connect(&relay.socket).await;
+    slow.ask_without_end(200, 1 << 20).await;
+    let client = relay.client().await;
+    let (count, _) = read_about(&client, &truth, sleep(WHILE)).await;
+    assert!(count > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_it_and_takes_its_files_along() {
+    let bench = Bench::new();
+    let _server = bench.serve("a").await;
+    let pid_file = bench.path("pid");
+    let pid_file = pid_file.to_str().unwrap();
+    let mut relay = bench
+        .relay(&[bench.uri("a")], &["--pid-file", pid_file])
+        .await;
+    let _client = relay.client().await;
+    let text = fs::read_to_string(pid_file).unwrap();
+    assert!(
+        text.starts_with(&format!("{} ", relay.child.id())),
+        "{text}"
+    );
+    assert_eq!(text.split_whitespace().count(), 3, "{text}");
+    assert_eq!(relay.status()["pid"], relay.child.id());
+    send(&relay.child, Signal::TERM);
+    assert!(
+        relay.child.wait().unwrap().success(),
+        "{}",
+        bench.relay_log()
+    );
+    for name in ["relay.sock", "status.sock", "pid"] {
+        assert!(!bench.path(name).exists(), "{name}");
+    }
+}
