@@ -5,8 +5,12 @@ use std::{env, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    attach::args::{AttachArgs, DetachArgs, FuseDeviceArgs, ReadAheadArgs},
+    attach::args::{
+        AttachArgs, DetachArgs, DiffArgs, DoctorArgs, ProfileArgs, ReadAheadArgs, SettleArgs,
+        StatusArgs, WarmArgs,
+    },
     catalog::parse_size,
+    relay::args::RelayArgs,
 };
 
 /// Any commit of a git repository as an ext4 disk over NBD.
@@ -26,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve repositories over NBD.
     Serve(Serve),
+    /// Relay an export of remote servers to this host: reconnects, fails over.
+    Relay(RelayArgs),
     /// Write the disk of one commit to a sparse file.
     Image(ImageFile),
     /// Plan the disk of one commit, and say what it would be.
@@ -34,12 +40,23 @@ pub enum Command {
     Attach(AttachArgs),
     /// Take an attached work tree away; its changes are kept.
     Detach(DetachArgs),
-    /// Serve an export as a file (started by attach).
+    /// Say what is attached, through what, and how it fares.
+    Status(StatusArgs),
+    /// List the paths that were changed, attached or not.
+    Diff(DiffArgs),
+    /// Say what this host can do, what is wrong, and what mends it.
+    Doctor(DoctorArgs),
+    /// Record what sessions read first: who attaches next finds it read.
+    Profile(ProfileArgs),
+    /// Have the kernel read what a profile lists (started by attach).
     #[command(hide = true)]
-    FuseDevice(FuseDeviceArgs),
+    Warm(WarmArgs),
     /// Read the front of a device ahead (started by attach).
     #[command(hide = true)]
     ReadAhead(ReadAheadArgs),
+    /// Take a lower layer away when nobody uses it (started by detach).
+    #[command(hide = true)]
+    Settle(SettleArgs),
 }
 
 /// `blockd serve`

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! serve:   socket ─► server ─► nbd (handshake, transmission) ─► Export ─► catalog ─► imagegen
+//! relay:   socket ─► server ─► nbd ─► Export ─► upstream ─► nbd client ─► a server elsewhere
 //! attach:  device (kernel nbd, or FUSE and loop) ─► lower (ext4) ─► diff (overlayfs)
 //! ```
 
@@ -12,6 +13,7 @@ pub mod catalog;
 pub mod commands;
 mod image_file;
 pub mod nbd;
+pub mod relay;
 pub mod serve;
 pub mod server;
 pub mod uri;

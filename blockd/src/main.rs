@@ -8,7 +8,11 @@ use std::{
 use anyhow::Result;
 use blockd::{
     args::{Cli, Command},
-    attach, commands, serve,
+    attach::{
+        self,
+        args::{DiffArgs, ProfileCommand},
+    },
+    commands, relay, serve,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(args) => runtime()?.block_on(serve::serve(&args)),
+        Command::Relay(args) => relay::relay(&args),
         Command::Image(args) => runtime()?.block_on(commands::image(&args)),
         Command::Info(args) => commands::info(&args),
         Command::Attach(args) => {
@@ -46,9 +51,35 @@ fn run(command: Command) -> Result<()> {
             print(&report, args.json)
         }
         Command::Detach(args) => print(&attach::detach(&args.options()?)?, args.json),
-        Command::FuseDevice(args) => attach::fuse_device(&args),
+        Command::Status(args) => print(&attach::status(&args.options()?)?, args.json),
+        Command::Diff(args) => diff(&args),
+        Command::Doctor(args) => {
+            let findings = attach::doctor(&args.options()?);
+            print(&findings, args.json)?;
+            findings.verdict()
+        }
+        Command::Profile(args) => {
+            let ProfileCommand::Record(args) = args.command;
+            print(
+                &runtime()?.block_on(attach::record(&args.options()?))?,
+                args.json,
+            )
+        }
+        Command::Warm(args) => attach::warm(&args),
         Command::ReadAhead(args) => attach::read_ahead(&args),
+        Command::Settle(args) => attach::settle(&args),
     }
+}
+
+fn diff(args: &DiffArgs) -> Result<()> {
+    let changes = attach::changes(&args.options()?)?;
+    if !changes.exact && !args.json {
+        tracing::warn!("the export is not attached: what was written anew counts as new");
+    }
+    if changes.changes.is_empty() && !args.json {
+        return Ok(());
+    }
+    print(&changes, args.json)
 }
 
 /// The error and its causes, without those that were told already.

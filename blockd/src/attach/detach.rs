@@ -7,10 +7,13 @@ use anyhow::{Context, Result, bail};
 use super::{
     DetachOptions, Detached, diff,
     holders::holders,
+    lock::Lock,
+    lower::{Ended, Lower},
     place::Place,
-    privilege,
-    state::{Lock, State},
-    undo,
+    privilege, settle,
+    state::{Attachment, KeptDiff, State},
+    store,
+    undo::{self, Left, Manner},
 };
 
 /// Detaches what is attached at a mountpoint, or what a failed or killed
@@ -18,37 +21,82 @@ use super::{
 pub fn detach(options: &DetachOptions) -> Result<Detached> {
     privilege::check("detach unmounts file systems")?;
     let mountpoint = resolve(&options.mountpoint)?;
-    let place = Place::new(&options.state, &mountpoint);
     let mut detached = Detached {
         mountpoint,
         ..Detached::default()
     };
+    let Some(state) = store::find(&options.state)? else {
+        return Ok(detached);
+    };
+    let place = Place::new(&state, &detached.mountpoint);
     if !place.directory().exists() {
         return Ok(detached);
     }
-    let _lock = Lock::take(&place)?;
+    let _lock = Lock::of_place(&place)?;
     let mut state = State::load(&place)?;
-    if let Some(mut attachment) = state.attachment.take() {
+    if let Some(attachment) = state.attachment.take() {
         detached.export = Some(attachment.export.clone());
-        if options.lazy {
-            detached.holders = holders(Path::new("/proc"), place.mountpoint());
-        }
-        attachment.lingering = !undo::take_down(&place, &attachment, options.lazy)?;
-        state.attachment = attachment.lingering.then_some(attachment);
-        state.save(&place)?;
+        state.attachment = take_down(options, &place, attachment, &mut detached)?;
     }
-    if options.discard {
-        if state.attachment.is_some() {
+    let kept = tidy(&place, &mut state, options.discard);
+    written_down(state.save_or_forget(&place))?;
+    kept?;
+    if let Some(kept) = state.diff {
+        (detached.diff, detached.upper) = (Some(kept.export), Some(kept.upper));
+    }
+    Ok(detached)
+}
+
+/// Takes an attachment down, and says what lingers of it.
+fn take_down(
+    options: &DetachOptions,
+    place: &Place,
+    attachment: Attachment,
+    detached: &mut Detached,
+) -> Result<Option<Attachment>> {
+    if options.manner() == Manner::Lazy {
+        detached.holders = holders(Path::new("/proc"), place.mountpoint());
+    }
+    let Left { overlay, lower } = undo::take_down(place, &attachment, options.manner())?;
+    if lower == Ended::Busy {
+        settle::start(&options.program, &attachment.lower(place))?;
+        detached.settling = true;
+    }
+    Ok(overlay.map(|device| Attachment {
+        lingering: Some(device),
+        ..attachment
+    }))
+}
+
+/// Drops a diff that is not wanted, or in which nothing is.
+pub(super) fn tidy(place: &Place, state: &mut State, discard: bool) -> Result<()> {
+    if state.attachment.is_some() {
+        if discard {
             bail!("processes still use the changes: discard them when the last has left");
         }
-        diff::discard(&place)?;
+        return Ok(());
     }
-    if state.diff.is_some() && !diff::has_changes(&place) {
+    let in_use = Lower::own(place).directory().exists();
+    if in_use && discard {
+        bail!("processes still use the changes: discard them when the last has left");
+    }
+    let is_kept = |kept: &KeptDiff| diff::has_changes(place, kept.upper);
+    if discard || !state.diff.as_ref().is_some_and(is_kept) {
+        diff::discard(place)?;
         state.diff = None;
-        state.save(&place)?;
     }
-    detached.diff = state.diff;
-    Ok(detached)
+    Ok(())
+}
+
+/// Where the disk is full all is taken down as well; that it may be there is
+/// then written, and it is looked up what is.
+fn written_down(saved: Result<()>) -> Result<()> {
+    let Err(error) = saved else { return Ok(()) };
+    if !store::is_full(&error) {
+        return Err(error);
+    }
+    tracing::warn!("the state is written down when there is room again: {error:#}");
+    Ok(())
 }
 
 /// The path as the kernel shows it; one that cannot be looked at any more

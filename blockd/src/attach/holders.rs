@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::Serialize;
+
+use super::mounts::{Mount, Mounts};
 
 /// A process that is still inside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,45 +41,99 @@ impl fmt::Display for Holder {
 /// Only links are read, nothing inside the mount is touched: this does not
 /// hang where the mount does.
 pub(super) fn holders(proc: &Path, mountpoint: &Path) -> Vec<Holder> {
-    let Ok(entries) = fs::read_dir(proc) else {
-        return Vec::new();
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut holders: Vec<Holder> = pids
-        .filter_map(|pid| holder(&proc.join(u32::to_string(&pid)), pid, mountpoint))
-        .collect();
-    holders.sort_by_key(|holder| holder.pid);
-    holders
-}
-
-fn holder(process: &Path, pid: u32, mountpoint: &Path) -> Option<Holder> {
     let inside = |path: &PathBuf| path.starts_with(mountpoint);
-    let link = |by: &str| Some((by.to_owned(), fs::read_link(process.join(by)).ok()?));
-    let links = ["cwd", "root", "exe"].into_iter().filter_map(link);
-    let (by, path) = links
-        .chain(open_files(process))
-        .chain(mappings(process))
-        .find(|(_, path)| inside(path))?;
-    let name = fs::read_to_string(process.join("comm"))
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
-    Some(Holder {
-        pid,
-        name,
-        by,
-        path,
-    })
+    let found = processes(proc).into_iter().filter_map(|pid| {
+        let process = proc.join(pid.to_string());
+        let links = links(&process).chain(mappings(&process));
+        let (by, path) = links.into_iter().find(|(_, path)| inside(path))?;
+        Some(holder(&process, pid, &by, path))
+    });
+    found.collect()
 }
 
-fn open_files(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
-    let files = fs::read_dir(process.join("fd"))
+/// Finds the processes inside a file system that is mounted nowhere any more,
+/// by its `major:minor`.
+pub(super) fn holders_of_device(proc: &Path, device: &str) -> Vec<Holder> {
+    let found = processes(proc).into_iter().filter_map(|pid| {
+        let process = proc.join(pid.to_string());
+        let files = links(&process).chain(mapped_files(&process));
+        let (by, path) = files
+            .into_iter()
+            .find(|(by, _)| is_on(&process.join(by), device))?;
+        Some(holder(&process, pid, &by, path))
+    });
+    found.collect()
+}
+
+/// Asks nobody but the kernel's memory: a hung file system must not hang us.
+fn is_on(file: &Path, device: &str) -> bool {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    statx(CWD, file, flags, StatxFlags::TYPE)
+        .is_ok_and(|found| format!("{}:{}", found.stx_dev_major, found.stx_dev_minor) == device)
+}
+
+/// Finds a process in another mount namespace where a mount is seen that
+/// `is_meant`.
+pub(super) fn sees_elsewhere(proc: &Path, is_meant: impl Fn(&Mount) -> bool) -> Option<Holder> {
+    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+    let mut known = vec![namespace(&proc.join("self"))?];
+    for pid in processes(proc) {
+        let process = proc.join(pid.to_string());
+        let Some(other) = namespace(&process).filter(|other| !known.contains(other)) else {
+            continue;
+        };
+        let mounts = Mounts::of(&process).unwrap_or_default();
+        if let Some(mount) = mounts.iter().find(|mount| is_meant(mount)) {
+            let path = mount.mountpoint.clone();
+            return Some(holder(&process, pid, "another mount namespace", path));
+        }
+        known.push(other);
+    }
+    None
+}
+
+fn processes(proc: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
+    let mut pids: Vec<u32> = entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    pids.sort_unstable();
+    pids
+}
+
+fn holder(process: &Path, pid: u32, by: &str, path: PathBuf) -> Holder {
+    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+    Holder {
+        pid,
+        name: name.trim().to_owned(),
+        by: by.split('/').next().unwrap_or_default().to_owned(),
+        path,
+    }
+}
+
+/// What `/proc/PID` links to, by the link's name.
+fn links(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+    let link = |by: &str| Some((by.to_owned(), fs::read_link(process.join(by)).ok()?));
+    let named: Vec<_> = ["cwd", "root", "exe"]
+        .into_iter()
+        .filter_map(link)
+        .collect();
+    named.into_iter().chain(files_in(process, "fd"))
+}
+
+fn mapped_files(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
+    files_in(process, "map_files")
+}
+
+fn files_in(process: &Path, folder: &'static str) -> impl Iterator<Item = (String, PathBuf)> {
+    let files = fs::read_dir(process.join(folder))
         .into_iter()
         .flatten()
         .flatten();
-    files.filter_map(|file| Some(("fd".to_owned(), fs::read_link(file.path()).ok()?)))
+    files.filter_map(move |file| {
+        let name = file.file_name().into_string().ok()?;
+        Some((format!("{folder}/{name}"), fs::read_link(file.path()).ok()?))
+    })
 }
 
 fn mappings(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {

@@ -1,29 +1,30 @@
 //! The steps of an attach, each written down before it makes something.
 
-use std::{
-    fs, mem,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::{fs, mem, path::Path};
 
 use anyhow::{Context, Result, bail};
 use tokio::task::yield_now;
 
 use super::{
-    Diff, Options, Report, Via,
+    Diff, Options, Report, Upper,
     clock::Clock,
-    device::{self, fuse, kernel, loop_device::LoopDevice, nbd_client},
-    diff, lower,
+    diff::{self, Layers},
+    life::Life,
+    lower::{self, Lower, Raised, Wanted},
     mounts::Mounts,
     name, overlay,
     place::Place,
-    preflight, read_ahead,
-    state::{Attachment, Device, State},
+    preflight, profile, read_ahead,
+    state::{Attachment, Shows, State},
 };
 use crate::{
     nbd::client::{self, Offer},
-    uri::NbdUri,
+    uri::{Address, NbdUri},
 };
+
+/// Room on a disk that is written to, unless its name says another: nothing of
+/// it is stored before it is used.
+const ROOM: &str = "8G";
 
 /// One attach at work. Where it waits, or yields, a signal may end it: then
 /// `state` says what may have been made.
@@ -38,24 +39,40 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     pub(super) async fn run(&mut self) -> Result<Report> {
         let offer = self.ask().await?;
-        let choice = device::choose(self.options.via).await?;
-        let device = match choice.via {
-            Via::Fuse => self.fuse(&offer).await?,
-            Via::Nbd => self.nbd(&offer).await?,
+        let upper = self.begin(&offer.info.name)?;
+        let Some(attachment) = &self.state.attachment else {
+            bail!("unreachable: it was just written down");
         };
+        let lower = attachment.lower(&self.place);
+        let block = upper == Some(Upper::Block);
+        let wanted = Wanted {
+            options: self.options,
+            offer: &offer,
+            place: &self.place,
+            blocks: block.then(|| self.place.blocks()),
+        };
+        let kept = block && diff::has_changes(&self.place, Upper::Block);
+        let raised = lower::raise(&lower, &wanted, &mut self.clock).await?;
         yield_now().await;
-        let (diff, warnings) = self.show(&offer.info.name)?;
+        let (mut diff, warnings) = self.show(&lower.mount(), upper)?;
+        if block {
+            diff = if kept { Diff::Kept } else { Diff::New };
+        }
         yield_now().await;
-        self.read_ahead(&device, &offer);
+        if raised.shared == 0 {
+            self.read_ahead(&raised, &offer, &lower.mount());
+        }
         let (elapsed, steps) = mem::replace(&mut self.clock, Clock::start()).stop();
         Ok(Report {
             mountpoint: self.place.mountpoint().to_owned(),
             export: offer.info.name,
             size: offer.info.size,
-            device,
-            via: choice.via,
-            because: choice.why.to_owned(),
+            device: raised.device,
+            via: raised.via,
+            because: raised.because,
+            shared_with: raised.shared,
             diff,
+            upper,
             warnings,
             elapsed,
             steps,
@@ -64,124 +81,112 @@ impl Job<'_> {
 
     /// The canonical name: from here on nothing else is asked for.
     async fn ask(&mut self) -> Result<Offer> {
-        let Options {
-            uri,
-            uid,
-            gid,
-            read_only,
-            ..
-        } = self.options;
-        let wanted = name::with_owner(&uri.export, *uid, *gid);
-        let offer = client::info(&uri.address, &wanted).await?;
-        preflight::size(&offer)?;
-        if !read_only {
-            preflight::claim_diff(&self.place, &mut self.state, uri, &offer.info.name)?;
+        let Options { uri, uid, gid, .. } = self.options;
+        let mut wanted = name::with_owner(&uri.export, *uid, *gid);
+        let kept = self.state.diff.as_ref().map(|kept| kept.upper);
+        if self.options.upper.or(kept) == Some(Upper::Block) {
+            wanted = name::with_room(&wanted, ROOM);
         }
-        self.clock.step("ask the server");
+        let offer = match self.ask_relay(&wanted).await {
+            Some(offer) => offer,
+            None => self.ask_servers(&wanted).await?,
+        };
+        preflight::size(&offer)?;
+        self.clock.step("ask for the export");
         Ok(offer)
     }
 
-    /// Writes down what is about to be made.
-    fn begin(&mut self, export: &str, device: Device) -> Result<()> {
-        let export = export.to_owned();
+    /// A canonical name that is here already needs no server.
+    async fn ask_relay(&self, name: &str) -> Option<Offer> {
+        let socket = Lower::new(self.place.state(), name).socket();
+        if !socket.exists() {
+            return None;
+        }
+        let offer = client::info(&Address::Unix(socket), name).await.ok()?;
+        (offer.info.name == name).then_some(offer)
+    }
+
+    /// The first server that has the export says which it is.
+    async fn ask_servers(&self, name: &str) -> Result<Offer> {
+        let mut reasons: Vec<String> = Vec::new();
+        for server in self.options.servers() {
+            match client::info(&server.address, name).await {
+                Ok(offer) => return Ok(offer),
+                Err(error) => reasons.push(format!("{:#}", anyhow::Error::from(error))),
+            }
+        }
+        bail!("{}", reasons.join("; "))
+    }
+
+    /// Writes down what is about to be made; where changes go.
+    fn begin(&mut self, export: &str) -> Result<Option<Upper>> {
+        let Options {
+            uri,
+            read_only,
+            upper,
+            ..
+        } = self.options;
+        let upper = if *read_only {
+            None
+        } else {
+            let wanted = (export, *upper);
+            Some(preflight::claim_diff(
+                &self.place,
+                &mut self.state,
+                uri,
+                wanted,
+            )?)
+        };
         self.state.attachment = Some(Attachment {
-            export,
-            device,
-            lingering: false,
+            export: export.to_owned(),
+            shows: match upper {
+                None => Shows::Lower,
+                Some(Upper::Block) => Shows::Block,
+                Some(_) => Shows::Overlay,
+            },
+            life: Life::now()?,
+            lingering: None,
         });
         self.state.save(&self.place)?;
         self.clock.step("write the state");
-        Ok(())
-    }
-
-    /// FUSE, loop, and the ext4 on it; the loop device lives as long as either
-    /// we hold it or it is mounted.
-    async fn fuse(&mut self, offer: &Offer) -> Result<PathBuf> {
-        let options = self.options;
-        let export = offer.info.name.clone();
-        self.begin(&export, Device::Fuse)?;
-        let uri = NbdUri {
-            export,
-            ..options.uri.clone()
-        };
-        fuse::start(&options.program, &self.place, &uri, options.connections).await?;
-        self.clock.step("start the FUSE disk");
-        let device = LoopDevice::bind(&device::file_of(&self.place))?;
-        self.clock.step("bind the loop device");
-        self.mount_lower(device.path(), offer)?;
-        Ok(device.path().to_owned())
-    }
-
-    /// The kernel's nbd, and the ext4 on it.
-    async fn nbd(&mut self, offer: &Offer) -> Result<PathBuf> {
-        let Options {
-            uri, connections, ..
-        } = self.options;
-        let wanted = nbd_client::Wanted {
-            address: &uri.address,
-            export: &offer.info.name,
-            connections: if offer.multi_conn {
-                *connections
-            } else {
-                NonZeroUsize::MIN
-            },
-            size: offer.info.size,
-        };
-        for path in kernel::free_devices() {
-            let device = |connected| Device::Nbd {
-                path: path.clone(),
-                size: wanted.size,
-                connected,
-            };
-            self.begin(wanted.export, device(false))?;
-            if wanted.connect(&path, &self.place.log_file()).await? {
-                self.clock.step("connect the kernel");
-                self.begin(wanted.export, device(true))?;
-                self.mount_lower(&path, offer)?;
-                return Ok(path);
-            }
-        }
-        // None of them is ours to disconnect.
-        self.state.attachment = None;
-        self.state.save(&self.place)?;
-        bail!("every /dev/nbdN is in use: load nbd with a larger nbds_max, or give --via fuse")
-    }
-
-    fn mount_lower(&mut self, device: &Path, offer: &Offer) -> Result<()> {
-        lower::mount_ext4(device, &self.place.lower())
-            .with_context(|| format!("cannot use {}", offer.info.name))?;
-        self.clock.step("mount the ext4");
-        Ok(())
+        Ok(upper)
     }
 
     /// Shows the lower layer at the mountpoint, with or without a diff.
-    fn show(&mut self, export: &str) -> Result<(Diff, Vec<String>)> {
+    fn show(&mut self, lower: &Path, upper: Option<Upper>) -> Result<(Diff, Vec<String>)> {
         let (place, options) = (&self.place, self.options);
-        let root = fs::metadata(place.lower())
-            .with_context(|| format!("cannot read the root directory of {export}"))?;
-        if options.read_only {
-            lower::bind(&place.lower(), place.mountpoint())?;
+        let root = fs::metadata(lower).context("cannot read the root directory of the export")?;
+        let Some(upper) = upper.filter(|upper| *upper != Upper::Block) else {
+            lower::bind(lower, place.mountpoint())?;
             self.clock.step("bind it to the mountpoint");
             return Ok((Diff::None, Vec::new()));
-        }
-        let kept = diff::prepare(
-            place,
-            &root,
-            name::owner(&options.uri.export, options.uid, options.gid),
-        )?;
-        let mut warnings = overlay::mount_over_lower(place)?;
-        if warnings.is_empty() {
-            warnings = Mounts::read()?
-                .at(place.mountpoint())
-                .map_or_else(Vec::new, overlay::silently_off);
-        }
+        };
+        let owner = name::owner(&options.uri.export, options.uid, options.gid);
+        let kept = diff::prepare(place, upper, &root, owner)?;
+        self.clock.step("prepare the diff");
+        let layers = Layers::new(place, upper);
+        let mut warnings = overlay::mount_over(lower, &layers, place.mountpoint())?;
         self.clock.step("mount the overlay");
+        let mounts = Mounts::read()?;
+        let Some(mount) = mounts.at(place.mountpoint()) else {
+            bail!("the overlay is gone again: is another program unmounting it?");
+        };
+        if warnings.is_empty() {
+            warnings = overlay::silently_off(mount);
+        }
         Ok((if kept { Diff::Kept } else { Diff::New }, warnings))
     }
 
-    fn read_ahead(&mut self, device: &Path, offer: &Offer) {
+    fn read_ahead(&mut self, raised: &Raised, offer: &Offer, tree: &Path) {
         let prefix = name::prefix(&offer.info.description).unwrap_or(0);
-        read_ahead::start(&self.options.program, device, prefix.min(offer.info.size));
+        let bytes = prefix.min(offer.info.size);
+        read_ahead::start(&self.options.program, &raised.device, bytes);
+        let server = NbdUri {
+            export: offer.info.name.clone(),
+            ..self.options.uri.clone()
+        };
+        let description = &offer.info.description;
+        profile::start(&self.options.program, description, &server, tree);
         self.clock.step("ask to read ahead");
     }
 }

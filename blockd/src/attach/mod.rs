@@ -1,21 +1,28 @@
 //! Attaching an export as a work tree, and detaching it.
 //!
 //! ```text
-//! server ─► device                      ─► lower              ─► diff
-//!           nbd-client: /dev/nbdN          ext4, read-only       overlay at the mountpoint,
-//!           or FUSE file: /dev/loopN                             or the lower bound there
+//! servers ─► relay ─► device               ─► lower               ─► diff
+//!                     nbd-client: /dev/nbdN           ext4, read-only        overlay at the mountpoint,
+//!           or FUSE file: /dev/loopN                                 or the lower bound there
+//!           └ one for all attachments of an export on this machine ┘ └ one for each
 //! ```
 //! `state` says what may exist, before it does; `undo` takes down what exists,
 //! from the top, however far an attach came and whatever died since.
 
 pub mod args;
 mod busy;
+mod changes;
 mod clock;
 mod detach;
 mod device;
 mod diff;
+mod doctor;
+mod force;
 mod holders;
 mod job;
+mod key;
+mod life;
+mod lock;
 mod lower;
 mod mounts;
 mod name;
@@ -24,16 +31,29 @@ mod overlay;
 mod place;
 mod preflight;
 mod privilege;
+mod profile;
 mod read_ahead;
 mod run;
+mod settle;
 mod state;
+mod status;
+mod store;
 mod undo;
 
 pub use self::{
+    changes::{Change, Changes, ChangesOptions, Kind, changes},
     detach::detach,
-    device::{Via, fuse_device},
+    device::Via,
+    diff::Upper,
+    doctor::{Check, DoctorOptions, Findings, Health, doctor},
     holders::Holder,
     options::{DetachOptions, Detached, Diff, Options, Report, Step},
+    profile::{RecordOptions, Recorded, record, warm},
     read_ahead::read_ahead,
     run::attach,
+    settle::settle,
+    status::{
+        AttachmentStatus, DiffStatus, RelayFigures, RelayStatus, Standing, Status, StatusOptions,
+        status,
+    },
 };

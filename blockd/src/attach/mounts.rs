@@ -24,7 +24,16 @@ pub(super) struct Mounts(Vec<Mount>);
 
 impl Mounts {
     pub(super) fn read() -> io::Result<Self> {
-        Ok(Self::parse(&fs::read("/proc/self/mountinfo")?))
+        Self::of(Path::new("/proc/self"))
+    }
+
+    /// Those that another process sees; `process` is `/proc/PID`.
+    pub(super) fn of(process: &Path) -> io::Result<Self> {
+        Ok(Self::parse(&fs::read(process.join("mountinfo"))?))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Mount> {
+        self.0.iter()
     }
 
     fn parse(text: &[u8]) -> Self {

@@ -1,10 +1,10 @@
 //! What is asked of attach and detach, and what they answer.
 
-use std::{fmt, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{fmt, iter, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::{Via, holders::Holder};
+use super::{Upper, Via, holders::Holder, undo::Manner};
 use crate::uri::NbdUri;
 
 /// What to attach, where and how.
@@ -12,10 +12,16 @@ use crate::uri::NbdUri;
 pub struct Options {
     /// The export.
     pub uri: NbdUri,
+    /// Other servers that have it.
+    pub also: Vec<NbdUri>,
+    /// How long a read waits for a server.
+    pub timeout: Duration,
     /// An empty directory.
     pub mountpoint: PathBuf,
     /// Show the export as it is, without a diff.
     pub read_only: bool,
+    /// Where changes are kept; `None`: where they are, or in the state directory.
+    pub upper: Option<Upper>,
     /// The way into the kernel; `None`: the best there is.
     pub via: Option<Via>,
     /// Where attachments and diffs are kept.
@@ -26,8 +32,15 @@ pub struct Options {
     pub gid: u32,
     /// Connections to the server.
     pub connections: NonZeroUsize,
-    /// The `blockd` whose `fuse-device` serves the FUSE disk.
+    /// The `blockd` whose `relay` serves the device.
     pub program: PathBuf,
+}
+
+impl Options {
+    /// All servers, the first first.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &NbdUri> {
+        iter::once(&self.uri).chain(&self.also)
+    }
 }
 
 /// What to detach.
@@ -39,8 +52,22 @@ pub struct DetachOptions {
     pub state: PathBuf,
     /// Let processes that are still inside go on; it goes with the last.
     pub lazy: bool,
+    /// End processes that are still inside.
+    pub force: bool,
     /// Throw the diff away.
     pub discard: bool,
+    /// The `blockd` whose `settle` waits for those inside.
+    pub program: PathBuf,
+}
+
+impl DetachOptions {
+    pub(super) fn manner(&self) -> Manner {
+        match (self.force, self.lazy) {
+            (true, _) => Manner::Force,
+            (false, true) => Manner::Lazy,
+            (false, false) => Manner::Polite,
+        }
+    }
 }
 
 /// What was attached.
@@ -58,8 +85,12 @@ pub struct Report {
     pub via: Via,
     /// Why this way.
     pub because: String,
-    /// What holds the changes.
+    /// How many other attachments use the same device.
+    pub shared_with: usize,
+    /// What becomes of changes.
     pub diff: Diff,
+    /// Where they are kept.
+    pub upper: Option<Upper>,
     /// What does not work as it should.
     pub warnings: Vec<String>,
     /// How long all of it took.
@@ -107,10 +138,7 @@ impl fmt::Display for Report {
             elapsed,
             ..
         } = self;
-        let via = match via {
-            Via::Nbd => "the kernel's nbd",
-            Via::Fuse => "FUSE and a loop device",
-        };
+        let via = via.words();
         let diff = match diff {
             Diff::None => "read-only",
             Diff::New => "no changes yet",
@@ -131,8 +159,12 @@ pub struct Detached {
     pub export: Option<String>,
     /// The changes are kept, over this export.
     pub diff: Option<String>,
+    /// Where they are kept.
+    pub upper: Option<Upper>,
     /// Who is still inside, after a lazy detach.
     pub holders: Vec<Holder>,
+    /// The device is still in use, and goes with its last user.
+    pub settling: bool,
 }
 
 impl fmt::Display for Detached {
@@ -142,14 +174,24 @@ impl fmt::Display for Detached {
             Some(export) => write!(f, "detached {export} from {mountpoint}")?,
             None => write!(f, "nothing is attached at {mountpoint}")?,
         }
-        if let Some(diff) = &self.diff {
+        if let (Some(export), Some(upper)) = (&self.diff, &self.upper) {
+            let until = match upper {
+                Upper::State | Upper::Block => "",
+                Upper::Tmpfs { .. } => " in memory, until the machine is started anew",
+            };
             write!(
                 f,
-                "\nits changes to {diff} are kept (--discard throws them away)"
+                "\nits changes to {export} are kept{until} (--discard throws them away)"
             )?;
         }
         for holder in &self.holders {
             write!(f, "\nstill inside: {holder}")?;
+        }
+        if self.settling {
+            write!(
+                f,
+                "\nits device is still in use, and goes with its last user"
+            )?;
         }
         Ok(())
     }

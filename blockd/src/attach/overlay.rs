@@ -9,7 +9,7 @@ use std::{ffi::CString, fs, path::Path};
 use anyhow::{Result, anyhow};
 use rustix::{io::Errno, mount::mount};
 
-use super::{lower, mounts::Mount, place::Place};
+use super::{Upper, diff::Layers, lower, mounts::Mount, place::Place};
 
 /// An option of overlayfs, and what goes wrong without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,37 +40,31 @@ const FEATURES: [Feature; 3] = [
 
 /// Mounts the overlay, with all features that this kernel knows; returns those
 /// it refuses, as sentences.
-pub(super) fn mount_over_lower(place: &Place) -> Result<Vec<String>> {
+pub(super) fn mount_over(lower: &Path, layers: &Layers, mountpoint: &Path) -> Result<Vec<String>> {
     for features in subsets() {
-        let options = CString::new(options(place, &features))?;
+        let options = CString::new(options(lower, layers, &features))?;
         let flags = lower::flags();
-        match mount(
-            "blockd",
-            place.mountpoint(),
-            "overlay",
-            flags,
-            options.as_c_str(),
-        ) {
+        match mount("blockd", mountpoint, "overlay", flags, options.as_c_str()) {
             Ok(()) => return Ok(warnings(|feature| !features.contains(feature))),
             Err(Errno::INVAL) => {}
-            Err(error) => return Err(refused(place, error)),
+            Err(error) => return Err(refused(layers, mountpoint, error)),
         }
     }
-    Err(refused(place, Errno::INVAL))
+    Err(refused(layers, mountpoint, Errno::INVAL))
 }
 
-fn refused(place: &Place, error: Errno) -> anyhow::Error {
-    let state = place.directory().display();
+fn refused(layers: &Layers, mountpoint: &Path, error: Errno) -> anyhow::Error {
+    let upper = layers.upper.display();
     let way_out = match error {
         Errno::NODEV => "this kernel has no overlayfs; --read-only does without".to_owned(),
         Errno::PERM | Errno::ACCESS => "mounting is not allowed here".to_owned(),
         Errno::INVAL => format!(
-            "the file system below {state} cannot hold an upper layer (overlayfs itself cannot); \
-             choose another with --state"
+            "the file system of {upper} cannot hold an upper layer (overlayfs itself cannot); \
+             choose another directory with --state, or keep changes in memory by --upper tmpfs"
         ),
         _ => "the mount failed".to_owned(),
     };
-    let mountpoint = place.mountpoint().display();
+    let mountpoint = mountpoint.display();
     anyhow!(error).context(format!(
         "cannot mount the overlay at {mountpoint}: {way_out}"
     ))
@@ -91,13 +85,13 @@ fn subsets() -> Vec<Vec<Feature>> {
     subsets
 }
 
-fn options(place: &Place, features: &[Feature]) -> Vec<u8> {
+fn options(lower: &Path, layers: &Layers, features: &[Feature]) -> Vec<u8> {
     let layers = [
-        ("lowerdir", place.lower()),
-        ("upperdir", place.upper()),
-        ("workdir", place.work()),
+        ("lowerdir", lower),
+        ("upperdir", &layers.upper),
+        ("workdir", &layers.work),
     ];
-    let layers = layers.map(|(key, path)| [key.as_bytes(), b"=", &escape(&path)].concat());
+    let layers = layers.map(|(key, path)| [key.as_bytes(), b"=", &escape(path)].concat());
     let features = features
         .iter()
         .map(|feature| format!("{}=on", feature.name).into_bytes());
@@ -150,12 +144,17 @@ fn is_off(feature: &Feature, shown: &str, on_by_default: bool) -> bool {
 
 /// Whether a mount is this place's overlay.
 pub(super) fn is_ours(place: &Place, mount: &Mount) -> bool {
-    let upper = place.upper();
-    let escaped = String::from_utf8_lossy(&escape(&upper)).into_owned();
-    mount.kind == "overlay"
-        && [escaped, upper.to_string_lossy().into_owned()]
+    let has = |upper: &Path| {
+        let escaped = String::from_utf8_lossy(&escape(upper)).into_owned();
+        [escaped, upper.to_string_lossy().into_owned()]
             .iter()
             .any(|upper| mount.options.contains(&format!("upperdir={upper},")))
+    };
+    let kinds = [Upper::State, Upper::Tmpfs { size: None }];
+    mount.kind == "overlay"
+        && kinds
+            .iter()
+            .any(|kind| has(&Layers::new(place, *kind).upper))
 }
 
 #[cfg(test)]
@@ -165,15 +164,15 @@ mod tests {
     #[test]
     fn all_options_are_tried_first_and_none_last() {
         let place = Place::new(Path::new("/st,a:te"), Path::new("/m"));
+        let layers = Layers::new(&place, Upper::State);
+        let of = |features: &Vec<Feature>| options(Path::new("/l:x"), &layers, features);
         let tried: Vec<String> = subsets()
             .iter()
-            .map(|features| String::from_utf8(options(&place, features)).unwrap())
+            .map(|features| String::from_utf8(of(features)).unwrap())
             .collect();
         let directory = place.directory().display().to_string().replace(',', "\\,");
         let directory = directory.replace(':', "\\:");
-        let layers = format!(
-            "lowerdir={directory}/lower,upperdir={directory}/upper,workdir={directory}/work"
-        );
+        let layers = format!("lowerdir=/l\\:x,upperdir={directory}/upper,workdir={directory}/work");
         assert_eq!(
             tried[0],
             format!("{layers},metacopy=on,redirect_dir=on,xino=on")

@@ -1,39 +1,61 @@
-//! Where an attachment keeps its things.
+//! Where an attachment keeps what is its own.
 //!
 //! ```text
-//! STATE/attachments/KEY/  state.json  lock  device.log  device.pid
-//!                         device/     the one-file FUSE file system
-//!                         lower/      the read-only ext4
-//!                         upper/ work/  the diff
+//! STATE/places/KEY/  state.json  lock
+//!                    upper/ work/    the diff
+//!                    memory/         a tmpfs with upper/ and work/ in it, by --upper tmpfs
+//!                    blocks/         changed blocks, by --cow block
 //! ```
 //! The key comes from the mountpoint, so that a diff is found again there.
 
 use std::{
-    io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::Mode;
+use super::key::key;
+
+/// Below the state directory.
+pub(super) const PLACES: &str = "places";
+/// Of a mountpoint's words in the key.
+const LONGEST: usize = 40;
 
 /// The directory of one mountpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
+    state: PathBuf,
     directory: PathBuf,
     mountpoint: PathBuf,
 }
 
 impl Place {
     pub(super) fn new(state: &Path, mountpoint: &Path) -> Self {
-        let directory = state.join("attachments").join(key(mountpoint));
+        let exact = mountpoint.as_os_str().as_bytes();
+        let key = key(&mountpoint.to_string_lossy(), LONGEST, exact);
+        Self::with_key(state, &key, mountpoint)
+    }
+
+    /// A place by the name of its directory.
+    pub(super) fn with_key(state: &Path, key: &str, mountpoint: &Path) -> Self {
         Self {
-            directory,
+            state: state.to_owned(),
+            directory: state.join(PLACES).join(key),
             mountpoint: mountpoint.to_owned(),
         }
     }
 
+    /// The state directory that this is a part of.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
+    }
+
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The name of the directory.
+    pub(super) fn key(&self) -> &std::ffi::OsStr {
+        self.directory.file_name().unwrap_or_default()
     }
 
     pub(super) fn mountpoint(&self) -> &Path {
@@ -48,67 +70,11 @@ impl Place {
         self.directory.join("lock")
     }
 
-    pub(super) fn log_file(&self) -> PathBuf {
-        self.directory.join("device.log")
+    pub(super) fn blocks(&self) -> PathBuf {
+        self.directory.join("blocks")
     }
 
-    pub(super) fn pid_file(&self) -> PathBuf {
-        self.directory.join("device.pid")
-    }
-
-    pub(super) fn device(&self) -> PathBuf {
-        self.directory.join("device")
-    }
-
-    pub(super) fn lower(&self) -> PathBuf {
-        self.directory.join("lower")
-    }
-
-    pub(super) fn upper(&self) -> PathBuf {
-        self.directory.join("upper")
-    }
-
-    pub(super) fn work(&self) -> PathBuf {
-        self.directory.join("work")
-    }
-
-    /// Makes the directory, closed to everybody else: what lies in the upper
-    /// layer must not be reached past the overlay's permissions.
-    pub(super) fn create(&self) -> io::Result<()> {
-        std::fs::create_dir_all(&self.directory)?;
-        Ok(rustix::fs::chmod(&self.directory, Mode::RWXU)?)
-    }
-}
-
-/// A name for people with a hash for certainty; without any character that
-/// means something to overlayfs.
-fn key(mountpoint: &Path) -> String {
-    let words = mountpoint.to_string_lossy();
-    let words = words
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
-    let name: String = words.collect::<Vec<_>>().join("-");
-    let from = name.len().saturating_sub(40);
-    let hash = fnv1a(mountpoint.as_os_str().as_bytes());
-    format!("{}-{hash:016x}", &name[from..])
-}
-
-/// FNV-1a: stable for ever, unlike the standard library's hashers.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_readable_short_and_never_change() {
-        assert_eq!(key(Path::new("/srv/work")), "srv-work-add4cb61bb1402f9");
-        assert_eq!(key(Path::new("/a,b:c\\ d")).split('-').count(), 5);
-        assert!(key(Path::new(&"/long/directory".repeat(20))).len() < 64);
-        assert_ne!(key(Path::new("/a/b")), key(Path::new("/a-b")));
+    pub(super) fn memory(&self) -> PathBuf {
+        self.directory.join("memory")
     }
 }

@@ -8,11 +8,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    diff,
+    Upper, diff,
     mounts::Mounts,
     place::Place,
-    state::{Attachment, State},
-    undo,
+    state::{Attachment, KeptDiff, State},
+    undo::{self, Manner},
 };
 use crate::{nbd::client::Offer, uri::NbdUri};
 
@@ -43,9 +43,7 @@ pub(super) fn clear_the_way(place: &Place, state: &mut State) -> Result<()> {
             "taking down what is left of {} at {shown}",
             attachment.export
         );
-        if !undo::take_down(place, &attachment, false)? {
-            bail!("what was attached at {shown} is still in use");
-        }
+        undo::take_down(place, &attachment, Manner::Polite)?;
         state.save(place)?;
     }
     let mut entries =
@@ -59,39 +57,54 @@ pub(super) fn clear_the_way(place: &Place, state: &mut State) -> Result<()> {
 fn refuse_in_use(place: &Place, attachment: &Attachment) -> Result<()> {
     let mounts = Mounts::read()?;
     let (export, shown) = (&attachment.export, place.mountpoint().display());
-    let ours = |mount| undo::is_ours(place, mount, mounts.at(&place.lower()));
-    if mounts.at(place.mountpoint()).is_some_and(ours) {
+    let lower = attachment.lower(place);
+    if undo::shown(place, &lower, &mounts).is_some() {
         bail!("{export} is attached at {shown} already: detach it first");
     }
     Ok(())
 }
 
-/// A diff means something only over the export that it was made over; one
-/// without changes gives way.
+/// Where the diff goes, and that it is one over this export: over another it
+/// would mean nothing. One without changes gives way.
 pub(super) fn claim_diff(
     place: &Place,
     state: &mut State,
     uri: &NbdUri,
-    export: &str,
-) -> Result<()> {
-    let other = state
-        .diff
-        .take_if(|kept| kept != export && diff::has_changes(place));
-    let Some(kept) = other else {
-        state.diff = Some(export.to_owned());
-        return Ok(());
-    };
+    wanted: (&str, Option<Upper>),
+) -> Result<Upper> {
+    let (export, asked) = wanted;
     let shown = place.mountpoint().display();
-    let uri = NbdUri {
-        export: kept.clone(),
-        ..uri.clone()
+    let discard = format!("throw them away by `blockd detach --discard {shown}`");
+    let Some(kept) = changed(place, state) else {
+        let upper = asked.unwrap_or_default();
+        let export = export.to_owned();
+        state.diff = Some(KeptDiff { export, upper });
+        return Ok(upper);
     };
-    state.diff = Some(kept);
-    bail!(
-        "the changes kept for {shown} were made over another export: \
-         go on with them by `blockd attach {uri} {shown}`, \
-         or throw them away by `blockd detach --discard {shown}`"
-    )
+    if kept.export != export {
+        let uri = NbdUri {
+            export: kept.export,
+            ..uri.clone()
+        };
+        bail!(
+            "the changes kept for {shown} were made over another export: \
+             go on with them by `blockd attach {uri} {shown}`, or {discard}"
+        );
+    }
+    if asked.is_some_and(|asked| !asked.is_beside(kept.upper)) {
+        bail!(
+            "the changes kept for {shown} are in --upper {}: leave --upper out to go on with \
+             them, or {discard}",
+            kept.upper
+        );
+    }
+    Ok(kept.upper)
+}
+
+/// The diff of before, if it holds anything.
+fn changed(place: &Place, state: &State) -> Option<KeptDiff> {
+    let kept = state.diff.clone();
+    kept.filter(|kept| diff::has_changes(place, kept.upper))
 }
 
 /// A disk has whole blocks, and a size that the kernel can hold.

@@ -1,6 +1,6 @@
 //! `blockd attach`: all or nothing.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use tokio::{
     runtime::Builder,
     select,
@@ -10,11 +10,14 @@ use tokio::{
 use super::{
     Options, Report,
     clock::Clock,
+    detach,
     job::Job,
+    lock::Lock,
     place::Place,
     preflight, privilege,
-    state::{Lock, State},
-    undo,
+    state::State,
+    store,
+    undo::{self, Manner},
 };
 
 /// Attaches an export at a mountpoint. When it fails, or a signal ends it,
@@ -26,12 +29,9 @@ pub fn attach(options: &Options) -> Result<Report> {
     let clock = Clock::start();
     privilege::check("attach mounts file systems")?;
     let mountpoint = preflight::mountpoint(&options.mountpoint, &options.state)?;
-    let place = Place::new(&options.state, &mountpoint);
-    place.create().with_context(|| {
-        let directory = place.directory().display();
-        format!("cannot make {directory}: choose another with --state")
-    })?;
-    let _lock = Lock::take(&place)?;
+    let state = store::open(&options.state)?;
+    let place = Place::new(&state, &mountpoint);
+    let _lock = Lock::of_place(&place)?;
     let mut state = State::load(&place)?;
     preflight::clear_the_way(&place, &mut state)?;
     let mut job = Job {
@@ -53,7 +53,7 @@ pub fn attach(options: &Options) -> Result<Report> {
 }
 
 /// Waits for a signal that asks us to end.
-async fn ended() -> Result<&'static str> {
+pub(super) async fn ended() -> Result<&'static str> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -66,10 +66,14 @@ async fn ended() -> Result<&'static str> {
 
 /// Takes down what was made before `error`.
 fn undo_after(error: anyhow::Error, place: &Place, mut state: State) -> anyhow::Error {
-    let Some(attachment) = state.attachment.take() else {
-        return error;
+    let mut undo = || {
+        if let Some(attachment) = state.attachment.take() {
+            undo::take_down(place, &attachment, Manner::Polite)?;
+        }
+        detach::tidy(place, &mut state, false)?;
+        state.save_or_forget(place)
     };
-    match undo::take_down(place, &attachment, false).and_then(|_| state.save(place)) {
+    match undo() {
         Ok(()) => error,
         Err(left) => error.context(format!(
             "attaching failed, and cleaning up too ({left:#}): run `blockd detach {}`",

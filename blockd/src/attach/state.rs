@@ -1,39 +1,39 @@
-//! What is attached, written down before it is made.
+//! What is attached at a place, written down before it is made.
 //!
-//! The file says what *may* exist; detach looks what does. It is written
-//! whole (a new file, renamed over the old one, both synced), so that a crash
-//! leaves the old or the new state, never half of one.
+//! The file says what *may* exist; detach looks what does.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{self, Write},
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
+    fs,
+    path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::place::Place;
-
-/// How long a lock is waited for.
-const MOMENT: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Raised when an older blockd could not read a newer one's file.
-const VERSION: u32 = 1;
+use super::{
+    Upper,
+    life::Life,
+    lower::Lower,
+    place::{PLACES, Place},
+    store,
+};
 
 /// The state of one mountpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
-    version: u32,
     /// Where; the key of the directory is only a hash of it.
-    mountpoint: PathBuf,
-    /// The canonical export that the diff in `upper` lies over.
-    pub(super) diff: Option<String>,
+    pub(super) mountpoint: PathBuf,
+    pub(super) diff: Option<KeptDiff>,
     /// What is attached, or half attached.
     pub(super) attachment: Option<Attachment>,
+}
+
+/// A diff, and what it lies over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptDiff {
+    /// Canonical name of the export.
+    pub(super) export: String,
+    pub(super) upper: Upper,
 }
 
 /// An attachment that exists, or began to.
@@ -41,33 +41,39 @@ pub(super) struct State {
 pub(super) struct Attachment {
     /// Canonical name of the export.
     pub(super) export: String,
-    pub(super) device: Device,
-    /// It was detached lazily: it goes when the last process leaves it.
-    pub(super) lingering: bool,
+    pub(super) shows: Shows,
+    pub(super) life: Life,
+    /// It was detached lazily: `major:minor` of the overlay, which goes when
+    /// the last process leaves it.
+    pub(super) lingering: Option<String>,
 }
 
-/// What brings the blocks to this machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What is seen at the mountpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Device {
-    /// Our FUSE process, and a loop device on its file.
-    Fuse,
-    /// The kernel's own client.
-    Nbd {
-        /// `/dev/nbdN`.
-        path: PathBuf,
-        /// Bytes of the export.
-        size: u64,
-        /// We know that it is connected for us.
-        connected: bool,
-    },
+pub(super) enum Shows {
+    /// An overlay over the shared lower layer.
+    Overlay,
+    /// The shared lower layer itself.
+    Lower,
+    /// A file system of its own, which is written to.
+    Block,
+}
+
+impl Attachment {
+    /// What it is attached through.
+    pub(super) fn lower(&self, place: &Place) -> Lower {
+        match self.shows {
+            Shows::Block => Lower::own(place),
+            Shows::Overlay | Shows::Lower => Lower::new(place.state(), &self.export),
+        }
+    }
 }
 
 impl State {
-    pub(super) fn new(place: &Place) -> Self {
+    fn new(place: &Place) -> Self {
         let mountpoint = place.mountpoint().to_owned();
         Self {
-            version: VERSION,
             mountpoint,
             diff: None,
             attachment: None,
@@ -77,21 +83,7 @@ impl State {
     /// Reads the state of a place; a place that was never used has an empty one.
     pub(super) fn load(place: &Place) -> Result<Self> {
         let path = place.state_file();
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::new(place)),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
-        };
-        let state: Self = serde_json::from_slice(&text)
-            .with_context(|| format!("{} is not a state of blockd", path.display()))?;
-        if state.version != VERSION {
-            bail!(
-                "{} was written by another version of blockd",
-                path.display()
-            );
-        }
+        let state = store::read(&path)?.unwrap_or_else(|| Self::new(place));
         if state.mountpoint != place.mountpoint() {
             bail!(
                 "{} belongs to {}",
@@ -102,68 +94,44 @@ impl State {
         Ok(state)
     }
 
-    /// Writes the state so that it survives a crash.
     pub(super) fn save(&self, place: &Place) -> Result<()> {
-        let path = place.state_file();
-        self.write(place)
-            .with_context(|| format!("cannot write {}", path.display()))
+        store::write(&place.state_file(), self)
     }
 
-    fn write(&self, place: &Place) -> io::Result<()> {
-        let path = place.state_file();
-        let fresh = path.with_extension("json.new");
-        let mut file = File::create(&fresh)?;
-        serde_json::to_writer_pretty(&mut file, self)?;
-        file.write_all(b"\n")?;
-        file.sync_data()?;
-        fs::rename(&fresh, &path)?;
-        File::open(place.directory())?.sync_all()
-    }
-}
-
-/// Held while one blockd works on a place.
-#[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "the lock lives as long as the file")] File);
-
-impl Lock {
-    /// Waits a moment for another blockd: it seldom takes longer, and one that
-    /// was killed holds the lock until the process it was starting has begun.
-    pub(super) fn take(place: &Place) -> Result<Self> {
-        Self::take_within(place, MOMENT)
-    }
-
-    fn take_within(place: &Place, patience: Duration) -> Result<Self> {
-        let path = place.lock_file();
-        let file =
-            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let begun = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Self(file)),
-                Err(TryLockError::WouldBlock) if begun.elapsed() < patience => thread::sleep(PAUSE),
-                Err(TryLockError::WouldBlock) => {
-                    bail!(
-                        "another blockd is at work on {}",
-                        place.mountpoint().display()
-                    )
-                }
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-                }
-            }
+    /// Writes it down, or forgets the place when there is nothing to say of it.
+    /// The lock must be held, and goes with the place.
+    pub(super) fn save_or_forget(&self, place: &Place) -> Result<()> {
+        if self.diff.is_some() || self.attachment.is_some() {
+            return self.save(place);
         }
+        // What is not empty is somebody's, and stays.
+        store::remove(&place.state_file());
+        let _gone = fs::remove_dir(place.memory());
+        let _gone = fs::remove_file(place.lock_file());
+        let _gone = fs::remove_dir(place.directory());
+        Ok(())
+    }
+
+    /// All places of a state directory, those that cannot be read with why.
+    pub(super) fn all(state: &Path) -> Vec<(String, Result<Self>)> {
+        let keys = store::entries(state, PLACES);
+        let read = |key: String| {
+            let path = Place::with_key(state, &key, "".as_ref()).state_file();
+            // A place without a state is being made, or being forgotten.
+            let found = store::read::<Self>(&path).transpose()?;
+            Some((key, found))
+        };
+        keys.into_iter().filter_map(read).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn place(directory: &Path) -> Place {
         let place = Place::new(directory, Path::new("/m"));
-        place.create().unwrap();
+        store::private_directory(place.directory()).unwrap();
         place
     }
 
@@ -172,57 +140,37 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = place(directory.path());
         assert_eq!(State::load(&place).unwrap(), State::new(&place));
-        let device = Device::Nbd {
-            path: "/dev/nbd3".into(),
-            size: 4096,
-            connected: true,
-        };
-        let export = "r@1234".to_owned();
         let attachment = Attachment {
-            export,
-            device,
-            lingering: false,
+            export: "r@1234".to_owned(),
+            shows: Shows::Overlay,
+            life: Life::of_boot("1"),
+            lingering: Some("0:44".to_owned()),
+        };
+        let diff = KeptDiff {
+            export: "r@1234".to_owned(),
+            upper: Upper::State,
         };
         let state = State {
-            diff: Some("r@1234".to_owned()),
+            diff: Some(diff),
             attachment: Some(attachment),
             ..State::new(&place)
         };
-        state.save(&place).unwrap();
+        state.save_or_forget(&place).unwrap();
         assert_eq!(State::load(&place).unwrap(), state);
+        let all = State::all(directory.path());
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].1.as_ref().unwrap(), &state);
+        State::new(&place).save_or_forget(&place).unwrap();
+        assert!(!place.directory().exists());
     }
 
     #[test]
-    fn what_is_no_state_is_told() {
+    fn a_state_of_another_place_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let place = place(directory.path());
-        let error = |text: &str| {
-            fs::write(place.state_file(), text).unwrap();
-            format!("{:#}", State::load(&place).unwrap_err())
-        };
-        assert!(error("{").contains("is not a state of blockd"));
-        assert!(
-            error(r#"{"version":2,"mountpoint":"/m","diff":null,"attachment":null}"#)
-                .contains("another version")
-        );
-        assert!(
-            error(r#"{"version":1,"mountpoint":"/x","diff":null,"attachment":null}"#)
-                .contains("belongs to /x")
-        );
-    }
-
-    #[test]
-    fn only_one_works_on_a_place() {
-        let directory = tempfile::tempdir().unwrap();
-        let place = place(directory.path());
-        let held = Lock::take(&place).unwrap();
-        assert!(
-            Lock::take(&place)
-                .unwrap_err()
-                .to_string()
-                .contains("another blockd")
-        );
-        drop(held);
-        drop(Lock::take(&place).unwrap());
+        let text = r#"{"mountpoint":"/x","diff":null,"attachment":null}"#;
+        fs::write(place.state_file(), text).unwrap();
+        let said = State::load(&place).unwrap_err().to_string();
+        assert!(said.contains("belongs to /x"), "{said}");
     }
 }

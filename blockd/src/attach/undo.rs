@@ -1,188 +1,160 @@
 //! Taking an attachment down, whole or half, and whoever died before.
 //!
-//! Nothing is believed: what is mounted, bound and running is looked up, what
-//! is ours goes, from the top down.
+//! Nothing is believed: what is mounted is looked up, what is ours goes, from
+//! the top down; the lower layer goes with its last user.
 
-use std::{
-    fs,
-    path::Path,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path};
 
-use anyhow::{Context, Result, bail};
-use rustix::{
-    io::Errno,
-    mount::{UnmountFlags, unmount},
-};
+use anyhow::{Result, bail};
+use rustix::mount::{UnmountFlags, unmount};
 
 use super::{
-    busy,
-    device::{self, identity::Identity, kernel, loop_device, nbd_client, pulse},
+    busy, force,
+    holders::{holders_of_device, sees_elsewhere},
+    life::Life,
+    lower::{self, Ended, Lower, Record},
     mounts::{Mount, Mounts},
     overlay,
     place::Place,
-    state::{Attachment, Device},
+    state::Attachment,
 };
 
-/// What the kernel does a moment later than it answers.
-const MOMENT: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(5);
-const INSTANT: Duration = Duration::from_millis(100);
+/// How those who are still inside are treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// They are asked to leave: the detach fails.
+    #[default]
+    Polite,
+    /// They go on inside a tree that is mounted nowhere any more.
+    Lazy,
+    /// They are ended.
+    Force,
+}
 
-/// Takes down what there is of an attachment; `false` when, after a lazy
-/// detach, the device still lives for those inside.
-pub(super) fn take_down(place: &Place, attachment: &Attachment, lazy: bool) -> Result<bool> {
-    if let Some(user) = lingers(place, attachment) {
-        if lazy {
-            return Ok(false);
+/// What is left of an attachment that was taken down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Processes are still inside its overlay: `major:minor`.
+    pub(super) overlay: Option<String>,
+    pub(super) lower: Ended,
+}
+
+/// Takes down what there is of an attachment.
+pub(super) fn take_down(place: &Place, attachment: &Attachment, manner: Manner) -> Result<Left> {
+    let lower = attachment.lower(place);
+    let same_boot = attachment.life.is_of_boot(&Life::now()?);
+    let lingering = attachment.lingering.clone().filter(|_| same_boot);
+    if let Some(device) = lingering.filter(|device| is_inside(place, device)) {
+        return still_inside(place, attachment, device, manner);
+    }
+    if manner == Manner::Force {
+        force::end_all_inside(place)?;
+    }
+    let overlay = take_from_mountpoint(place, &lower, manner)?;
+    if manner == Manner::Polite {
+        refuse_elsewhere(place, &lower)?;
+    }
+    let overlay = overlay.filter(|device| is_inside(place, device));
+    let lower = lower::leave(&lower, &attachment.export, place)?;
+    Ok(Left { overlay, lower })
+}
+
+fn still_inside(
+    place: &Place,
+    attachment: &Attachment,
+    device: String,
+    manner: Manner,
+) -> Result<Left> {
+    match manner {
+        Manner::Lazy => {}
+        Manner::Force => {
+            force::end_all_on(&device)?;
+            let attachment = Attachment {
+                lingering: None,
+                ..attachment.clone()
+            };
+            return take_down(place, &attachment, Manner::Lazy);
         }
-        bail!(
-            "processes are still inside {}, which was detached lazily from {}: {user} goes when \
-             the last has left",
+        Manner::Polite => bail!(
+            "processes are still inside {}, which was detached lazily from {}: {}; \
+             end them, or give --force to have them ended",
             attachment.export,
-            place.mountpoint().display()
-        );
+            place.mountpoint().display(),
+            busy::names(&holders_of_device(Path::new("/proc"), &device))
+        ),
     }
-    take_from_mountpoint(place, detach(lazy))?;
-    let gone = match &attachment.device {
-        Device::Fuse => take_fuse(place, lazy)?,
-        Device::Nbd {
-            path,
-            size,
-            connected,
-        } => take_nbd(place, path, *size, *connected, lazy)?,
+    Ok(Left {
+        overlay: Some(device),
+        lower: Ended::Shared,
+    })
+}
+
+/// Whether somebody is still inside an overlay that was unmounted lazily. Its
+/// number may be another file system's by now.
+fn is_inside(place: &Place, device: &str) -> bool {
+    let mounts = Mounts::read().unwrap_or_default();
+    let reused = mounts
+        .iter()
+        .any(|mount| mount.device == device && !overlay::is_ours(place, mount));
+    !reused && !holders_of_device(Path::new("/proc"), device).is_empty()
+}
+
+/// A tree that is unmounted here only is not detached. Namespaces that follow
+/// ours have lost it with us.
+fn refuse_elsewhere(place: &Place, lower: &Lower) -> Result<()> {
+    let mounts = Mounts::read()?;
+    let device = device_of(lower, &mounts);
+    let is_ours = |mount: &Mount| {
+        overlay::is_ours(place, mount)
+            || (mount.mountpoint == place.mountpoint() && Some(&mount.device) == device.as_ref())
     };
-    // Left alone when they are not empty, which would be a mount of somebody's.
-    let _empty = fs::remove_dir(place.lower());
-    let _empty = fs::remove_dir(place.device());
-    Ok(gone)
-}
-
-/// What still lives of an attachment that was detached lazily.
-fn lingers(place: &Place, attachment: &Attachment) -> Option<String> {
-    match &attachment.device {
-        _ if !attachment.lingering => None,
-        Device::Fuse => {
-            Identity::alive(&place.pid_file()).map(|it| format!("process {}", it.pid()))
-        }
-        Device::Nbd { path, .. } => kernel::is_mounted(path).then(|| path.display().to_string()),
+    match sees_elsewhere(Path::new("/proc"), is_ours) {
+        Some(holder) => Err(busy::refuse(place, &holder.to_string())),
+        None => Ok(()),
     }
 }
 
-fn take_from_mountpoint(place: &Place, flags: UnmountFlags) -> Result<()> {
+/// Unmounts what is ours, and says the number of the overlay that was there.
+fn take_from_mountpoint(place: &Place, lower: &Lower, manner: Manner) -> Result<Option<String>> {
+    let flags = match manner {
+        Manner::Lazy => UnmountFlags::DETACH | UnmountFlags::NOFOLLOW,
+        Manner::Polite | Manner::Force => UnmountFlags::NOFOLLOW,
+    };
+    let mut overlay = None;
     loop {
         let mounts = Mounts::read()?;
-        let lower = mounts.at(&place.lower());
-        match mounts.at(place.mountpoint()) {
-            Some(mount) if is_ours(place, mount, lower) => {
-                unmount(place.mountpoint(), flags)
-                    .map_err(|error| busy::explain(place, place.mountpoint(), error))?;
-            }
-            Some(_)
-                if mounts
-                    .all_at(place.mountpoint())
-                    .any(|m| is_ours(place, m, lower)) =>
-            {
-                let mountpoint = place.mountpoint().display();
-                bail!("something else is mounted over {mountpoint}: unmount that first");
-            }
-            _ => return Ok(()),
+        let Some(mount) = shown(place, lower, &mounts) else {
+            break;
+        };
+        if mounts.at(place.mountpoint()) != Some(mount) {
+            let mountpoint = place.mountpoint().display();
+            bail!("something else is mounted over {mountpoint}: unmount that first");
         }
-    }
-}
-
-/// The overlay, or the lower layer bound there.
-pub(super) fn is_ours(place: &Place, mount: &Mount, lower: Option<&Mount>) -> bool {
-    overlay::is_ours(place, mount) || lower.is_some_and(|lower| lower.device == mount.device)
-}
-
-fn take_fuse(place: &Place, lazy: bool) -> Result<bool> {
-    let (mount, disk) = (place.device(), device::file_of(place));
-    let loops = loop_device::bound_to(&disk);
-    let is_mounted = Mounts::read()?.at(&mount).is_some();
-    if lazy && is_mounted && !pulse::beats(place) {
-        pulse::stop(place)?;
-    }
-    take_lower(place, lazy, || pulse::stop(place))?;
-    for device in &loops {
-        loop_device::clear(device).with_context(|| format!("cannot free {}", device.display()))?;
-    }
-    if !lazy && !eventually(|| loop_device::bound_to(&disk).is_empty()) {
-        return Err(busy::explain(place, &place.lower(), Errno::BUSY));
-    }
-    if is_mounted && !eventually(|| !matches!(unmount(&mount, detach(lazy)), Err(Errno::BUSY))) {
-        return Err(busy::explain(place, &mount, Errno::BUSY));
-    }
-    end(place, lazy)
-}
-
-/// The process ends by itself when nothing uses its file system.
-fn end(place: &Place, lazy: bool) -> Result<bool> {
-    if let Some(process) = Identity::alive(&place.pid_file()) {
-        if lazy && !process.wait(INSTANT) {
-            return Ok(false);
+        if overlay::is_ours(place, mount) {
+            overlay = Some(mount.device.clone());
         }
-        if !process.wait(MOMENT) && !process.kill(MOMENT)? {
-            bail!("the FUSE process {} does not end", process.pid());
-        }
+        unmount(place.mountpoint(), flags)
+            .map_err(|error| busy::explain(place, place.mountpoint(), error))?;
     }
-    let _removed = fs::remove_file(place.pid_file());
-    Ok(true)
+    Ok(overlay)
 }
 
-fn take_nbd(place: &Place, device: &Path, size: u64, connected: bool, lazy: bool) -> Result<bool> {
-    take_lower(place, lazy, || nbd_client::disconnect(device))?;
-    if lazy && kernel::is_mounted(device) {
-        return Ok(false);
-    }
-    // An attach that was killed did not get to write down whether the device
-    // became its own; one of another size, or in use, belongs to somebody else.
-    let ours = connected || (kernel::has_size(device, size) && !kernel::is_mounted(device));
-    if ours && kernel::is_connected(device) {
-        nbd_client::disconnect(device)?;
-    }
-    Ok(true)
+/// The uppermost mount of ours at a place: its overlay, or its lower layer
+/// bound there.
+pub(super) fn shown<'a>(place: &Place, lower: &Lower, mounts: &'a Mounts) -> Option<&'a Mount> {
+    let device = device_of(lower, mounts);
+    let is_ours =
+        |mount: &&Mount| overlay::is_ours(place, mount) || Some(&mount.device) == device.as_ref();
+    mounts.all_at(place.mountpoint()).filter(is_ours).last()
 }
 
-/// Unmounts the lower layer. When that takes long, it is its last user and
-/// waits for what was read ahead, which nobody wants any more: then `give_up`
-/// must end these reads.
-fn take_lower(place: &Place, lazy: bool, give_up: impl Fn() -> Result<()>) -> Result<()> {
-    let lower = place.lower();
-    while Mounts::read()?.at(&lower).is_some() {
-        let (path, (done, waiting)) = (lower.clone(), mpsc::channel());
-        thread::spawn(move || {
-            let _nobody_waits = done.send(unmount(&path, detach(lazy)));
-        });
-        let unmounted = waiting.recv_timeout(MOMENT).or_else(|_| {
-            give_up()?;
-            waiting
-                .recv_timeout(MOMENT)
-                .context("the lower layer cannot be unmounted")
-        })?;
-        unmounted.map_err(|error| busy::explain(place, &lower, error))?;
-    }
-    Ok(())
-}
-
-fn detach(lazy: bool) -> UnmountFlags {
-    let flags = if lazy {
-        UnmountFlags::DETACH
-    } else {
-        UnmountFlags::empty()
-    };
-    flags | UnmountFlags::NOFOLLOW
-}
-
-fn eventually(done: impl Fn() -> bool) -> bool {
-    let begun = Instant::now();
-    while !done() {
-        if begun.elapsed() > MOMENT {
-            return false;
-        }
-        thread::sleep(PAUSE);
-    }
-    true
+/// `major:minor` of a lower layer's ext4, mounted or not.
+fn device_of(lower: &Lower, mounts: &Mounts) -> Option<String> {
+    let mounted = mounts.at(&lower.mount()).map(|mount| mount.device.clone());
+    mounted.or_else(|| {
+        let record = Record::load(lower).ok().flatten()?;
+        let name = record.path()?.file_name()?.to_owned();
+        let number = fs::read_to_string(Path::new("/sys/class/block").join(name).join("dev"));
+        Some(number.ok()?.trim().to_owned())
+    })
 }

@@ -18,7 +18,7 @@ use rustix::{
 use crate::harness::{Bench, eventually, failure, git, pid, send};
 
 #[test]
-fn detach_works_after_the_death_of_the_fuse_process() {
+fn detach_works_after_the_death_of_the_relay() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     send(bench.device_process(), Signal::KILL);
@@ -32,12 +32,10 @@ fn detach_works_after_the_death_of_the_fuse_process() {
 }
 
 #[test]
-fn signals_to_everybody_do_not_take_the_disk_away() {
+fn the_end_of_a_terminal_does_not_take_the_disk_away() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
-    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
-        send(bench.device_process(), signal);
-    }
+    send(bench.device_process(), Signal::HUP);
     assert_eq!(git(&bench.mountpoint(), &["status", "--short"]), "");
     bench.detach(&[]);
     bench.nothing_is_left();
@@ -157,7 +155,7 @@ fn a_kill_at_any_moment_leaves_nothing_after_detach() {
 #[test]
 fn a_lost_server_is_an_error_and_not_a_hang() {
     let bench = Bench::new();
-    bench.attach("repo", &[]);
+    bench.attach("repo", &["--timeout", "1s"]);
     send(bench.server(), Signal::KILL);
     eventually("reads fail", || {
         fs::read(bench.mountpoint().join("src/deep/33.txt")).is_err()

@@ -173,9 +173,19 @@ impl Bench {
     }
 
     pub(crate) fn attach_command(&self, export: &str, more: &[&str]) -> Command {
+        self.attach_at_command("m", export, more)
+    }
+
+    /// At another mountpoint than usual, which is made.
+    pub(crate) fn attach_at_command(&self, name: &str, export: &str, more: &[&str]) -> Command {
+        fs::create_dir_all(self.path(name)).unwrap();
         let mut command = self.blockd(&["attach", "--via", "fuse", "--json", &self.uri(export)]);
-        command.arg(self.mountpoint()).args(more);
+        command.arg(self.path(name)).args(more);
         command
+    }
+
+    pub(crate) fn attach_at(&self, name: &str, export: &str, more: &[&str]) -> Value {
+        serde_json::from_str(&run(&mut self.attach_at_command(name, export, more))).unwrap()
     }
 
     pub(crate) fn attach(&self, export: &str, more: &[&str]) -> Value {
@@ -190,9 +200,17 @@ impl Bench {
     }
 
     pub(crate) fn detach_command(&self, more: &[&str]) -> Command {
+        self.detach_from_command("m", more)
+    }
+
+    pub(crate) fn detach_from_command(&self, name: &str, more: &[&str]) -> Command {
         let mut command = self.blockd(&["detach", "--json"]);
-        command.arg(self.mountpoint()).args(more);
+        command.arg(self.path(name)).args(more);
         command
+    }
+
+    pub(crate) fn detach_from(&self, name: &str, more: &[&str]) -> Value {
+        serde_json::from_str(&run(&mut self.detach_from_command(name, more))).unwrap()
     }
 
     pub(crate) fn detach(&self, more: &[&str]) -> Value {
@@ -201,19 +219,28 @@ impl Bench {
 
     /// The process behind the disk.
     pub(crate) fn device_process(&self) -> Pid {
-        let processes = self.processes();
+        let processes = self.processes("--detached");
         assert_eq!(processes.len(), 1, "{processes:?}");
         pid(processes[0])
     }
 
+    /// The processes that serve disks.
+    pub(crate) fn relays(&self) -> Vec<Pid> {
+        self.processes_that("--detached")
+    }
+
+    pub(crate) fn processes_that(&self, working: &str) -> Vec<Pid> {
+        self.processes(working).into_iter().map(pid).collect()
+    }
+
     /// Processes of `blockd` that work for this bench.
-    fn processes(&self) -> Vec<u32> {
+    fn processes(&self, working: &str) -> Vec<u32> {
         let needle = self.state().display().to_string();
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         pids.filter(|pid| {
             let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.contains("fuse-device") && words.contains(&needle)
+            words.contains("blockd") && words.contains(&needle) && words.contains(working)
         })
         .collect()
     }
@@ -233,26 +260,48 @@ impl Bench {
                 file.contains(&needle).then_some(file)
             });
         let processes = self
-            .processes()
+            .processes("")
             .into_iter()
             .map(|pid| format!("process {pid}"));
-        mounts.chain(loops).chain(processes).collect()
+        let lowers = self.entries("lowers").into_iter().map(|name| {
+            let files = fs::read_dir(self.state().join("lowers").join(&name));
+            let files = files.into_iter().flatten().flatten();
+            let files: Vec<_> = files.map(|file| file.file_name()).collect();
+            format!("the lower layer {name} with {files:?}")
+        });
+        mounts.chain(loops).chain(processes).chain(lowers).collect()
     }
 
-    /// No mount, no loop device, no process.
+    /// Places and lower layers in the state directory.
+    pub(crate) fn entries(&self, what: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.state().join(what)).into_iter().flatten();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect()
+    }
+
+    /// No mount, no loop device, no process, no lower layer.
     pub(crate) fn nothing_is_left(&self) {
         let left = self.left();
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 
     pub(crate) fn eventually_nothing_is_left(&self) {
-        eventually("everything is gone", || self.left().is_empty());
+        let begun = Instant::now();
+        while !self.left().is_empty() && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.nothing_is_left();
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        let _cleaned = self.detach_command(&["--lazy"]).output();
+        for name in fs::read_dir(self.directory.path()).unwrap().flatten() {
+            let name = name.file_name().into_string().unwrap();
+            if name.starts_with('m') {
+                let _cleaned = self.detach_from_command(&name, &["--lazy"]).output();
+            }
+        }
         let _killed = self.server.kill();
         let _ended = self.server.wait();
     }

@@ -3,10 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod blocks;
 mod broken;
 mod busy;
 mod harness;
+mod kept;
+mod killed;
 mod refused;
+mod shared;
+mod told;
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, process::Command};
 

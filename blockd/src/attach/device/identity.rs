@@ -10,8 +10,11 @@ use std::{
 use anyhow::{Context, Result};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
+
+use crate::attach::life::boot;
 
 /// A process, by its id, when it started, and in which life of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +34,8 @@ impl Identity {
         })
     }
 
-    pub(in crate::attach) fn write(&self, path: &Path) -> Result<()> {
+    #[cfg(test)]
+    fn write(&self, path: &Path) -> Result<()> {
         let text = format!("{} {} {}\n", self.pid, self.started, self.boot);
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
@@ -63,13 +67,22 @@ impl Identity {
     /// Ends it, and waits until it has ended.
     pub(in crate::attach) fn kill(&self, patience: Duration) -> io::Result<bool> {
         let begun = Instant::now();
+        self.send(Signal::KILL)?;
+        Ok(self.wait(patience.saturating_sub(begun.elapsed())))
+    }
+
+    /// Sends it a signal, if it still runs.
+    pub(in crate::attach) fn send(&self, signal: Signal) -> io::Result<()> {
         let Ok(handle) = pidfd_open(self.pid, PidfdFlags::empty()) else {
-            return Ok(true);
+            return Ok(());
         };
         if Self::of(self.pid).ok().as_ref() == Some(self) {
-            pidfd_send_signal(&handle, Signal::KILL)?;
+            match pidfd_send_signal(&handle, signal) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(self.wait(patience.saturating_sub(begun.elapsed())))
+        Ok(())
     }
 
     pub(in crate::attach) fn pid(&self) -> Pid {
@@ -88,12 +101,6 @@ fn started(pid: Pid) -> io::Result<String> {
         Some(started) => Ok(started.to_owned()),
         None => Err(io::ErrorKind::NotFound.into()),
     }
-}
-
-fn boot() -> Result<String> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    let id = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    Ok(id.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! The kernel's own NBD client, as sysfs shows it.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
-use rustix::fs::OFlags;
+use anyhow::{Context, Result};
+use rustix::{
+    fs::OFlags,
+    ioctl::{self, Opcode, Setter},
+};
 use tokio::process::Command;
 
 use super::nbd_client;
@@ -20,11 +24,11 @@ pub(in crate::attach) async fn obstacle() -> Option<&'static str> {
     if nbd_client::program(nbd_client::PROGRAM).is_none() {
         return Some("nbd-client is not installed (Debian's package nbd-client)");
     }
-    if !has_nbd() && has_module() {
+    if !has_nbd() && has_module("kernel/drivers/block", "nbd") {
         // Whether it worked shows below.
         let _loaded =
             Command::new(nbd_client::program("modprobe").unwrap_or_else(|| "modprobe".into()))
-                .args(["nbd", "max_part=0"])
+                .args(["nbd", "nbds_max=64", "max_part=0"])
                 .stderr(Stdio::null())
                 .status()
                 .await;
@@ -32,19 +36,18 @@ pub(in crate::attach) async fn obstacle() -> Option<&'static str> {
     (!has_nbd()).then_some("this kernel has no nbd")
 }
 
-fn has_nbd() -> bool {
+pub(in crate::attach) fn has_nbd() -> bool {
     Path::new(SYS_BLOCK).join("nbd0").exists()
 }
 
-/// Asking the file system is quicker than a modprobe that must fail.
-fn has_module() -> bool {
+/// Whether a folder of the running kernel's modules has one. Asking the file
+/// system is quicker than a modprobe that must fail.
+pub(in crate::attach) fn has_module(folder: &str, name: &str) -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let folder = Path::new("/lib/modules")
-        .join(release.trim())
-        .join("kernel/drivers/block");
-    ["nbd.ko", "nbd.ko.xz", "nbd.ko.zst", "nbd.ko.gz"]
+    let folder = Path::new("/lib/modules").join(release.trim()).join(folder);
+    ["ko", "ko.xz", "ko.zst", "ko.gz"]
         .iter()
-        .any(|name| folder.join(name).exists())
+        .any(|ending| folder.join(format!("{name}.{ending}")).exists())
 }
 
 /// Devices that nobody uses, in order.
@@ -92,6 +95,18 @@ pub(super) fn tune(device: &Path) {
             tracing::debug!("{knob} of {} stays as it is: {error}", device.display());
         }
     }
+}
+
+/// What `nbd-client -nonetlink` once made read-only stays so when another export
+/// is connected.
+pub(super) fn let_write(device: &Path) -> Result<()> {
+    const BLKROSET: Opcode = 0x125D;
+    let shown = device.display();
+    let file = File::open(device).with_context(|| format!("cannot open {shown}"))?;
+    // SAFETY: BLKROSET of linux/fs.h reads one int and writes nothing.
+    #[expect(unsafe_code, reason = "rustix has no call for it")]
+    let done = unsafe { ioctl::ioctl(&file, Setter::<BLKROSET, i32>::new(0)) };
+    done.with_context(|| format!("cannot make {shown} writable"))
 }
 
 /// Whether a device shows an export of this size.

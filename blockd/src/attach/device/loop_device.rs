@@ -88,12 +88,12 @@ pub(in crate::attach) struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// Binds a free loop device to `backing`, read-only, buffered (the FUSE
+    /// Binds a free loop device to `backing`, buffered (the FUSE
     /// file's own readahead is worth more than the second copy costs), in
     /// blocks of 4096 bytes.
-    pub(in crate::attach) fn bind(backing: &Path) -> Result<Self> {
-        let file =
-            File::open(backing).with_context(|| format!("cannot open {}", backing.display()))?;
+    pub(in crate::attach) fn bind(backing: &Path, writable: bool) -> Result<Self> {
+        let file = open_for(backing, writable)
+            .with_context(|| format!("cannot open {}", backing.display()))?;
         let control = OpenOptions::new()
             .read(true)
             .write(true)
@@ -102,8 +102,8 @@ impl LoopDevice {
         for _ in 0..ATTEMPTS {
             let number = get_free(&control)?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
-            let device = open(&path)?;
-            match configure(&device, &file) {
+            let device = open(&path, writable)?;
+            match configure(&device, &file, writable) {
                 Ok(()) => return Ok(Self { path, file: device }),
                 Err(Errno::BUSY) => {}
                 Err(error) => {
@@ -119,8 +119,12 @@ impl LoopDevice {
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    File::open(path).with_context(|| {
+fn open_for(path: &Path, writable: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(writable).open(path)
+}
+
+fn open(path: &Path, writable: bool) -> Result<File> {
+    open_for(path, writable).with_context(|| {
         format!(
             "cannot open {}: in a container, pass the host's loop devices in",
             path.display()
@@ -135,7 +139,7 @@ fn get_free(control: &File) -> Result<IoctlOutput> {
     number.context("no loop device is free, and the kernel makes no other")
 }
 
-fn configure(device: &File, backing: &File) -> rustix::io::Result<()> {
+fn configure(device: &File, backing: &File, writable: bool) -> rustix::io::Result<()> {
     let fd = u32::try_from(backing.as_raw_fd()).map_err(|_| Errno::BADF)?;
     let info = LoopInfo {
         device: 0,
@@ -146,7 +150,7 @@ fn configure(device: &File, backing: &File) -> rustix::io::Result<()> {
         number: 0,
         encrypt_type: 0,
         encrypt_key_size: 0,
-        flags: LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR,
+        flags: LO_FLAGS_AUTOCLEAR | if writable { 0 } else { LO_FLAGS_READ_ONLY },
         file_name: [0; 64],
         crypt_name: [0; 64],
         encrypt_key: [0; 32],

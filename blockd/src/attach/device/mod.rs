@@ -1,32 +1,37 @@
 //! A block device with the export's bytes: the kernel's nbd, or where there is
 //! none, a one-file FUSE file system and a loop device.
 
-mod disk;
-pub(super) mod fuse;
 pub(super) mod identity;
 pub(super) mod kernel;
 pub(super) mod loop_device;
 pub(super) mod nbd_client;
-mod process;
 pub(super) mod pulse;
+pub(super) mod relay;
 
-use std::{fs::OpenOptions, path::PathBuf};
+use std::fs::OpenOptions;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
-use serde::Serialize;
-
-pub use self::process::fuse_device;
-use super::place::Place;
+use serde::{Deserialize, Serialize};
 
 /// How the blocks get into the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Via {
     /// The kernel's nbd through stock `nbd-client`.
     Nbd,
     /// A one-file FUSE file system and a loop device.
     Fuse,
+}
+
+impl Via {
+    /// For people.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Nbd => "the kernel's nbd",
+            Self::Fuse => "FUSE and a loop device",
+        }
+    }
 }
 
 /// What was chosen, and why.
@@ -68,9 +73,4 @@ pub(super) async fn choose(asked: Option<Via>) -> Result<Choice> {
 fn fuse_opens() -> Result<()> {
     let opened = OpenOptions::new().read(true).write(true).open("/dev/fuse");
     opened.map(drop).context("cannot open /dev/fuse either: load the kernel's fuse module, or in a container pass the device in (docker run --device /dev/fuse)")
-}
-
-/// The file that the FUSE file system of a place shows.
-pub(super) fn file_of(place: &Place) -> PathBuf {
-    place.device().join(disk::NAME)
 }

@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     fs::{self, File},
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::{self, Stdio},
     time::{Duration, Instant},
@@ -13,9 +12,8 @@ use anyhow::{Context, Result, bail};
 use tokio::{process::Command, time::sleep};
 
 use super::kernel;
-use crate::uri::Address;
 
-pub(super) const PROGRAM: &str = "nbd-client";
+pub(in crate::attach) const PROGRAM: &str = "nbd-client";
 /// Where Debian and others have what only root runs.
 const PATH: [&str; 6] = [
     "/usr/sbin",
@@ -25,35 +23,41 @@ const PATH: [&str; 6] = [
     "/bin",
     "/usr/local/bin",
 ];
-/// Seconds after which the kernel gives a silent server up, instead of hanging
-/// every process that looks at the disk.
-const TIMEOUT: &str = "30";
+/// The kernel must not give a relay up that gives a server up.
+const GRACE: Duration = Duration::from_secs(10);
+/// To the relay: each is a queue of the kernel's.
+const CONNECTIONS: usize = 2;
 /// How long a device may take to show its size.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `nbd-client` is asked to connect.
 #[derive(Clone, Debug)]
 pub(in crate::attach) struct Wanted<'a> {
-    pub(in crate::attach) address: &'a Address,
+    /// The relay's.
+    pub(in crate::attach) socket: &'a Path,
     pub(in crate::attach) export: &'a str,
-    pub(in crate::attach) connections: NonZeroUsize,
     pub(in crate::attach) size: u64,
+    /// After which the relay answers, whatever happens above it.
+    pub(in crate::attach) timeout: Duration,
+    /// It is to be written to.
+    pub(in crate::attach) writable: bool,
 }
 
 impl Wanted<'_> {
     /// The arguments of `nbd-client`; netlink is not there in a container with
     /// a network of its own, ioctl is.
     fn arguments(&self, device: &Path, netlink: bool) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = match self.address {
-            Address::Tcp { host, port } => vec![host.into(), port.to_string().into()],
-            Address::Unix(path) => vec!["-unix".into(), path.into()],
-        };
-        arguments.push(device.into());
-        for (option, value) in [("-N", self.export), ("-b", "4096"), ("-timeout", TIMEOUT)] {
+        let mut arguments: Vec<OsString> = vec!["-unix".into(), self.socket.into(), device.into()];
+        // A silent relay is given up, instead of hanging all who look at the disk.
+        let timeout = (self.timeout + GRACE).as_secs().to_string();
+        let connections = CONNECTIONS.to_string();
+        for (option, value) in [
+            ("-N", self.export),
+            ("-b", "4096"),
+            ("-timeout", &timeout),
+            ("-C", &connections),
+        ] {
             arguments.extend([option.into(), value.into()]);
-        }
-        if self.connections.get() > 1 {
-            arguments.extend(["-C".into(), self.connections.to_string().into()]);
         }
         if !netlink {
             arguments.push("-nonetlink".into());
@@ -69,6 +73,9 @@ impl Wanted<'_> {
                 None => {
                     self.wait(device).await?;
                     kernel::tune(device);
+                    if self.writable {
+                        kernel::let_write(device)?;
+                    }
                     return Ok(true);
                 }
                 Some(words) if is_busy(&words) => return Ok(false),
@@ -145,7 +152,7 @@ pub(in crate::attach) fn disconnect(device: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn program(name: &str) -> Option<PathBuf> {
+pub(in crate::attach) fn program(name: &str) -> Option<PathBuf> {
     PATH.iter()
         .map(|folder| Path::new(folder).join(name))
         .find(|path| path.exists())
@@ -155,33 +162,22 @@ pub(super) fn program(name: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn arguments(address: &Address, connections: usize, netlink: bool) -> String {
-        let connections = NonZeroUsize::new(connections).unwrap();
-        let wanted = Wanted {
-            address,
-            export: "r@1:uid=5",
-            connections,
-            size: 4096,
-        };
-        let arguments = wanted.arguments(Path::new("/dev/nbd2"), netlink);
-        arguments.join(" ".as_ref()).into_string().unwrap()
-    }
-
     #[test]
     fn the_command_is_stock_nbd_clients() {
-        let tcp = Address::Tcp {
-            host: "::1".into(),
-            port: 7,
+        let wanted = Wanted {
+            socket: Path::new("/run/s"),
+            export: "r@1:uid=5",
+            size: 4096,
+            timeout: Duration::from_secs(5),
+            writable: false,
         };
-        assert_eq!(
-            arguments(&tcp, 4, true),
-            "::1 7 /dev/nbd2 -N r@1:uid=5 -b 4096 -timeout 30 -C 4"
-        );
-        let unix = Address::Unix("/run/s".into());
-        assert_eq!(
-            arguments(&unix, 1, false),
-            "-unix /run/s /dev/nbd2 -N r@1:uid=5 -b 4096 -timeout 30 -nonetlink"
-        );
+        let arguments = |netlink| {
+            let arguments = wanted.arguments(Path::new("/dev/nbd2"), netlink);
+            arguments.join(" ".as_ref()).into_string().unwrap()
+        };
+        let expected = "-unix /run/s /dev/nbd2 -N r@1:uid=5 -b 4096 -timeout 15 -C 2";
+        assert_eq!(arguments(true), expected);
+        assert_eq!(arguments(false), format!("{expected} -nonetlink"));
     }
 
     #[test]

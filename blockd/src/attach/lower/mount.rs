@@ -10,23 +10,21 @@ use rustix::{
 
 /// What came over a network may be anything: no set-user-id program and no
 /// device node of it counts.
-pub(super) fn flags() -> MountFlags {
+pub(in crate::attach) fn flags() -> MountFlags {
     MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME
 }
 
 /// Mounts `device` at `target`. The journal, if there is one, is left alone;
 /// an error on the disk is an error of that read and never a panic, whatever
 /// the superblock asks for.
-pub(super) fn mount_ext4(device: &Path, target: &Path) -> Result<()> {
+pub(in crate::attach) fn mount_ext4(device: &Path, target: &Path, writable: bool) -> Result<()> {
     fs::create_dir_all(target).with_context(|| format!("cannot make {}", target.display()))?;
-    let options = c"noload,errors=continue";
-    let mounted = mount(
-        device,
-        target,
-        "ext4",
-        flags() | MountFlags::RDONLY,
-        options,
-    );
+    let (options, flags) = if writable {
+        (c"errors=remount-ro", flags())
+    } else {
+        (c"noload,errors=continue", flags() | MountFlags::RDONLY)
+    };
+    let mounted = mount(device, target, "ext4", flags, options);
     mounted.with_context(|| {
         let reason = match mounted {
             Err(Errno::INVAL | Errno::UCLEAN) => {
@@ -41,7 +39,7 @@ pub(super) fn mount_ext4(device: &Path, target: &Path) -> Result<()> {
 }
 
 /// Shows the lower layer itself at the mountpoint.
-pub(super) fn bind(lower: &Path, mountpoint: &Path) -> Result<()> {
+pub(in crate::attach) fn bind(lower: &Path, mountpoint: &Path) -> Result<()> {
     mount_bind(lower, mountpoint)
         .with_context(|| format!("cannot bind the lower layer to {}", mountpoint.display()))
 }

@@ -1,0 +1,49 @@
+//! Until when something that is no file can be there: a machine's life, and a
+//! mount namespace's.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+/// What is mounted belongs to one boot and one mount namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Life {
+    boot: String,
+    namespace: String,
+}
+
+impl Life {
+    /// Ours.
+    pub(super) fn now() -> Result<Self> {
+        let link = "/proc/self/ns/mnt";
+        let namespace = fs::read_link(link).with_context(|| format!("cannot read {link}"))?;
+        Ok(Self {
+            boot: boot()?,
+            namespace: namespace.to_string_lossy().into_owned(),
+        })
+    }
+
+    /// Whether the machine has not been started anew since.
+    pub(super) fn is_of_boot(&self, other: &Self) -> bool {
+        self.boot == other.boot
+    }
+
+    /// Whether what belongs to this may be there where `other` cannot see it.
+    pub(super) fn is_elsewhere(&self, other: &Self) -> bool {
+        self.is_of_boot(other) && self.namespace != other.namespace
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_boot(boot: &str) -> Self {
+        let (boot, namespace) = (boot.to_owned(), "mnt:[1]".to_owned());
+        Self { boot, namespace }
+    }
+}
+
+/// A new one with every start of the machine.
+pub(super) fn boot() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let id = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(id.trim().to_owned())
+}

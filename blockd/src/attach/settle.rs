@@ -1,0 +1,43 @@
+//! A small process that waits until a device is not in use any more.
+
+use std::{
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result};
+use rustix::process::setsid;
+
+use super::{
+    args::SettleArgs,
+    lower::{self, Lower},
+};
+use crate::relay::inherit_nothing;
+
+/// The hidden subcommand `settle`: takes a lower layer down when nobody uses
+/// its device any more.
+pub fn settle(args: &SettleArgs) -> Result<()> {
+    // Fails where we lead a session already, which is as good.
+    let _left = setsid();
+    lower::settle(&Lower::with_key(&args.state, &args.key))
+}
+
+pub(super) fn start(program: &Path, lower: &Lower) -> Result<()> {
+    inherit_nothing().context("cannot close the caller's files")?;
+    let key = lower.directory().file_name().unwrap_or_default();
+    let child = Command::new(program)
+        .arg("settle")
+        .arg(lower.state())
+        .arg(key)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    // It outlives us.
+    drop(child);
+    Ok(())
+}
