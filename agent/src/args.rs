@@ -9,11 +9,23 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::{Args, Parser, Subcommand};
+use axum::http::uri::Authority;
+use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
+use rustix::fs::Access as Permission;
 
 use crate::{
-    client::Server, codex::Program, http::Access, keys::Key, output_log::Limits, screen::Size,
+    boot::args::Boot,
+    client::{Machine, Server},
+    codex::Program,
+    coordinator::args::Coordinator,
+    grant::Grants,
+    http::Access,
+    keys::Key,
+    machines::{MachineId, args::Machines},
+    output_log::Limits,
+    screen::Size,
     session::Options,
+    smoke::args::{Ground, Smoke},
 };
 
 /// Runs codex in a terminal of its own, driven over MCP, and shows what it does.
@@ -40,6 +52,16 @@ pub enum Command {
     Terminal(Remote),
     /// Say what codex is doing.
     Status(Remote),
+    /// Wake machines of a Fly app for those who ask for them, and have their requests sent there.
+    Coordinator(Box<Coordinator>),
+    /// Start, stop, resize and otherwise change machines of a Fly app.
+    Machines(Machines),
+    /// Run a machine: attach its repository, serve, hand the diff over.
+    Boot(Box<Boot>),
+    /// Try a machine out, and say whether it may be let loose.
+    Smoke(Smoke),
+    /// Lay exercises out on this machine, for `agent smoke`.
+    Ground(Ground),
 }
 
 /// `agent serve`
@@ -54,7 +76,7 @@ pub struct Serve {
     )]
     pub listen: SocketAddr,
     /// Speak MCP on standard input and output instead of HTTP.
-    #[arg(long)]
+    #[arg(long, env = "AGENT_STDIO", value_parser = FalseyValueParser::new())]
     pub stdio: bool,
     /// The directory that codex works in.
     #[arg(long, env = "AGENT_WORKSPACE", value_name = "DIR", default_value = ".")]
@@ -73,9 +95,23 @@ pub struct Serve {
     /// How many bytes of a run are kept.
     #[arg(long, env = "AGENT_LOG_CAP", value_name = "BYTES", default_value_t = Limits::default().run)]
     pub log_cap: u64,
+    /// How many bytes of all runs are kept together: the oldest runs go first.
+    #[arg(long, env = "AGENT_LOG_TOTAL", value_name = "BYTES", default_value_t = Limits::default().total)]
+    pub log_total: u64,
     /// A file with the token that callers must send. Without it only loopback is served.
     #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// A file with the key of the coordinator that sends requests here: those need no token.
+    #[arg(
+        long,
+        env = "AGENT_GRANT_KEY_FILE",
+        value_name = "FILE",
+        requires = "machine_id"
+    )]
+    pub grant_key_file: Option<PathBuf>,
+    /// The machine that this is. MCP sessions are named after it, so that they can be found.
+    #[arg(long, env = "FLY_MACHINE_ID", value_name = "ID")]
+    pub machine_id: Option<MachineId>,
     /// A name that this server is called by, like app.flycast.
     #[arg(
         long,
@@ -108,7 +144,7 @@ pub struct Serve {
           default_values = ["OPENAI_API_KEY", "CODEX_API_KEY"])]
     pub pass_env: Vec<String>,
     /// Let codex use the alternate screen; /live is then no readable log.
-    #[arg(long, env = "AGENT_ALT_SCREEN")]
+    #[arg(long, env = "AGENT_ALT_SCREEN", value_parser = FalseyValueParser::new())]
     pub alt_screen: bool,
     /// The terminal's lines.
     #[arg(long, env = "AGENT_ROWS", value_name = "N", default_value = "40")]
@@ -120,6 +156,9 @@ pub struct Serve {
 
 /// How long codex may take to be ready.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A log is cut in four: each part must hold some output.
+const SMALLEST_LOG: u64 = 256 << 10;
 
 impl Serve {
     /// What the session is made of.
@@ -155,15 +194,25 @@ impl Serve {
             !program.is_codex() || program.home().is_some(),
             "codex needs HOME or CODEX_HOME"
         );
-        let segment = Limits::default()
-            .segment
-            .min((self.log_cap / 4).max(1 << 16));
+        ensure!(
+            self.log_cap >= SMALLEST_LOG,
+            "--log-cap {} is too little: give it {SMALLEST_LOG} or more",
+            self.log_cap
+        );
+        ensure!(
+            self.log_total >= self.log_cap,
+            "--log-total {} is less than the --log-cap {} of one run",
+            self.log_total,
+            self.log_cap
+        );
+        let segment = Limits::default().segment.min(self.log_cap / 4);
         Ok(Options {
             program,
             logs: self.log_dir.clone().unwrap_or_else(default_logs),
             limits: Limits {
                 segment,
                 run: self.log_cap,
+                total: self.log_total,
             },
             size: Size {
                 rows: self.rows,
@@ -180,6 +229,21 @@ impl Serve {
     /// When everybody could, from anywhere.
     pub fn access(&self) -> Result<Access> {
         let token = self.token_file.as_deref().map(read_token).transpose()?;
+        for host in &self.allow_host {
+            ensure!(
+                host.parse::<Authority>()
+                    .is_ok_and(|named| named.host() == host),
+                "--allow-host {host}: expected a name alone, like app.flycast"
+            );
+        }
+        for origin in &self.allow_origin {
+            ensure!(
+                origin
+                    .split_once("://")
+                    .is_some_and(|(_, rest)| rest.parse::<Authority>().is_ok()),
+                "--allow-origin {origin}: expected a scheme and a name, like https://app.example"
+            );
+        }
         if token.is_none() && !self.listen.ip().is_loopback() {
             bail!(
                 "--listen {} is not loopback: that needs a --token-file",
@@ -190,7 +254,16 @@ impl Serve {
             token,
             hosts: self.allow_host.clone(),
             origins: self.allow_origin.clone(),
+            granted: self.granted()?,
         })
+    }
+
+    fn granted(&self) -> Result<Option<(String, Grants)>> {
+        let (Some(file), Some(machine)) = (&self.grant_key_file, &self.machine_id) else {
+            return Ok(None);
+        };
+        let grants = Grants::new(&read_token(file)?);
+        Ok(Some((machine.as_str().to_owned(), grants)))
     }
 
     /// How long it may be idle.
@@ -200,11 +273,13 @@ impl Serve {
 }
 
 fn on_path(program: &str, workspace: &Path) -> bool {
+    let runs =
+        |path: PathBuf| path.is_file() && rustix::fs::access(&path, Permission::EXEC_OK).is_ok();
     if program.contains('/') {
-        return workspace.join(program).is_file();
+        return runs(workspace.join(program));
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    env::split_paths(&path).any(|folder| runs(folder.join(program)))
 }
 
 fn default_logs() -> PathBuf {
@@ -212,7 +287,7 @@ fn default_logs() -> PathBuf {
     env::temp_dir().join(format!("agent-{own}"))
 }
 
-fn read_token(path: &Path) -> Result<String> {
+pub(crate) fn read_token(path: &Path) -> Result<String> {
     let token = fs::read_to_string(path);
     let token = token.with_context(|| format!("cannot read the token in {}", path.display()))?;
     let token = token.trim().to_owned();
@@ -234,9 +309,17 @@ pub struct Remote {
     /// A file with the server's token.
     #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// The one machine of a Fly app that is meant.
+    /// The one machine of a Fly app that is meant, by its id. It is not woken: when it is stopped, this fails at once.
     #[arg(long, env = "AGENT_MACHINE", value_name = "ID")]
     pub machine: Option<String>,
+    /// The machine that is meant; the URL is that of a coordinator, which wakes it first.
+    #[arg(
+        long,
+        env = "AGENT_WAKE",
+        value_name = "ID",
+        conflicts_with = "machine"
+    )]
+    pub wake: Option<String>,
 }
 
 impl Remote {
@@ -249,7 +332,11 @@ impl Remote {
         Ok(Server {
             url: self.url.trim_end_matches('/').to_owned(),
             token: self.token_file.as_deref().map(read_token).transpose()?,
-            machine: self.machine.clone(),
+            machine: match (&self.machine, &self.wake) {
+                (Some(id), _) => Some(Machine::Pinned(id.clone())),
+                (None, Some(id)) => Some(Machine::Woken(id.clone())),
+                (None, None) => None,
+            },
         })
     }
 }
@@ -287,4 +374,25 @@ pub struct Live {
     /// Where.
     #[command(flatten)]
     pub remote: Remote,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn every_flag_of_serve_has_a_twin_in_the_environment() {
+        let cli = Cli::command();
+        cli.clone().debug_assert();
+        let serve = cli.find_subcommand("serve").unwrap();
+        for flag in serve.get_arguments() {
+            let name = flag.get_id().as_str().to_uppercase();
+            // The platform names the machine.
+            let prefix = if name == "MACHINE_ID" { "FLY" } else { "AGENT" };
+            let twin = flag.get_env().and_then(|twin| twin.to_str());
+            assert_eq!(twin, Some(format!("{prefix}_{name}").as_str()));
+        }
+    }
 }

@@ -8,8 +8,12 @@ use std::{
 
 use agent::{
     args::{Cli, Command},
+    boot::boot,
     client,
+    coordinator::coordinate,
+    machines,
     serve::serve,
+    smoke::{ground::ground, smoke},
 };
 use anyhow::Result;
 use clap::Parser;
@@ -51,6 +55,11 @@ fn run(command: Command) -> Result<()> {
             }
             Command::Terminal(args) => client::terminal(&args.server()?).await,
             Command::Status(args) => client::status(&args.server()?).await,
+            Command::Coordinator(args) => coordinate(&args).await,
+            Command::Machines(args) => machines::run(&args).await,
+            Command::Boot(args) => boot(&args.options()?).await,
+            Command::Smoke(args) => smoke(&args.options()?).await,
+            Command::Ground(args) => ground(args.options()?).await,
         }
     });
     // A thread that reads standard input would be waited for.

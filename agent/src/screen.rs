@@ -4,7 +4,9 @@ use std::{collections::VecDeque, fmt, num::NonZeroU16};
 
 use vt100::{
     Callbacks, Parser, Screen as Vt,
-    capture::{BasicFormattedCaptureState, RowContents},
+    capture::{
+        BasicFormattedCaptureState, RowContents, basic_formatted_rows, basic_formatted_to_plain,
+    },
 };
 
 /// How many rows that left the screen are kept.
@@ -86,9 +88,17 @@ impl Screen {
         self.parser.screen().clone()
     }
 
-    /// The text on it with colours (SGR) and nothing else.
+    /// The text on it with colours (SGR) and nothing else, a line for each row
+    /// down to the last that has something, or the cursor.
     pub fn coloured(&self) -> String {
-        self.parser.screen().contents_formatted_basic()
+        let screen = self.parser.screen();
+        let text = screen.contents_formatted_basic();
+        let mut rows: Vec<_> = basic_formatted_rows(&text, screen.size().1.get()).collect();
+        let cursor = self.cursor().map_or(0, |(row, _)| usize::from(row) + 1);
+        while rows.len() > cursor && rows.last().is_some_and(|row| is_blank(row)) {
+            rows.pop();
+        }
+        rows.join("\n")
     }
 
     /// Where the cursor is, unless it is hidden.
@@ -106,6 +116,11 @@ impl Screen {
         let rows = history.rows.iter().skip(skip).cloned();
         (history.count, rows.collect())
     }
+}
+
+/// Whether a row has nothing but colours.
+fn is_blank(row: &str) -> bool {
+    basic_formatted_to_plain(row).all(|plain| plain.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -137,6 +152,15 @@ mod tests {
             screen.show(b"\r\nmore");
         }
         assert_eq!(screen.scrolled(1).1.len(), HISTORY);
+    }
+
+    #[test]
+    fn each_row_is_a_line_down_to_the_last_that_has_something() {
+        let mut screen = screen();
+        screen.show(b"0123456789012345678901\r\n");
+        assert_eq!(screen.coloured(), "01234567890123456789\n01\n");
+        screen.show(b"\x1b[?25l");
+        assert_eq!(screen.coloured(), "01234567890123456789\n01");
     }
 
     #[test]

@@ -2,7 +2,11 @@
 
 use std::{
     io::{self, Write},
-    sync::Arc,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -26,6 +30,8 @@ use crate::{
 
 /// How long open connections may take when the server ends.
 const DRAIN: Duration = Duration::from_secs(3);
+/// For how long it is said beforehand that an idle server ends.
+const NOTICE: Duration = Duration::from_secs(3);
 /// How often idleness is looked at.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 
@@ -42,7 +48,8 @@ pub async fn serve(args: &Serve) -> Result<()> {
     let session = session.with_context(|| format!("--log-dir {}", logs.display()))?;
     become_subreaper().context("cannot become a subreaper")?;
     tokio::spawn(tend_children(Arc::clone(&session)));
-    let ended = end(Arc::clone(&session), args.idle_exit());
+    let ending = Arc::new(AtomicBool::new(false));
+    let ended = end(Arc::clone(&session), args.idle_exit(), Arc::clone(&ending));
     let served = if args.stdio {
         serve_stdio(&session, ended).await
     } else {
@@ -51,6 +58,8 @@ pub async fn serve(args: &Serve) -> Result<()> {
             access: Arc::new(access),
             allowed_keys: args.allow_key.clone().into(),
             keyboard: Arc::default(),
+            machine: args.machine_id.as_ref().map(|id| id.as_str().into()),
+            ending,
         };
         serve_http(args, app, ended).await
     };
@@ -77,18 +86,7 @@ async fn serve_http(
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("--listen {}", args.listen))?;
     let address = listener.local_addr()?;
-    let mut out = io::stdout();
-    writeln!(
-        out,
-        "serving http://{address}/mcp, http://{address}/live and http://{address}/terminal"
-    )?;
-    if app.access.token.is_none() {
-        writeln!(
-            out,
-            "  without a token: everybody on this machine may call, and nobody else"
-        )?;
-    }
-    out.flush()?;
+    announce(address, app.access.token.is_some());
     let session = Arc::clone(&app.session);
     let (told, ending) = oneshot::channel();
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
@@ -110,14 +108,27 @@ async fn serve_http(
     }
 }
 
+/// Says where to call, and who may.
+fn announce(address: SocketAddr, with_token: bool) {
+    let mut told = format!(
+        "serving http://{address}/mcp, http://{address}/live and http://{address}/terminal\n"
+    );
+    if !with_token {
+        told += "  without a token: everybody on this machine may call, and nobody else\n";
+    }
+    let mut out = io::stdout();
+    // Whoever has closed it does not want to know.
+    let _told = out.write_all(told.as_bytes()).and_then(|()| out.flush());
+}
+
 /// SIGTERM, SIGINT, or nothing to do for so long.
-async fn end(session: Arc<Session>, idle_exit: Option<Duration>) {
+async fn end(session: Arc<Session>, idle_exit: Option<Duration>, ending: Arc<AtomicBool>) {
     let terminate = told(SignalKind::terminate());
     let interrupt = told(SignalKind::interrupt());
     tokio::select! {
         () = terminate => info!("told to end"),
         () = interrupt => info!("told to end"),
-        () = idle(&session, idle_exit) => info!("idle for long enough"),
+        () = idle(&session, idle_exit, &ending) => info!("idle for long enough"),
     }
 }
 
@@ -133,13 +144,23 @@ async fn told(kind: SignalKind) {
     }
 }
 
-async fn idle(session: &Session, patience: Option<Duration>) {
+/// Comes back when nothing has gone on for so long. Before that, `/readyz` says
+/// for a while that it is about to: a coordinator sends nobody here any more,
+/// and whoever was on the way keeps it from ending.
+async fn idle(session: &Session, patience: Option<Duration>, ending: &AtomicBool) {
     let Some(patience) = patience else {
         return std::future::pending::<()>().await;
     };
     loop {
         match session.idle_since() {
-            Some(since) if since.elapsed() >= patience => return,
+            Some(since) if since.elapsed() >= patience => {
+                ending.store(true, Ordering::SeqCst);
+                sleep(NOTICE).await;
+                if session.idle_since() == Some(since) {
+                    return;
+                }
+                ending.store(false, Ordering::SeqCst);
+            }
             Some(since) => {
                 sleep_until((since + patience).min(Instant::now() + 60 * IDLE_LOOK)).await;
             }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use reqwest::{
-    Client, RequestBuilder,
+    Client, Error, RequestBuilder, Response, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use rmcp::{
@@ -24,8 +24,28 @@ use serde_json::{Map, Value, json};
 
 pub use self::terminal::terminal;
 
-/// Sends a request to one machine of a Fly app.
-const MACHINE: HeaderName = HeaderName::from_static("fly-force-instance-id");
+/// Fly's proxy sends the request to this machine, or nowhere.
+const PINNED: HeaderName = HeaderName::from_static("fly-force-instance-id");
+/// A coordinator wakes this machine, and has the request sent there.
+const WOKEN: HeaderName = HeaderName::from_static("agent-machine");
+
+/// The one machine that is meant.
+#[derive(Debug, Clone)]
+pub enum Machine {
+    /// As it is.
+    Pinned(String),
+    /// Started first, by the coordinator that the server is.
+    Woken(String),
+}
+
+impl Machine {
+    fn header(&self) -> Result<(HeaderName, HeaderValue)> {
+        Ok(match self {
+            Self::Pinned(id) => (PINNED, id.parse()?),
+            Self::Woken(id) => (WOKEN, id.parse()?),
+        })
+    }
+}
 
 /// Where a server is, and how to be let in.
 #[derive(Debug, Clone)]
@@ -35,17 +55,29 @@ pub struct Server {
     /// Its token.
     pub token: Option<String>,
     /// The one machine that is meant.
-    pub machine: Option<String>,
+    pub machine: Option<Machine>,
 }
 
 impl Server {
-    fn machine(&self) -> Result<Option<HeaderValue>> {
-        Ok(self.machine.as_deref().map(str::parse).transpose()?)
+    fn machine(&self) -> Result<Option<(HeaderName, HeaderValue)>> {
+        self.machine.as_ref().map(Machine::header).transpose()
+    }
+
+    /// Says what a failure may mean when one machine alone is meant.
+    fn pinned<T>(&self, outcome: Result<T>) -> Result<T> {
+        let Some(Machine::Pinned(machine)) = &self.machine else {
+            return outcome;
+        };
+        outcome.with_context(|| {
+            format!(
+                "machine {machine} does not answer, and --machine never wakes one: start it with agent machines start {machine}, or ask the coordinator with --wake"
+            )
+        })
     }
 
     fn get(&self, path: &str) -> Result<RequestBuilder> {
         let mut headers = HeaderMap::new();
-        headers.extend(self.machine()?.map(|machine| (MACHINE, machine)));
+        headers.extend(self.machine()?);
         let request = Client::new()
             .get(format!("{}{path}", self.url))
             .headers(headers);
@@ -55,20 +87,34 @@ impl Server {
         })
     }
 
+    async fn send(&self, path: &str) -> Result<Response> {
+        let answer = self.get(path)?.send().await;
+        let answer = answer.and_then(Response::error_for_status);
+        let is_refused = |error: &Error| {
+            let status = error.status();
+            status == Some(StatusCode::UNAUTHORIZED) || status == Some(StatusCode::FORBIDDEN)
+        };
+        match answer {
+            Err(error) if is_refused(&error) => Err(error.into()),
+            answer => self.pinned(answer.map_err(Into::into)),
+        }
+    }
+
     /// Calls a tool as any MCP client would.
-    async fn call(&self, tool: &'static str, arguments: Map<String, Value>) -> Result<Value> {
+    pub(crate) async fn call(
+        &self,
+        tool: &'static str,
+        arguments: Map<String, Value>,
+    ) -> Result<Value> {
         let mut config = StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp", self.url));
         if let Some(token) = &self.token {
             config = config.auth_header(token);
         }
-        let headers: HashMap<_, _> = self
-            .machine()?
-            .map(|machine| (MACHINE, machine))
-            .into_iter()
-            .collect();
+        let headers: HashMap<_, _> = self.machine()?.into_iter().collect();
         let transport = StreamableHttpClientTransport::from_config(config.custom_headers(headers));
         let client = ().serve(transport).await;
-        let client = client.with_context(|| format!("cannot reach {}", self.url))?;
+        let client = client.with_context(|| format!("cannot reach {}", self.url));
+        let client = self.pinned(client)?;
         let call = CallToolRequestParams::new(tool).with_arguments(arguments);
         let answer = client.call_tool(call).await?;
         let _ended = client.cancel().await;
@@ -119,7 +165,7 @@ pub async fn message(server: &Server, text: &str) -> Result<()> {
 ///
 /// When the server does not answer.
 pub async fn status(server: &Server) -> Result<()> {
-    let answer = server.get("/status")?.send().await?.error_for_status()?;
+    let answer = server.send("/status").await?;
     print(&serde_json::from_slice(&answer.bytes().await?)?)
 }
 
@@ -133,8 +179,7 @@ pub async fn live(server: &Server, offset: Option<u64>, follow: bool) -> Result<
         .map(|offset| format!("offset={offset}&"))
         .unwrap_or_default();
     let follow = if follow { "follow=1" } else { "" };
-    let request = server.get(&format!("/live?{offset}{follow}"))?;
-    let answer = request.send().await?.error_for_status()?;
+    let answer = server.send(&format!("/live?{offset}{follow}")).await?;
     let mut pieces = answer.bytes_stream();
     while let Some(piece) = pieces.next().await {
         let mut out = io::stdout();

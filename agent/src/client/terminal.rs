@@ -5,21 +5,25 @@ use std::{
     thread,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::{SinkExt, StreamExt};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
-use tokio::sync::mpsc;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 use tokio_tungstenite::{
     connect_async,
     tungstenite::{Message, client::IntoClientRequest, http::header::AUTHORIZATION},
 };
 
-use super::{MACHINE, Server};
+use super::Server;
 
 /// Ctrl+], as telnet has it.
 const DETACH: u8 = 0x1d;
 
-/// The local terminal in raw mode; as it was again when dropped.
+/// The local terminal in raw mode and on its alternate screen; as it was
+/// again when dropped.
 struct Raw(Termios);
 
 impl Raw {
@@ -28,7 +32,9 @@ impl Raw {
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
-        Ok(Self(before))
+        let raw = Self(before);
+        draw(b"\x1b[?1049h")?;
+        Ok(raw)
     }
 }
 
@@ -36,7 +42,7 @@ impl Drop for Raw {
     fn drop(&mut self) {
         // Nobody is left to tell.
         let _restored = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-        let _shown = write!(io::stdout(), "\x1b[0m\x1b[?25h\r\n");
+        let _shown = draw(b"\x1b[0m\x1b[?25h\x1b[?1049l");
     }
 }
 
@@ -54,15 +60,17 @@ pub async fn terminal(server: &Server) -> Result<()> {
             .headers_mut()
             .insert(AUTHORIZATION, format!("Bearer {token}").parse()?);
     }
-    if let Some(machine) = &server.machine {
-        request.headers_mut().insert(MACHINE, machine.parse()?);
-    }
+    request.headers_mut().extend(server.machine()?);
     let connected = connect_async(request).await;
-    let (socket, _) = connected.with_context(|| format!("cannot reach {}", server.url))?;
+    let connected = connected.with_context(|| format!("cannot reach {}", server.url));
+    let (socket, _) = server.pinned(connected)?;
     let (mut to_server, mut from_server) = socket.split();
+    // From here on a signal must not end this process before all is restored.
+    let told = signals()?;
+    tokio::pin!(told);
     let raw = Raw::new()?;
     let mut keys = keys();
-    let told = loop {
+    let ended = loop {
         tokio::select! {
             typed = keys.recv() => {
                 let typed = typed.unwrap_or_else(|| vec![DETACH]);
@@ -70,20 +78,35 @@ pub async fn terminal(server: &Server) -> Result<()> {
                 let bytes = typed[..end.unwrap_or(typed.len())].to_vec();
                 let sent = to_server.send(Message::binary(bytes)).await;
                 if end.is_some() || sent.is_err() {
-                    break "detached";
+                    break Ok("detached");
                 }
             }
             message = from_server.next() => match message {
                 Some(Ok(Message::Binary(drawn))) => draw(&drawn)?,
                 Some(Ok(Message::Text(notice))) => draw(&shown(&notice))?,
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => break "the server is gone",
+                Some(Err(_)) | None => break Ok("the server is gone"),
             },
+            () = &mut told => break Err(anyhow!("told to end")),
         }
     };
     drop(raw);
-    writeln!(io::stderr(), "{told}")?;
+    writeln!(io::stderr(), "{}", ended?)?;
     Ok(())
+}
+
+/// Waits for the first signal that would end this process.
+fn signals() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// What is typed here, read on a thread that ends with the process.

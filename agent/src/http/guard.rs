@@ -9,10 +9,12 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, StatusCode, header, uri::Authority},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq;
+
+use crate::grant::{Grants, SOURCE, state_of};
 
 /// The cookie that pages get, so that their `WebSocket`s are let in.
 const COOKIE: &str = "agent_token";
@@ -26,6 +28,8 @@ pub struct Access {
     pub hosts: Vec<String>,
     /// Pages of other origins that may call.
     pub origins: Vec<String>,
+    /// The machine that this is, and the leaves of a coordinator to call it.
+    pub granted: Option<(String, Grants)>,
 }
 
 impl Access {
@@ -69,10 +73,23 @@ impl Access {
         foreign.then_some("pages of that Origin may not call: see --allow-origin\n")
     }
 
+    /// Whether a coordinator has let the request in, and had it replayed here.
+    fn is_granted(&self, headers: &HeaderMap) -> bool {
+        let Some((machine, grants)) = &self.granted else {
+            return false;
+        };
+        let source = headers.get(SOURCE).and_then(|value| value.to_str().ok());
+        let leave = source.and_then(state_of);
+        leave.is_some_and(|leave| grants.admits(machine, leave))
+    }
+
     fn knows_token(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else {
             return true;
         };
+        if self.is_granted(headers) {
+            return true;
+        }
         let is_ours = |given: &[u8]| bool::from(token.as_bytes().ct_eq(given));
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let cookies = text(header::COOKIE).unwrap_or_default().split("; ");
@@ -103,7 +120,7 @@ impl Access {
 }
 
 /// Lets in what was sent to us, by a page of ours or by no page.
-pub(super) async fn from_here(
+pub(crate) async fn from_here(
     State(access): State<Arc<Access>>,
     request: Request<Body>,
     next: Next,
@@ -115,7 +132,7 @@ pub(super) async fn from_here(
 }
 
 /// Lets in who knows the token.
-pub(super) async fn with_token(
+pub(crate) async fn with_token(
     State(access): State<Arc<Access>>,
     request: Request<Body>,
     next: Next,
@@ -123,7 +140,9 @@ pub(super) async fn with_token(
     if access.knows_token(request.headers()) {
         return next.run(request).await;
     }
-    let challenge = [(header::WWW_AUTHENTICATE, "Bearer, Basic realm=\"agent\"")];
+    // One header each: Chromium takes a list for one scheme that it does not know.
+    let challenge = ["Bearer", "Basic realm=\"agent\""];
+    let challenge = AppendHeaders(challenge.map(|scheme| (header::WWW_AUTHENTICATE, scheme)));
     let told = "a token is needed: Authorization: Bearer TOKEN\n";
     (StatusCode::UNAUTHORIZED, challenge, told).into_response()
 }
@@ -134,12 +153,14 @@ mod tests {
     use base64::{Engine, prelude::BASE64_STANDARD};
 
     use super::Access;
+    use crate::grant::{Grants, SOURCE};
 
     fn access() -> Access {
         Access {
             token: Some("secret".to_owned()),
             hosts: vec!["app.flycast".to_owned()],
             origins: vec!["https://app.example".to_owned()],
+            granted: Some(("m1".to_owned(), Grants::new("0123456789abcdef"))),
         }
     }
 
@@ -202,5 +223,24 @@ mod tests {
         assert!(!with(header::COOKIE, "agent_token=".into()));
         assert!(!access().knows_token(&HeaderMap::new()));
         assert!(Access::default().knows_token(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_coordinators_leave_lets_in() {
+        let with = |key: &str, machine: &str| {
+            let leave = Grants::new(key).issue(machine);
+            let source = format!("instance=c1;region=x;t=1;state={leave}");
+            let headers = [(
+                axum::http::HeaderName::from_static(SOURCE),
+                source.parse().unwrap(),
+            )];
+            access().knows_token(&HeaderMap::from_iter(headers))
+        };
+        assert!(with("0123456789abcdef", "m1"));
+        assert!(
+            !with("0123456789abcdef", "m2"),
+            "a leave for another machine"
+        );
+        assert!(!with("another key here", "m1"));
     }
 }

@@ -10,12 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::{
     App,
+    conditions::{precondition, range},
     range::{Wanted, wanted},
 };
 use crate::{
@@ -48,32 +49,43 @@ pub(super) async fn current(
     Query(ask): Query<Ask>,
     headers: HeaderMap,
 ) -> Response {
-    let follow = ask.follow.as_deref().is_some_and(|follow| follow != "0");
-    let run = match app.session.run() {
-        None if follow => Some(app.session.next_run(None).await),
-        run => run,
-    };
-    match run {
-        Some(run) if follow => {
-            let start = ask.offset.unwrap_or(run.log().extent().first);
-            let watching = app.session.watch();
-            let body = Body::from_stream(bytes(run.log().reader(start), None, Some(watching)));
-            let mut response = (StatusCode::OK, body).into_response();
-            describe(&mut response, &run.id().to_string(), run.log().extent());
-            response
-        }
-        Some(run) => answer(&run.id().to_string(), run.log(), &ask, &headers),
-        None => {
-            let mut response = StatusCode::OK.into_response();
-            let nothing = Extent {
-                first: 0,
-                end: 0,
-                finished: false,
-            };
-            describe(&mut response, "", nothing);
-            response
-        }
+    if ask.follow.as_deref().is_some_and(|follow| follow != "0") {
+        return follow(&app, &ask, &headers);
     }
+    let Some(run) = app.session.run() else {
+        let mut response = StatusCode::OK.into_response();
+        describe(&mut response, "", Extent::default());
+        return response;
+    };
+    answer(&run.id().to_string(), run.log(), &ask, &headers)
+}
+
+/// The bytes from an offset on until the run ends; from the beginning of the
+/// first run, where there is none yet.
+fn follow(app: &App, ask: &Ask, headers: &HeaderMap) -> Response {
+    let run = app.session.run();
+    let extent = run
+        .as_ref()
+        .map_or_else(Extent::default, |run| run.log().extent());
+    let start = ask.offset.unwrap_or(extent.first);
+    if let Some(run) = run.as_ref().filter(|_| start < extent.first) {
+        return answer(&run.id().to_string(), run.log(), ask, headers);
+    }
+    let name = run
+        .as_ref()
+        .map_or_else(String::new, |run| run.id().to_string());
+    let session = Arc::clone(&app.session);
+    let watching = session.watch();
+    let pieces = stream::once(async move {
+        let run = match run {
+            Some(run) => run,
+            None => session.next_run(None).await,
+        };
+        bytes(run.log().reader(start), None, Some(watching))
+    });
+    let mut response = Body::from_stream(pieces.flatten()).into_response();
+    describe(&mut response, &name, extent);
+    response
 }
 
 /// An earlier run.
@@ -127,10 +139,13 @@ pub(super) async fn runs(State(app): State<App>) -> Response {
 /// The bytes that are there now.
 fn answer(run: &str, log: &Arc<OutputLog>, ask: &Ask, headers: &HeaderMap) -> Response {
     let extent = log.extent();
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let is_same = text(header::IF_RANGE).is_none_or(|tag| tag == entity_tag(run, extent));
-    let asked = text(header::RANGE).filter(|_| is_same);
-    let wanted = match (ask.offset, asked) {
+    let tag = entity_tag(run, extent);
+    if let Some(code) = precondition(headers, &tag) {
+        let mut response = code.into_response();
+        describe(&mut response, run, extent);
+        return response;
+    }
+    let wanted = match (ask.offset, range(headers, &tag)) {
         (Some(offset), _) if offset < extent.first || offset > extent.end => Wanted::Nothing,
         (None, Some(range)) => wanted(range, extent),
         _ => Wanted::All,

@@ -8,13 +8,19 @@
 //! /healthz  /readyz  /metrics
 //! ```
 
+mod carried;
+mod conditions;
 mod guard;
 mod live;
 mod metrics;
+mod once;
 mod range;
 mod terminal;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::{
     Json, Router,
@@ -27,9 +33,15 @@ use axum::{
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
 };
+use serde::Serialize;
 use serde_json::json;
 
 pub use self::guard::Access;
+pub(crate) use self::guard::{from_here, with_token};
+use self::{
+    carried::carried,
+    once::{Calls, once},
+};
 use crate::{
     keys::Key,
     mcp::Tools,
@@ -50,6 +62,10 @@ pub struct App {
     pub allowed_keys: Arc<[Key]>,
     /// Held by the one who types.
     pub keyboard: Arc<tokio::sync::Mutex<()>>,
+    /// The machine that this is, where a coordinator sends requests to it.
+    pub machine: Option<Arc<str>>,
+    /// Whether it is about to end, having nothing to do.
+    pub ending: Arc<AtomicBool>,
 }
 
 /// All routes.
@@ -65,6 +81,10 @@ pub fn router(app: App) -> Router {
         Arc::new(LocalSessionManager::default()),
         config,
     );
+    let mcp = Router::new()
+        .nest_service("/mcp", mcp)
+        .layer(middleware::from_fn_with_state(Calls::default(), once))
+        .layer(middleware::from_fn_with_state(app.machine.clone(), carried));
     Router::new()
         .route("/live", get(live::current))
         .route("/live/runs", get(live::runs))
@@ -77,21 +97,34 @@ pub fn router(app: App) -> Router {
         .route("/interrupt", post(interrupt))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::metrics))
-        .nest_service("/mcp", mcp)
+        .merge(mcp)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app.access),
-            guard::with_token,
+            with_token,
         ))
         .route("/healthz", get(async || "ok\n"))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app.access),
-            guard::from_here,
+            from_here,
         ))
         .with_state(app)
 }
 
-async fn status(State(app): State<App>) -> Json<Status> {
-    Json(app.session.status())
+/// The session's status, and for how long nothing has gone on.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_seconds: Option<u64>,
+}
+
+async fn status(State(app): State<App>) -> Json<Shown> {
+    let idle_since = app.session.idle_since();
+    Json(Shown {
+        status: app.session.status(),
+        idle_seconds: idle_since.map(|since| since.elapsed().as_secs()),
+    })
 }
 
 async fn screen(State(app): State<App>) -> Response {
@@ -116,6 +149,10 @@ async fn interrupt(State(app): State<App>) -> Response {
 
 /// Ready to take a message, or to start.
 async fn ready(State(app): State<App>) -> Response {
+    if app.ending.load(Ordering::SeqCst) {
+        let told = Json(json!({ "state": "ending" }));
+        return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
+    }
     let state = app.session.status().state;
     let code = match state {
         session::State::Hung | session::State::Starting => StatusCode::SERVICE_UNAVAILABLE,

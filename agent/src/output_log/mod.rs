@@ -33,6 +33,8 @@ pub struct Limits {
     pub segment: u64,
     /// How many bytes of a run are kept.
     pub run: u64,
+    /// How many of all runs together, as long as it is not less.
+    pub total: u64,
 }
 
 impl Default for Limits {
@@ -40,12 +42,13 @@ impl Default for Limits {
         Self {
             segment: 64 << 20,
             run: 1 << 30,
+            total: 4 << 30,
         }
     }
 }
 
 /// Which offsets a log has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extent {
     /// The first that is still kept.
     pub first: u64,

@@ -74,13 +74,26 @@ impl Runs {
         let now = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0));
         let earlier = self.list()?;
         let id = RunId(now.max(earlier.last().map_or(0, |last| last.0 + 1)));
-        let excess = (earlier.len() + 1).saturating_sub(KEPT);
-        for old in &earlier[..excess] {
-            fs::remove_dir_all(self.path(*old))?;
-        }
+        self.forget(&earlier)?;
         let path = self.path(id);
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok((id, OutputLog::create(&path, self.limits)?))
+    }
+
+    /// Makes room for one more run, that may become as large as a run may.
+    fn forget(&self, earlier: &[RunId]) -> io::Result<()> {
+        let mut kept = 1;
+        let mut bytes = self.limits.run;
+        for run in earlier.iter().rev() {
+            let path = self.path(*run);
+            kept += 1;
+            bytes += size(&path)?;
+            if kept > KEPT || bytes > self.limits.total {
+                tracing::info!(%run, "the output of an old run goes");
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The runs that are kept, oldest first.
@@ -110,4 +123,10 @@ impl Runs {
     fn path(&self, run: RunId) -> PathBuf {
         self.directory.join(run.to_string())
     }
+}
+
+fn size(directory: &Path) -> io::Result<u64> {
+    let entries = fs::read_dir(directory)?;
+    let sizes = entries.map(|entry| Ok(entry?.metadata()?.len()));
+    sizes.sum()
 }

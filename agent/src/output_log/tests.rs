@@ -7,6 +7,7 @@ use super::{Limits, OutputLog, Reader, Runs};
 const SMALL: Limits = Limits {
     segment: 1000,
     run: 3000,
+    total: 10_000,
 };
 
 fn log(limits: Limits) -> (TempDir, Arc<OutputLog>) {
@@ -90,12 +91,26 @@ fn a_log_is_private_and_opens_again() {
     assert!(runs.open("12".parse().unwrap()).is_err());
 }
 
+#[test]
+fn the_oldest_runs_go_when_all_are_too_large() {
+    let directory = tempdir().unwrap();
+    let runs = Runs::new(&directory.path().join("logs"), SMALL).unwrap();
+    let mut all = Vec::new();
+    for length in [1500, 2500, 2500, 2500, 10, 10] {
+        let (id, log) = runs.create().unwrap();
+        log.append(&bytes(0, length)).unwrap();
+        all.push(id);
+    }
+    // Three of 2,500 fit beside one that may become 3,000 long; 2,520 more do not.
+    assert_eq!(runs.list().unwrap(), all[2..]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn followers_from_many_offsets_get_exact_bytes() {
     const LENGTH: u64 = 4_000_000;
     let limits = Limits {
         segment: 300_000,
-        run: 1 << 30,
+        ..Limits::default()
     };
     let (_directory, log) = log(limits);
     let writer = Arc::clone(&log);

@@ -4,7 +4,11 @@
 use std::{
     fmt,
     io::{self, Write},
-    sync::mpsc::{self, Receiver, Sender},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
     thread,
     time::Duration,
 };
@@ -36,9 +40,14 @@ struct Job {
     done: oneshot::Sender<io::Result<()>>,
 }
 
+/// How much is written at once: what the kernel takes in one go.
+const STEP: usize = 4096;
+
 /// Writes whole pieces, one after the other.
 pub struct Writer {
     jobs: Sender<Job>,
+    /// How many steps the program has taken.
+    taken: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Writer {
@@ -54,16 +63,18 @@ impl Writer {
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let builder = thread::Builder::new().name("pty-write".into());
-        builder.spawn(move || work(input, &queue, exit))?;
-        Ok(Self { jobs })
+        let taken = Arc::<AtomicU64>::default();
+        let count = Arc::clone(&taken);
+        builder.spawn(move || work(input, &queue, &count, exit))?;
+        Ok(Self { jobs, taken })
     }
 
     /// Writes a piece, whole, after all that came before it.
     ///
     /// # Errors
     ///
-    /// When the program is gone, or does not read in time. Then the piece may
-    /// arrive later: `late` is called when it has.
+    /// When the program is gone, or reads nothing for as long as the patience
+    /// lasts. Then the piece may arrive later: `late` is called when it has.
     pub async fn write(
         &self,
         bytes: Vec<u8>,
@@ -73,28 +84,40 @@ impl Writer {
         let (done, mut written) = oneshot::channel();
         let queued = self.jobs.send(Job { bytes, done });
         queued.map_err(|_| WriteError::Ended)?;
-        match timeout(patience, &mut written).await {
-            Ok(Ok(result)) => Ok(result?),
-            Ok(Err(_)) => Err(WriteError::Ended),
-            Err(_) => {
-                tokio::spawn(async move {
-                    if let Ok(Ok(())) = written.await {
-                        late();
-                    }
-                });
-                Err(WriteError::Hangs(patience))
+        let mut before = self.taken.load(Ordering::SeqCst);
+        loop {
+            match timeout(patience, &mut written).await {
+                Ok(Ok(result)) => return Ok(result?),
+                Ok(Err(_)) => return Err(WriteError::Ended),
+                Err(_) => {}
             }
+            let taken = self.taken.load(Ordering::SeqCst);
+            if before == taken {
+                break;
+            }
+            before = taken;
         }
+        tokio::spawn(async move {
+            if let Ok(Ok(())) = written.await {
+                late();
+            }
+        });
+        Err(WriteError::Hangs(patience))
     }
 }
 
 fn work(
     mut input: Box<dyn Write + Send>,
     queue: &Receiver<Job>,
+    taken: &AtomicU64,
     exit: watch::Receiver<Option<Exit>>,
 ) {
     while let Ok(job) = queue.recv() {
-        let result = input.write_all(&job.bytes).and_then(|()| input.flush());
+        let result = job.bytes.chunks(STEP).try_for_each(|step| {
+            input.write_all(step)?;
+            taken.fetch_add(1, Ordering::SeqCst);
+            input.flush()
+        });
         // Whoever asked may have lost patience.
         let _told = job.done.send(result);
     }

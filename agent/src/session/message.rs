@@ -23,8 +23,11 @@ use crate::{
 
 /// How long a write may take before the program is said to hang.
 pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long it is looked for.
-const CONFIRM: Duration = Duration::from_secs(2);
+/// How long it is looked for. Less, and on a busy machine one would be said to
+/// be lost that is not, and be sent again.
+const CONFIRM: Duration = Duration::from_secs(5);
+/// So much longer for a long one.
+const CONFIRM_KILOBYTE: Duration = Duration::from_millis(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why a message was not typed.
@@ -144,7 +147,8 @@ impl Run {
     }
 
     async fn confirm(&self, text: &Text, before: &Seen) -> Evidence {
-        let deadline = Instant::now() + CONFIRM;
+        let kilobytes = u32::try_from(text.trimmed().len() >> 10).unwrap_or(0);
+        let deadline = Instant::now() + CONFIRM + CONFIRM_KILOBYTE * kilobytes;
         loop {
             sleep(LOOK_AGAIN).await;
             if self.with_rollouts(|rollouts| rollouts.claim(text.trimmed())) == Some(true) {
@@ -171,7 +175,7 @@ impl Run {
             } else {
                 Evidence::None
             }
-        } else if (worked || is_command) && !in_composer(&self.screen().text(), text) {
+        } else if (worked || is_command) && !is_left(&self.screen().text(), text) {
             Evidence::Composer
         } else {
             Evidence::None
@@ -184,13 +188,17 @@ impl Run {
     }
 }
 
-/// Whether codex's input line still holds the text.
-fn in_composer(screen: &str, text: &Text) -> bool {
+/// What codex shows above those that wait for the end of a tool call. They may
+/// push its input line off the screen.
+const QUEUED: &str = "Messages to be submitted";
+
+/// Whether codex's input line still holds the text, or nobody can say.
+fn is_left(screen: &str, text: &Text) -> bool {
     let mut inputs = screen
         .lines()
         .filter_map(|line| line.trim_start().strip_prefix('›'));
     let Some(input) = inputs.next_back().map(str::trim) else {
-        return true;
+        return !screen.contains(QUEUED);
     };
     let first: String = text
         .trimmed()
@@ -201,4 +209,29 @@ fn in_composer(screen: &str, text: &Text) -> bool {
         .take(20)
         .collect();
     input.starts_with(first.trim()) || input.starts_with("[Pasted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Text, is_left};
+
+    #[test]
+    fn a_screen_tells_whether_a_text_was_taken() {
+        let text = Text::new("hello there\nyou").unwrap();
+        for (screen, left) in [
+            ("› hello there", true),
+            (
+                "› hello there\n\n• done\n\n› Ask Codex to do anything",
+                false,
+            ),
+            ("› [Pasted Content 1024 chars]", true),
+            (
+                "• Messages to be submitted after next tool call\n  ↳ hello there",
+                false,
+            ),
+            ("Do you trust this folder?", true),
+        ] {
+            assert_eq!(is_left(screen, &text), left, "{screen}");
+        }
+    }
 }

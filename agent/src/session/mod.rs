@@ -313,7 +313,9 @@ impl Session {
             self.touch();
             return None;
         }
-        Some(*self.touched.lock().unwrap_or_else(PoisonError::into_inner))
+        let touched = *self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        let worked = self.run().and_then(|run| run.sign_of_work());
+        worked.max(Some(touched))
     }
 
     /// How many watch.

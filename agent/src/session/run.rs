@@ -112,6 +112,10 @@ impl Run {
         self.seen.borrow().state()
     }
 
+    pub(super) fn sign_of_work(&self) -> Option<Instant> {
+        self.seen.borrow().sign_of_work()
+    }
+
     /// A signal for everything new about it.
     pub fn changes(&self) -> Changes {
         Changes(self.seen.subscribe())
@@ -164,6 +168,7 @@ impl Run {
             }
             self.seen.send_modify(|seen| {
                 seen.shown += u64::try_from(piece.len()).unwrap_or(0);
+                seen.last_output = Some(Instant::now());
                 seen.log_error = seen.log_error.take().or(log_error);
                 for report in found {
                     seen.report(report);

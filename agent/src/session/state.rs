@@ -2,6 +2,7 @@
 
 use rmcp::schemars::{self, JsonSchema};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{osc::Report, pty::Exit};
 
@@ -84,6 +85,8 @@ pub(super) struct Seen {
     pub(super) workings: u64,
     /// How many bytes it has put out.
     pub(super) shown: u64,
+    /// When it last put out any.
+    pub(super) last_output: Option<Instant>,
     pub(super) hung: bool,
     pub(super) log_error: Option<String>,
     pub(super) exit: Option<Exit>,
@@ -118,6 +121,12 @@ impl Seen {
             // It suspends itself, or it ends: both show otherwise.
             Report::Clear => return,
         };
+    }
+
+    /// When something was last seen that tells that it works, of a program
+    /// that does not report when it does.
+    pub(super) fn sign_of_work(&self) -> Option<Instant> {
+        self.last_output.filter(|_| !self.reports)
     }
 
     pub(super) fn state(&self) -> State {

@@ -1,0 +1,139 @@
+//! The agents that run on the machines, spoken to directly.
+
+use std::{net::SocketAddr, time::Duration};
+
+use reqwest::{Client, StatusCode, redirect::Policy};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    grant::{Grants, SOURCE},
+    machines::{Error, Machine, MachineId},
+};
+
+/// A machine in the same network that does not take a connection is not there.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long codex may take to end.
+const ENDING: Duration = Duration::from_secs(30);
+/// How long a small answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// A machine that runs, and where it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) machine: MachineId,
+    pub(super) address: SocketAddr,
+}
+
+/// What an agent says of itself, as far as it matters here.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct AgentStatus {
+    /// What codex does: `none`, `idle`, `working` and so on.
+    pub(super) state: String,
+    /// For how long nothing has worked and nobody has watched.
+    #[serde(default)]
+    pub(super) idle_seconds: Option<u64>,
+}
+
+impl AgentStatus {
+    /// Whether a run would be cut.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.state.as_str(), "starting" | "working" | "blocked")
+    }
+
+    /// Whether codex is not even there.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.state.as_str(), "none" | "exited")
+    }
+}
+
+/// How agents are called.
+#[derive(Debug)]
+pub(super) struct Agents {
+    http: Client,
+    grants: Grants,
+    port: u16,
+}
+
+impl Agents {
+    pub(super) fn new(grants: Grants, port: u16) -> Result<Self, Error> {
+        // No deadline for all of an answer: /live follows for hours. A peer
+        // that is gone is found by keep-alives.
+        let http = Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT)
+            .tcp_keepalive(Duration::from_secs(15))
+            .no_proxy()
+            .build()
+            .map_err(|error| Error::Invalid(error.to_string()))?;
+        Ok(Self { http, grants, port })
+    }
+
+    /// Where a machine's agent is.
+    pub(super) fn place(&self, machine: &Machine) -> Result<Place, Error> {
+        let ip = machine.private_ip.ok_or_else(|| Error::NotReady {
+            machine: machine.id.clone(),
+            last: "it has no address".to_owned(),
+        })?;
+        Ok(Place {
+            machine: machine.id.clone(),
+            address: SocketAddr::new(ip, self.port),
+        })
+    }
+
+    /// A leave to call this machine.
+    pub(super) fn leave(&self, machine: &MachineId) -> String {
+        self.grants.issue(machine.as_str())
+    }
+
+    /// A request that the agent takes as it takes a replayed one.
+    pub(super) fn request(
+        &self,
+        place: &Place,
+        method: reqwest::Method,
+        path: &str,
+    ) -> reqwest::RequestBuilder {
+        let url = format!("http://{}{path}", place.address);
+        let source = format!("instance=coordinator;state={}", self.leave(&place.machine));
+        self.http.request(method, url).header(SOURCE, source)
+    }
+
+    /// Whether it takes requests; if not, what was heard.
+    pub(super) async fn is_ready(&self, place: &Place) -> Result<(), String> {
+        let request = self.request(place, reqwest::Method::GET, "/readyz");
+        let answer = request.timeout(ANSWER).send().await;
+        let answer = answer.map_err(|error| crate::machines::causes(&error))?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let read: Value = answer.json().await.unwrap_or_default();
+                // A codex that starts or hangs is the agent's to speak of; an
+                // agent that ends is to be let go.
+                match read["state"].as_str() {
+                    Some("starting" | "hung") => Ok(()),
+                    _ => Err("it is about to end, or not up yet".to_owned()),
+                }
+            }
+            status => Err(format!("/readyz answered {status}")),
+        }
+    }
+
+    /// What it does.
+    pub(super) async fn status(&self, place: &Place) -> Result<AgentStatus, String> {
+        let request = self.request(place, reqwest::Method::GET, "/status");
+        let answer = request.timeout(ANSWER).send().await;
+        let answer = answer.and_then(reqwest::Response::error_for_status);
+        let answer = answer.map_err(|error| crate::machines::causes(&error))?;
+        answer.json().await.map_err(|error| error.to_string())
+    }
+
+    /// Ends codex, if it runs.
+    pub(super) async fn end_run(&self, place: &Place) -> Result<(), String> {
+        let request = self.request(place, reqwest::Method::POST, "/stop");
+        let answer = request.timeout(ENDING).send().await;
+        let answer = answer.and_then(reqwest::Response::error_for_status);
+        answer
+            .map(drop)
+            .map_err(|error| crate::machines::causes(&error))
+    }
+}

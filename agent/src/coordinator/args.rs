@@ -1,0 +1,149 @@
+//! `agent coordinator`: its part of the command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::{args::read_token, http::Access, machines::args::Api};
+
+/// `agent coordinator`
+#[derive(Debug, Args)]
+pub struct Coordinator {
+    /// Where to listen.
+    #[arg(
+        long,
+        env = "COORDINATOR_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8081"
+    )]
+    pub listen: SocketAddr,
+    /// Where the Machines API is.
+    #[command(flatten)]
+    pub api: Api,
+    /// A file with the token that callers must send. Without it only loopback is served.
+    #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// A file with the token of those who may manage machines; that of the callers if left out.
+    /// The agents see the token of their callers, and codex runs beside them: it should not be this one.
+    #[arg(long, env = "COORDINATOR_MANAGER_TOKEN_FILE", value_name = "FILE")]
+    pub manager_token_file: Option<PathBuf>,
+    /// A file with the key that the agents know us by: the same as their --grant-key-file.
+    #[arg(long, env = "AGENT_GRANT_KEY_FILE", value_name = "FILE")]
+    pub grant_key_file: PathBuf,
+    /// A name that this server is called by, like coord.flycast. Agents must allow it too.
+    #[arg(
+        long,
+        env = "AGENT_ALLOW_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub allow_host: Vec<String>,
+    /// An origin whose pages may call, like <https://app.example>.
+    #[arg(
+        long,
+        env = "AGENT_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub allow_origin: Vec<String>,
+    /// The port that agents listen on.
+    #[arg(
+        long,
+        env = "COORDINATOR_AGENT_PORT",
+        value_name = "PORT",
+        default_value_t = 8080
+    )]
+    pub agent_port: u16,
+    /// A request waits so many seconds for a machine to be ready, not longer.
+    #[arg(
+        long,
+        env = "COORDINATOR_PATIENCE",
+        value_name = "SECONDS",
+        default_value_t = 120
+    )]
+    pub patience: u64,
+    /// The machine, never started, that new agents are made like.
+    #[arg(
+        long,
+        env = "COORDINATOR_TEMPLATE",
+        value_name = "NAME",
+        default_value = "ag-template"
+    )]
+    pub template: String,
+    /// Look every so many seconds for machines that are idle or out of date; 0 never looks.
+    #[arg(
+        long,
+        env = "COORDINATOR_SWEEP",
+        value_name = "SECONDS",
+        default_value_t = 60
+    )]
+    pub sweep: u64,
+    /// Stop a machine whose agent has been idle for so many seconds and did not end itself.
+    #[arg(
+        long,
+        env = "COORDINATOR_IDLE_STOP",
+        value_name = "SECONDS",
+        default_value_t = 900
+    )]
+    pub idle_stop: u64,
+    /// Who makes identity tokens, like <https://oidc.fly.io/ORG>. Without it nothing is promoted.
+    #[arg(long, env = "COORDINATOR_ISSUER", value_name = "URL")]
+    pub issuer: Option<String>,
+    /// The app whose machines may promote their image. The API token must be good for it, too.
+    #[arg(
+        long,
+        env = "COORDINATOR_GATE",
+        value_name = "NAME",
+        default_value = "agents-gate"
+    )]
+    pub gate: String,
+}
+
+impl Coordinator {
+    /// Who may call.
+    ///
+    /// # Errors
+    ///
+    /// When everybody could, from anywhere.
+    pub fn access(&self) -> Result<Access> {
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        if token.is_none() && !self.listen.ip().is_loopback() {
+            bail!(
+                "--listen {} is not loopback: that needs a --token-file",
+                self.listen
+            );
+        }
+        Ok(self.access_with(token))
+    }
+
+    /// Who may manage machines.
+    ///
+    /// # Errors
+    ///
+    /// When the token cannot be read.
+    pub fn manager(&self) -> Result<Access> {
+        match &self.manager_token_file {
+            Some(file) => Ok(self.access_with(Some(read_token(file)?))),
+            None => self.access(),
+        }
+    }
+
+    fn access_with(&self, token: Option<String>) -> Access {
+        Access {
+            token,
+            hosts: self.allow_host.clone(),
+            origins: self.allow_origin.clone(),
+            ..Access::default()
+        }
+    }
+
+    /// The key that agents know us by.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn grant_key(&self) -> Result<String> {
+        read_token(&self.grant_key_file)
+    }
+}

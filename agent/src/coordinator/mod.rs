@@ -1,0 +1,126 @@
+//! `agent coordinator`: wakes the machine that a request is for, and has the
+//! request replayed there. It keeps nothing: what is true stands in the
+//! Machines API, as names and metadata, so that several of it may run.
+//!
+//! ```text
+//! request ─► routes ─► target ─► ensure ─► replay   the proxy sends it there
+//!                      (pick)      │   └─► proxy    or we do, as a stream
+//!            manage ───────────────┤
+//!            promote, sweep ───────┴─► machines ─► the API
+//! ```
+
+mod agents;
+pub mod args;
+mod ensure;
+mod flights;
+mod manage;
+mod pick;
+mod promote;
+mod proxy;
+mod replay;
+mod routes;
+mod sweep;
+mod target;
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::timeout,
+};
+use tracing::info;
+
+use self::{
+    agents::Agents, args::Coordinator, ensure::Waker, pick::Picker, promote::Promoter,
+    routes::router,
+};
+use crate::{grant::Grants, machines::Client};
+
+/// What every route knows.
+#[derive(Debug)]
+struct App {
+    client: Client,
+    agents: Arc<Agents>,
+    waker: Arc<Waker>,
+    picker: Arc<Picker>,
+    promoter: Promoter,
+    patience: Duration,
+}
+
+impl App {
+    fn new(args: &Coordinator) -> Result<Arc<Self>> {
+        let client = args.api.client()?;
+        let agents = Agents::new(Grants::new(&args.grant_key()?), args.agent_port)?;
+        let agents = Arc::new(agents);
+        let patience = Duration::from_secs(args.patience);
+        let waker = Waker::new(client.clone(), Arc::clone(&agents), patience);
+        let picker = Picker::new(client.clone(), args.template.clone(), patience);
+        let promoter = Promoter::new(args, Arc::clone(&agents))?;
+        Ok(Arc::new(Self {
+            client,
+            agents,
+            waker: Arc::new(waker),
+            picker: Arc::new(picker),
+            promoter,
+            patience,
+        }))
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// A sentence for the person who started it.
+pub async fn coordinate(args: &Coordinator) -> Result<()> {
+    let app = App::new(args)?;
+    let router = router(&app, args.access()?, args.manager()?);
+    let listener = TcpListener::bind(args.listen).await;
+    let listener = listener.with_context(|| format!("--listen {}", args.listen))?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "coordinating {} on http://{}",
+        args.api.app,
+        listener.local_addr()?
+    )?;
+    out.flush()?;
+    let sweeping = tokio::spawn(sweep::sweep(
+        Arc::clone(&app),
+        Duration::from_secs(args.sweep),
+        Duration::from_secs(args.idle_stop),
+    ));
+    let (told, mut ending) = watch::channel(false);
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // The sender outlives the server.
+        drop(ending.wait_for(|ending| *ending).await);
+    });
+    let server = tokio::spawn(async move { server.await });
+    terminated().await?;
+    info!("told to end");
+    sweeping.abort();
+    told.send_replace(true);
+    // Those who wait for a machine may wait on; streams have no end of their own.
+    match timeout(app.patience, server).await {
+        Ok(over) => Ok(over??),
+        Err(_) => Ok(()),
+    }
+}
+
+/// SIGTERM or SIGINT.
+async fn terminated() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! MCP through the coordinator: the session carries its machine, and a call
+//! that comes twice is done once.
+
+use reqwest::Response;
+use serde_json::{Value, json};
+
+use crate::{
+    fleet::{COMMIT, Fleet, under_both},
+    platform::APP,
+};
+
+const SESSION: &str = "mcp-session-id";
+
+async fn post(
+    fleet: &Fleet,
+    app: &str,
+    path: &str,
+    session: Option<&str>,
+    body: &Value,
+) -> Response {
+    let request = fleet.ask("POST", app, path).json(body);
+    let request = request.header("accept", "application/json, text/event-stream");
+    let request = match session {
+        Some(session) => request.header(SESSION, session),
+        None => request,
+    };
+    request.send().await.unwrap()
+}
+
+async fn initialize(fleet: &Fleet, path: &str) -> String {
+    let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" } } });
+    let answer = post(fleet, "coord", path, None, &body).await;
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let told = answer.text().await.unwrap();
+    assert_eq!(status, 200, "{told}");
+    let session = headers[SESSION].to_str().unwrap().to_owned();
+    let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let answer = post(fleet, "coord", "/mcp", Some(&session), &ready).await;
+    assert_eq!(answer.status(), 202);
+    session
+}
+
+fn call(id: u32, tool: &str, arguments: &Value) -> Value {
+    let params = json!({ "name": tool, "arguments": arguments });
+    json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
+}
+
+/// What a tool call comes to, whether it comes as JSON or as one event.
+async fn called(answer: Response) -> Value {
+    assert_eq!(answer.status(), 200);
+    let text = answer.text().await.unwrap();
+    let lines = text
+        .lines()
+        .map(|line| line.strip_prefix("data: ").unwrap_or(line));
+    let mut read = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    read.find(|message| !message["result"].is_null())
+        .unwrap_or_else(|| panic!("{text}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_named_after_its_machine_and_found_by_it() {
+    under_both(async |mut fleet| {
+        fleet.template();
+        fleet.coordinator(&[]);
+        fleet.coordinator(&[]);
+        let path = |task| format!("/mcp?repository=org/x&commit={COMMIT}&mode=rw&task={task}");
+        let (one, two) = (
+            initialize(&fleet, &path("one")).await,
+            initialize(&fleet, &path("two")).await,
+        );
+        let machine = |session: &str| session.split_once('.').unwrap().0.to_owned();
+        assert_ne!(machine(&one), machine(&two));
+        assert_eq!(fleet.platform.state(&machine(&one)), "started");
+        for session in [&one, &two] {
+            let started = post(
+                &fleet,
+                "coord",
+                "/mcp",
+                Some(session),
+                &call(1, "start", &json!({})),
+            )
+            .await;
+            assert_eq!(
+                called(started).await["result"]["structuredContent"]["state"],
+                "idle"
+            );
+            let text = json!({ "text": format!("edit made by {session}") });
+            let sent = post(
+                &fleet,
+                "coord",
+                "/mcp",
+                Some(session),
+                &call(2, "message", &text),
+            )
+            .await;
+            assert_eq!(
+                called(sent).await["result"]["structuredContent"]["submitted"],
+                true
+            );
+        }
+        // The same task is the same machine, by another session.
+        let again = initialize(&fleet, &path("one")).await;
+        assert_eq!(machine(&again), machine(&one));
+        assert_ne!(again, one);
+        assert_eq!(fleet.platform.count("create", ""), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_another_machine_is_none() {
+    under_both(async |mut fleet| {
+        fleet.coordinator(&[]);
+        let (one, two) = (fleet.stopped("one"), fleet.stopped("two"));
+        let session = initialize(&fleet, &format!("/mcp?machine={one}")).await;
+        for strange in [&session.replace(&one, &two), "unknown", "", "A.b", ".x"] {
+            let body = call(3, "start", &json!({}));
+            let refused = post(&fleet, "coord", "/mcp", Some(strange), &body).await;
+            assert_eq!(refused.status(), 404, "{strange}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_comes_twice_is_done_once() {
+    under_both(async |mut fleet| {
+        fleet.coordinator(&[]);
+        let id = fleet.stopped("one");
+        let session = initialize(&fleet, &format!("/mcp?machine={id}")).await;
+        called(
+            post(
+                &fleet,
+                "coord",
+                "/mcp",
+                Some(&session),
+                &call(1, "start", &json!({})),
+            )
+            .await,
+        )
+        .await;
+        let message = call(2, "message", &json!({ "text": "only once" }));
+        let send = || post(&fleet, "coord", "/mcp", Some(&session), &message);
+        let (first, second) = tokio::join!(send(), send());
+        let third = called(send().await).await;
+        assert_eq!(called(first).await, third);
+        assert_eq!(called(second).await, third);
+        let other = call(3, "message", &json!({ "text": "only once" }));
+        called(post(&fleet, "coord", "/mcp", Some(&session), &other).await).await;
+        // The agent types in order: with a third text done, the others are.
+        let last = call(4, "message", &json!({ "text": "the last" }));
+        called(post(&fleet, "coord", "/mcp", Some(&session), &last).await).await;
+        let output = shows(&fleet, &id, "did <the last>").await;
+        assert_eq!(
+            output.matches("did <only once>").count(),
+            2,
+            "one for each id: {output}"
+        );
+    })
+    .await;
+}
+
+async fn shows(fleet: &Fleet, id: &str, text: &str) -> String {
+    loop {
+        let output = fleet
+            .get(&format!("/live?machine={id}"))
+            .await
+            .text()
+            .await
+            .unwrap();
+        if output.contains(text) {
+            return output;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_and_its_notices_wake_nothing() {
+    under_both(async |mut fleet| {
+        fleet.coordinator(&[]);
+        let id = fleet.stopped("one");
+        let session = initialize(&fleet, &format!("/mcp?machine={id}")).await;
+        let (status, told) = fleet
+            .manage("POST", &format!("/machines/{id}/stop"), Value::Null)
+            .await;
+        assert_eq!(status, 200, "{told}");
+        for method in ["GET", "DELETE"] {
+            let request = fleet.ask(method, "coord", "/mcp").header(SESSION, &session);
+            let answer = request
+                .header("accept", "text/event-stream")
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 404, "{method}");
+        }
+        assert_eq!(fleet.platform.state(&id), "stopped");
+        // A message wakes it; the session is gone, and the agent says so.
+        let answer = post(
+            &fleet,
+            "coord",
+            "/mcp",
+            Some(&session),
+            &call(9, "start", &json!({})),
+        )
+        .await;
+        assert_eq!(answer.status(), 404);
+        assert_eq!(fleet.platform.state(&id), "started");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_know_the_coordinator_by_its_leave_alone() {
+    under_both(async |mut fleet| {
+        fleet.coordinator(&[]);
+        let id = fleet.stopped("one");
+        assert_eq!(
+            fleet.get(&format!("/status?machine={id}")).await.status(),
+            200
+        );
+        // Straight to the app, with no token of its own, and a leave made up.
+        let bare = |state: &str| {
+            let request = fleet.bare("GET", APP, "/status");
+            request.header("fly-replay-src", format!("instance=x;state={state}"))
+        };
+        for state in ["", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."] {
+            let answer = bare(state).send().await.unwrap();
+            assert_eq!(answer.status(), 401);
+        }
+    })
+    .await;
+}

@@ -1,0 +1,175 @@
+//! How machines come to life and end: the states between, and the process.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpStream, time::sleep};
+
+use super::{Fault, PORT, Platform, Record, Shared};
+use crate::{AGENT, FAKE};
+
+/// How long a state between lasts at least.
+const BETWEEN: Duration = Duration::from_millis(40);
+
+/// What starting comes to, from a state.
+pub(super) fn begin_start(machine: &mut Record) -> Result<(), (u16, String)> {
+    if !matches!(machine.state, "stopped" | "suspended" | "created") {
+        let told = format!(
+            "failed_precondition: unable to start machine from current state: '{}'",
+            machine.state
+        );
+        return Err((412, told));
+    }
+    if let Some(Fault::Capacity(status, told)) = machine.faults.first() {
+        let refused = Err((*status, (*told).to_owned()));
+        machine.faults.remove(0);
+        return refused;
+    }
+    machine.state = "starting";
+    Ok(())
+}
+
+/// Goes on from `starting`.
+pub(super) fn start(shared: &Arc<Shared>, id: &str) {
+    let (shared, id) = (Arc::clone(shared), id.to_owned());
+    tokio::spawn(async move {
+        sleep(BETWEEN).await;
+        let mut world = shared.world();
+        let Some(machine) = world.machines.get_mut(&id) else {
+            return;
+        };
+        if machine.state != "starting" {
+            return;
+        }
+        let fault = (!machine.faults.is_empty()).then(|| machine.faults.remove(0));
+        match fault {
+            Some(Fault::Dies) => machine.state = "stopped",
+            Some(Fault::Silent) => machine.state = "started",
+            Some(Fault::Crashes) => {
+                machine.process = Some(Command::new("false").spawn().unwrap());
+                machine.state = "started";
+            }
+            _ => {
+                machine.process = Some(boot(&shared, machine));
+                machine.state = "started";
+            }
+        }
+        shared.changed.notify_waiters();
+    });
+}
+
+/// Ends a machine, which is `stopping` or `suspending`, and says as what.
+pub(super) fn stop(shared: &Arc<Shared>, id: &str, then: &'static str) {
+    let (shared, id) = (Arc::clone(shared), id.to_owned());
+    tokio::spawn(async move {
+        sleep(BETWEEN).await;
+        let ended = {
+            let mut world = shared.world();
+            world
+                .machines
+                .get_mut(&id)
+                .and_then(|machine| machine.process.take())
+        };
+        if let Some(process) = ended {
+            drop(tokio::task::spawn_blocking(move || terminate(process)).await);
+        }
+        let mut world = shared.world();
+        if let Some(machine) = world.machines.get_mut(&id) {
+            machine.state = then;
+        }
+        shared.changed.notify_waiters();
+    });
+}
+
+/// Ends it now.
+pub(super) fn end(machine: &mut Record) {
+    if let Some(process) = machine.process.take() {
+        terminate(process);
+    }
+}
+
+fn terminate(mut process: Child) {
+    let pid = process.id().to_string();
+    // It may have ended by itself.
+    let _told = Command::new("kill").arg(pid).stderr(Stdio::null()).status();
+    let _ended = process.wait();
+}
+
+impl Platform {
+    /// A machine runs, and nobody has asked the API for it.
+    pub(crate) fn boot(&self, id: &str) {
+        let mut world = self.shared.world();
+        let machine = world.machines.get_mut(id).unwrap();
+        let is_silent = machine.state == "started" && machine.process.is_none();
+        if is_silent || machine.state == "stopped" {
+            machine.process = Some(boot(&self.shared, machine));
+            machine.state = "started";
+        }
+    }
+
+    /// Waits until its agent listens.
+    pub(crate) async fn listens(&self, id: &str) {
+        let address = SocketAddr::new(self.shared.world().machines[id].ip, PORT);
+        while TcpStream::connect(address).await.is_err() {
+            sleep(BETWEEN).await;
+        }
+    }
+}
+
+/// What the machine's init does: the agent, told who it is by its environment.
+fn boot(shared: &Shared, machine: &Record) -> Child {
+    let home = shared.home.path().join(&machine.id);
+    for name in ["work", "codex"] {
+        fs::create_dir_all(home.join(name)).unwrap();
+    }
+    let mut command = Command::new(AGENT);
+    command.args(["serve", "--listen", &format!("{}:{PORT}", machine.ip)]);
+    command.args([
+        "--command",
+        FAKE,
+        "--allow-host",
+        "agents.flycast,coord.flycast",
+    ]);
+    command.arg("--workspace").arg(home.join("work"));
+    command.arg("--log-dir").arg(home.join("logs"));
+    command
+        .arg("--token-file")
+        .arg(shared.home.path().join("token"));
+    command
+        .arg("--grant-key-file")
+        .arg(shared.home.path().join("key"));
+    command.env("CODEX_HOME", home.join("codex"));
+    command.env("FLY_MACHINE_ID", &machine.id);
+    command.env("FLY_APP_NAME", &machine.app);
+    command.env("AGENT_LOG", "warn");
+    if let Some(env) = machine.config["env"].as_object() {
+        let pairs = env
+            .iter()
+            .filter_map(|(name, value)| Some((name, value.as_str()?)));
+        command.envs(pairs);
+    }
+    command.stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Notices processes that end by themselves: their machines are stopped.
+pub(super) async fn watch(shared: Arc<Shared>) {
+    loop {
+        sleep(BETWEEN).await;
+        let mut world = shared.world();
+        for machine in world.machines.values_mut() {
+            let Some(process) = &mut machine.process else {
+                continue;
+            };
+            if machine.state == "started" && process.try_wait().unwrap().is_some() {
+                machine.process = None;
+                machine.state = "stopped";
+                shared.changed.notify_waiters();
+            }
+        }
+    }
+}

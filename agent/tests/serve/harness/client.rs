@@ -1,0 +1,120 @@
+//! Who calls the server: over HTTP, and as an MCP client.
+
+use std::time::Instant;
+
+use reqwest::{Client, RequestBuilder, Response};
+use rmcp::{
+    RoleClient, ServiceExt,
+    model::{CallToolRequestParams, CallToolResult, ReadResourceRequestParams},
+    service::RunningService,
+    transport::{
+        StreamableHttpClientTransport, streamable_http_client::StreamableHttpClientTransportConfig,
+    },
+};
+use serde_json::{Value, json};
+use tokio::time::{Duration, sleep};
+
+use super::{DEADLINE, Server, TOKEN};
+
+/// An MCP client of a server.
+pub(crate) struct Mcp(RunningService<RoleClient, ()>);
+
+impl Mcp {
+    /// Calls a tool; gives what it answers, whether well or not.
+    pub(crate) async fn call(&self, tool: &'static str, arguments: Value) -> CallToolResult {
+        let arguments = arguments.as_object().unwrap().clone();
+        let call = CallToolRequestParams::new(tool).with_arguments(arguments);
+        self.0.call_tool(call).await.unwrap()
+    }
+
+    pub(crate) async fn start(&self) -> Value {
+        well(self.call("start", json!({})).await)
+    }
+
+    pub(crate) async fn message(&self, text: &str) -> Value {
+        well(self.call("message", json!({ "text": text })).await)
+    }
+
+    pub(crate) async fn tools(&self) -> Vec<String> {
+        let tools = self.0.list_all_tools().await.unwrap();
+        tools.into_iter().map(|tool| tool.name.into()).collect()
+    }
+
+    pub(crate) async fn resource(&self, uri: &str) -> String {
+        let read = self.0.read_resource(ReadResourceRequestParams::new(uri));
+        serde_json::to_string(&read.await.unwrap()).unwrap()
+    }
+}
+
+/// What a tool has answered, which must not be an error.
+#[track_caller]
+fn well(answer: CallToolResult) -> Value {
+    assert_ne!(answer.is_error, Some(true), "{}", text_of(&answer));
+    answer.structured_content.unwrap()
+}
+
+/// The text that a tool has answered.
+pub(crate) fn text_of(answer: &CallToolResult) -> String {
+    let texts = answer.content.iter().filter_map(|block| block.as_text());
+    texts.map(|text| text.text.as_str()).collect()
+}
+
+impl Server {
+    pub(crate) async fn mcp(&self) -> Mcp {
+        let config = StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp", self.url));
+        let transport = StreamableHttpClientTransport::from_config(config.auth_header(TOKEN));
+        Mcp(().serve(transport).await.unwrap())
+    }
+
+    pub(crate) fn request(&self, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.url);
+        Client::new().get(url).bearer_auth(TOKEN)
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+        let request = headers
+            .iter()
+            .fold(self.request(path), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        request.send().await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.url);
+        let answer = Client::new().post(url).bearer_auth(TOKEN).send().await;
+        serde_json::from_slice(&answer.unwrap().bytes().await.unwrap()).unwrap()
+    }
+
+    pub(crate) async fn text(&self, path: &str) -> String {
+        self.get(path, &[]).await.text().await.unwrap()
+    }
+
+    pub(crate) async fn status(&self) -> Value {
+        serde_json::from_str(&self.text("/status").await).unwrap()
+    }
+
+    /// Waits until this is to be seen on the screen.
+    pub(crate) async fn shows(&self, text: &str) {
+        self.tells("/screen", text).await;
+    }
+
+    /// Waits until it is in this state.
+    pub(crate) async fn is(&self, state: &str) {
+        self.tells("/status", &format!("\"state\":\"{state}\""))
+            .await;
+    }
+
+    /// Waits until this is to be read there.
+    pub(crate) async fn tells(&self, path: &str, text: &str) {
+        let began = Instant::now();
+        loop {
+            let told = self.text(path).await;
+            if told.contains(text) {
+                return;
+            }
+            assert!(began.elapsed() < DEADLINE, "no {text} at {path}: {told}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}

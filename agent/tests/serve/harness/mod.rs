@@ -1,0 +1,243 @@
+//! A server of the test's own, and who calls it.
+
+mod client;
+mod process;
+mod terminal;
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::{TempDir, tempdir};
+
+pub(crate) use self::client::{Mcp, text_of};
+pub(crate) use self::process::{children, open_files, resident, signal, state_of};
+pub(crate) use self::terminal::{read_until, type_keys};
+
+pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_agent");
+pub(crate) const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/codex");
+pub(crate) const TOKEN: &str = "0123456789abcdef0123";
+
+/// The length of the lines that the fake codex floods with.
+pub(crate) const LINE: usize = 65536;
+
+/// What takes longer hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A server that is about to be started.
+pub(crate) struct Launch {
+    home: TempDir,
+    with_token: bool,
+    pub(crate) command: Command,
+}
+
+impl Launch {
+    /// With this terminal program, in a home and a workspace of its own.
+    pub(crate) fn of(program: &str) -> Self {
+        Self::wrapped(&[], program)
+    }
+
+    /// Run by another program, which is told where the logs go as `$0`.
+    pub(crate) fn wrapped(wrapper: &[&str], program: &str) -> Self {
+        let home = tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        fs::create_dir(path("work")).unwrap();
+        fs::create_dir(path("codex")).unwrap();
+        fs::write(path("token"), TOKEN).unwrap();
+        let mut command = match wrapper {
+            [] => Command::new(AGENT),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(path("logs")).arg(AGENT);
+                command
+            }
+        };
+        command.args(["serve", "--listen", "127.0.0.1:0", "--command", program]);
+        command.arg("--workspace").arg(path("work"));
+        command.arg("--log-dir").arg(path("logs"));
+        command.env("CODEX_HOME", path("codex"));
+        command.env("HOME", home.path());
+        Self {
+            home,
+            with_token: true,
+            command,
+        }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// For clients that have no token to send.
+    pub(crate) fn without_token(mut self) -> Self {
+        self.with_token = false;
+        self
+    }
+
+    pub(crate) fn start(mut self) -> Server {
+        if self.with_token {
+            let token = self.home.path().join("token");
+            self.command.arg("--token-file").arg(token);
+        }
+        let mut process = self.command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let output = process.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        let (_, address) = line.split_once("http://").unwrap();
+        let (address, _) = address.split_once('/').unwrap();
+        Server {
+            process,
+            url: format!("http://{address}"),
+            home: self.home,
+        }
+    }
+}
+
+/// A server of its own; it is ended when dropped.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) url: String,
+    home: TempDir,
+}
+
+impl Server {
+    /// With the fake codex.
+    pub(crate) fn fake(more: &[&str]) -> Self {
+        let mut launch = Launch::of(FAKE);
+        launch.command.args(more);
+        launch.start()
+    }
+
+    /// With the fake codex, started.
+    pub(crate) fn started() -> Self {
+        let server = Self::fake(&[]);
+        server.run(&["start", &server.url]);
+        server
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Another of the program's commands.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(AGENT);
+        command
+            .args(arguments)
+            .env("AGENT_TOKEN_FILE", self.path("token"));
+        command
+    }
+
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
+        self.client(arguments).output().unwrap()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {told}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self) -> i32 {
+        until("the server to end", || self.process.try_wait().unwrap())
+            .code()
+            .unwrap()
+    }
+
+    pub(crate) fn terminate(&mut self) -> i32 {
+        signal("TERM", self.pid());
+        self.wait()
+    }
+
+    /// What was put out in its only run, as its log has it.
+    pub(crate) fn logged(&self) -> Vec<u8> {
+        let segments = self.segments().into_iter();
+        segments
+            .flat_map(|(_, path)| fs::read(path).unwrap())
+            .collect()
+    }
+
+    /// A part of it.
+    pub(crate) fn logged_at(&self, mut offset: usize, length: usize) -> Vec<u8> {
+        let segments = self.segments();
+        let mut found = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            let mut from_last = segments.iter().rev();
+            let (start, path) = from_last.find(|(start, _)| *start <= offset).unwrap();
+            let within = u64::try_from(offset - start).unwrap();
+            let file = File::open(path).unwrap();
+            let read = file.read_at(&mut found[filled..], within).unwrap();
+            assert!(read > 0, "the log has no {offset}");
+            filled += read;
+            offset += read;
+        }
+        found
+    }
+
+    /// The files of its only run, each with the offset at which it begins.
+    fn segments(&self) -> Vec<(usize, PathBuf)> {
+        let mut runs = fs::read_dir(self.path("logs")).unwrap();
+        let run = runs.next().unwrap().unwrap().path();
+        let segments = fs::read_dir(run).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let start = entry.file_name().into_string().unwrap().parse();
+            (start.unwrap(), entry.path())
+        });
+        let mut segments: Vec<_> = segments.collect();
+        segments.sort();
+        segments
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if !self.runs() {
+            return;
+        }
+        signal("TERM", self.pid());
+        let began = Instant::now();
+        while self.runs() && began.elapsed() < DEADLINE / 4 {
+            thread::sleep(Duration::from_millis(20));
+        }
+        // It may have ended by now.
+        let _killed = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+/// Writes a program that can be run.
+pub(crate) fn write_program(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// Asks again and again until there is an answer.
+#[track_caller]
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < DEADLINE, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

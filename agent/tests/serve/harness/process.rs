@@ -1,0 +1,46 @@
+//! What `/proc` tells of a process.
+
+use std::{fs, process::Command};
+
+pub(crate) fn signal(name: &str, pid: u32) {
+    let pid = pid.to_string();
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &pid])
+        .status();
+    assert!(sent.unwrap().success(), "SIG{name} to {pid}");
+}
+
+/// Its state, if it is there; Z is one that nobody has collected.
+pub(crate) fn state_of(pid: u32) -> Option<char> {
+    fields(pid)?.first()?.chars().next()
+}
+
+/// The children of a process, those that are dead too.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let pids = names.filter_map(|name| name.parse().ok());
+    let own = |pid: &u32| fields(*pid).is_some_and(|fields| fields[1] == parent.to_string());
+    pids.filter(own).collect()
+}
+
+/// How many bytes of memory it has.
+pub(crate) fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
+    kilobytes.parse::<u64>().unwrap() << 10
+}
+
+/// How many files and sockets it has open.
+pub(crate) fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// The fields of `/proc/PID/stat` from the third on: state, parent, and more.
+fn fields(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat).into_owned();
+    let (_, fields) = stat.rsplit_once(')')?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}

@@ -1,0 +1,208 @@
+//! How runs end, and what goes wrong in between.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use super::harness::{
+    FAKE, LINE, Launch, Server, children, open_files, resident, signal, state_of, until,
+};
+
+impl Server {
+    /// The fake codex's process.
+    fn codex(&self) -> u32 {
+        let pid = fs::read_to_string(self.path("codex/pid")).unwrap();
+        pid.parse().unwrap()
+    }
+
+    /// Has codex start a process that leaves its family; gives its id.
+    async fn orphan(&self) -> u32 {
+        let name = self.path("orphan");
+        let name = name.to_str().unwrap();
+        self.run(&["message", &self.url, &format!("orphan {name}")]);
+        let pid = until("an orphan", || {
+            let text = fs::read_to_string(name).ok()?;
+            text.strip_suffix('\n')?.parse().ok()
+        });
+        self.is("idle").await;
+        pid
+    }
+
+    /// Nothing that has died waits to be collected.
+    fn has_no_zombie(&self) {
+        until("all the dead to be collected", || {
+            let mut all = children(self.pid()).into_iter();
+            all.all(|child| state_of(child) != Some('Z')).then_some(())
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_ends_but_not_while_codex_works() {
+    let mut server = Server::fake(&["--idle-exit", "1"]);
+    let watching = server.get("/live?follow=1", &[]).await;
+    server.run(&["start", &server.url]);
+    server.run(&["message", &server.url, "work 600"]);
+    drop(watching);
+    sleep(Duration::from_secs(3)).await;
+    assert!(server.runs(), "it ends while codex works");
+    assert_eq!(server.post("/interrupt").await["interrupted"], true);
+    assert_eq!(server.wait(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_codex_is_said_to_be_and_begins_anew() {
+    let server = Server::started();
+    let orphan = server.orphan().await;
+    signal("KILL", server.codex());
+    server.is("exited").await;
+    assert_eq!(server.status().await["signal"], "Killed");
+    assert_eq!(state_of(orphan), None, "a descendant is left");
+    server.has_no_zombie();
+    let refused = server.output(&["message", &server.url, "x"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("codex is gone"));
+    let again = server.run(&["start", &server.url, "--resume"]);
+    assert!(again.contains("\"idle\""), "{again}");
+    server.shows("resume --last").await;
+    server.run(&["message", &server.url, "hello"]);
+    server.shows("did <hello>").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_descendant_is_collected_and_codex_goes_on() {
+    let server = Server::started();
+    let orphan = server.orphan().await;
+    assert_eq!(state_of(orphan), Some('S'));
+    signal("KILL", orphan);
+    until("the orphan to be collected", || {
+        state_of(orphan).is_none().then_some(())
+    });
+    server.run(&["message", &server.url, "hello"]);
+    server.shows("did <hello>").await;
+    server.has_no_zombie();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_codex_goes_on() {
+    let server = Server::started();
+    for name in ["STOP", "TSTP", "TTOU"] {
+        signal(name, server.codex());
+        let sent = server.run(&["message", &server.url, &format!("after {name}")]);
+        assert!(sent.contains("\"rollout\""), "{sent}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_to_end_leaves_nothing() {
+    let mut server = Server::started();
+    let (codex, orphan) = (server.codex(), server.orphan().await);
+    let _watcher = server.terminal("?watch=1").await;
+    server.run(&["message", &server.url, "work 600"]);
+    assert_eq!(server.terminate(), 0);
+    assert_eq!((state_of(codex), state_of(orphan)), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_the_log_and_nothing_else() {
+    let mount = "mkdir $0 && mount -t tmpfs -o size=1m,mode=700 none $0 && exec \"$@\"";
+    let launch = Launch::wrapped(&["unshare", "-rm", "sh", "-c", mount], FAKE);
+    let server = launch.start();
+    server.run(&["start", &server.url]);
+    server.run(&["message", &server.url, "flood 32"]);
+    server.is("idle").await;
+    let status = server.status().await;
+    let error = status["log_error"].as_str().unwrap().to_owned();
+    assert!(error.contains("No space left"), "{error}");
+    let live = server.get("/live", &[]).await.bytes().await.unwrap();
+    assert_eq!(live.len(), status["bytes"]);
+    assert!(
+        (LINE..=1 << 20).contains(&live.len()),
+        "{} bytes",
+        live.len()
+    );
+    server.run(&["message", &server.url, "after"]);
+    server.shows("did <after>").await;
+    let metrics = server.text("/metrics").await;
+    assert!(metrics.contains("agent_log_failed 1"), "{metrics}");
+    // Where nothing can be logged, no run begins.
+    server.post("/stop").await;
+    let refused = server.output(&["start", &server.url]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.success() || told.contains("No space left"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_leave_no_files_threads_or_memory() {
+    let server = Server::fake(&["--log-total", "200000000", "--log-cap", "1000000"]);
+    let mut before = None;
+    for round in 0..6 {
+        server.run(&["start", &server.url]);
+        server.run(&["message", &server.url, "hello"]);
+        server.post("/stop").await;
+        let threads = format!("/proc/{}/task", server.pid());
+        let now = || {
+            (
+                open_files(server.pid()),
+                fs::read_dir(&threads).unwrap().count(),
+            )
+        };
+        match before {
+            // Pools have filled by now.
+            None if round == 2 => before = Some(now()),
+            None => {}
+            // What has ended goes a moment later.
+            Some((files, tasks)) => until("files and threads to go", || {
+                (now().0 <= files && now().1 <= tasks).then_some(())
+            }),
+        }
+    }
+    server.has_no_zombie();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_costs_no_memory() {
+    flood(1600).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a gigabyte: make soak"]
+async fn a_gigabyte_costs_no_memory() {
+    flood(16384).await;
+}
+
+/// Floods the terminal with so many lines, into a log of 8 MiB.
+async fn flood(lines: usize) {
+    const CAP: usize = 8 << 20;
+    let server = Server::fake(&["--log-cap", &CAP.to_string()]);
+    server.run(&["start", &server.url]);
+    server.run(&["message", &server.url, "flood 16"]);
+    server.is("idle").await;
+    let before = resident(server.pid());
+    server.run(&["message", &server.url, &format!("flood {lines}")]);
+    let began = Instant::now();
+    let mut most = 0;
+    while server.status().await["state"] == "working" {
+        most = most.max(resident(server.pid()));
+        assert!(began.elapsed() < Duration::from_secs(900));
+        sleep(Duration::from_millis(50)).await;
+    }
+    let grown = most.saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes more memory");
+    let status = server.status().await;
+    let (first, end) = (&status["first"], &status["bytes"]);
+    let kept = end.as_u64().unwrap() - first.as_u64().unwrap();
+    assert!(end.as_u64().unwrap() > u64::try_from(lines * LINE).unwrap());
+    assert!(kept <= u64::try_from(CAP).unwrap(), "{kept} bytes are kept");
+    let live = server.get("/live", &[]).await;
+    assert_eq!(live.headers()["agent-first-offset"], first.to_string());
+    let live = live.bytes().await.unwrap();
+    assert_eq!(u64::try_from(live.len()).unwrap(), kept);
+    let end = String::from_utf8_lossy(&live[live.len() - 200..]).into_owned();
+    assert!(end.contains(&format!("did <flood {lines}>")), "{end}");
+}

@@ -1,0 +1,133 @@
+//! A real Chromium, by the `WebDriver` protocol of its driver.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+use tokio::time::{Duration, sleep};
+
+use crate::harness::DEADLINE;
+
+/// What `WebDriver` calls an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A browser with one window; it ends with its driver.
+pub(super) struct Browser {
+    driver: Child,
+    session: String,
+    profile: TempDir,
+}
+
+impl Browser {
+    pub(super) async fn new(width: u32, height: u32) -> Self {
+        let mut driver = Command::new("chromedriver");
+        let driver = driver.arg("--port=0").stdout(Stdio::piped()).spawn();
+        let mut driver = driver.expect("chromedriver is missing: run tests/setup.sh");
+        let output = driver.stdout.take().unwrap();
+        let mut lines = BufReader::new(output).lines();
+        let port = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (_, port) = line.split_once("successfully on port ")?;
+            Some(port.trim_end_matches('.').to_owned())
+        });
+        let profile = tempdir().unwrap();
+        let mut browser = Self {
+            driver,
+            session: format!("http://127.0.0.1:{}", port.unwrap()),
+            profile,
+        };
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            &format!("--user-data-dir={}", browser.profile.path().display()),
+            &format!("--window-size={width},{height}"),
+        ];
+        let options = json!({ "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } });
+        let session = browser
+            .post("/session", json!({ "capabilities": options }))
+            .await;
+        browser.session += "/session/";
+        browser.session += session["sessionId"].as_str().unwrap();
+        browser
+    }
+
+    pub(super) async fn open(&self, url: &str) {
+        self.post("/url", json!({ "url": url })).await;
+    }
+
+    /// What a script in the page answers.
+    pub(super) async fn ask(&self, script: &str) -> Value {
+        let script = json!({ "script": format!("return {script}"), "args": [] });
+        self.post("/execute/sync", script).await
+    }
+
+    /// Waits until a script answers true.
+    pub(super) async fn until(&self, script: &str) {
+        let began = Instant::now();
+        while self.ask(script).await != true {
+            if began.elapsed() > DEADLINE {
+                let page = self.ask("document.body.innerText").await;
+                panic!("not so: {script}; the page shows {page}");
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Presses keys in the element with the focus.
+    pub(super) async fn press(&self, keys: &str) {
+        let focus = json!({ "using": "css selector", "value": ":focus" });
+        let element = self.post("/element", focus).await;
+        let element = element[ELEMENT].as_str().unwrap();
+        let path = format!("/element/{element}/value");
+        self.post(&path, json!({ "text": keys })).await;
+    }
+
+    /// Keeps a picture of the page below `target/`.
+    pub(super) async fn picture(&self, name: &str) -> PathBuf {
+        let picture = self.call(Method::GET, "/screenshot", None).await;
+        let picture = BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap();
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&path, picture).unwrap();
+        path
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}{path}", self.session);
+        let mut request = Client::new().request(method, url);
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let answer = request.send().await.unwrap();
+        let is_well = answer.status().is_success();
+        let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert!(is_well, "{path}: {answer}");
+        answer["value"].clone()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The driver ends its browser when it is told to end.
+        crate::harness::signal("TERM", self.driver.id());
+        let _reaped = self.driver.wait();
+    }
+}

@@ -1,0 +1,114 @@
+//! MCP clients of other people: its conformance suite, its inspector, its
+//! Python SDK, and codex.
+
+use std::{env, fs, process::Command};
+
+use serde_json::Value;
+
+use super::{codex::configure, fetched, responses::Model};
+use crate::harness::{FAKE, Launch, Server, TOKEN};
+
+const NPM: &str = "npm-$node-$conformance-$inspector/node_modules";
+const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/serve/peers");
+
+/// A program of npm's, run by a node that is new enough, in a folder of its own.
+fn npm(server: &Server, name: &str) -> Command {
+    let modules = fetched(NPM);
+    let mut command = Command::new(modules.join("node/bin/node"));
+    command.arg(modules.join(".bin").join(name));
+    let path = env::var("PATH").unwrap();
+    let node = modules.join("node/bin");
+    command.env("PATH", format!("{}:{path}", node.display()));
+    command.current_dir(server.path("work"));
+    command
+}
+
+/// What a program says when it succeeds.
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{errors}");
+    said
+}
+
+#[test]
+fn the_conformance_suite() {
+    let server = Launch::of(FAKE).without_token().start();
+    let mut command = npm(&server, "conformance");
+    command.args(["server", "--url", &format!("{}/mcp", server.url)]);
+    command.args(["--expected-failures", &format!("{HERE}/conformance.yml")]);
+    let said = said(&mut command);
+    for scenario in [
+        "server-initialize",
+        "tools-list",
+        "dns-rebinding-protection",
+    ] {
+        assert!(said.contains(&format!("✓ {scenario}")), "{said}");
+    }
+}
+
+#[test]
+fn the_inspector() {
+    let server = Server::fake(&[]);
+    let inspect = |more: &[&str]| -> Value {
+        let mut command = npm(&server, "mcp-inspector");
+        command.args([
+            "--cli",
+            &format!("{}/mcp", server.url),
+            "--transport",
+            "http",
+        ]);
+        command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
+        serde_json::from_str(&said(command.args(more))).unwrap()
+    };
+    let tools = inspect(&["--method", "tools/list"]);
+    assert_eq!(tools["tools"].as_array().unwrap().len(), 2, "{tools}");
+    let started = inspect(&["--method", "tools/call", "--tool-name", "start"]);
+    assert_eq!(started["structuredContent"]["state"], "idle", "{started}");
+    let call = ["--method", "tools/call", "--tool-name", "message"];
+    let sent = inspect(&[&call[..], &["--tool-arg", "text=hi there"]].concat());
+    assert_eq!(sent["structuredContent"]["evidence"], "rollout", "{sent}");
+    let resources = inspect(&["--method", "resources/list"]);
+    assert_eq!(resources["resources"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn the_python_sdk() {
+    let server = Launch::of(FAKE).without_token().start();
+    let mut command = Command::new(fetched("python-$python").join("bin/python"));
+    command.arg(format!("{HERE}/sdk.py"));
+    command.arg(format!("{}/mcp", server.url));
+    assert_eq!(said(&mut command), "all right\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codex_itself() {
+    let server = Server::fake(&[]);
+    let model = Model::new().await;
+    let home = server.path("client");
+    fs::create_dir(&home).unwrap();
+    let ours = format!(
+        "[mcp_servers.agent]\nurl = \"{}/mcp\"\nbearer_token_env_var = \"TOKEN\"",
+        server.url
+    );
+    configure(&home, model.port, &ours);
+    for (tool, arguments, expected) in [
+        ("start", "{}", "idle"),
+        ("message", "{\"text\": \"from a codex\"}", "rollout"),
+    ] {
+        let mut command = Command::new(fetched("codex-$codex/bin/codex"));
+        command.args(["exec", "--skip-git-repo-check", "-m", "gpt-5.5"]);
+        command.arg(format!("call {tool} {arguments}"));
+        command
+            .env("CODEX_HOME", &home)
+            .env("HOME", server.path(""));
+        command.env("MODEL_KEY", "none").env("TOKEN", TOKEN);
+        command.current_dir(server.path("work"));
+        let exec = tokio::task::spawn_blocking(move || said(&mut command));
+        exec.await.unwrap();
+        let answer = model.answer_to(&format!("call-{tool}")).unwrap();
+        assert!(answer.contains(expected), "{answer}");
+    }
+    server.shows("did <from a codex>").await;
+}
