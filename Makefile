@@ -9,7 +9,8 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # Mounting takes root; everything else is done as whoever calls.
 comma := ,
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
-runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd REPOS=$(abspath $(REPOS)))
+runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd AGENT=$(target)/debug/agent REPOS=$(abspath $(REPOS)))
+attach := cargo test --locked --package blockd --test attach --config 'target."cfg(all())".runner = [$(runner)]' --
 e2e := cargo test --locked --workspace --test e2e --config 'target."cfg(all())".runner = [$(runner)]' --
 
 .PHONY: help
@@ -17,8 +18,8 @@ help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## the program, at target/release/blockd
-	cargo build --locked --release --package blockd
+build: ## the programs, at target/release/blockd and target/release/agent
+	cargo build --locked --release --package blockd --package agent
 
 .PHONY: demo
 demo: ## serve a repository (REPO, default this one), attach it, work in it, beside git
@@ -39,27 +40,44 @@ lint: ## format, clippy and docs, without a warning
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 .PHONY: unit
-unit: ## unit tests and doc tests
-	tests/setup.sh build
-	cargo test --locked --workspace --exclude e2e
+unit: ## unit tests and doc tests, and the agent with a scripted codex
+	tests/setup.sh unit
+	@# Other people's programs are judges: they belong to e2e.
+	cargo test --locked --workspace --exclude e2e -- --skip peers::
 
 .PHONY: e2e
-e2e: ## the whole product against git, e2fsck, a guest's kernel and other NBD clients (TEST=name for some)
+e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP clients, codex, a browser (TEST=name for some)
 	tests/setup.sh test
 	@# Built as the tests are, so that the dependencies are built once.
 	cargo build --locked --workspace --bins --tests
 	$(e2e) $(TEST)
+	cargo test --locked --workspace --test serve -- $(or $(TEST),peers::)
+
+.PHONY: images
+images: ## the images of fly/Dockerfile, built and started, without a registry
+	tests/setup.sh images
+	$(sudo) env PATH="$(PATH)" HOME="$(HOME)" tests/images/build.sh full
+
+.PHONY: started
+started: ## the same with the programs that the tests have built: a minute
+	tests/setup.sh images
+	cargo build --locked --workspace --bins --tests
+	$(sudo) env PATH="$(PATH)" HOME="$(HOME)" tests/images/build.sh given $(target)/debug/blockd $(target)/debug/agent
 
 .PHONY: soak
 soak: ## the long tests, on all repositories in the folder REPOS
 	@test -n "$(REPOS)" || { echo "make soak: REPOS=FOLDER, a folder of repositories"; exit 1; }
 	tests/setup.sh test
 	cargo build --locked --workspace --bins --tests
+	$(attach) --ignored --nocapture --test-threads 1
 	$(e2e) --ignored --nocapture --test-threads 1
+	cargo test --locked --workspace --test serve -- --ignored
 
 .PHONY: bench
-bench: ## how fast, as ratios to git and nbdkit (REPO=FOLDER, default a generated one)
+bench: ## how fast, as ratios to git and nbdkit (REPO=FOLDER, default a generated one), and what the agent costs
 	tests/setup.sh bench
 	cargo build --locked --release --package blockd
 	cargo bench --locked --workspace
 	/usr/bin/python3 tests/bench.py $(target)/release/blockd $(REPO)
+	$(sudo) /usr/bin/python3 tests/link/bench.py $(target)/release/blockd $(REPO)
+	$(sudo) /usr/bin/python3 tests/attach_many.py $(target)/release/blockd $(or $(REPO),.)

@@ -67,8 +67,9 @@ class Server:
     def __init__(self, blockd, repository, state):
         self.dir = tempfile.mkdtemp()
         self.socket = f"{self.dir}/s"
+        self.log = open(f"{self.dir}/log", "w+")
         command = [blockd, "serve", "--repos", repository, "--unix", self.socket, "--state", state]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log)
         self.process.stdout.readline()
 
     def uri(self, export=""):
@@ -78,12 +79,19 @@ class Server:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"{field}:\s+(\d+)", status).group(1)) * 1024
 
+    def stop(self):
+        """Ends it; gives the bytes of blobs that it inflated."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(20)
+        self.log.seek(0)
+        return int(re.search(r"blob_bytes_inflated\W+(?:\[\d+m)*\W*(\d+)", self.log.read()).group(1))
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        if self.process.poll() is None:
+            self.stop()
         shutil.rmtree(self.dir)
 
 
@@ -240,6 +248,73 @@ def memory(blockd, repository):
     shutil.rmtree(state)
 
 
+def folder_bytes(folder):
+    """What a folder takes on disk, itself included."""
+    return int(run("du", "-s", "-x", "--block-size=1", folder).split()[0])
+
+
+def many(blockd, repository):
+    """16 attachments of one export, and of 16 commits of one repository."""
+    commits = run("git", "-C", repository, "rev-list", "-n", "16", "HEAD").split()
+    print("\n16 attachments at once, each with a clean git status")
+    for title, names in [("of one export", ["@" + commits[0]] * 16),
+                         (f"of {len(commits)} commits", ["@" + commit for commit in commits])]:
+        work = tempfile.mkdtemp(dir="/var/tmp")
+        state = f"{work}/attach"
+        with Server(blockd, repository, f"{work}/state") as server:
+            times = []
+            for number, name in enumerate(names):
+                place = f"{work}/a{number}"
+                os.mkdir(place)
+                start = time.perf_counter()
+                run(*SUDO, blockd, "attach", server.uri(name), place, "--state", state)
+                assert run("git", "-C", place, "status", "--porcelain") == ""
+                times.append((time.perf_counter() - start) * 1000)
+            ours = [int(pid) for pid in run("pgrep", "-f", state).split()]
+            client = sum(resident(pid) for pid in ours)
+            disk, memory = folder_bytes(state), server.memory("RssAnon")
+            for number in range(len(names)):
+                run(*SUDO, blockd, "detach", f"{work}/a{number}", "--discard", "--state", state)
+            inflated = server.stop()
+        mib = 1 << 20
+        print(f"  {title}: first {times[0]:.0f} ms, the others {statistics.median(times[1:]):.0f} ms "
+              f"({min(times[1:]):.0f}–{max(times[1:]):.0f}); server: {inflated / mib:.1f} MiB of blobs inflated, "
+              f"{memory / mib:.0f} MiB anonymous memory; client: {client / mib:.0f} MiB in {len(ours)} processes, "
+              f"{disk / mib:.2f} MiB of disk")
+        shutil.rmtree(work)
+
+
+def resident(pid):
+    """Anonymous memory of a process, in bytes; 0 when it is gone."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return int(re.search(r"RssAnon:\s+(\d+)", status).group(1)) * 1024
+
+
+def warm_work(blockd, repository):
+    """Work inside the mount beside the same in a plain checkout on ext4."""
+    work = tempfile.mkdtemp(dir="/var/tmp")
+    tree, plain = f"{work}/tree", f"{work}/plain"
+    os.mkdir(tree)
+    run("git", "clone", "-q", repository, plain)
+    build = os.environ.get("BUILD") or (
+        "find . -name '*.[ch]' -not -path './.git/*' | head -400 | xargs cat | gzip -1 >build.out; rm build.out")
+    jobs = [("git status", "git status --porcelain"), ("git diff HEAD~5", "git diff HEAD~5 >/dev/null"),
+            ("grep -r", "grep -rc no-such-word --exclude-dir=.git . >/dev/null || test $? = 1"), ("build", build)]
+    with Server(blockd, repository, f"{work}/state") as server:
+        run(*SUDO, blockd, "attach", server.uri(), tree, "--state", f"{work}/attach")
+        for title, command in jobs:
+            for place in (tree, plain):
+                run("sh", "-euc", command, cwd=place)
+            side_by_side(f"warm, in the work tree: {title}", lambda: run("sh", "-euc", command, cwd=tree),
+                         [(f"a checkout on ext4: {command}", lambda: run("sh", "-euc", command, cwd=plain))],
+                         "within 1.2 times: the peer at 0.83 or more")
+        run(*SUDO, blockd, "detach", tree, "--discard", "--state", f"{work}/attach")
+    shutil.rmtree(work)
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
@@ -251,7 +326,7 @@ def main():
     for repository in map(os.path.abspath, repositories):
         files = len(run("git", "-C", repository, "ls-tree", "-r", "--name-only", "HEAD").splitlines())
         print(f"\n=== {os.path.basename(repository)}: {files} files, {RUNS} runs each ===")
-        wanted = os.environ.get("BENCH", "planning memory first_status read_everything warm_reads").split()
+        wanted = os.environ.get("BENCH", "planning memory first_status read_everything warm_reads warm_work many").split()
         for name in wanted:
             globals()[name](blockd, repository)
 

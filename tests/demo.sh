@@ -108,7 +108,7 @@ timed commit git commit -q -a -m "An edit of the demo"
 timed after git status --short --branch
 timed show git show --stat --format=%s
 cd "$work"
-echo "What this work tree stores of its own: $($sudo du -sh --exclude=lower --one-file-system "$work/client" | cut -f1)"
+echo "What this work tree stores of its own: $($sudo du -sh --exclude=lowers --one-file-system "$work/client" | cut -f1)"
 
 title "The same with git alone"
 timed clone git clone -q --no-hardlinks "file://$repository" "$work/clone"

@@ -6,15 +6,25 @@ mod bad_input;
 #[cfg(test)]
 mod boot;
 #[cfg(test)]
+mod fly;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod image;
+#[cfg(test)]
+mod machine;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]
 mod nbd_clients;
 #[cfg(test)]
+mod profile;
+#[cfg(test)]
 mod real;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod smoke;
 #[cfg(test)]
 mod snapshots;
 #[cfg(test)]

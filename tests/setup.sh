@@ -1,24 +1,31 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, the demo, the tests or the
-# benches need, where they are missing. Says nothing when all is there.
+# benches need, where they are missing, and fetches what the tests run against.
+# Says nothing when all is there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 build="cc:gcc cc:libc6-dev"
+unit="python3:python3 ps:procps unshare:util-linux"
 demo="mount:mount losetup:mount fusermount3:fuse3 nbd-client:nbd-client"
-bench="nbdkit:nbdkit nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio python3:python3"
+bench="nbdkit:nbdkit nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio python3:python3 ip:iproute2 unshare:util-linux"
 test="e2fsck:e2fsprogs debugfs:e2fsprogs dumpe2fs:e2fsprogs python-nbd:python3-libnbd nbdinfo:libnbd-bin
-    nbdcopy:libnbd-bin qemu-img:qemu-utils fio:fio strace:strace strip:binutils
+    nbdcopy:libnbd-bin qemu-img:qemu-utils fio:fio fincore:util-linux strace:strace strip:binutils
     setpriv:util-linux qemu-system-x86_64:qemu-system-x86 busybox:busybox-static
-    cpio:cpio xz:xz-utils zstd:zstd"
+    cpio:cpio xz:xz-utils zstd:zstd curl:curl
+    npm:npm python-venv:python3-venv chromium:chromium chromedriver:chromium-driver
+    script:bsdutils"
+images="buildah:buildah debootstrap:debootstrap npm:npm git:git curl:curl"
 
 case ${1:-test} in
 build) wanted=$build ;;
+unit) wanted="$build $unit" ;;
 demo) wanted="$build $demo" ;;
 bench) wanted="$build $demo $bench" ;;
-test) wanted="$build $demo $test" ;;
+images) wanted="$build $demo $images" ;;
+test) wanted="$build $unit $demo $test" ;;
 *)
-    echo "usage: setup.sh [build|demo|bench|test]" >&2
+    echo "usage: setup.sh [build|unit|demo|bench|images|test]" >&2
     exit 2
     ;;
 esac
@@ -27,6 +34,7 @@ has() {
     case $1 in
     # Debian's module is for Debian's interpreter; another may be first on the path.
     python-nbd) /usr/bin/python3 -c 'import nbd' 2>/dev/null ;;
+    python-venv) python3 -c 'import ensurepip' 2>/dev/null ;;
     *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
     esac
 }
@@ -82,4 +90,5 @@ if [ -n "$packages" ]; then
 fi
 if [ "${1:-test}" = test ]; then
     guest/kernel.sh ../.cache/guest
+    ../agent/tests/setup.sh ../.cache/agent
 fi

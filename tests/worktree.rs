@@ -338,6 +338,26 @@ fn a_diff_outlives_detach_until_it_is_discarded() {
 }
 
 #[test]
+fn a_disk_of_ones_own_is_a_work_tree_like_any_other() {
+    let (repo, server) = history();
+    let uri = server.uri("history");
+    let mounted = Mounted::attach_with(&uri, &["--cow", "block"]);
+    assert_clean(&mounted);
+    let checkout = Tree::of_folder(repo.checkout("main").path());
+    Tree::of_folder(&mounted.path()).assert_same_as(&checkout, "--cow block");
+    run(&mut mounted.git(&["mv", "src/part1", "src/moved"]));
+    run(&mut mounted.git(&["commit", "-q", "-m", "moved"]));
+    run(&mut mounted.git(&["fsck", "--no-progress"]));
+    let changed = &mounted.status()["relay"]["changed"];
+    assert!(changed["blocks"].as_u64().unwrap() > 0, "{changed}");
+    mounted.detach();
+    mounted.attach_again(&uri);
+    assert_clean(&mounted);
+    assert!(mounted.path().join("src/moved/file1.c").exists());
+    run(mounted.detach_command().arg("--discard"));
+}
+
+#[test]
 fn read_only_is_read_only_and_clean() {
     let (repo, server) = history();
     let mounted = Mounted::attach_with(&server.uri("history"), &["--read-only"]);

@@ -2,8 +2,9 @@
 
 use std::{
     env,
+    ffi::OsString,
     fmt::Write as _,
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -31,13 +32,14 @@ pub(crate) fn blockd() -> Command {
 /// Where it is. `cargo test` builds no binary of another package, so this does.
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| env::var_os("BLOCKD").map_or_else(build, PathBuf::from))
+    BINARY.get_or_init(|| env::var_os("BLOCKD").map_or_else(|| built("blockd"), PathBuf::from))
 }
 
-fn build() -> PathBuf {
+/// A program of another package, newly built.
+pub(super) fn built(package: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", "blockd", "--bin", "blockd"]);
+    build.args(["build", "--quiet", "--package", package, "--bin", package]);
     // This program is target/PROFILE/deps/e2e-HASH.
     let profile = env::current_exe()
         .unwrap()
@@ -49,7 +51,7 @@ fn build() -> PathBuf {
         build.arg("--release");
     }
     run(build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")));
-    profile.join("blockd")
+    profile.join(package)
 }
 
 /// A running `blockd serve`, on a unix socket of its own unless told otherwise.
@@ -57,6 +59,7 @@ pub(crate) struct TestBlockd {
     child: Child,
     folder: TempDir,
     ready: String,
+    arguments: Vec<OsString>,
 }
 
 impl TestBlockd {
@@ -78,43 +81,63 @@ impl TestBlockd {
         Self::start(repos, None, &["--listen", "127.0.0.1:0"])
     }
 
+    /// On a free port of all addresses, IPv6 and IPv4.
+    #[track_caller]
+    pub(crate) fn serve_everywhere(repos: &Path) -> Self {
+        Self::start(repos, None, &["--listen", "[::]:0"])
+    }
+
     #[track_caller]
     fn start(repos: &Path, state: Option<&Path>, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own_state = folder.path().join("state");
-        let mut command = blockd();
-        command.arg("serve").arg("--repos").arg(repos);
-        command
-            .arg("--state")
-            .arg(state.unwrap_or(&own_state))
-            .args(more);
+        let mut arguments: Vec<OsString> = vec!["serve".into(), "--repos".into(), repos.into()];
+        arguments.extend(["--state".into(), state.unwrap_or(&own_state).into()]);
+        arguments.extend(more.iter().map(OsString::from));
         if more.is_empty() {
-            command.arg("--unix").arg(folder.path().join("socket"));
+            arguments.extend(["--unix".into(), folder.path().join("socket").into()]);
         }
-        let log = File::create(folder.path().join("log")).unwrap();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let child = spawn(&arguments, folder.path());
         let mut server = Self {
             child,
             folder,
             ready: String::new(),
+            arguments,
         };
-        server.ready = server.wait_until_ready(lines);
+        server.ready = server.wait_until_ready();
         server
+    }
+
+    /// Kills it, as a crash does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it anew after a kill, where it was.
+    #[track_caller]
+    pub(crate) fn start_again(&mut self) {
+        if self.ready.contains("nbd://") {
+            let (last, listen) = (
+                self.arguments.len() - 1,
+                format!("127.0.0.1:{}", self.port()),
+            );
+            self.arguments[last] = listen.into();
+        }
+        self.child = spawn(&self.arguments, self.folder.path());
+        self.ready = self.wait_until_ready();
+    }
+
+    /// Stops it for a while, or lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// The first line with a URI; the rest is read too, so that a server that
     /// says more never blocks.
     #[track_caller]
-    fn wait_until_ready(
-        &self,
-        lines: impl Iterator<Item = std::io::Result<String>> + Send + 'static,
-    ) -> String {
+    fn wait_until_ready(&mut self) -> String {
+        let lines = BufReader::new(self.child.stdout.take().unwrap()).lines();
         let (send, receive) = mpsc::channel();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -194,6 +217,21 @@ impl Drop for TestBlockd {
             self.terminate();
         }
     }
+}
+
+fn spawn(arguments: &[OsString], folder: &Path) -> Child {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    blockd()
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 /// An export name as a URI has it.

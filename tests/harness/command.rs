@@ -12,7 +12,8 @@ use std::{
 pub(crate) const DISTRO_PYTHON: &str = "/usr/bin/python3";
 
 /// Programs of the tests and the Debian package of each.
-const PACKAGES: [(&str, &str); 24] = [
+const PACKAGES: [(&str, &str); 25] = [
+    ("fincore", "util-linux"),
     (DISTRO_PYTHON, "python3-libnbd"),
     ("busybox", "busybox-static"),
     ("chmod", "coreutils"),

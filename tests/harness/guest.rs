@@ -87,7 +87,7 @@ impl GuestRun {
 }
 
 /// What the three say when all is well, some of it as a warning.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 9] = [
     "mounted filesystem",
     "unmounting filesystem",
     "detected capacity change",
@@ -95,6 +95,9 @@ const KNOWN: [&str; 7] = [
     "Disconnected due to user request",
     "shutting down sockets",
     "\"xino\" feature enabled",
+    // A host that is busy, told by its guest.
+    "hrtimer: interrupt took",
+    "clocksource:",
 ];
 
 /// Anything else of these three, and every warning (`<4>` and below).
@@ -113,17 +116,22 @@ fn boot(initrd: &Path) -> String {
     requires("qemu-system-x86_64");
     let network = "user,model=virtio-net-pci,net=192.0.2.0/24,host=192.0.2.2";
     let mut qemu = program("timeout");
+    // Two processors that take turns on one thread: with a thread each, a guest
+    // on a busy host now and then left what had arrived unread for 30 seconds.
     qemu.args([
         PATIENCE,
         "qemu-system-x86_64",
         "-accel",
-        "tcg,thread=multi",
+        "tcg,thread=single",
         "-cpu",
         "max",
     ]);
     qemu.args(["-smp", "2", "-m", "1G", "-nic", network, "-no-reboot"]);
     qemu.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
-    qemu.args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"]);
+    // On a busy host the emulated timer is late, and the kernel's check of it
+    // would end in a panic.
+    let options = "console=ttyS0 quiet panic=-1 no_timer_check rdinit=/init";
+    qemu.args(["-append", options]);
     qemu.arg("-kernel")
         .arg(Path::new(KERNEL).join("vmlinuz"))
         .arg("-initrd")

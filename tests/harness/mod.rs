@@ -8,6 +8,8 @@ mod fixture;
 mod git;
 mod guest;
 mod image;
+mod machine;
+mod model;
 mod mounted;
 pub(crate) mod peer;
 
@@ -18,5 +20,7 @@ pub(crate) use fixture::{Fixture, TestRepo};
 pub(crate) use git::{HERMETIC, git};
 pub(crate) use guest::GuestRun;
 pub(crate) use image::{TestImage, sha256_of};
+pub(crate) use machine::{TestMachine, agent};
+pub(crate) use model::Model;
 pub(crate) use mounted::{Mounted, requires_mounting};
 pub(crate) use peer::Peer;

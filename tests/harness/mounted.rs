@@ -9,6 +9,7 @@ use std::{
 };
 
 use rustix::process::geteuid;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
@@ -94,6 +95,16 @@ impl Mounted {
         let mut command = git(&self.path());
         command.args(arguments);
         command
+    }
+
+    /// What `blockd status --json` says of it.
+    #[track_caller]
+    pub(crate) fn status(&self) -> Value {
+        let mut command = blockd();
+        command.args(["status", "--json"]).arg(self.path());
+        let said = stdout(command.arg("--state").arg(self.state()));
+        let said: Value = serde_json::from_str(&said).unwrap();
+        said["attachments"][0].clone()
     }
 
     pub(crate) fn detach_command(&self) -> Command {

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Builds the images of fly/Dockerfile with buildah, without a registry and a
+# daemon, and starts them: blockd serves, an agent attaches what it serves.
+#   build.sh full                    all of it, the programs compiled in the image
+#   build.sh given BLOCKD AGENT      with these programs in place of compiled ones
+# The second keeps its images until something else of them changes.
+set -euo pipefail
+cd "$(dirname "$0")"
+source ./lib.sh
+root=$(realpath ../..)
+
+build() {
+    local target=$1
+    shift
+    echo "building the image $target"
+    buildah_here build --isolation chroot --pull-never --file "$root/fly/Dockerfile" --target "$target" \
+        --tag "localhost/$target" "$@" "$root" >"$store/build-$target.log" 2>&1 ||
+        { tail -n 30 "$store/build-$target.log" >&2; exit 1; }
+}
+
+mkdir -p "$store"
+case ${1:-} in
+full)
+    ./base.sh debian:bookworm-slim node:22-bookworm-slim rust:1.95-slim-bookworm
+    # Crates that this host has need not be fetched once more.
+    crates=${CARGO_HOME:-$HOME/.cargo}/registry
+    for target in blockd agent; do
+        build "$target" --volume "$crates:/usr/local/cargo/registry:rw"
+    done
+    rm -f "$store/given"
+    ;;
+given)
+    ./base.sh debian:bookworm-slim node:22-bookworm-slim
+    programs=$store/programs
+    rm -rf "$programs"
+    install -D --strip -t "$programs/out" "$2" "$3"
+    now=$(cat "$root"/fly/{Dockerfile,serve-blockd,codex.toml} | sha256sum)
+    if [ "$now" != "$(cat "$store/given" 2>/dev/null)" ]; then
+        for target in blockd agent; do
+            build "$target" --build-context "programs=$programs"
+        done
+        echo "$now" >"$store/given"
+    fi
+    ;;
+*)
+    echo "usage: build.sh full | build.sh given BLOCKD AGENT" >&2
+    exit 2
+    ;;
+esac
+./start.sh "${programs:+$programs/out}"
