@@ -10,6 +10,7 @@
 //! from the top, however far an attach came and whatever died since.
 
 pub mod args;
+mod aside;
 mod busy;
 mod changes;
 mod clock;

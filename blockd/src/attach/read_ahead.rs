@@ -3,19 +3,12 @@
 //! Before the mount it would be in vain: ext4 sets the block size, which
 //! empties the device's cache.
 
-use std::{
-    fs::File,
-    num::NonZeroU64,
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Command, Stdio},
-    thread,
-};
+use std::{fs::File, num::NonZeroU64, path::Path, thread};
 
 use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
-use super::args::ReadAheadArgs;
+use super::{args::ReadAheadArgs, aside};
 
 /// Of one request to read ahead the kernel does no more than this, whatever
 /// the device's own settings are.
@@ -57,17 +50,8 @@ pub(super) fn ask_for(file: &File, bytes: u64) -> Result<()> {
 }
 
 fn spawn(program: &Path, device: &Path, bytes: u64) -> Result<()> {
-    let mut child = Command::new(program)
-        .arg("read-ahead")
-        .arg(device)
-        .arg(bytes.to_string())
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+    let bytes = bytes.to_string();
+    let mut child = aside::start(program, "read-ahead", [device.as_os_str(), bytes.as_ref()])?;
     // Where the caller lives on, somebody must take note of the end.
     thread::spawn(move || child.wait());
     Ok(())

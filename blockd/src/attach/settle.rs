@@ -1,16 +1,13 @@
 //! A small process that waits until a device is not in use any more.
 
-use std::{
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use rustix::process::setsid;
 
 use super::{
     args::SettleArgs,
+    aside,
     lower::{self, Lower},
 };
 use crate::relay::inherit_nothing;
@@ -26,17 +23,7 @@ pub fn settle(args: &SettleArgs) -> Result<()> {
 pub(super) fn start(program: &Path, lower: &Lower) -> Result<()> {
     inherit_nothing().context("cannot close the caller's files")?;
     let key = lower.directory().file_name().unwrap_or_default();
-    let child = Command::new(program)
-        .arg("settle")
-        .arg(lower.state())
-        .arg(key)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+    let child = aside::start(program, "settle", [lower.state().as_os_str(), key])?;
     // It outlives us.
     drop(child);
     Ok(())

@@ -3,17 +3,16 @@
 use std::{
     ffi::OsStr,
     fs::OpenOptions,
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt, process::CommandExt},
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Component, Path},
-    process::{Command, Stdio},
     thread,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustix::fs::OFlags;
 use tokio::runtime::Builder;
 
-use super::super::{args::WarmArgs, name, read_ahead};
+use super::super::{args::WarmArgs, aside, name, read_ahead};
 use crate::{nbd::client::Client, uri::NbdUri};
 
 /// Longer lists of paths are read to here.
@@ -30,17 +29,8 @@ pub(in crate::attach) fn start(program: &Path, description: &str, server: &NbdUr
 }
 
 fn spawn(program: &Path, server: &NbdUri, tree: &Path) -> Result<()> {
-    let mut child = Command::new(program)
-        .arg("warm")
-        .arg(server.to_string())
-        .arg(tree)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
+    let server = server.to_string();
+    let mut child = aside::start(program, "warm", [server.as_ref(), tree.as_os_str()])?;
     // Where the caller lives on, somebody must take note of the end.
     thread::spawn(move || child.wait());
     Ok(())
