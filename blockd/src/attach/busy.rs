@@ -16,8 +16,16 @@ pub(super) fn explain(place: &Place, path: &Path, error: Errno) -> anyhow::Error
     if error != Errno::BUSY {
         return anyhow!(error).context(format!("cannot unmount {}", path.display()));
     }
-    let proc = Path::new("/proc");
-    let inside = holders(proc, path);
+    let mut inside = inside(path);
+    if inside.is_empty() {
+        inside.push("somebody".to_owned());
+    }
+    refuse(place, &inside.join(", "))
+}
+
+/// The processes inside a mount, and the mounts below it.
+pub(super) fn inside(path: &Path) -> Vec<String> {
+    let inside = holders(Path::new("/proc"), path);
     let mut inside: Vec<String> = inside.iter().map(ToString::to_string).collect();
     let mounts = Mounts::read().unwrap_or_default();
     inside.extend(
@@ -27,10 +35,7 @@ pub(super) fn explain(place: &Place, path: &Path, error: Errno) -> anyhow::Error
     );
     inside.sort();
     inside.dedup();
-    if inside.is_empty() {
-        inside.push("somebody".to_owned());
-    }
-    refuse(place, &inside.join(", "))
+    inside
 }
 
 /// What can be done about `inside`.

@@ -15,10 +15,8 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use super::{place::Place, store::private_directory};
+use super::{moment::MOMENT, place::Place, store::private_directory};
 
-/// How long a place's lock is waited for: who has it is seldom at work for long.
-const MOMENT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Held while one blockd works on something.
@@ -26,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(super) struct Lock(File);
 
 impl Lock {
-    /// Only one blockd at a time works on a place.
+    /// Only one blockd at a time works on a place, and seldom for long.
     pub(super) fn of_place(place: &Place) -> Result<Self> {
         let mountpoint = place.mountpoint().display().to_string();
         Self::take(&place.lock_file(), MOMENT, &mountpoint)

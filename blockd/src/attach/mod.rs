@@ -25,6 +25,7 @@ mod key;
 mod life;
 mod lock;
 mod lower;
+mod moment;
 mod mounts;
 mod name;
 mod options;

@@ -6,13 +6,17 @@
 use std::{fs, path::Path};
 
 use anyhow::{Result, bail};
-use rustix::mount::{UnmountFlags, unmount};
+use rustix::{
+    io::Errno,
+    mount::{UnmountFlags, unmount},
+};
 
 use super::{
     busy, force,
     holders::{holders_of_device, sees_elsewhere},
     life::Life,
     lower::{self, Ended, Lower, Record},
+    moment::eventually,
     mounts::{Mount, Mounts},
     overlay,
     place::Place,
@@ -108,7 +112,14 @@ fn refuse_elsewhere(place: &Place, lower: &Lower) -> Result<()> {
         overlay::is_ours(place, mount)
             || (mount.mountpoint == place.mountpoint() && Some(&mount.device) == device.as_ref())
     };
-    match sees_elsewhere(Path::new("/proc"), is_ours) {
+    let mut seen = None;
+    // A program that makes a namespace of its own copies all mounts first, and
+    // drops what it does not want then.
+    eventually(|| {
+        seen = sees_elsewhere(Path::new("/proc"), is_ours);
+        seen.is_none()
+    });
+    match seen {
         Some(holder) => Err(busy::refuse(place, &holder.to_string())),
         None => Ok(()),
     }
@@ -133,10 +144,20 @@ fn take_from_mountpoint(place: &Place, lower: &Lower, manner: Manner) -> Result<
         if overlay::is_ours(place, mount) {
             overlay = Some(mount.device.clone());
         }
-        unmount(place.mountpoint(), flags)
-            .map_err(|error| busy::explain(place, place.mountpoint(), error))?;
+        unmount_uppermost(place, flags)?;
     }
     Ok(overlay)
+}
+
+/// Where it is busy and nobody is inside, somebody is just passing.
+fn unmount_uppermost(place: &Place, flags: UnmountFlags) -> Result<()> {
+    let path = place.mountpoint();
+    let mut unmounted = Ok(());
+    eventually(|| {
+        unmounted = unmount(path, flags);
+        unmounted != Err(Errno::BUSY) || !busy::inside(path).is_empty()
+    });
+    unmounted.map_err(|error| busy::explain(place, path, error))
 }
 
 /// The uppermost mount of ours at a place: its overlay, or its lower layer

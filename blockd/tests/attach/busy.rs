@@ -80,6 +80,23 @@ fn a_mount_inside_is_named() {
 }
 
 #[test]
+fn a_namespace_that_is_just_being_made_is_waited_for() {
+    let bench = Bench::alone();
+    bench.attach("repo", &[]);
+    let mut passing = Command::new("unshare")
+        .args(["--mount", "--propagation", "private"])
+        .args(["sh", "-c", "echo; exec sleep 0.7"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = passing.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    bench.detach(&[]);
+    passing.wait().unwrap();
+    bench.nothing_is_left();
+}
+
+#[test]
 fn a_tree_that_another_namespace_shows_is_left_alone() {
     let bench = Bench::alone();
     bench.attach("repo", &[]);

@@ -2,13 +2,7 @@
 //!
 //! Nothing is believed: what is mounted, bound and running is looked up.
 
-use std::{
-    fs,
-    path::Path,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use rustix::{
@@ -21,6 +15,7 @@ use super::{Device, Lower, Record, users};
 use crate::attach::{
     device::{identity::Identity, kernel, loop_device, nbd_client, pulse},
     lock::Lock,
+    moment::{MOMENT, eventually},
     mounts::Mounts,
     place::Place,
     store,
@@ -28,9 +23,6 @@ use crate::attach::{
 
 /// How long another blockd may be at work on a lower layer: it asks servers.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// What the kernel does a moment later than it answers.
-const MOMENT: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(5);
 /// How long it may take to write what was changed.
 const WRITTEN: Duration = Duration::from_secs(300);
 /// How often it is looked whether a device is still in use.
@@ -225,15 +217,4 @@ fn flags(hard: bool) -> UnmountFlags {
         UnmountFlags::empty()
     };
     flags | UnmountFlags::NOFOLLOW
-}
-
-fn eventually(done: impl Fn() -> bool) -> bool {
-    let begun = Instant::now();
-    while !done() {
-        if begun.elapsed() > MOMENT {
-            return false;
-        }
-        thread::sleep(PAUSE);
-    }
-    true
 }
