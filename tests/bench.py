@@ -294,24 +294,35 @@ def resident(pid):
 
 
 def warm_work(blockd, repository):
-    """Work inside the mount beside the same in a plain checkout on ext4."""
+    """Work inside the mount beside the same in a plain checkout on ext4, and in an overlay over one."""
     work = tempfile.mkdtemp(dir="/var/tmp")
-    tree, plain = f"{work}/tree", f"{work}/plain"
-    os.mkdir(tree)
+    tree, block, plain, over = (f"{work}/{name}" for name in ("tree", "block", "plain", "over"))
+    for folder in (tree, block, over, f"{work}/upper", f"{work}/work"):
+        os.mkdir(folder)
     run("git", "clone", "-q", repository, plain)
     build = os.environ.get("BUILD") or (
         "find . -name '*.[ch]' -not -path './.git/*' | head -400 | xargs cat | gzip -1 >build.out; rm build.out")
     jobs = [("git status", "git status --porcelain"), ("git diff HEAD~5", "git diff HEAD~5 >/dev/null"),
             ("grep -r", "grep -rc no-such-word --exclude-dir=.git . >/dev/null || test $? = 1"), ("build", build)]
+    state = ["--state", f"{work}/attach"]
+    options = f"lowerdir={plain},upperdir={work}/upper,workdir={work}/work"
     with Server(blockd, repository, f"{work}/state") as server:
-        run(*SUDO, blockd, "attach", server.uri(), tree, "--state", f"{work}/attach")
+        run(*SUDO, blockd, "attach", server.uri(), tree, *state)
+        run(*SUDO, blockd, "attach", server.uri("@HEAD:free=256M"), block, "--cow", "block", *state)
+        run(*SUDO, "mount", "-t", "overlay", "over", over, "-o", options)
         for title, command in jobs:
-            for place in (tree, plain):
-                run("sh", "-euc", command, cwd=place)
-            side_by_side(f"warm, in the work tree: {title}", lambda: run("sh", "-euc", command, cwd=tree),
-                         [(f"a checkout on ext4: {command}", lambda: run("sh", "-euc", command, cwd=plain))],
-                         "within 1.2 times: the peer at 0.83 or more")
-        run(*SUDO, blockd, "detach", tree, "--discard", "--state", f"{work}/attach")
+            def in_place(place):
+                return lambda: run("sh", "-euc", command, cwd=place)
+            for place in (tree, block, plain, over):
+                in_place(place)()
+            side_by_side(f"warm, in the work tree: {title}", in_place(tree),
+                         [("attach --cow block", in_place(block)),
+                          (f"a checkout on ext4: {command}", in_place(plain)),
+                          ("an overlay over a checkout on ext4", in_place(over))],
+                         "within 1.2 times of the checkout: it at 0.83 or more")
+        run(*SUDO, "umount", over)
+        for place in (tree, block):
+            run(*SUDO, blockd, "detach", place, "--discard", *state)
     shutil.rmtree(work)
 
 
