@@ -12,6 +12,7 @@ sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd AGENT=$(target)/debug/agent REPOS=$(abspath $(REPOS)))
 attach := cargo test --locked --package blockd --test attach --config 'target."cfg(all())".runner = [$(runner)]' --
 e2e := cargo test --locked --workspace --test e2e --config 'target."cfg(all())".runner = [$(runner)]' --
+fly := cargo test --locked --workspace --test fly --config 'target."cfg(all())".runner = [$(runner)]' --
 
 .PHONY: help
 help: ## list what there is
@@ -28,7 +29,7 @@ demo: ## serve a repository (REPO, default this one), attach it, work in it, bes
 	tests/demo.sh $(target)/release/blockd $(or $(REPO),.)
 
 .PHONY: test
-test: lint unit e2e ## everything that must hold: format, lints, docs, unit, doc and end-to-end tests
+test: lint unit e2e started ## everything that must hold: format, lints, docs, unit, doc and end-to-end tests, the images started
 
 .PHONY: lint
 lint: ## format, clippy and docs, without a warning
@@ -52,6 +53,7 @@ e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP cli
 	cargo build --locked --workspace --bins --tests
 	$(e2e) $(TEST)
 	cargo test --locked --workspace --test serve -- $(or $(TEST),peers::)
+	$(fly) $(or $(TEST),peers::)
 
 .PHONY: images
 images: ## the images of fly/Dockerfile, built and started, without a registry
@@ -59,7 +61,7 @@ images: ## the images of fly/Dockerfile, built and started, without a registry
 	$(sudo) env PATH="$(PATH)" HOME="$(HOME)" tests/images/build.sh full
 
 .PHONY: started
-started: ## the same with the programs that the tests have built: a minute
+started: ## the same with the programs that the tests have built
 	tests/setup.sh images
 	cargo build --locked --workspace --bins --tests
 	$(sudo) env PATH="$(PATH)" HOME="$(HOME)" tests/images/build.sh given $(target)/debug/blockd $(target)/debug/agent

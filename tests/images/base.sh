@@ -2,7 +2,7 @@
 # Makes stand-ins for the base images that fly/Dockerfile names, under the same
 # names, where no container registry is at hand: Debian by debootstrap from this
 # host's apt sources, with this host's Rust and Node where the name says so.
-#   base.sh NAME...
+#   base.sh NAME...    build.sh calls it
 set -euo pipefail
 cd "$(dirname "$0")"
 source ./lib.sh
@@ -11,13 +11,13 @@ make_debian() {
     local tar=$store/debian.tar mirror
     if ! [ -e "$tar" ]; then
         mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)
-        rm -rf "$store/root.new"
+        mirror=${mirror:-http://deb.debian.org/debian/}
+        rm -rf --one-file-system "$store/root.new"
         debootstrap --variant=minbase "$suite" "$store/root.new" "$mirror" >"$store/debootstrap.log" ||
             { tail -n 20 "$store/debootstrap.log" >&2; exit 1; }
-        # What is installed later comes from where this host has its packages.
-        rm -f "$store/root.new/etc/apt/sources.list"
-        cp -a /etc/apt/sources.list.d /etc/apt/apt.conf.d "$store/root.new/etc/apt/"
-        rm -f "$store/root.new"/etc/apt/apt.conf.d/*{packagekit,appstream,postgresql}*
+        # What is installed later comes from the same place, by the same way.
+        echo "deb $mirror $suite main" >"$store/root.new/etc/apt/sources.list"
+        apt-config dump | grep -E '^Acquire::https?::' >"$store/root.new/etc/apt/apt.conf.d/90host" || true
         rm -rf "$store/root.new"/var/{cache/apt,lib/apt/lists}/*
         tar -C "$store/root.new" --numeric-owner -cf "$tar.new" .
         rm -rf --one-file-system "$store/root.new"
@@ -67,12 +67,10 @@ make_rust() {
         --env CARGO_HOME=/usr/local/cargo "$1"
 }
 
-mkdir -p "$store"
 for name in "$@"; do
     [ -z "$(buildah_here images -q "localhost/$name" 2>/dev/null || true)" ] || continue
     echo "making a stand-in for $name"
     container=base-${name//[:\/]/-}
-    buildah_here rm "$container" >/dev/null 2>&1 || true
     "make_${name%%:*}" "$container" >/dev/null
     buildah_here commit -q --rm "$container" "localhost/$name" >/dev/null
 done

@@ -7,8 +7,10 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 source ./lib.sh
+alone "$@"
 root=$(realpath ../..)
 
+# build IMAGE OPTIONS...: the image, and its files as a container of its own.
 build() {
     local target=$1
     shift
@@ -16,29 +18,34 @@ build() {
     buildah_here build --isolation chroot --pull-never --file "$root/fly/Dockerfile" --target "$target" \
         --tag "localhost/$target" "$@" "$root" >"$store/build-$target.log" 2>&1 ||
         { tail -n 30 "$store/build-$target.log" >&2; exit 1; }
+    buildah_here rm "root-$target" >/dev/null 2>&1 || true
+    buildah_here from --pull-never --name "root-$target" "localhost/$target" >/dev/null
 }
 
-mkdir -p "$store"
 case ${1:-} in
 full)
     ./base.sh debian:bookworm-slim node:22-bookworm-slim rust:1.95-slim-bookworm
+    rm -f "$store/given"
     # Crates that this host has need not be fetched once more.
     crates=${CARGO_HOME:-$HOME/.cargo}/registry
     for target in blockd agent; do
-        build "$target" --volume "$crates:/usr/local/cargo/registry:rw"
+        # With layers both are made of what was compiled once.
+        build "$target" --layers --volume "$crates:/usr/local/cargo/registry:rw"
     done
-    rm -f "$store/given"
+    buildah_here rmi --prune >/dev/null
     ;;
 given)
     ./base.sh debian:bookworm-slim node:22-bookworm-slim
     programs=$store/programs
     rm -rf "$programs"
     install -D --strip -t "$programs/out" "$2" "$3"
-    now=$(cat "$root"/fly/{Dockerfile,serve-blockd,codex.toml} | sha256sum)
+    now=$(cat "$root"/fly/{Dockerfile,serve-blockd,codex.toml} ./*.sh | sha256sum)
     if [ "$now" != "$(cat "$store/given" 2>/dev/null)" ]; then
+        rm -f "$store/given"
         for target in blockd agent; do
             build "$target" --build-context "programs=$programs"
         done
+        buildah_here rmi --prune >/dev/null
         echo "$now" >"$store/given"
     fi
     ;;
