@@ -20,10 +20,11 @@ mod volume;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use tokio::{fs, io::AsyncWriteExt};
+use tokio::{fs, io::AsyncWriteExt, time::timeout};
 use tracing::{info, warn};
 
 use self::{
@@ -34,6 +35,9 @@ use self::{
     user::User,
 };
 use crate::store::Store;
+
+/// How long codex may take to sign in; it only writes a file.
+const SIGN_IN: Duration = Duration::from_secs(30);
 
 /// What a machine is.
 #[derive(Debug)]
@@ -154,11 +158,13 @@ async fn sign_in(options: &Options, key: &str) -> Result<()> {
     login
         .args(["login", "--with-api-key"])
         .stdin(Stdio::piped());
+    login.kill_on_drop(true);
     let mut login = login.spawn().context("there is no codex")?;
     if let Some(mut input) = login.stdin.take() {
         input.write_all(key.as_bytes()).await?;
     }
-    let status = login.wait().await?;
+    let status = timeout(SIGN_IN, login.wait()).await;
+    let status = status.context("codex login does not end")??;
     ensure!(status.success(), "codex login: {status}");
     Ok(())
 }

@@ -5,12 +5,16 @@ use std::{
     fs::{self, OpenOptions},
     io,
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde::{Deserialize, Serialize};
-use tokio::process::Command;
+use tokio::{process::Command, time::timeout};
+
+/// How long the kernel may take to load a module.
+const MODPROBE: Duration = Duration::from_secs(10);
 
 /// What was found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,7 +80,12 @@ async fn module(name: &str, sign: &str) -> Result<()> {
     if Path::new(sign).exists() {
         return Ok(());
     }
-    let loaded = Command::new("modprobe").arg(name).output().await;
+    let loaded = Command::new("modprobe")
+        .arg(name)
+        .kill_on_drop(true)
+        .output();
+    let loaded = timeout(MODPROBE, loaded).await;
+    let loaded = loaded.context("modprobe does not end")?;
     let loaded = loaded.context("there is no modprobe")?;
     let told = String::from_utf8_lossy(&loaded.stderr).trim().to_owned();
     ensure!(loaded.status.success(), "{told}");

@@ -1,17 +1,21 @@
 //! `agent serve` as a child, and beside it the ground for exercises where the
 //! machine is one that is tried out.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},
     signal::unix::{Signal as Signals, SignalKind, signal},
+    time::timeout,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Options;
+
+/// How long exercises may take to be taken away.
+const GROUND: Duration = Duration::from_secs(20);
 
 /// What tells a machine to end.
 #[derive(Debug)]
@@ -65,7 +69,11 @@ pub(super) async fn serve(
     };
     if let Some(ground) = &mut ground {
         tell(ground, Signal::TERM);
-        let _ended = ground.wait().await;
+        // The diff is still to be handed over: that does not wait for exercises.
+        if timeout(GROUND, ground.wait()).await.is_err() {
+            warn!("agent ground does not end: it is killed");
+            ground.kill().await?;
+        }
     }
     // It may be told before it listens, and dies of it.
     let dies_of_it = is_told && ended.code().is_none();

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
-use super::{Options, Passes, Tier, candidate::Candidate, ground};
+use super::{Options, Passes, Tier, candidate::Candidate, ground, promote::Promotion};
 use crate::{
     boot::{
         args::{bucket, given, keys},
@@ -70,6 +70,9 @@ pub struct Smoke {
     /// Tell this coordinator of a pass, so that the image is promoted.
     #[arg(long, env = "AGENT_SMOKE_PROMOTE", value_name = "URL")]
     pub promote: Option<String>,
+    /// This machine's own socket into the platform, which says who it is.
+    #[arg(long, value_name = "SOCKET", default_value = "/.fly/api")]
+    pub platform: PathBuf,
 }
 
 impl Smoke {
@@ -98,7 +101,17 @@ impl Smoke {
             turns: self.turns,
             image: image.as_deref().and_then(digest),
             passes: store.map(Passes::new),
-            promote: self.promote.clone().filter(|url| !url.is_empty()),
+            promote: self.promotion(),
+        })
+    }
+}
+
+impl Smoke {
+    fn promotion(&self) -> Option<Promotion> {
+        let coordinator = self.promote.as_ref().filter(|url| !url.is_empty())?;
+        Some(Promotion {
+            coordinator: coordinator.trim_end_matches('/').to_owned(),
+            platform: self.platform.clone(),
         })
     }
 }

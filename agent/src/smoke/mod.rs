@@ -42,7 +42,7 @@ use self::{
     candidate::Candidate,
     verdict::{Outcome, Verdict},
 };
-pub use self::{passes::Passes, verdict::Tier};
+pub use self::{passes::Passes, promote::Promotion, verdict::Tier};
 
 /// How long the candidate may take to clean up.
 const CLEAN_UP: Duration = Duration::from_secs(60);
@@ -62,8 +62,8 @@ pub struct Options {
     pub image: Option<String>,
     /// Where passes are remembered.
     pub passes: Option<Passes>,
-    /// The coordinator that is told of a pass, so that the image is promoted.
-    pub promote: Option<String>,
+    /// Who is told of a pass, so that the image is promoted.
+    pub promote: Option<Promotion>,
 }
 
 /// What a tier has found out, for people and machines that read the verdict.
@@ -104,9 +104,9 @@ async fn passed(options: &Options, cached: bool, verdict: &Verdict, text: &str) 
         passes.remember(image, &options.tiers, text).await?;
     }
     match &options.promote {
-        Some(coordinator) => {
+        Some(promotion) => {
             let token = options.candidate.token();
-            promote::promote(coordinator, token, &serde_json::to_value(verdict)?).await
+            promotion.ask(token, &serde_json::to_value(verdict)?).await
         }
         None => Ok(()),
     }

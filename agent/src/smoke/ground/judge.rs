@@ -1,22 +1,20 @@
 //! Judging: on a view that no agent has worked on, with the tests of the base
 //! and of each agent's view only the files that it was given.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Output,
-};
+use std::{collections::BTreeSet, fs, path::Path, process::Stdio, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use tokio::{io::AsyncReadExt, time::timeout};
 
-use super::laid::Laid;
+use super::{below, laid::Laid};
 
 /// Seconds that a suite may take.
-const LONGEST_SUITE: &str = "60";
+const LONGEST_SUITE: u64 = 60;
 /// And one run of a program.
-const LONGEST_RUN: &str = "10";
+const LONGEST_RUN: u64 = 10;
+/// More than that of what a program says is not heard.
+const LONGEST_OUTPUT: u64 = 1 << 16;
 /// As much of what a suite says as a person reads.
 const LONGEST_SAID: usize = 2000;
 
@@ -42,9 +40,8 @@ impl Judgement {
 impl Laid {
     /// Runs the suite with what these parts have repaired.
     pub(super) async fn judge(&self, parts: &[usize]) -> Result<Judgement> {
-        let view = self.prepare(parts)?;
-        let output = self.run(&view, LONGEST_SUITE, &["sh", "tests/run"]).await?;
-        let said = String::from_utf8_lossy(&output.stdout);
+        let view = self.prepare(parts)?.to_owned();
+        let said = self.run(&view, LONGEST_SUITE, &["sh", "tests/run"]).await?;
         let words = |start| {
             let lines = said
                 .lines()
@@ -74,40 +71,51 @@ impl Laid {
         program: &str,
         inputs: &[String],
     ) -> Result<Vec<String>> {
-        let view = self.prepare(parts)?;
+        let view = self.prepare(parts)?.to_owned();
         let mut outputs = Vec::new();
         for input in inputs {
-            let output = self.run(&view, LONGEST_RUN, &[program, input]).await?;
-            let text = String::from_utf8_lossy(&output.stdout);
+            let text = self.run(&view, LONGEST_RUN, &[program, input]).await?;
             outputs.push(text.trim_end_matches('\n').chars().take(80).collect());
         }
         Ok(outputs)
     }
 
     /// The base, and on it the files of these parts.
-    fn prepare(&self, parts: &[usize]) -> Result<PathBuf> {
-        let view = self.judge_view().to_owned();
+    fn prepare(&self, parts: &[usize]) -> Result<&Path> {
+        let view = self.judge_view();
         for file in self.exercise.files {
-            let path = view.join(file.path);
-            let now = fs::read(&path);
+            let now = below::read(view, file.path);
             if !now.is_ok_and(|bytes| bytes == file.text.as_bytes()) {
-                fs::write(path, file.text)?;
+                below::write(view, file.path, file.text.as_bytes())?;
             }
         }
-        self.repairs(parts, &view)?;
+        self.repairs(parts, view)?;
         Ok(view)
     }
 
-    /// As the user, and without anything of our environment.
-    async fn run(&self, view: &Path, seconds: &str, words: &[&str]) -> Result<Output> {
-        let mut command = self.user.command("timeout".as_ref());
-        command.args(["--kill-after=1", seconds]).args(words);
-        command.env_clear().env(
+    /// What it says, without anything of our environment. What it leaves
+    /// running may hold its output open: that is not waited for.
+    async fn run(&self, view: &Path, seconds: u64, words: &[&str]) -> Result<String> {
+        let mut command = self.judge.command("timeout".as_ref());
+        command.args(["--kill-after=1", &seconds.to_string()]);
+        command.args(words).current_dir(view).env_clear().env(
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         );
-        let output = command.current_dir(view).output().await;
-        output.with_context(|| format!("cannot run {}", words.join(" ")))
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        let started = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
+        let mut child = started.with_context(|| format!("cannot run {}", words.join(" ")))?;
+        let mut said = Vec::new();
+        if let Some(output) = child.stdout.take() {
+            let mut output = output.take(LONGEST_OUTPUT);
+            let heard = timeout(
+                Duration::from_secs(seconds + 2),
+                output.read_to_end(&mut said),
+            );
+            // Too late: what was heard until then counts.
+            let _heard = heard.await;
+        }
+        Ok(String::from_utf8_lossy(&said).into_owned())
     }
 
     fn tests(&self) -> impl Iterator<Item = String> {
@@ -117,20 +125,13 @@ impl Laid {
     }
 }
 
-/// Everything below `tests/`, by name and content.
-fn tests_of(view: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
-    let folder = view.join("tests");
+/// Everything below `tests/`, by name and content. What cannot be read is not
+/// what it was.
+fn tests_of(view: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).context("the tests are gone")? {
-        let path = entry?.path();
-        let is_file = fs::symlink_metadata(&path)?.is_file();
-        let name = path.strip_prefix(view)?.to_owned();
-        let content = if is_file {
-            fs::read(&path)?
-        } else {
-            Vec::new()
-        };
-        ensure!(content.len() < 1 << 20, "{} is too long", name.display());
+    for entry in fs::read_dir(view.join("tests")).context("the tests are gone")? {
+        let name = format!("tests/{}", entry?.file_name().to_string_lossy());
+        let content = below::read(view, &name).unwrap_or_default();
         found.push((name, content));
     }
     found.sort();

@@ -11,22 +11,29 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
+    time::timeout,
 };
 
 use super::{
-    Options,
-    view::{View, detach, folder},
+    Options, below,
+    view::{View, detach_all, folder},
 };
 use crate::{
     boot::user::User,
     smoke::exercise::{Exercise, Part},
 };
+
+/// The user and group that own nothing.
+const NOBODY: u32 = 65534;
+/// How long a program of ours may take to end; codex in it gets 5 s.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// An exercise that is laid out.
 #[derive(Debug)]
@@ -34,6 +41,8 @@ pub(super) struct Laid {
     pub(super) exercise: &'static Exercise,
     pub(super) views: Vec<View>,
     pub(super) user: User,
+    /// Who runs suites: what agents have left can do nothing to them.
+    pub(super) judge: User,
     options: Tools,
     folder: PathBuf,
     server: Program,
@@ -55,6 +64,7 @@ impl Laid {
     /// Writes the base, and serves it.
     pub(super) async fn new(options: &Options, exercise: &'static Exercise) -> Result<Self> {
         let folder = folder(options);
+        detach_all(options).await?;
         remove(&folder)?;
         let repository = folder.join("repository");
         for file in exercise.files {
@@ -74,6 +84,7 @@ impl Laid {
             exercise,
             views: Vec::new(),
             user: options.user,
+            judge: judge(options.user),
             options: Tools(options.copied()),
             folder,
             server,
@@ -87,23 +98,31 @@ impl Laid {
         let own = parts.map(|part| part.to_string());
         let socket = self.folder.join("socket");
         for name in own.chain(["judge".to_owned(), "read-only".to_owned()]) {
-            let path = self.folder.join("views").join(name);
-            let view = View::attach(&self.options.0, &socket, path).await?;
+            let path = self.folder.join("views").join(&name);
+            let user = if name == "judge" {
+                self.judge
+            } else {
+                self.user
+            };
+            let view = View::attach(&self.options.0, &socket, (path, user)).await?;
             self.views.push(view);
         }
         Ok(())
     }
 
-    /// Takes all of it away.
+    /// Takes all of it away, whatever of it fails; the first failure. Also what
+    /// an attach has left that was cut short.
     pub(super) async fn take_away(mut self) -> Result<()> {
+        let mut outcome = Ok(());
         for agent in &mut self.agents {
-            agent.end().await?;
+            outcome = outcome.and(agent.end().await);
         }
-        for view in self.views.iter().rev() {
-            detach(&self.options.0, &view.path).await?;
-        }
-        self.server.end().await?;
-        remove(&self.folder)
+        let detached = detach_all(&self.options.0).await;
+        outcome = outcome.and(self.server.end().await);
+        // Below a view that is still attached, nothing may be removed.
+        detached?;
+        remove(&self.folder)?;
+        outcome
     }
 
     /// An `agent serve` on the view of a part, as the user; its port.
@@ -142,12 +161,9 @@ impl Laid {
     pub(super) fn repairs(&self, parts: &[usize], target: &Path) -> Result<()> {
         for part in parts {
             for name in self.part(*part)?.files {
-                let (from, to) = (self.views[*part].path.join(name), target.join(name));
                 // A link could show us what the agent may not see itself.
-                let found = fs::symlink_metadata(&from);
-                let found = found.with_context(|| format!("{name} is gone"))?;
-                ensure!(found.is_file(), "{name} is no file any more");
-                fs::write(&to, fs::read(&from)?)?;
+                let repaired = below::read(&self.views[*part].path, name)?;
+                below::write(target, name, &repaired)?;
             }
         }
         Ok(())
@@ -191,7 +207,10 @@ impl Program {
             // It may have ended just now.
             let _told = kill_process(pid, Signal::TERM);
         }
-        self.child.wait().await?;
+        match timeout(ENDING, self.child.wait()).await {
+            Ok(ended) => ended.map(drop)?,
+            Err(_) => self.child.kill().await?,
+        }
         Ok(())
     }
 }
@@ -207,6 +226,17 @@ impl Options {
             token: self.token.clone(),
             user: self.user,
         }
+    }
+}
+
+/// Another one than the agents, where we can be another one at all.
+fn judge(agents: User) -> User {
+    if agents == User::own_self() {
+        return agents;
+    }
+    User {
+        uid: NOBODY,
+        gid: NOBODY,
     }
 }
 

@@ -11,6 +11,7 @@
 //! POST /judge, /outputs      the suite, or a program, on the view to judge on
 //! ```
 
+mod below;
 mod change;
 mod judge;
 mod laid;

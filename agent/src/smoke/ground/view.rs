@@ -1,14 +1,20 @@
 //! Views of one export, each with a layer of its own or none.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tokio::{fs, process::Command};
 use tracing::warn;
 
 use super::Options;
-use crate::boot::attach::{json, uri};
+use crate::boot::{
+    attach::{json, uri},
+    user::User,
+};
 
 /// Where a view is, and how it came there.
 #[derive(Debug, Serialize)]
@@ -25,8 +31,12 @@ struct Attached {
 }
 
 impl View {
-    /// Attaches the only repository of the server at this socket.
-    pub(super) async fn attach(options: &Options, socket: &Path, path: PathBuf) -> Result<Self> {
+    /// Attaches the only repository of the server at this socket, for a user.
+    pub(super) async fn attach(
+        options: &Options,
+        socket: &Path,
+        (path, user): (PathBuf, User),
+    ) -> Result<Self> {
         fs::create_dir_all(&path).await?;
         let mut attach = Command::new(&options.blockd);
         attach.args(["attach", "--json"]);
@@ -34,8 +44,8 @@ impl View {
             .arg(uri(&socket.display().to_string(), ""))
             .arg(&path);
         attach.arg("--state").arg(state(options));
-        attach.arg(format!("--uid={}", options.user.uid));
-        attach.arg(format!("--gid={}", options.user.gid));
+        attach.arg(format!("--uid={}", user.uid));
+        attach.arg(format!("--gid={}", user.gid));
         if path.ends_with("read-only") {
             attach.arg("--read-only");
         }
@@ -48,8 +58,22 @@ impl View {
     }
 }
 
+/// Takes all views away that there are, whole or not; the first failure.
+pub(super) async fn detach_all(options: &Options) -> Result<()> {
+    let mut outcome = Ok(());
+    let Ok(mut entries) = fs::read_dir(folder(options).join("views")).await else {
+        return outcome;
+    };
+    while let Some(entry) = entries.next_entry().await? {
+        let detached = detach(options, &entry.path()).await;
+        let detached = detached.with_context(|| format!("{} is left", entry.path().display()));
+        outcome = outcome.and(detached);
+    }
+    outcome
+}
+
 /// Takes a view away, with its changes.
-pub(super) async fn detach(options: &Options, path: &Path) -> Result<()> {
+async fn detach(options: &Options, path: &Path) -> Result<()> {
     let mut detach = Command::new(&options.blockd);
     detach.args(["detach", "--json", "--discard", "--lazy", "--state"]);
     detach.arg(state(options)).arg(path);
@@ -68,17 +92,14 @@ pub(super) fn folder(options: &Options) -> PathBuf {
 
 /// Takes away what a ground that was killed has left.
 pub(super) async fn clear_left_over(options: &Options) {
-    let views = folder(options).join("views");
-    let Ok(mut entries) = fs::read_dir(&views).await else {
+    if let Err(error) = detach_all(options).await {
+        warn!("{error:#}");
         return;
-    };
-    while let Ok(Some(entry)) = entries.next_entry().await {
-        if let Err(error) = detach(options, &entry.path()).await {
-            warn!("{} is left: {error:#}", entry.path().display());
-            return;
-        }
     }
-    if let Err(error) = fs::remove_dir_all(folder(options)).await {
-        warn!("{} is left: {error}", folder(options).display());
+    match fs::remove_dir_all(folder(options)).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            warn!("{} is left: {error}", folder(options).display());
+        }
+        _ => {}
     }
 }
