@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use reqwest::{Client, StatusCode, redirect::Policy};
-use serde::Deserialize;
+use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
     grant::{Grants, SOURCE},
-    machines::{Error, Machine, MachineId},
+    machines::{Error, Machine, MachineId, causes},
 };
 
 /// A machine in the same network that does not take a connection is not there.
@@ -17,6 +17,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const ENDING: Duration = Duration::from_secs(30);
 /// How long a small answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
+/// And how long it may be.
+const LONGEST_ANSWER: usize = 1 << 16;
 
 /// A machine that runs, and where it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,11 @@ impl AgentStatus {
     /// Whether a run would be cut.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self.state.as_str(), "starting" | "working" | "blocked")
+    }
+
+    /// Whether nothing has worked and nobody has watched for so long.
+    pub(super) fn rests(&self, time: Duration) -> bool {
+        !self.is_busy() && self.idle_seconds >= Some(time.as_secs())
     }
 
     /// Whether codex is not even there.
@@ -102,11 +109,11 @@ impl Agents {
     pub(super) async fn is_ready(&self, place: &Place) -> Result<(), String> {
         let request = self.request(place, reqwest::Method::GET, "/readyz");
         let answer = request.timeout(ANSWER).send().await;
-        let answer = answer.map_err(|error| crate::machines::causes(&error))?;
+        let answer = answer.map_err(|error| causes(&error))?;
         match answer.status() {
             status if status.is_success() => Ok(()),
             StatusCode::SERVICE_UNAVAILABLE => {
-                let read: Value = answer.json().await.unwrap_or_default();
+                let read: Value = small(answer).await.unwrap_or_default();
                 // A codex that starts or hangs is the agent's to speak of; an
                 // agent that ends is to be let go.
                 match read["state"].as_str() {
@@ -122,18 +129,32 @@ impl Agents {
     pub(super) async fn status(&self, place: &Place) -> Result<AgentStatus, String> {
         let request = self.request(place, reqwest::Method::GET, "/status");
         let answer = request.timeout(ANSWER).send().await;
-        let answer = answer.and_then(reqwest::Response::error_for_status);
-        let answer = answer.map_err(|error| crate::machines::causes(&error))?;
-        answer.json().await.map_err(|error| error.to_string())
+        let answer = answer.and_then(Response::error_for_status);
+        let answer = answer.map_err(|error| causes(&error))?;
+        small(answer).await
     }
 
     /// Ends codex, if it runs.
     pub(super) async fn end_run(&self, place: &Place) -> Result<(), String> {
         let request = self.request(place, reqwest::Method::POST, "/stop");
         let answer = request.timeout(ENDING).send().await;
-        let answer = answer.and_then(reqwest::Response::error_for_status);
-        answer
-            .map(drop)
-            .map_err(|error| crate::machines::causes(&error))
+        let answer = answer.and_then(Response::error_for_status);
+        answer.map(drop).map_err(|error| causes(&error))
     }
+}
+
+/// Reads what is small, whatever an agent sends: codex runs beside it.
+async fn small<T: DeserializeOwned>(mut answer: Response) -> Result<T, String> {
+    let mut bytes = Vec::new();
+    loop {
+        let piece = answer.chunk().await;
+        match piece.map_err(|error| causes(&error))? {
+            Some(piece) => bytes.extend_from_slice(&piece),
+            None => break,
+        }
+        if bytes.len() > LONGEST_ANSWER {
+            return Err(format!("its answer is longer than {LONGEST_ANSWER} bytes"));
+        }
+    }
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }

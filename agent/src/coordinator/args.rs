@@ -87,6 +87,23 @@ pub struct Coordinator {
         default_value_t = 900
     )]
     pub idle_stop: u64,
+    /// Give an agent that runs on another image than the template's that image when it has been
+    /// idle for so many seconds. It is stopped for it, and started when it is asked for next.
+    #[arg(
+        long,
+        env = "COORDINATOR_ROLL_IDLE",
+        value_name = "SECONDS",
+        default_value_t = 120
+    )]
+    pub roll_idle: u64,
+    /// If it has work to do all the same, wait so many seconds for the end of it, else let it be.
+    #[arg(
+        long,
+        env = "COORDINATOR_DRAIN",
+        value_name = "SECONDS",
+        default_value_t = 60
+    )]
+    pub drain: u64,
     /// Who makes identity tokens, like <https://oidc.fly.io/ORG>. Without it nothing is promoted.
     #[arg(long, env = "COORDINATOR_ISSUER", value_name = "URL")]
     pub issuer: Option<String>,

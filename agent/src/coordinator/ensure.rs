@@ -13,6 +13,7 @@ use tracing::warn;
 use super::{
     agents::{Agents, Place},
     flights::Flights,
+    roll::{came_up, is_marked, taken_back, waited_for},
 };
 use crate::machines::{Client, Error, Machine, MachineId, Starts, State, start_counted};
 
@@ -82,12 +83,34 @@ impl Waker {
 
     async fn wake(&self, id: &MachineId) -> Result<Place, Error> {
         let deadline = Instant::now() + self.patience;
+        let error = match self.bring_up(id, deadline).await {
+            Err(error @ (Error::Died { .. } | Error::NotReady { .. })) => error,
+            outcome => return outcome,
+        };
+        // Perhaps it is the image that it was given last.
+        let taken_back = taken_back(&self.client, id, Instant::now() + self.patience).await;
+        match taken_back {
+            Ok(true) if Instant::now() < deadline => self.bring_up(id, deadline).await,
+            Ok(_) => Err(error),
+            Err(other) => {
+                warn!(machine = %id, error = %other, "the image before does not come back");
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring_up(&self, id: &MachineId, deadline: Instant) -> Result<Place, Error> {
         let mut starts = Starts::default();
         loop {
             let counted = (None, &mut starts);
             let machine = start_counted(&self.client, id, counted, deadline).await?;
+            if is_marked(&machine) {
+                waited_for(&self.client, id, deadline).await?;
+                continue;
+            }
             match self.wait_ready(&machine, deadline).await? {
                 Ok(place) => {
+                    came_up(&self.client, &machine, deadline).await;
                     self.believe(&place);
                     return Ok(place);
                 }

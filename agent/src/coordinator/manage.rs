@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{App, pick::Wanted, routes::refusal};
+use super::{App, routes::refusal, wanted::Wanted};
 use crate::machines::{
     self, Config, Error, Filter, Guest, Machine, MachineId, Mode, State as MachineState,
 };

@@ -6,7 +6,7 @@
 //! request ─► routes ─► target ─► ensure ─► replay   the proxy sends it there
 //!                      (pick)      │   └─► proxy    or we do, as a stream
 //!            manage ───────────────┤
-//!            promote, sweep ───────┴─► machines ─► the API
+//!            promote, sweep, roll ─┴─► machines ─► the API
 //! ```
 
 mod agents;
@@ -14,13 +14,16 @@ pub mod args;
 mod ensure;
 mod flights;
 mod manage;
+mod metadata;
 mod pick;
 mod promote;
 mod proxy;
 mod replay;
+mod roll;
 mod routes;
 mod sweep;
 mod target;
+mod wanted;
 
 use std::{
     io::{self, Write},
@@ -39,7 +42,7 @@ use tracing::info;
 
 use self::{
     agents::Agents, args::Coordinator, ensure::Waker, pick::Picker, promote::Promoter,
-    routes::router,
+    roll::Gently, routes::router,
 };
 use crate::{grant::Grants, machines::Client};
 
@@ -51,6 +54,7 @@ struct App {
     waker: Arc<Waker>,
     picker: Arc<Picker>,
     promoter: Promoter,
+    gently: Gently,
     patience: Duration,
 }
 
@@ -69,6 +73,10 @@ impl App {
             waker: Arc::new(waker),
             picker: Arc::new(picker),
             promoter,
+            gently: Gently {
+                idle: Duration::from_secs(args.roll_idle),
+                drain: Duration::from_secs(args.drain),
+            },
             patience,
         }))
     }

@@ -2,112 +2,36 @@
 //! that is free and has the same in front of it, or a new one.
 //!
 //! A machine's metadata say what it works on (`key`) and for whom (`task`).
-//! Without a task it is free. Names are made of both, and the platform lets no
-//! two machines have one name: so nobody makes a second one, whoever dies.
+//! Without a task it is free. Who finds none that is his takes turns with all
+//! other coordinators, by the lease of the template: else one could make a
+//! machine for a task while another hands out one that has just become free.
+//! Names are made of both, and the platform lets no two machines have one name:
+//! so nobody makes a second one even when a lease is lost, or whoever dies.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::{
+    sync,
+    time::{Instant, timeout_at},
+};
 use tracing::{info, warn};
 
-use super::{agents::Agents, flights::Flights};
-use crate::machines::{
-    Client, Config, Create, Error, Filter, Lease, Machine, MachineId, Mode, State,
+use super::{
+    agents::Agents,
+    flights::Flights,
+    metadata::{AGENT, KEY, ROLE, TASK, said},
+    wanted::Wanted,
 };
+use crate::machines::{Client, Create, Error, Filter, Lease, Machine, MachineId, Mode, State};
 
 /// How long a free machine is waited for that somebody else has his hands on.
 const CLAIM: Duration = Duration::from_secs(3);
 /// So many names are tried when others have been given on.
 const NAMES: u32 = 4;
-/// The metadata that say what a machine is for.
-pub(super) const ROLE: &str = "role";
-/// An agent's.
-pub(super) const AGENT: &str = "agent";
-const KEY: &str = "key";
-const TASK: &str = "task";
-
-/// What an agent is to work on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Wanted {
-    /// As blockd names it.
-    pub(super) repository: String,
-    /// A whole object id: a name would move.
-    pub(super) commit: String,
-    /// Whether it may write.
-    #[serde(default = "read_write")]
-    pub(super) mode: Mode,
-    /// Whose it is: one task has one machine, and all who name none share one.
-    #[serde(default = "shared")]
-    pub(super) task: String,
-    /// Where, for a new one.
-    #[serde(default)]
-    pub(super) region: Option<String>,
-}
-
-fn read_write() -> Mode {
-    Mode::ReadWrite
-}
-
-fn shared() -> String {
-    "shared".to_owned()
-}
-
-impl Wanted {
-    /// Whether it makes sense.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
-        if !matches!(self.repository.len(), 1..=200) || !self.repository.bytes().all(is_path) {
-            let told = format!("{:?} is no repository", self.repository);
-            return Err(Error::Invalid(told));
-        }
-        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if !matches!(self.commit.len(), 40 | 64) || !self.commit.bytes().all(is_hex) {
-            let told = format!("{:?} is no object id: all of it, please", self.commit);
-            return Err(Error::Invalid(told));
-        }
-        let is_visible = |byte: u8| byte.is_ascii_graphic();
-        if !matches!(self.task.len(), 1..=100) || !self.task.bytes().all(is_visible) {
-            let told = "a task has 1 to 100 visible ASCII characters".to_owned();
-            return Err(Error::Invalid(told));
-        }
-        Ok(())
-    }
-
-    /// Of what it works on.
-    fn key(&self) -> String {
-        hash(&[&self.repository, &self.commit, self.mode.as_str()])
-    }
-
-    fn name(&self, nth: u32) -> String {
-        let nth = nth.to_string();
-        format!("ag-{}", hash(&[&self.key(), &self.task, &nth]))
-    }
-
-    fn write(&self, config: &mut Config) {
-        for (name, value) in [("REPO", &self.repository), ("BASE", &self.commit)] {
-            config.env.insert(name.into(), value.clone());
-        }
-        let metadata = [
-            (ROLE, AGENT.to_owned()),
-            (KEY, self.key()),
-            (TASK, self.task.clone()),
-            ("repository", self.repository.clone()),
-            ("commit", self.commit.clone()),
-        ];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
-        config.metadata.extend(metadata);
-        self.mode.set(config);
-    }
-}
-
-fn hash(parts: &[&str]) -> String {
-    let digest = Sha256::digest(parts.join("\0"));
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest[..8]);
-    format!("{:016x}", u64::from_be_bytes(first))
-}
 
 /// Picks machines.
 #[derive(Debug)]
@@ -116,6 +40,10 @@ pub(super) struct Picker {
     template: String,
     patience: Duration,
     flights: Flights<String, Result<MachineId, Error>>,
+    /// The template's id: its name is looked for only once.
+    template_id: Mutex<Option<MachineId>>,
+    /// Those of this coordinator queue here, not at the API.
+    turn: sync::Mutex<()>,
 }
 
 impl Picker {
@@ -125,6 +53,8 @@ impl Picker {
             template,
             patience,
             flights: Flights::default(),
+            template_id: Mutex::default(),
+            turn: sync::Mutex::default(),
         }
     }
 
@@ -148,18 +78,29 @@ impl Picker {
 
     async fn choose(&self, agents: &Agents, wanted: &Wanted) -> Result<MachineId, Error> {
         let deadline = Instant::now() + self.patience;
-        let metadata = [(ROLE, AGENT.to_owned()), (KEY, wanted.key())];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
-        let filter = Filter {
-            metadata: BTreeMap::from(metadata),
+        if let Some(machine) = own(&self.alike(wanted, deadline).await?, wanted) {
+            return Ok(machine.id.clone());
+        }
+        let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
+            return Err(Error::Late {
+                doing: format!("the choice of a machine for {}", wanted.task),
+                last: "others are before it".to_owned(),
+            });
         };
-        let mut machines = self.client.list(&filter, deadline).await?;
-        machines.retain(|machine| warmth(machine.state).is_some());
-        machines.sort_by_key(|machine| (warmth(machine.state), machine.id.clone()));
-        let own = machines
-            .iter()
-            .find(|machine| machine.metadata(TASK) == Some(&wanted.task));
-        if let Some(machine) = own {
+        let template = self.template(deadline).await?.id;
+        let work = |_| self.choose_alone(agents, wanted, deadline);
+        self.client.leased(&template, deadline, work).await
+    }
+
+    /// By the one coordinator whose turn it is: what it sees stays so.
+    async fn choose_alone(
+        &self,
+        agents: &Agents,
+        wanted: &Wanted,
+        deadline: Instant,
+    ) -> Result<MachineId, Error> {
+        let machines = self.alike(wanted, deadline).await?;
+        if let Some(machine) = own(&machines, wanted) {
             return Ok(machine.id.clone());
         }
         for machine in machines.iter().filter(|machine| is_free(machine)) {
@@ -170,6 +111,19 @@ impl Picker {
             }
         }
         self.make(wanted, deadline).await
+    }
+
+    /// Those that have the same in front of them, the warmest first.
+    async fn alike(&self, wanted: &Wanted, deadline: Instant) -> Result<Vec<Machine>, Error> {
+        let metadata = [(ROLE, AGENT.to_owned()), (KEY, wanted.key())];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+        let filter = Filter {
+            metadata: BTreeMap::from(metadata),
+        };
+        let mut machines = self.client.list(&filter, deadline).await?;
+        machines.retain(|machine| warmth(machine.state).is_some());
+        machines.sort_by_key(|machine| (warmth(machine.state), machine.id.clone()));
+        Ok(machines)
     }
 
     /// Makes a free machine ours, unless somebody was faster.
@@ -183,6 +137,10 @@ impl Picker {
         let deadline = deadline.min(Instant::now() + CLAIM);
         let work = |lease: Lease| async move {
             let now = self.client.get(&machine.id, deadline).await?;
+            if said(&now, TASK) == Some(&wanted.task) {
+                // The list was older than that.
+                return Ok(true);
+            }
             if !is_free(&now) || !is_unused(agents, &now).await {
                 return Ok(false);
             }
@@ -235,13 +193,35 @@ impl Picker {
 
     /// The machine that new ones are made like.
     pub(super) async fn template(&self, deadline: Instant) -> Result<Machine, Error> {
-        let known = self.named(&self.template, deadline).await?;
-        known.ok_or_else(|| {
+        let known = self.known_template();
+        if let Some(id) = known {
+            match self.client.get(&id, deadline).await {
+                Ok(machine) if warmth(machine.state).is_some() => return Ok(machine),
+                Ok(_) | Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let named = self.named(&self.template, deadline).await?;
+        let mut known = self.template_id.lock().expect("nothing panics with it");
+        *known = named.as_ref().map(|machine| machine.id.clone());
+        named.ok_or_else(|| {
             Error::NotFound(format!(
                 "machine {} to make others like: agent machines create {} --stopped --config FILE",
                 self.template, self.template
             ))
         })
+    }
+
+    fn known_template(&self) -> Option<MachineId> {
+        let known = self.template_id.lock().expect("nothing panics with it");
+        known.clone()
+    }
+
+    /// The same, if it is one of these.
+    pub(super) fn template_among<'a>(&self, machines: &'a [Machine]) -> Option<&'a Machine> {
+        machines
+            .iter()
+            .find(|machine| machine.name == self.template)
     }
 
     /// Gives a machine back, for whoever comes next with the same in mind.
@@ -275,8 +255,15 @@ impl Picker {
     }
 }
 
+/// The one that works for this task already.
+fn own<'a>(machines: &'a [Machine], wanted: &Wanted) -> Option<&'a Machine> {
+    machines
+        .iter()
+        .find(|machine| said(machine, TASK) == Some(&wanted.task))
+}
+
 fn is_free(machine: &Machine) -> bool {
-    machine.metadata(TASK).is_none_or(str::is_empty)
+    said(machine, TASK).is_none()
 }
 
 /// Whether nobody works there although it is nobody's.

@@ -23,6 +23,7 @@ use super::{
     App,
     agents::Place,
     manage, promote, proxy, replay,
+    roll::is_marked,
     target::{Target, may_wake, target},
 };
 use crate::{
@@ -101,10 +102,11 @@ impl App {
     /// Whether the sessions on a machine are still in its memory.
     async fn keeps_sessions(&self, id: &MachineId) -> Result<bool, Error> {
         let machine = self.client.get(id, self.deadline()).await?;
-        Ok(!matches!(
+        let is_stopped = matches!(
             machine.state,
             MachineState::Stopped | MachineState::Stopping | MachineState::Created
-        ))
+        );
+        Ok(!is_stopped && !is_marked(&machine))
     }
 
     /// Until when a request may take.

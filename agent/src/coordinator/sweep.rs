@@ -1,6 +1,6 @@
 //! The backstop: machines that are idle and did not stop are stopped, those
-//! that are stopped and out of date get the present image, and what was made
-//! for a while only is taken away.
+//! that are out of date get the present image, stopped or when they have
+//! nothing to do, and what was made for a while only is taken away.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -10,95 +10,119 @@ use tracing::{info, warn};
 
 use super::{
     App,
-    pick::{AGENT, ROLE},
-    promote::EXPIRES,
+    metadata::{AGENT, EXPIRES, ROLE, now, time},
+    roll::{give, is_marked, is_outdated, waited_for},
 };
 use crate::machines::{self, Config, Error, Filter, Machine, MachineId, State};
 
-/// Agents that do not answer, and since when.
-type Silent = HashMap<MachineId, Instant>;
+/// How long a lease is waited for.
+const CLAIM: Duration = Duration::from_secs(1);
 
-/// Looks again and again; never, if `every` is nothing.
+/// Looks again and again, and at once when an image was promoted; never, if
+/// `every` is nothing.
 pub(super) async fn sweep(app: Arc<App>, every: Duration, idle_stop: Duration) {
     if every.is_zero() {
         return;
     }
-    let mut silent = Silent::new();
+    let mut sweep = Sweep {
+        app,
+        idle_stop,
+        silent: HashMap::new(),
+    };
     loop {
         // Several coordinators should not look all at once.
         let pause = every.mul_f64(rand::rng().random_range(0.75..1.25));
-        sleep(pause).await;
-        if let Err(error) = app.look(idle_stop, &mut silent).await {
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = sweep.app.promoter.promoted.notified() => {}
+        }
+        if let Err(error) = sweep.look().await {
             warn!(%error, "a sweep ends early");
         }
     }
 }
 
-impl App {
-    async fn look(&self, idle_stop: Duration, silent: &mut Silent) -> Result<(), Error> {
-        let machines = self
-            .client
-            .list(&Filter::default(), self.deadline())
-            .await?;
-        silent.retain(|id, _| machines.iter().any(|machine| machine.id == *id));
-        let template = self.picker.template(self.deadline()).await.ok();
-        let image = template.map(|template| template.config.image);
-        for machine in &machines {
-            let done = match machine.state {
-                _ if has_expired(machine) => {
-                    self.client.destroy(&machine.id, self.deadline()).await
-                }
-                _ if machine.metadata(ROLE) != Some(AGENT) => Ok(()),
-                State::Started => self.stop_idle(machine, idle_stop, silent).await,
-                State::Stopped => self.bring_up_to_date(machine, image.as_deref()).await,
-                _ => Ok(()),
-            };
-            if let Err(error) = done {
-                warn!(machine = %machine.id, %error, "a sweep passes it over");
-            }
-        }
-        Ok(())
-    }
-
-    async fn stop_idle(
-        &self,
-        machine: &Machine,
-        idle_stop: Duration,
-        silent: &mut Silent,
-    ) -> Result<(), Error> {
-        let status = self.agents.status(&self.agents.place(machine)?).await;
-        let idle = if let Ok(status) = status {
-            silent.remove(&machine.id);
-            Duration::from_secs(status.idle_seconds.unwrap_or(0))
-        } else {
-            let since = silent
-                .entry(machine.id.clone())
-                .or_insert_with(Instant::now);
-            since.elapsed()
-        };
-        if idle < idle_stop {
-            return Ok(());
-        }
-        info!(machine = %machine.id, idle = idle.as_secs(), "idle for long enough: it is stopped");
-        self.waker.doubt(&machine.id);
-        machines::stop(&self.client, &machine.id, None, self.deadline()).await?;
-        Ok(())
-    }
-
-    /// Only while it is stopped: an update restarts what runs.
-    async fn bring_up_to_date(&self, machine: &Machine, image: Option<&str>) -> Result<(), Error> {
-        let Some(image) = image.filter(|image| *image != machine.config.image) else {
-            return Ok(());
-        };
-        let edit = |config: &mut Config| image.clone_into(&mut config.image);
-        machines::change_stopped(&self.client, &machine.id, edit, self.deadline()).await?;
-        Ok(())
-    }
+struct Sweep {
+    app: Arc<App>,
+    idle_stop: Duration,
+    /// Agents that do not answer, and since when.
+    silent: HashMap<MachineId, Instant>,
 }
 
-fn has_expired(machine: &Machine) -> bool {
-    let until = machine
-        .metadata(EXPIRES)
-        .and_then(|until| until.parse().ok());
-    until.is_some_and(|until: u64| until < super::promote::now())
+impl Sweep {
+    async fn look(&mut self) -> Result<(), Error> {
+        let app = Arc::clone(&self.app);
+        let all = Filter::default();
+        let machines = app.client.list(&all, app.deadline()).await?;
+        self.silent
+            .retain(|id, _| machines.iter().any(|machine| machine.id == *id));
+        let template = app.picker.template_among(&machines);
+        // Without a template nothing is out of date.
+        let image = template.map(|template| template.config.image.as_str());
+        let mut due = Vec::new();
+        for machine in &machines {
+            let is_outdated = image.is_some_and(|image| is_outdated(machine, image));
+            match self.look_at(machine, image.filter(|_| is_outdated)).await {
+                Ok(Some(idle)) if is_outdated && idle >= app.gently.idle => {
+                    due.push(machine.id.clone());
+                }
+                Ok(_) => {}
+                Err(error) => warn!(machine = %machine.id, %error, "a sweep passes it over"),
+            }
+        }
+        app.roll_all(&due, image.unwrap_or_default()).await;
+        Ok(())
+    }
+
+    /// Does what is due for a machine; for how long it has been idle, if it
+    /// goes on running and is. `image` is what it should have and has not.
+    async fn look_at(
+        &mut self,
+        machine: &Machine,
+        image: Option<&str>,
+    ) -> Result<Option<Duration>, Error> {
+        let app = Arc::clone(&self.app);
+        let (client, id) = (&app.client, &machine.id);
+        if time(machine, EXPIRES).is_some_and(|until| until < now()) {
+            return client.destroy(id, app.deadline()).await.map(|()| None);
+        }
+        if machine.metadata(ROLE) != Some(AGENT) {
+            return Ok(None);
+        }
+        if is_marked(machine) {
+            waited_for(client, id, Instant::now() + CLAIM).await?;
+        }
+        match (machine.state, image) {
+            (State::Started, _) => self.stop_idle(machine).await,
+            // Only while it is stopped: an update restarts what runs.
+            (State::Stopped, Some(image)) => {
+                let edit = |config: &mut Config| give(config, image);
+                let changed = machines::change_stopped(client, id, edit, app.deadline());
+                changed.await.map(|_| None)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Stops it if it has been idle for too long; if not, for how long, if it is
+    /// idle at all.
+    async fn stop_idle(&mut self, machine: &Machine) -> Result<Option<Duration>, Error> {
+        let (app, id) = (&self.app, &machine.id);
+        let status = app.agents.status(&app.agents.place(machine)?).await;
+        let idle = if let Ok(status) = &status {
+            self.silent.remove(id);
+            Duration::from_secs(status.idle_seconds.unwrap_or(0))
+        } else {
+            let since = self.silent.entry(id.clone()).or_insert_with(Instant::now);
+            since.elapsed()
+        };
+        if idle < self.idle_stop {
+            let resting = status.is_ok_and(|status| status.rests(idle));
+            return Ok(resting.then_some(idle));
+        }
+        info!(machine = %id, idle = idle.as_secs(), "idle for long enough: it is stopped");
+        app.waker.doubt(id);
+        machines::stop(&app.client, id, None, app.deadline()).await?;
+        Ok(None)
+    }
 }

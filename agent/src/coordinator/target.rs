@@ -6,7 +6,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::pick::Wanted;
+use super::wanted::Wanted;
 use crate::machines::{Error, MachineId};
 
 /// An MCP session's id. Ours begin with the machine that they are on.

@@ -241,6 +241,42 @@ impl Client {
         self.done(call, deadline).await
     }
 
+    /// Has the proxy send it nothing more.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn cordon(
+        &self,
+        id: &MachineId,
+        nonce: &str,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let call = on(id, Method::POST, "cordon", "/cordon", "the cordon");
+        self.done(call.under(Some(nonce)), deadline).await
+    }
+
+    /// Has the proxy send it requests again.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`].
+    pub async fn uncordon(
+        &self,
+        id: &MachineId,
+        nonce: &str,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let call = on(
+            id,
+            Method::POST,
+            "uncordon",
+            "/uncordon",
+            "the cordon's end",
+        );
+        self.done(call.under(Some(nonce)), deadline).await
+    }
+
     /// Takes it away for good.
     ///
     /// # Errors

@@ -247,16 +247,30 @@ pub async fn change_stopped(
     edit: impl Fn(&mut Config),
     deadline: Instant,
 ) -> Result<Machine, Error> {
-    let work = |lease: Lease| async move {
-        let before = client.get(id, deadline).await?;
-        match (before.state, edited(&before, edit)) {
-            (State::Stopped | State::Created, Some(config)) => {
-                update(client, &before, &config, lease.nonce(), deadline).await
-            }
-            _ => Ok(before),
-        }
-    };
+    let work =
+        |lease: Lease| async move { change_held(client, id, edit, lease.nonce(), deadline).await };
     client.leased(id, deadline, work).await
+}
+
+/// The same, by whoever has its lease already.
+///
+/// # Errors
+///
+/// See [`Error`].
+pub async fn change_held(
+    client: &Client,
+    id: &MachineId,
+    edit: impl Fn(&mut Config),
+    nonce: &str,
+    deadline: Instant,
+) -> Result<Machine, Error> {
+    let before = client.get(id, deadline).await?;
+    match (before.state, edited(&before, edit)) {
+        (State::Stopped | State::Created, Some(config)) => {
+            update(client, &before, &config, nonce, deadline).await
+        }
+        _ => Ok(before),
+    }
 }
 
 fn edited(machine: &Machine, edit: impl Fn(&mut Config)) -> Option<Config> {

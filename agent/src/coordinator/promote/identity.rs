@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::machines::{MachineId, causes};
 
 /// Whom a token must be meant for.
-pub(crate) const AUDIENCE: &str = "agent-promotion";
+const AUDIENCE: &str = "agent-promotion";
 /// The issuer's keys are asked for again at most so often.
 const FRESH: Duration = Duration::from_secs(10);
 /// How long the issuer may take.
@@ -40,6 +40,8 @@ pub(super) struct Identity {
     pub(super) app_name: String,
     pub(super) machine_id: MachineId,
     pub(super) image_digest: String,
+    /// When it was made, in seconds since 1970.
+    pub(super) iat: u64,
 }
 
 #[derive(Deserialize)]

@@ -2,17 +2,17 @@
 //! so, and who it is; its image becomes the one that agents are made of.
 //!
 //! What is believed is the platform's word alone: whose token it is, and
-//! which image the API says that this machine runs. Then one agent is made of
-//! it and must come up. Only then does the template change, and with it, at
-//! the next sweep, every machine that is stopped; one that runs keeps its
-//! image until it stops. If anything fails, nothing has changed.
+//! which image the API says that this machine runs. A token that is not newer
+//! than the one that promoted the present image counts no more: whoever has
+//! seen one cannot bring an old image back. Then one agent is made of the image
+//! and must come up. Only then does the template change, and with it, at the
+//! sweep that follows, every machine that is stopped, and every one that runs
+//! as soon as it has nothing to do (`roll`). If anything fails, nothing has
+//! changed.
 
 mod identity;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -22,17 +22,23 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 use tracing::{info, warn};
 
 use self::identity::{Identity, IdentityError, Issuer};
 use super::{
-    App, agents::Agents, args::Coordinator, flights::Flights, pick::ROLE, routes::refusal,
+    App,
+    agents::Agents,
+    args::Coordinator,
+    flights::Flights,
+    metadata::{EXPIRES, PROMOTED, ROLE, now, time},
+    routes::refusal,
 };
 use crate::machines::{self, Client, Config, Create, Error, Machine, State as MachineState};
 
-/// The metadata that say until when a machine is needed, in seconds since 1970.
-pub(super) const EXPIRES: &str = "expires";
 /// How long a machine that tries an image is needed at most.
 const TRIAL: Duration = Duration::from_secs(15 * 60);
 
@@ -67,6 +73,8 @@ pub(super) struct Promoter {
     gate: Client,
     agents: Arc<Agents>,
     flights: Flights<String, Result<Promoted, Error>>,
+    /// That there is another image from now on.
+    pub(super) promoted: Notify,
 }
 
 impl Promoter {
@@ -78,14 +86,9 @@ impl Promoter {
             gate: api.client()?,
             agents,
             flights: Flights::default(),
+            promoted: Notify::new(),
         })
     }
-}
-
-/// Now, in seconds since 1970.
-pub(super) fn now() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
 }
 
 /// The token is the leave: no other is asked for.
@@ -146,19 +149,38 @@ impl App {
         if before == image {
             return Ok(Promoted { image, before });
         }
-        self.try_image(&template, &image, &identity.image_digest)
-            .await?;
-        let edit = |config: &mut Config| config.image.clone_from(&image);
+        if time(&template, PROMOTED) >= Some(identity.iat) {
+            return Err(outdated(&image));
+        }
+        self.try_image(&template, &image, identity).await?;
+        self.set_image(&template, &image, identity.iat).await?;
+        info!(image, before, "promoted");
+        self.promoter.promoted.notify_one();
+        Ok(Promoted { image, before })
+    }
+
+    /// Unless another coordinator was faster, with a token that is newer.
+    async fn set_image(&self, template: &Machine, image: &str, made: u64) -> Result<(), Error> {
+        let edit = |config: &mut Config| {
+            let promoted = config.metadata.get(PROMOTED);
+            if promoted.and_then(|when| when.parse().ok()) < Some(made) {
+                image.clone_into(&mut config.image);
+                let when = made.to_string();
+                config.metadata.insert(PROMOTED.to_owned(), when);
+            }
+        };
         machines::change_stopped(&self.client, &template.id, edit, self.deadline()).await?;
         let after = self.client.get(&template.id, self.deadline()).await?;
-        if after.config.image != image {
-            return Err(Error::Conflict {
-                doing: format!("the promotion of {image}"),
-                told: format!("machine {} is {} and must not run", after.name, after.state),
-            });
+        if after.config.image == image {
+            return Ok(());
         }
-        info!(image, before, "promoted");
-        Ok(Promoted { image, before })
+        if time(&after, PROMOTED) >= Some(made) {
+            return Err(outdated(image));
+        }
+        Err(Error::Conflict {
+            doing: format!("the promotion of {image}"),
+            told: format!("machine {} is {} and must not run", after.name, after.state),
+        })
     }
 
     /// The image as the API has it, for a machine that is there.
@@ -181,20 +203,22 @@ impl App {
     }
 
     /// Makes one agent of an image, which must come up, and takes it away again.
-    async fn try_image(&self, template: &Machine, image: &str, digest: &str) -> Result<(), Error> {
+    async fn try_image(
+        &self,
+        template: &Machine,
+        image: &str,
+        identity: &Identity,
+    ) -> Result<(), Error> {
         let mut config = template.config.clone();
         image.clone_into(&mut config.image);
+        config.metadata.remove(PROMOTED);
         let expires = (now() + TRIAL.as_secs()).to_string();
         let metadata = [(ROLE, "trial".to_owned()), (EXPIRES, expires)];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
         config.metadata.extend(metadata);
-        let short: String = digest
-            .trim_start_matches("sha256:")
-            .chars()
-            .take(12)
-            .collect();
         let create = Create {
-            name: format!("trial-{short}"),
+            // Of each candidate its own: one that was killed is in nobody's way.
+            name: format!("trial-{}", identity.machine_id),
             region: Some(template.region.clone()).filter(|region| !region.is_empty()),
             config,
             skip_launch: false,
@@ -233,5 +257,13 @@ impl App {
             }
             sleep(Duration::from_millis(500)).await;
         }
+    }
+}
+
+/// Why a token that was good once is not any more.
+fn outdated(image: &str) -> Error {
+    Error::Conflict {
+        doing: format!("the promotion of {image}"),
+        told: "its token is not newer than the one that promoted the present image".to_owned(),
     }
 }
