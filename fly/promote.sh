@@ -3,8 +3,9 @@
 # it to the gate, where `agent smoke` must pass. What has passed promotes itself:
 # the machine that checked tells the coordinator, with a token by which the
 # platform says what machine and image it is; the coordinator makes one agent of
-# it, and only when that is ready makes all new ones of it and moves those over
-# that are stopped. Whatever fails, the fleet goes on with the image that it has.
+# it, and only when that is ready makes all new ones of it and moves the others
+# over: those that are stopped, and those that run when they have nothing to do.
+# Whatever fails, the fleet goes on with the image that it has.
 #   promote.sh           build, try, promote
 #   promote.sh IMAGE     the same with an image by digest: NAME@sha256:…
 # Needs flyctl (FLY), signed in.

@@ -20,12 +20,10 @@ async fn answering(
 ) -> String {
     let id = fleet.stopped(name);
     let answer = answer(&id);
-    let ip = {
-        let mut world = fleet.platform.shared.world();
-        let machine = world.machines.get_mut(&id).unwrap();
+    let ip = fleet.platform.with(&id, |machine| {
         machine.state = "started";
         machine.ip
-    };
+    });
     let listener = TcpListener::bind(SocketAddr::new(ip, PORT)).await.unwrap();
     let router = Router::new().fallback(async move || answer.into_response());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -99,6 +97,21 @@ async fn pins_preferences_and_replays() {
             502
         );
         drop(one);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_cordoned_gets_no_requests() {
+    under_both(async |fleet| {
+        let plain = |_: &str| (HeaderMap::new(), "one".to_owned());
+        let id = answering(&fleet, "one", plain).await;
+        fleet.platform.with(&id, |machine| machine.cordoned = true);
+        assert_eq!(get(&fleet, "fly-prefer-instance-id", &id).await.0, 502);
+        // The documents do not say what becomes of those that are for it alone.
+        let answers = fleet.platform.shared.switches.cordoned_answers;
+        let forced = get(&fleet, "fly-force-instance-id", &id).await.0;
+        assert_eq!(forced == 200, answers, "{forced}");
     })
     .await;
 }

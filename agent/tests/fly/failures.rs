@@ -1,27 +1,13 @@
 //! What goes wrong ends in success or in one clear error: never in two
 //! machines, never in a hang.
 
-use std::time::{Duration, Instant};
-
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     fleet::{COMMIT, Fleet, under_both, until},
     platform::{APP, Fault},
 };
-
-/// Its status and its one sentence, and how long to wait.
-async fn refused(fleet: &Fleet, path: &str) -> (u16, String, Option<String>) {
-    let answer = fleet.get(path).await;
-    let status = answer.status().as_u16();
-    let retry = answer
-        .headers()
-        .get("retry-after")
-        .map(|value| value.to_str().unwrap().to_owned());
-    let told: Value = answer.json().await.unwrap();
-    (status, told["error"].as_str().unwrap().to_owned(), retry)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_dies_once_is_started_again() {
@@ -30,7 +16,7 @@ async fn a_machine_that_dies_once_is_started_again() {
         for fault in [Fault::Dies, Fault::Crashes] {
             let id = fleet.stopped(&format!("{fault:?}"));
             fleet.platform.fault(&id, &[fault]);
-            let answer = fleet.get(&format!("/status?machine={id}")).await;
+            let answer = fleet.asked(&id).await;
             assert_eq!(answer.status(), 200, "{fault:?}");
             assert_eq!(fleet.platform.count("start", &id), 2, "{fault:?}");
         }
@@ -45,8 +31,7 @@ async fn a_machine_that_always_dies_is_one_error_for_all() {
         for fault in [Fault::Dies, Fault::Crashes] {
             let id = fleet.stopped(&format!("{fault:?}"));
             fleet.platform.fault(&id, &[fault; 8]);
-            let path = format!("/status?machine={id}");
-            let asked = join_all((0..10).map(|_| refused(&fleet, &path))).await;
+            let asked = join_all((0..10).map(|_| fleet.refused(&id))).await;
             for (status, told, _) in asked {
                 assert_eq!(status, 502, "{told}");
                 assert!(
@@ -66,7 +51,7 @@ async fn an_agent_that_never_answers_is_an_error_at_the_deadline() {
         fleet.coordinator(&["--patience", "4"]);
         let id = fleet.stopped("silent");
         fleet.platform.fault(&id, &[Fault::Silent]);
-        let (status, told, retry) = refused(&fleet, &format!("/status?machine={id}")).await;
+        let (status, told, retry) = fleet.refused(&id).await;
         assert_eq!((status, retry.as_deref()), (504, Some("5")), "{told}");
         assert!(told.contains("its agent was not ready in time"), "{told}");
     })
@@ -89,7 +74,7 @@ async fn no_capacity_is_told_apart_from_a_conflict() {
         ] {
             let id = fleet.stopped(&format!("full-{status}"));
             fleet.platform.fault(&id, &[Fault::Capacity(status, told)]);
-            let (code, told, retry) = refused(&fleet, &format!("/status?machine={id}")).await;
+            let (code, told, retry) = fleet.refused(&id).await;
             assert_eq!((code, retry.as_deref()), (503, Some("5")), "{told}");
             assert!(
                 told.contains("no capacity for the start of machine"),
@@ -100,10 +85,7 @@ async fn no_capacity_is_told_apart_from_a_conflict() {
                 "asked once"
             );
             // There is room again.
-            assert_eq!(
-                fleet.get(&format!("/status?machine={id}")).await.status(),
-                200
-            );
+            assert_eq!(fleet.asked(&id).await.status(), 200);
         }
         // Another's start is no such thing: it is waited for.
         let id = fleet.stopped("conflict");
@@ -112,10 +94,7 @@ async fn no_capacity_is_told_apart_from_a_conflict() {
             "failed_precondition: unable to start machine from current state",
         );
         fleet.platform.fault(&id, &[conflict]);
-        assert_eq!(
-            fleet.get(&format!("/status?machine={id}")).await.status(),
-            200
-        );
+        assert_eq!(fleet.asked(&id).await.status(), 200);
     })
     .await;
 }
@@ -125,19 +104,8 @@ async fn a_lease_that_somebody_left_is_waited_out() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("leased");
-        let lease = ("theirs".to_owned(), Instant::now() + Duration::from_secs(2));
-        fleet
-            .platform
-            .shared
-            .world()
-            .machines
-            .get_mut(&id)
-            .unwrap()
-            .lease = Some(lease);
-        assert_eq!(
-            fleet.get(&format!("/status?machine={id}")).await.status(),
-            200
-        );
+        fleet.platform.lease(&id, 2);
+        assert_eq!(fleet.asked(&id).await.status(), 200);
         assert!(
             fleet.platform.statuses("start").contains(&409),
             "it was refused at first"
@@ -152,18 +120,7 @@ async fn a_lease_that_lasts_is_an_error_and_changes_nothing() {
     under_both(async |mut fleet| {
         fleet.coordinator(&["--patience", "3"]);
         let id = fleet.stopped("leased");
-        let lease = Some((
-            "theirs".to_owned(),
-            Instant::now() + Duration::from_secs(600),
-        ));
-        fleet
-            .platform
-            .shared
-            .world()
-            .machines
-            .get_mut(&id)
-            .unwrap()
-            .lease = lease;
+        fleet.platform.lease(&id, 600);
         let before = fleet.platform.config(&id);
         let (status, told) = fleet
             .manage(
@@ -190,24 +147,14 @@ async fn a_lease_that_is_lost_midway_ends_the_change() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("lost");
-        fleet
-            .platform
-            .shared
-            .world()
-            .machines
-            .get_mut(&id)
-            .unwrap()
-            .state = "stopping";
+        fleet.platform.set_state(&id, "stopping");
         let path = format!("/machines/{id}/resize");
         let change = fleet.manage("POST", &path, json!({ "cpus": 4, "memory_mb": 16384 }));
         let ((status, told), ()) = tokio::join!(change, async {
             until(|| fleet.platform.count("lease", &id) > 0).await;
             // It has expired, and somebody else was faster.
-            let until = Instant::now() + Duration::from_secs(600);
-            let mut world = fleet.platform.shared.world();
-            let machine = world.machines.get_mut(&id).unwrap();
-            machine.lease = Some(("theirs".to_owned(), until));
-            machine.state = "stopped";
+            fleet.platform.lease(&id, 600);
+            fleet.platform.set_state(&id, "stopped");
         });
         assert!(matches!(status, 409 | 503), "{status} {told}");
         assert_eq!(
@@ -224,9 +171,8 @@ async fn a_storm_of_429_is_outlived() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("stormy");
-        fleet.platform.shared.world().storm = 6;
-        let path = format!("/status?machine={id}");
-        for answer in join_all((0..20).map(|_| fleet.get(&path))).await {
+        fleet.platform.storm(6);
+        for answer in join_all((0..20).map(|_| fleet.asked(&id))).await {
             assert_eq!(answer.status(), 200);
         }
         assert_eq!(fleet.platform.count("start", &id), 1);
@@ -239,8 +185,8 @@ async fn a_storm_without_end_is_one_clear_error() {
     under_both(async |mut fleet| {
         fleet.coordinator(&["--patience", "3"]);
         let id = fleet.stopped("stormy");
-        fleet.platform.shared.world().storm = u32::MAX;
-        let (status, told, retry) = refused(&fleet, &format!("/status?machine={id}")).await;
+        fleet.platform.storm(u32::MAX);
+        let (status, told, retry) = fleet.refused(&id).await;
         assert_eq!((status, retry.as_deref()), (504, Some("5")), "{told}");
         assert!(
             told.contains("429") && told.contains("was not done in time"),
@@ -260,7 +206,7 @@ async fn a_coordinator_killed_between_start_and_answer_leaves_one_machine() {
         fleet.platform.fault(&id, &[Fault::Silent]);
         let path = format!("/status?machine={id}");
         let wanted = json!({ "repository": "org/x", "commit": COMMIT });
-        fleet.platform.shared.world().next_faults = vec![Fault::Silent];
+        fleet.platform.next_faults(&[Fault::Silent]);
         let started = |fleet: &Fleet| {
             fleet.platform.count("start", &id) == 1 && fleet.platform.count("create", "") == 1
         };
@@ -273,13 +219,11 @@ async fn a_coordinator_killed_between_start_and_answer_leaves_one_machine() {
                 () = until => {}
             }
         }
-        fleet.coordinators[0].kill().unwrap();
-        fleet.coordinators[0].wait().unwrap();
-        fleet.platform.shared.world().coordinators.clear();
+        fleet.kill_coordinators();
         // The machines come up all the same; somebody else is asked.
         revive(&fleet).await;
         fleet.coordinator(&[]);
-        assert_eq!(fleet.get(&path).await.status(), 200);
+        assert_eq!(fleet.asked(&id).await.status(), 200);
         let (status, told) = fleet.manage("POST", "/machines", wanted).await;
         assert_eq!(status, 200, "{told}");
         assert_eq!(

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AGENT,
-    platform::{APP, LENIENT, Platform, STRICT},
+    platform::{APP, LENIENT, PORT, Platform, STRICT},
 };
 
 pub(crate) const TOKEN: &str = "0123456789abcdef-token";
@@ -89,6 +89,22 @@ impl Fleet {
         self.ask("GET", "coord", path).send().await.unwrap()
     }
 
+    /// A machine, through the coordinator, what it does.
+    pub(crate) async fn asked(&self, id: &str) -> Response {
+        self.get(&format!("/status?machine={id}")).await
+    }
+
+    /// The same of one that cannot answer: the status, the one sentence, and
+    /// when to ask again.
+    pub(crate) async fn refused(&self, id: &str) -> (u16, String, Option<String>) {
+        let answer = self.asked(id).await;
+        let status = answer.status().as_u16();
+        let retry = answer.headers().get("retry-after");
+        let retry = retry.map(|value| value.to_str().unwrap().to_owned());
+        let told: Value = answer.json().await.unwrap();
+        (status, told["error"].as_str().unwrap().to_owned(), retry)
+    }
+
     /// Its status, and what it says.
     pub(crate) async fn manage(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let request = self.ask(method, "coord", path);
@@ -104,6 +120,58 @@ impl Fleet {
         (status, read)
     }
 
+    /// A machine's own address, past the proxy.
+    pub(crate) fn own_url(&self, id: &str) -> String {
+        let ip = self.platform.with(id, |machine| machine.ip);
+        format!("http://{}", SocketAddr::new(ip, PORT))
+    }
+
+    /// Codex on a machine that runs is started and given a message, at the
+    /// machine's own address.
+    pub(crate) async fn message(&self, id: &str, text: &str) {
+        self.platform.listens(id).await;
+        let url = self.own_url(id);
+        for arguments in [&["start"][..], &["message", text]] {
+            let mut command = Command::new(AGENT);
+            command.arg(arguments[0]).arg(&url).args(&arguments[1..]);
+            command.env("AGENT_TOKEN_FILE", self.platform.file("token"));
+            let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+            let output = output.await.unwrap();
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{arguments:?}: {told}");
+        }
+    }
+
+    /// Ends codex's turn there.
+    pub(crate) async fn interrupt(&self, id: &str) {
+        let request = self.http.post(self.own_url(id) + "/interrupt");
+        let answer = request.bearer_auth(TOKEN).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
+    /// Waits until codex there is in this state.
+    pub(crate) async fn is(&self, id: &str, state: &str) {
+        loop {
+            let request = self.http.get(self.own_url(id) + "/status");
+            let answer = request.bearer_auth(TOKEN).send().await.unwrap();
+            let told: Value = answer.json().await.unwrap();
+            if told["state"] == state {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// No coordinator is left, and none could tidy up.
+    pub(crate) fn kill_coordinators(&mut self) {
+        for process in &mut self.coordinators {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        self.coordinators.clear();
+        self.platform.shared.world().coordinators.clear();
+    }
+
     /// A stopped machine with an agent's configuration.
     pub(crate) fn stopped(&self, name: &str) -> String {
         self.platform.machine(APP, name, config())
@@ -111,10 +179,10 @@ impl Fleet {
 
     pub(crate) fn template(&self) -> String {
         let id = self.platform.machine(APP, "ag-template", config());
-        let mut world = self.platform.shared.world();
-        let machine = world.machines.get_mut(&id).unwrap();
-        machine.state = "created";
-        machine.config["metadata"]["role"] = "template".into();
+        self.platform.with(&id, |machine| {
+            machine.state = "created";
+            machine.config["metadata"]["role"] = "template".into();
+        });
         id
     }
 }

@@ -2,6 +2,8 @@
 //! platform, with real agents behind it.
 
 #[cfg(test)]
+mod candidate;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod double;
@@ -14,6 +16,8 @@ mod manage;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod peers;
+#[cfg(test)]
 mod pin;
 #[cfg(test)]
 mod platform;
@@ -21,6 +25,8 @@ mod platform;
 mod promote;
 #[cfg(test)]
 mod reuse;
+#[cfg(test)]
+mod roll;
 #[cfg(test)]
 mod wake;
 

@@ -1,7 +1,5 @@
 //! The lifecycle over HTTP, and the sweep.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::{
@@ -53,8 +51,8 @@ async fn start_stop_suspend_resize_restart_and_destroy() {
         expected["env"]["MODE"] = "ro".into();
         expected["metadata"]["mode"] = "ro".into();
         assert_eq!(now, expected, "nothing else is lost or made up");
-        let world_lease = fleet.platform.shared.world().machines[&id].lease.clone();
-        assert!(world_lease.is_none(), "it is given back");
+        let lease = fleet.platform.with(&id, |machine| machine.lease.clone());
+        assert!(lease.is_none(), "it is given back");
         let (status, listed) = fleet.manage("GET", "/machines", Value::Null).await;
         assert_eq!((status, listed[0]["id"].as_str()), (200, Some(id.as_str())));
         let (status, told) = fleet
@@ -74,21 +72,8 @@ async fn what_works_is_not_cut_unless_it_is_meant() {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
         act(&fleet, &id, "start", Value::Null).await;
-        let url = fleet.platform.flycast(APP).await;
-        for arguments in [&["start"][..], &["message", "work 600"]] {
-            let mut command = std::process::Command::new(crate::AGENT);
-            command.arg(arguments[0]).arg(&url).args(&arguments[1..]);
-            command.env("AGENT_TOKEN_FILE", fleet.platform.file("token"));
-            let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-            assert!(output.await.unwrap().status.success(), "{arguments:?}");
-        }
-        loop {
-            let status = fleet.get(&format!("/status?machine={id}")).await;
-            if status.text().await.unwrap().contains("\"working\"") {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        fleet.message(&id, "work 600").await;
+        fleet.is(&id, "working").await;
         for action in ["stop", "restart", "resize", "suspend", "release"] {
             let (status, told) = act(&fleet, &id, action, Value::Null).await;
             assert_eq!(status, 409, "{action}: {told}");
@@ -146,10 +131,7 @@ async fn managers_have_a_token_of_their_own() {
         std::fs::write(&file, "fedcba9876543210-manager").unwrap();
         fleet.coordinator(&["--manager-token-file", &file]);
         let id = fleet.stopped("one");
-        assert_eq!(
-            fleet.get(&format!("/status?machine={id}")).await.status(),
-            200
-        );
+        assert_eq!(fleet.asked(&id).await.status(), 200);
         for (method, path) in [
             ("GET", "/machines".to_owned()),
             ("DELETE", format!("/machines/{id}")),
@@ -188,12 +170,7 @@ async fn the_sweep_stops_what_is_idle_and_takes_away_what_has_expired() {
         let old = fleet.stopped("old");
         fleet
             .platform
-            .shared
-            .world()
-            .machines
-            .get_mut(&old)
-            .unwrap()
-            .config["image"] = "old".into();
+            .with(&old, |machine| machine.config["image"] = "old".into());
         fleet.platform.listens(&idle).await;
         fleet.coordinator(&["--sweep", "1", "--idle-stop", "2"]);
         let is_done = |fleet: &Fleet| {
@@ -250,14 +227,9 @@ async fn only_machines_that_run_have_a_name_and_the_proxys_tick_leaves_ours_alon
         );
         // No request is open: the formula finds one machine too many.
         assert_eq!(fleet.platform.autostop(APP), None, "autostop is off");
-        fleet
-            .platform
-            .shared
-            .world()
-            .machines
-            .get_mut(&ids[1])
-            .unwrap()
-            .config["services"][0]["autostop"] = "stop".into();
+        fleet.platform.with(&ids[1], |machine| {
+            machine.config["services"][0]["autostop"] = "stop".into()
+        });
         assert_eq!(fleet.platform.autostop(APP).as_ref(), Some(&ids[1]));
     })
     .await;

@@ -217,10 +217,7 @@ async fn agents_know_the_coordinator_by_its_leave_alone() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
-        assert_eq!(
-            fleet.get(&format!("/status?machine={id}")).await.status(),
-            200
-        );
+        assert_eq!(fleet.asked(&id).await.status(), 200);
         // Straight to the app, with no token of its own, and a leave made up.
         let bare = |state: &str| {
             let request = fleet.bare("GET", APP, "/status");

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    fleet::{COMMIT, Fleet, under_both},
+    fleet::{COMMIT, Fleet, TOKEN, under_both, until},
     platform::{APP, Fault},
 };
 
@@ -120,6 +120,58 @@ async fn many_tasks_get_one_each_and_the_free_one_only_once() {
     .await;
 }
 
+/// The same of one coordinator, whoever's turn it is.
+async fn pick_at(url: &str, task: &str) -> String {
+    let wanted = json!({ "repository": "org/x", "commit": COMMIT, "mode": "ro", "task": task });
+    let request = reqwest::Client::new().post(format!("{url}/machines"));
+    let answer = request.bearer_auth(TOKEN).json(&wanted).send().await;
+    let told: Value = answer.unwrap().json().await.unwrap();
+    id(&told).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_coordinators_and_one_that_is_given_back_make_one_machine_for_a_task() {
+    under_both(async |mut fleet| {
+        fleet.template();
+        let (one, two) = (fleet.coordinator(&[]), fleet.coordinator(&[]));
+        let first = pick_at(&one, "first").await;
+        // None is free, and so one is about to be made: in that moment one is
+        // given back, and the other coordinator looks.
+        fleet.platform.hold(Some("create"));
+        let (made, (given, waited)) = tokio::join!(pick_at(&one, "second"), async {
+            until(|| fleet.platform.is_waited_for()).await;
+            let path = format!("/machines/{first}/release");
+            let given = fleet.manage("POST", &path, Value::Null).await;
+            let other = pick_at(&two, "second");
+            let release = async {
+                until(|| fleet.platform.statuses("lease").contains(&409)).await;
+                fleet.platform.hold(None);
+            };
+            (given, tokio::join!(other, release).0)
+        });
+        assert_eq!(given.0, 200, "{}", given.1);
+        assert_eq!(made, waited, "one task, one machine");
+        assert_ne!(made, first);
+        assert_eq!(fleet.platform.count("create", ""), 2);
+        assert_eq!(pick_at(&two, "third").await, first, "it is free");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_free_machine_goes_to_a_task_once_although_two_hand_it_out() {
+    under_both(async |mut fleet| {
+        fleet.template();
+        let (one, two) = (fleet.coordinator(&[]), fleet.coordinator(&[]));
+        let first = pick_at(&one, "first").await;
+        release(&fleet, &json!({ "id": first })).await;
+        let picked = tokio::join!(pick_at(&one, "second"), pick_at(&two, "second"));
+        assert_eq!(picked, (first.clone(), first));
+        assert_eq!(fleet.platform.count("create", ""), 1);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_made_is_refused_with_a_sentence() {
     under_both(async |mut fleet| {
@@ -134,7 +186,7 @@ async fn what_cannot_be_made_is_refused_with_a_sentence() {
         );
         fleet.template();
         let full = "could not reserve resource for machine: insufficient CPUs available";
-        fleet.platform.shared.world().next_faults = vec![Fault::Capacity(409, full)];
+        fleet.platform.next_faults(&[Fault::Capacity(409, full)]);
         let (status, told) = fleet.manage("POST", "/machines", wanted).await;
         assert_eq!(status, 503);
         assert!(

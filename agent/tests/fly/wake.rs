@@ -9,8 +9,7 @@ use crate::{
 };
 
 async fn fifty_ask(fleet: &Fleet, id: &str) {
-    let path = format!("/status?machine={id}");
-    let answers = join_all((0..50).map(|_| fleet.get(&path))).await;
+    let answers = join_all((0..50).map(|_| fleet.asked(id))).await;
     for answer in answers {
         assert_eq!(answer.status(), 200);
         let told: Value = answer.json().await.unwrap();
@@ -53,19 +52,16 @@ async fn a_machine_that_stopped_behind_our_back_is_woken_again() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
-        let path = format!("/status?machine={id}");
-        assert_eq!(fleet.get(&path).await.status(), 200);
+        assert_eq!(fleet.asked(&id).await.status(), 200);
         // It is believed to be ready; the replay fails, and comes back to us.
-        let process = {
-            let mut world = fleet.platform.shared.world();
-            let machine = world.machines.get_mut(&id).unwrap();
+        let process = fleet.platform.with(&id, |machine| {
             machine.state = "stopped";
             machine.process.take()
-        };
+        });
         let mut process = process.unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
-        let answer = fleet.get(&path).await;
+        let answer = fleet.asked(&id).await;
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
         assert_eq!(fleet.platform.count("start", &id), 2);
     })
@@ -83,25 +79,10 @@ async fn states_between_are_waited_out() {
             } else {
                 "suspended"
             };
-            fleet
-                .platform
-                .shared
-                .world()
-                .machines
-                .get_mut(&id)
-                .unwrap()
-                .state = state;
-            let path = format!("/status?machine={id}");
-            let (answer, ()) = tokio::join!(fleet.get(&path), async {
+            fleet.platform.set_state(&id, state);
+            let (answer, ()) = tokio::join!(fleet.asked(&id), async {
                 tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-                fleet
-                    .platform
-                    .shared
-                    .world()
-                    .machines
-                    .get_mut(&id)
-                    .unwrap()
-                    .state = then;
+                fleet.platform.set_state(&id, then);
             });
             assert_eq!(answer.status(), 200, "{state}");
             assert_eq!(fleet.platform.count("start", &id), 1, "{state}");
@@ -209,9 +190,8 @@ async fn an_agent_that_ended_itself_is_woken_again() {
         let mut config = config();
         config["env"]["AGENT_IDLE_EXIT"] = "1".into();
         let id = fleet.platform.machine(APP, "idle", config);
-        let path = format!("/status?machine={id}");
         for times in 1..=2 {
-            assert_eq!(fleet.get(&path).await.status(), 200);
+            assert_eq!(fleet.asked(&id).await.status(), 200);
             assert_eq!(fleet.platform.count("start", &id), times);
             until(|| fleet.platform.state(&id) == "stopped").await;
         }

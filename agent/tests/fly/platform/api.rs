@@ -34,6 +34,19 @@ fn refuse(status: u16, told: &str) -> Answer {
     Err((status, told.to_owned()))
 }
 
+impl Shared {
+    /// Waits for as long as calls for this action are held.
+    async fn held(&self, action: &str) {
+        if self.world().held != Some(action) {
+            return;
+        }
+        self.world().waiting += 1;
+        let far = Instant::now() + Duration::from_secs(600);
+        self.until(far, |world| world.held != Some(action)).await;
+        self.world().waiting -= 1;
+    }
+}
+
 /// Writes the call down and answers.
 fn answer(shared: &Shared, action: &str, id: &str, outcome: Answer) -> Response {
     let status = outcome.as_ref().map_or_else(|(status, _)| *status, |_| 200);
@@ -95,6 +108,7 @@ async fn all(
         "create"
     };
     let mut id = String::new();
+    shared.held(action).await;
     let outcome = {
         let mut world = shared.world();
         if is_too_much(&mut world, action, &app) {
@@ -168,6 +182,7 @@ async fn one(
         Method::DELETE => "destroy",
         _ => "update",
     };
+    shared.held(action).await;
     let outcome = {
         let mut world = shared.world();
         if is_too_much(&mut world, action, &id) {
@@ -233,6 +248,7 @@ async fn act(
     } else {
         &action
     };
+    shared.held(action).await;
     let outcome = {
         let mut world = shared.world();
         if is_too_much(&mut world, action, &id) {

@@ -47,6 +47,11 @@ impl Issuer {
         }
     }
 
+    /// One that says it is this one, and has not its key.
+    pub(super) fn forger(&self) -> Self {
+        Self::new(self.address)
+    }
+
     pub(super) fn url(&self) -> String {
         format!("http://{}/org", self.address)
     }
@@ -63,8 +68,13 @@ impl Issuer {
     }
 
     /// A token for a machine, with the claims that Fly's have.
-    pub(super) fn token(&self, machine: &Record, audience: &str, lifetime: i64) -> String {
-        let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap();
+    pub(super) fn token(
+        &self,
+        machine: &Record,
+        audience: &str,
+        (age, lifetime): (i64, i64),
+    ) -> String {
+        let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap() - age;
         let shown = machine.shown();
         let claims = json!({
             "iss": self.url(),

@@ -13,6 +13,7 @@ mod names;
 mod proxy;
 mod replay;
 mod socket;
+mod told;
 
 use std::{
     collections::BTreeMap,
@@ -44,6 +45,9 @@ pub(crate) struct Switches {
     /// A forced request starts a stopped machine whose service has autostart;
     /// else it fails.
     pub(crate) forced_wakes: bool,
+    /// A cordoned machine gets what is forced on it or replayed to it; else
+    /// only what is sent to its own address.
+    pub(crate) cordoned_answers: bool,
     /// So does a replay.
     pub(crate) replay_wakes: bool,
     /// How large a body may be that is replayed: 1 MB, or 10 MB.
@@ -65,6 +69,7 @@ pub(crate) enum HopelessWait {
 
 pub(crate) const STRICT: Switches = Switches {
     forced_wakes: false,
+    cordoned_answers: false,
     replay_wakes: false,
     body_limit: 1_000_000,
     separator: ';',
@@ -74,6 +79,7 @@ pub(crate) const STRICT: Switches = Switches {
 
 pub(crate) const LENIENT: Switches = Switches {
     forced_wakes: true,
+    cordoned_answers: true,
     replay_wakes: true,
     body_limit: 10_000_000,
     separator: ',',
@@ -115,10 +121,13 @@ pub(crate) struct Record {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) machines: BTreeMap<String, Record>,
-    /// What was asked of the API: the action, the machine, the answer.
+    /// What was asked of the API in its order: the action, the machine, the answer.
     pub(crate) calls: Vec<(String, String, u16)>,
     /// When each action was asked for, for the rate limits.
     rates: BTreeMap<String, Vec<Instant>>,
+    /// Calls for this action wait for as long as it stands here.
+    pub(crate) held: Option<&'static str>,
+    waiting: u32,
     /// So many calls are answered 429 first.
     pub(crate) storm: u32,
     /// Faults that the next machine is made with.
@@ -211,51 +220,6 @@ impl Platform {
             .to_str()
             .unwrap()
             .to_owned()
-    }
-
-    /// Makes a machine in a state, without the API.
-    pub(crate) fn machine(&self, app: &str, name: &str, config: Value) -> String {
-        let mut world = self.shared.world();
-        self.shared.make(&mut world, app, name, config)
-    }
-
-    pub(crate) fn fault(&self, id: &str, faults: &[Fault]) {
-        let mut world = self.shared.world();
-        world.machines.get_mut(id).unwrap().faults = faults.to_vec();
-    }
-
-    pub(crate) fn state(&self, id: &str) -> &'static str {
-        let world = self.shared.world();
-        world
-            .machines
-            .get(id)
-            .map_or("destroyed", |machine| machine.state)
-    }
-
-    /// How often this was done with success, to a machine or (with "") at all.
-    pub(crate) fn count(&self, action: &str, id: &str) -> usize {
-        let world = self.shared.world();
-        let is_it = |(done, to, status): &&(String, String, u16)| {
-            done == action && (id.is_empty() || to == id) && *status < 300
-        };
-        world.calls.iter().filter(is_it).count()
-    }
-
-    pub(crate) fn statuses(&self, action: &str) -> Vec<u16> {
-        let world = self.shared.world();
-        let calls = world.calls.iter().filter(|(done, ..)| done == action);
-        calls.map(|(.., status)| *status).collect()
-    }
-
-    pub(crate) fn machines_of(&self, app: &str) -> Vec<(String, String)> {
-        let world = self.shared.world();
-        let own = world.machines.values().filter(|machine| machine.app == app);
-        own.map(|machine| (machine.id.clone(), machine.name.clone()))
-            .collect()
-    }
-
-    pub(crate) fn config(&self, id: &str) -> Value {
-        self.shared.world().machines[id].config.clone()
     }
 }
 

@@ -181,6 +181,9 @@ impl Shared {
             let world = self.world();
             let machine = world.machines.get(id).filter(|machine| machine.app == app);
             let machine = machine.ok_or((StatusCode::NOT_FOUND, "no such machine"))?;
+            if machine.cordoned && !self.switches.cordoned_answers {
+                return Err(UNREACHED);
+            }
             (machine.state, machine.ip, machine.autostart(&self.switches))
         };
         if state == "started" {
@@ -199,6 +202,9 @@ impl Shared {
             let app = replay.app.as_deref().unwrap();
             let machine = world.machines.get(id).filter(|machine| machine.app == app);
             let machine = machine.ok_or("no_candidate")?;
+            if machine.cordoned && !self.switches.cordoned_answers {
+                return Err("no_candidate");
+            }
             (machine.state, machine.ip, machine.autostart(&self.switches))
         };
         let address = match state {
