@@ -15,7 +15,7 @@ declare -A machines=()
 clean_up() {
     code=$?
     trap - EXIT
-    if ((code != 0)); then
+    if ((code != 0 && code < 128)); then
         tail -n 20 "$work"/*.log >&2 || true
     fi
     for pid in "${machines[@]}"; do
