@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     fleet::{Fleet, under_both, until},
-    platform::{APP, PORT},
+    platform::{APP, Cordoned, PORT},
 };
 
 /// A machine that runs and answers each request the same.
@@ -109,7 +109,7 @@ async fn a_machine_that_is_cordoned_gets_no_requests() {
         fleet.platform.with(&id, |machine| machine.cordoned = true);
         assert_eq!(get(&fleet, "fly-prefer-instance-id", &id).await.0, 502);
         // The documents do not say what becomes of those that are for it alone.
-        let answers = fleet.platform.shared.switches.cordoned_answers;
+        let answers = fleet.platform.shared.switches.cordoned == Cordoned::GetsItsOwn;
         let forced = get(&fleet, "fly-force-instance-id", &id).await.0;
         assert_eq!(forced == 200, answers, "{forced}");
     })

@@ -228,7 +228,7 @@ async fn only_machines_that_run_have_a_name_and_the_proxys_tick_leaves_ours_alon
         // No request is open: the formula finds one machine too many.
         assert_eq!(fleet.platform.autostop(APP), None, "autostop is off");
         fleet.platform.with(&ids[1], |machine| {
-            machine.config["services"][0]["autostop"] = "stop".into()
+            machine.config["services"][0]["autostop"] = "stop".into();
         });
         assert_eq!(fleet.platform.autostop(APP).as_ref(), Some(&ids[1]));
     })

@@ -23,8 +23,8 @@ pub(super) fn read(view: &Path, name: &str) -> Result<Vec<u8>> {
     let is_file = file.metadata()?.is_file();
     ensure!(is_file, "{name} is no file any more");
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= LONGEST, "{name} is too long");
+    let length = file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    ensure!(u64::try_from(length)? <= LONGEST, "{name} is too long");
     Ok(bytes)
 }
 

@@ -36,6 +36,7 @@ impl Gate {
         ground.arg("--directory").arg(folder.path());
         ground.arg("--blockd").arg(blockd());
         ground.args(["--token-file", &fleet.platform.file("token")]);
+        ground.env("AGENT_LOG", "warn").env("BLOCKD_LOG", "warn");
         let mut ground = ground.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         let said = ground.stdout.take().unwrap();

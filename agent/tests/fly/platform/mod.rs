@@ -45,9 +45,8 @@ pub(crate) struct Switches {
     /// A forced request starts a stopped machine whose service has autostart;
     /// else it fails.
     pub(crate) forced_wakes: bool,
-    /// A cordoned machine gets what is forced on it or replayed to it; else
-    /// only what is sent to its own address.
-    pub(crate) cordoned_answers: bool,
+    /// What a cordoned machine gets of what is forced on it or replayed to it.
+    pub(crate) cordoned: Cordoned,
     /// So does a replay.
     pub(crate) replay_wakes: bool,
     /// How large a body may be that is replayed: 1 MB, or 10 MB.
@@ -67,9 +66,16 @@ pub(crate) enum HopelessWait {
     Ends,
 }
 
+/// The documents do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cordoned {
+    GetsNothing,
+    GetsItsOwn,
+}
+
 pub(crate) const STRICT: Switches = Switches {
     forced_wakes: false,
-    cordoned_answers: false,
+    cordoned: Cordoned::GetsNothing,
     replay_wakes: false,
     body_limit: 1_000_000,
     separator: ';',
@@ -79,7 +85,7 @@ pub(crate) const STRICT: Switches = Switches {
 
 pub(crate) const LENIENT: Switches = Switches {
     forced_wakes: true,
-    cordoned_answers: true,
+    cordoned: Cordoned::GetsItsOwn,
     replay_wakes: true,
     body_limit: 10_000_000,
     separator: ',',

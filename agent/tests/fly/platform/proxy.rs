@@ -16,7 +16,7 @@ use axum::{
 use bytes::Bytes;
 
 use super::{
-    COORD, PORT, Platform, Shared, life,
+    COORD, Cordoned, PORT, Platform, Shared, life,
     replay::{JSON, Replay},
 };
 
@@ -181,7 +181,7 @@ impl Shared {
             let world = self.world();
             let machine = world.machines.get(id).filter(|machine| machine.app == app);
             let machine = machine.ok_or((StatusCode::NOT_FOUND, "no such machine"))?;
-            if machine.cordoned && !self.switches.cordoned_answers {
+            if machine.cordoned && self.switches.cordoned == Cordoned::GetsNothing {
                 return Err(UNREACHED);
             }
             (machine.state, machine.ip, machine.autostart(&self.switches))
@@ -202,7 +202,7 @@ impl Shared {
             let app = replay.app.as_deref().unwrap();
             let machine = world.machines.get(id).filter(|machine| machine.app == app);
             let machine = machine.ok_or("no_candidate")?;
-            if machine.cordoned && !self.switches.cordoned_answers {
+            if machine.cordoned && self.switches.cordoned == Cordoned::GetsNothing {
                 return Err("no_candidate");
             }
             (machine.state, machine.ip, machine.autostart(&self.switches))

@@ -26,9 +26,9 @@ impl Platform {
     pub(crate) fn forger(&mut self, id: &str) -> String {
         let forger = self.shared.issuer.forger();
         let world = self.shared.world();
-        let forged = forger.token(&world.machines[id], AUDIENCE, (0, 600));
+        let token = forger.token(&world.machines[id], AUDIENCE, (0, 600));
         drop(world);
-        let router = Router::new().route("/v1/tokens/oidc", post(async move || forged));
+        let router = Router::new().route("/v1/tokens/oidc", post(async move || token));
         self.serve_socket(&format!("{id}.forged"), router)
     }
 

@@ -28,7 +28,7 @@ impl Platform {
     pub(crate) fn lease(&self, id: &str, seconds: u64) {
         let until = Instant::now() + Duration::from_secs(seconds);
         self.with(id, |machine| {
-            machine.lease = Some(("theirs".to_owned(), until))
+            machine.lease = Some(("theirs".to_owned(), until));
         });
     }
 
