@@ -15,7 +15,7 @@ test="e2fsck:e2fsprogs debugfs:e2fsprogs dumpe2fs:e2fsprogs python-nbd:python3-l
     cpio:cpio xz:xz-utils zstd:zstd curl:curl
     npm:npm python-venv:python3-venv chromium:chromium chromedriver:chromium-driver
     script:bsdutils"
-images="buildah:buildah debootstrap:debootstrap npm:npm git:git curl:curl"
+images="buildah:buildah debootstrap:debootstrap npm:npm git:git curl:curl pgrep:procps strip:binutils unshare:util-linux"
 
 case ${1:-test} in
 build) wanted=$build ;;
