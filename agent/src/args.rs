@@ -8,8 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use axum::http::uri::Authority;
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 use rustix::fs::Access as Permission;
 
@@ -19,7 +18,10 @@ use crate::{
     codex::Program,
     coordinator::args::Coordinator,
     grant::Grants,
-    http::Access,
+    http::{
+        Access,
+        args::{Guard, read_token},
+    },
     keys::Key,
     machines::{MachineId, args::Machines},
     output_log::Limits,
@@ -98,9 +100,9 @@ pub struct Serve {
     /// How many bytes of all runs are kept together: the oldest runs go first.
     #[arg(long, env = "AGENT_LOG_TOTAL", value_name = "BYTES", default_value_t = Limits::default().total)]
     pub log_total: u64,
-    /// A file with the token that callers must send. Without it only loopback is served.
-    #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    /// Who may call.
+    #[command(flatten)]
+    pub guard: Guard,
     /// A file with the key of the coordinator that sends requests here: those need no token.
     #[arg(
         long,
@@ -112,22 +114,6 @@ pub struct Serve {
     /// The machine that this is. MCP sessions are named after it, so that they can be found.
     #[arg(long, env = "FLY_MACHINE_ID", value_name = "ID")]
     pub machine_id: Option<MachineId>,
-    /// A name that this server is called by, like app.flycast.
-    #[arg(
-        long,
-        env = "AGENT_ALLOW_HOST",
-        value_name = "NAME",
-        value_delimiter = ','
-    )]
-    pub allow_host: Vec<String>,
-    /// An origin whose pages may call, like <https://app.example>.
-    #[arg(
-        long,
-        env = "AGENT_ALLOW_ORIGIN",
-        value_name = "ORIGIN",
-        value_delimiter = ','
-    )]
-    pub allow_origin: Vec<String>,
     /// End when nothing has worked and nobody has watched for so many seconds.
     #[arg(long, env = "AGENT_IDLE_EXIT", value_name = "SECONDS")]
     pub idle_exit: Option<u64>,
@@ -228,33 +214,10 @@ impl Serve {
     ///
     /// When everybody could, from anywhere.
     pub fn access(&self) -> Result<Access> {
-        let token = self.token_file.as_deref().map(read_token).transpose()?;
-        for host in &self.allow_host {
-            ensure!(
-                host.parse::<Authority>()
-                    .is_ok_and(|named| named.host() == host),
-                "--allow-host {host}: expected a name alone, like app.flycast"
-            );
-        }
-        for origin in &self.allow_origin {
-            ensure!(
-                origin
-                    .split_once("://")
-                    .is_some_and(|(_, rest)| rest.parse::<Authority>().is_ok()),
-                "--allow-origin {origin}: expected a scheme and a name, like https://app.example"
-            );
-        }
-        if token.is_none() && !self.listen.ip().is_loopback() {
-            bail!(
-                "--listen {} is not loopback: that needs a --token-file",
-                self.listen
-            );
-        }
+        let access = self.guard.access(self.listen)?;
         Ok(Access {
-            token,
-            hosts: self.allow_host.clone(),
-            origins: self.allow_origin.clone(),
             granted: self.granted()?,
+            ..access
         })
     }
 
@@ -285,20 +248,6 @@ fn on_path(program: &str, workspace: &Path) -> bool {
 fn default_logs() -> PathBuf {
     let own = rustix::process::geteuid().as_raw();
     env::temp_dir().join(format!("agent-{own}"))
-}
-
-pub(crate) fn read_token(path: &Path) -> Result<String> {
-    let token = fs::read_to_string(path);
-    let token = token.with_context(|| format!("cannot read the token in {}", path.display()))?;
-    let token = token.trim().to_owned();
-    // It must fit into a header and a cookie.
-    let fits = |byte: u8| byte.is_ascii_graphic() && !b",;\"\\".contains(&byte);
-    ensure!(
-        token.len() >= 16 && token.bytes().all(fits),
-        "the token in {} must have 16 visible ASCII characters or more, and no , ; \" or \\",
-        path.display()
-    );
-    Ok(token)
 }
 
 /// A server, and how to be let in.

@@ -2,10 +2,16 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
-use crate::{args::read_token, http::Access, machines::args::Api};
+use crate::{
+    http::{
+        Access,
+        args::{Guard, read_token},
+    },
+    machines::args::Api,
+};
 
 /// `agent coordinator`
 #[derive(Debug, Args)]
@@ -21,9 +27,9 @@ pub struct Coordinator {
     /// Where the Machines API is.
     #[command(flatten)]
     pub api: Api,
-    /// A file with the token that callers must send. Without it only loopback is served.
-    #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    /// Who may call.
+    #[command(flatten)]
+    pub guard: Guard,
     /// A file with the token of those who may manage machines; that of the callers if left out.
     /// The agents see the token of their callers, and codex runs beside them: it should not be this one.
     #[arg(long, env = "COORDINATOR_MANAGER_TOKEN_FILE", value_name = "FILE")]
@@ -31,22 +37,6 @@ pub struct Coordinator {
     /// A file with the key that the agents know us by: the same as their --grant-key-file.
     #[arg(long, env = "AGENT_GRANT_KEY_FILE", value_name = "FILE")]
     pub grant_key_file: PathBuf,
-    /// A name that this server is called by, like coord.flycast. Agents must allow it too.
-    #[arg(
-        long,
-        env = "AGENT_ALLOW_HOST",
-        value_name = "NAME",
-        value_delimiter = ','
-    )]
-    pub allow_host: Vec<String>,
-    /// An origin whose pages may call, like <https://app.example>.
-    #[arg(
-        long,
-        env = "AGENT_ALLOW_ORIGIN",
-        value_name = "ORIGIN",
-        value_delimiter = ','
-    )]
-    pub allow_origin: Vec<String>,
     /// The port that agents listen on.
     #[arg(
         long,
@@ -124,14 +114,7 @@ impl Coordinator {
     ///
     /// When everybody could, from anywhere.
     pub fn access(&self) -> Result<Access> {
-        let token = self.token_file.as_deref().map(read_token).transpose()?;
-        if token.is_none() && !self.listen.ip().is_loopback() {
-            bail!(
-                "--listen {} is not loopback: that needs a --token-file",
-                self.listen
-            );
-        }
-        Ok(self.access_with(token))
+        self.guard.access(self.listen)
     }
 
     /// Who may manage machines.
@@ -141,17 +124,8 @@ impl Coordinator {
     /// When the token cannot be read.
     pub fn manager(&self) -> Result<Access> {
         match &self.manager_token_file {
-            Some(file) => Ok(self.access_with(Some(read_token(file)?))),
+            Some(file) => self.guard.with_token(Some(file)),
             None => self.access(),
-        }
-    }
-
-    fn access_with(&self, token: Option<String>) -> Access {
-        Access {
-            token,
-            hosts: self.allow_host.clone(),
-            origins: self.allow_origin.clone(),
-            ..Access::default()
         }
     }
 
