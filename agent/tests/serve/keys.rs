@@ -6,30 +6,10 @@ use std::{fs, io::Read, num::NonZeroU16, sync::mpsc, thread};
 use agent::pty::{Command, Exit, Pty};
 use tokio::time::timeout;
 
-use super::harness::{AGENT, DEADLINE, Server, children, read_until, signal, type_keys};
-
-/// Ctrl+Z as terminals send it.
-const CTRL_Z: [&[u8]; 19] = [
-    b"\x1a",
-    b"\x1b\x1a",
-    b"\x1b[122;5u",
-    b"\x1b[122;5:1u",
-    b"\x1b[122;5:2u",
-    b"\x1b[122;5:3u",
-    b"\x1b[122:90;5u",
-    b"\x1b[122:90:122;5u",
-    b"\x1b[1103::122;5u",
-    b"\x1b[122;69u",
-    b"\x1b[122;133u",
-    b"\x1b[122;197:1;26u",
-    b"\x1b[122;6u",
-    b"\x1b[122;7u",
-    b"\x1b[122;13u",
-    b"\x1b[90;5u",
-    b"\x1b[26u",
-    b"\x1b[26;1u",
-    b"\x1b[27;5;122~",
-];
+use super::{
+    ctrl_z::CTRL_Z,
+    harness::{AGENT, DEADLINE, Server, children, read_until, signal, type_keys},
+};
 
 /// Each encoding, cut in two at every byte.
 pub(crate) fn cut() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
@@ -92,13 +72,15 @@ async fn one_types_and_others_watch() {
     // The keyboard is free once the server has seen the first one go.
     let began = std::time::Instant::now();
     loop {
-        let mut next = server.terminal("").await;
-        let writes = timeout(DEADLINE / 100, read_until(&mut next, "\"writer\":true"));
+        type_keys(&mut other, b"x").await;
+        let writes = timeout(DEADLINE / 100, read_until(&mut other, "\"writer\":true"));
         if writes.await.is_ok() {
             break;
         }
         assert!(began.elapsed() < DEADLINE);
     }
+    type_keys(&mut other, b" too\r").await;
+    read_until(&mut other, "x too>").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +146,7 @@ impl Person {
     }
 
     pub(crate) async fn types(&self, keys: &[u8]) {
-        let typed = self.shell.writer().write(keys.to_vec(), DEADLINE, || {});
+        let typed = self.shell.writer().write(keys.to_vec(), DEADLINE, |_| {});
         typed.await.unwrap();
     }
 
@@ -174,6 +156,17 @@ impl Person {
             let piece = piece.unwrap_or_else(|_| panic!("no {text} in {}", self.seen));
             self.seen += &String::from_utf8_lossy(&piece);
         }
+    }
+
+    /// How often this was to be seen so far.
+    pub(crate) fn has_seen(&self, text: &str) -> usize {
+        self.seen.matches(text).count()
+    }
+
+    /// The first word that follows this.
+    pub(crate) fn word_after(&self, text: &str) -> String {
+        let (_, rest) = self.seen.split_once(text).unwrap();
+        rest.split_whitespace().next().unwrap().to_owned()
     }
 
     /// What `stty -g` has printed before and after is the same.
