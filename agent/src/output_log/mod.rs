@@ -3,28 +3,39 @@
 //! ```text
 //! RUN/00000000000000000000   first segment; it goes when the log is over its cap
 //! RUN/00000000000067108864   each is named by the offset of its first byte
+//! RUN/missing                how many bytes could not be written
 //! ```
 //!
 //! Readers hold files, not bytes: one that stalls costs nothing, and one that
-//! follows is woken by the end of the log moving.
+//! follows is woken by the end of the log moving. On a full disk the log stands
+//! still; when it goes on, a line in it says how many bytes are missing there.
+//! So an offset means the same byte for ever.
 
+mod missing;
 mod reader;
 mod runs;
+mod segments;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
 
-pub use self::reader::Reader;
-pub use self::runs::{RunId, Runs};
+use self::{
+    missing::Missing,
+    segments::{Segment, Segments},
+};
+pub use self::{
+    missing::Trouble,
+    reader::Reader,
+    runs::{RunId, Runs},
+};
 
 /// How large a log may become.
 #[derive(Debug, Clone, Copy)]
@@ -54,23 +65,20 @@ pub struct Extent {
     pub first: u64,
     /// One after the last.
     pub end: u64,
-    /// Whether nothing will follow.
+    /// Whether the run is over.
     pub finished: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Segment {
-    start: u64,
-    path: PathBuf,
-    file: Arc<File>,
+    /// How many bytes of the output it does not have.
+    pub missing: u64,
+    /// Why it takes nothing now.
+    pub trouble: Option<Trouble>,
 }
 
 /// The output of one run.
 #[derive(Debug)]
 pub struct OutputLog {
-    directory: PathBuf,
-    limits: Limits,
-    segments: Mutex<Vec<Segment>>,
+    segments: Segments,
+    /// Held by the one who writes.
+    missing: Mutex<Missing>,
     extent: watch::Sender<Extent>,
 }
 
@@ -81,8 +89,8 @@ impl OutputLog {
     ///
     /// Whatever the file system says.
     pub fn create(directory: &Path, limits: Limits) -> io::Result<Self> {
-        let segment = new_segment(directory, 0)?;
-        Ok(Self::new(directory, limits, vec![segment], false))
+        let segments = Segments::create(directory, limits)?;
+        Ok(Self::new(segments, Missing::create(directory)?))
     }
 
     /// Opens the log of a run that is over.
@@ -91,67 +99,72 @@ impl OutputLog {
     ///
     /// Whatever the file system says.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        let mut segments = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str());
-            let Some(start) = name.and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let file = Arc::new(File::open(&path)?);
-            segments.push(Segment { start, path, file });
-        }
-        segments.sort_by_key(|segment| segment.start);
-        let log = Self::new(directory, Limits::default(), segments, true);
-        let last = log.segments().last().cloned();
-        if let Some(last) = last {
-            let end = last.start + last.file.metadata()?.len();
-            log.extent.send_modify(|extent| extent.end = end);
-        }
+        let segments = Segments::open(directory)?;
+        let end = segments.end()?;
+        let log = Self::new(segments, Missing::open(directory));
+        log.update(|extent| (extent.end, extent.finished) = (end, true));
         Ok(log)
     }
 
-    fn new(directory: &Path, limits: Limits, segments: Vec<Segment>, finished: bool) -> Self {
-        let first = segments.first().map_or(0, |segment| segment.start);
+    fn new(segments: Segments, missing: Missing) -> Self {
+        let first = segments.first();
         let extent = Extent {
             first,
             end: first,
-            finished,
+            missing: missing.total(),
+            ..Extent::default()
         };
         Self {
-            directory: directory.to_owned(),
-            limits,
-            segments: Mutex::new(segments),
+            segments,
+            missing: Mutex::new(missing),
             extent: watch::Sender::new(extent),
         }
     }
 
-    /// Adds bytes at the end. When it fails, the bytes that were written
-    /// before it failed stay, and are counted.
+    /// Adds bytes at the end. What cannot be written is counted as missing,
+    /// and all that comes after it, until [`retry`](Self::retry) succeeds: a
+    /// log with a hole that nothing tells of would be a lie.
     ///
     /// # Errors
     ///
     /// Whatever the file system says: a full disk most likely.
-    pub fn append(&self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let (file, room) = self.open_segment()?;
-            let length = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-            let written = match (&*file).write(&bytes[..length]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => written,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            bytes = &bytes[written..];
-            let written = u64::try_from(written).map_err(io::Error::other)?;
-            self.extent.send_modify(|extent| extent.end += written);
-        }
-        Ok(())
+    pub fn append(&self, bytes: &[u8]) -> Result<(), Trouble> {
+        let mut missing = self.missing();
+        let (left, trouble) = match self.extent().trouble {
+            Some(trouble) => (bytes.len(), trouble),
+            None => match self.write(bytes) {
+                Ok(()) => return Ok(()),
+                Err(cut) => cut,
+            },
+        };
+        missing.add(u64::try_from(left).unwrap_or(u64::MAX));
+        self.update(|extent| {
+            extent.missing = missing.total();
+            extent.trouble = Some(trouble);
+        });
+        Err(trouble)
     }
 
-    /// Says that nothing will follow.
+    /// Goes on where nothing could be written, if there is room again; gives
+    /// whether bytes are taken now.
+    pub fn retry(&self) -> bool {
+        let mut missing = self.missing();
+        let Some(trouble) = self.extent().trouble else {
+            return true;
+        };
+        let marked =
+            self.segments.have_room() && self.write_whole(missing.mark(trouble).as_bytes()).is_ok();
+        if marked {
+            missing.said();
+            self.update(|extent| extent.trouble = None);
+        }
+        marked
+    }
+
+    /// Says that no more output will follow.
     pub fn finish(&self) {
-        self.extent.send_modify(|extent| extent.finished = true);
+        self.retry();
+        self.update(|extent| extent.finished = true);
     }
 
     /// Which offsets there are now.
@@ -159,56 +172,89 @@ impl OutputLog {
         *self.extent.borrow()
     }
 
+    /// The same, and a signal for each change.
+    pub fn changes(&self) -> watch::Receiver<Extent> {
+        self.extent.subscribe()
+    }
+
     /// A reader that begins at an offset.
     pub fn reader(self: &Arc<Self>, offset: u64) -> Reader {
         Reader::new(Arc::clone(self), offset)
     }
 
-    /// The segment that bytes go to now, and how many it still takes.
-    fn open_segment(&self) -> io::Result<(Arc<File>, u64)> {
+    /// The last bytes as text, as many as are still kept; characters that are cut are replaced.
+    pub fn end_text(self: &Arc<Self>, length: u64) -> String {
+        let Extent { first, end, .. } = self.extent();
+        let mut reader = self.reader(end.saturating_sub(length).max(first));
+        let (mut text, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        // What is put out meanwhile is not waited for.
+        while reader.offset() < end {
+            match reader.read(&mut buffer) {
+                Ok(read @ 1..) => text.extend_from_slice(&buffer[..read]),
+                Ok(0) | Err(_) => break,
+            }
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Writes as much as is taken; else says how many bytes are left, and why.
+    fn write(&self, mut bytes: &[u8]) -> Result<(), (usize, Trouble)> {
+        while !bytes.is_empty() {
+            match self.write_some(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((bytes.len(), error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
         let end = self.extent().end;
-        let mut segments = self.segments();
-        let start = segments.last().map_or(end, |segment| segment.start);
-        if end - start >= self.limits.segment {
-            segments.push(new_segment(&self.directory, end)?);
-            self.drop_oldest(&mut segments, end);
+        let (segment, room) = self.segments.open_at(end)?;
+        let length = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+        let written = segment
+            .file
+            .write_at(&bytes[..length], end - segment.start)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
         }
-        let last = segments.last().ok_or(io::ErrorKind::NotFound)?;
-        let room = self.limits.segment - (end - last.start);
-        Ok((Arc::clone(&last.file), room))
+        self.moved(written)?;
+        Ok(written)
     }
 
-    fn drop_oldest(&self, segments: &mut Vec<Segment>, end: u64) {
-        let cap = self.limits.run.max(self.limits.segment);
-        while let [oldest, next, ..] = segments.as_slice() {
-            if end - oldest.start + self.limits.segment <= cap {
-                break;
-            }
-            if let Err(error) = fs::remove_file(&oldest.path) {
-                tracing::warn!(path = %oldest.path.display(), %error, "cannot remove old output");
-            }
-            let first = next.start;
-            segments.remove(0);
-            self.extent.send_modify(|extent| extent.first = first);
+    /// Writes all, or nothing that anybody will read.
+    fn write_whole(&self, bytes: &[u8]) -> io::Result<()> {
+        let end = self.extent().end;
+        let (segment, _) = self.segments.open_at(end)?;
+        let within = end - segment.start;
+        if let Err(error) = segment.file.write_all_at(bytes, within) {
+            // Where that fails, the next bytes are written over it.
+            let _cut = segment.file.set_len(within);
+            return Err(error);
         }
+        self.moved(bytes.len())
     }
 
-    fn segments(&self) -> MutexGuard<'_, Vec<Segment>> {
-        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    fn moved(&self, written: usize) -> io::Result<()> {
+        let written = u64::try_from(written).map_err(io::Error::other)?;
+        self.update(|extent| extent.end += written);
+        Ok(())
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Extent)) {
+        self.extent.send_modify(|extent| {
+            extent.first = self.segments.first();
+            change(extent);
+        });
+    }
+
+    fn missing(&self) -> MutexGuard<'_, Missing> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The segment that has this offset.
     fn segment_at(&self, offset: u64) -> Option<Segment> {
-        let segments = self.segments();
-        let mut from_last = segments.iter().rev();
-        from_last.find(|segment| segment.start <= offset).cloned()
+        self.segments.at(offset)
     }
-}
-
-fn new_segment(directory: &Path, start: u64) -> io::Result<Segment> {
-    let path = directory.join(format!("{start:020}"));
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create_new(true).mode(0o600);
-    let file = Arc::new(options.open(&path)?);
-    Ok(Segment { start, path, file })
 }

@@ -73,11 +73,19 @@ impl Runs {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0));
         let earlier = self.list()?;
-        let id = RunId(now.max(earlier.last().map_or(0, |last| last.0 + 1)));
+        let id = RunId(now.max(earlier.last().map_or(0, |last| last.0.saturating_add(1))));
         self.forget(&earlier)?;
         let path = self.path(id);
         DirBuilder::new().mode(0o700).create(&path)?;
-        Ok((id, OutputLog::create(&path, self.limits)?))
+        let log = OutputLog::create(&path, self.limits);
+        Ok((id, log.inspect_err(|_| self.discard(id))?))
+    }
+
+    /// Takes away the log of a run that has not begun after all.
+    pub fn discard(&self, run: RunId) {
+        if let Err(error) = fs::remove_dir_all(self.path(run)) {
+            tracing::warn!(%run, %error, "cannot remove the log of a run that is none");
+        }
     }
 
     /// Makes room for one more run, that may become as large as a run may.

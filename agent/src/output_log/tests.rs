@@ -49,6 +49,17 @@ fn bytes_are_read_from_any_offset_across_segments() {
 }
 
 #[test]
+fn the_end_is_whole_across_segments() {
+    let (_directory, log) = log(SMALL);
+    assert_eq!(log.end_text(10), "");
+    log.append("ab".repeat(600).as_bytes()).unwrap();
+    assert_eq!(log.end_text(300), "ab".repeat(150));
+    log.append(&b"c".repeat(5000)).unwrap();
+    let kept = usize::try_from(log.extent().end - log.extent().first).unwrap();
+    assert_eq!(log.end_text(99_999), "c".repeat(kept));
+}
+
+#[test]
 fn old_bytes_go_and_offsets_stay() {
     let (directory, log) = log(SMALL);
     log.append(&bytes(0, 500)).unwrap();
@@ -57,7 +68,8 @@ fn old_bytes_go_and_offsets_stay() {
     log.append(&bytes(500, 9500)).unwrap();
     let extent = log.extent();
     assert_eq!((extent.first, extent.end), (7000, 10000));
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 3);
+    // Three segments, and how much is missing.
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
     assert_eq!(read_all(&mut log.reader(7100)), bytes(7100, 2900));
     assert!(log.reader(10).read(&mut [0; 10]).is_err());
     // The segment that it holds is read to its end, and then it is told.
@@ -138,4 +150,52 @@ async fn followers_from_many_offsets_get_exact_bytes() {
         assert_eq!(follower.await.unwrap(), LENGTH);
     }
     writing.join().unwrap();
+}
+
+/// A log whose folder goes away cannot begin its next segment.
+#[test]
+fn what_cannot_be_written_is_counted_and_told_of() {
+    let (directory, log) = log(SMALL);
+    let folder = directory.path();
+    let trouble = {
+        fs::remove_dir_all(folder).unwrap();
+        log.append(&bytes(0, 2500)).unwrap_err()
+    };
+    assert!(!trouble.is_full(), "{trouble}");
+    let extent = log.extent();
+    assert_eq!((extent.end, extent.missing), (1000, 1500));
+    assert_eq!(extent.trouble, Some(trouble));
+    let mut held = log.reader(500);
+    assert_eq!(read_all(&mut held), bytes(500, 500));
+    assert_eq!(log.append(&bytes(2500, 10)), Err(trouble));
+    assert!(!log.retry(), "there is no folder yet");
+    fs::create_dir(folder).unwrap();
+    assert!(log.retry());
+    log.append(&bytes(2510, 90)).unwrap();
+    log.finish();
+    let mark =
+        format!("\x18\x1b[0m\r\n[agent: 1510 bytes of output are missing here: {trouble}]\r\n");
+    let rest = [mark.as_bytes(), &bytes(2510, 90)].concat();
+    assert_eq!(read_all(&mut held), rest);
+    assert_eq!(
+        read_all(&mut log.reader(990)),
+        [bytes(990, 10), rest].concat()
+    );
+    let extent = log.extent();
+    assert_eq!((extent.missing, extent.trouble), (1510, None));
+}
+
+#[test]
+fn what_is_missing_is_known_of_an_earlier_run() {
+    let (directory, log) = log(SMALL);
+    log.append(&bytes(0, 900)).unwrap();
+    let segment = directory.path().join("00000000000000001000");
+    // Something is where the next segment belongs.
+    fs::create_dir(&segment).unwrap();
+    log.append(&bytes(900, 400)).unwrap_err();
+    log.finish();
+    assert!(log.extent().finished && log.extent().trouble.is_some());
+    fs::remove_dir(&segment).unwrap();
+    let again = OutputLog::open(directory.path()).unwrap();
+    assert_eq!((again.extent().end, again.extent().missing), (1000, 300));
 }
