@@ -24,7 +24,7 @@ const SCREEN: &str = "agent://screen";
 const LOG: &str = "agent://log";
 
 /// How much of the log's end the resource holds; /live has all of it.
-const LOG_END: usize = 64 << 10;
+const LOG_END: u64 = 64 << 10;
 
 const INSTRUCTIONS: &str = "Runs codex in a terminal. Call start once, then message as often as you \
     like: each text is typed and submitted at once, also while codex works. The resources show what it does.";
@@ -88,7 +88,7 @@ impl Tools {
     }
 
     /// Types a text into codex and presses Enter, at once, exactly once, in order.
-    /// Says whether it was submitted, and shows the screen when it was not.
+    /// Says whether it was submitted; when it was not, shows the screen, and takes the text back.
     #[tool(annotations(
         title = "Send codex a message",
         destructive_hint = true,
@@ -109,17 +109,7 @@ impl Tools {
         let Some(run) = self.session.run() else {
             return String::new();
         };
-        let end = run.log().extent().end;
-        let length = u64::try_from(LOG_END)
-            .unwrap_or(0)
-            .min(end - run.log().extent().first);
-        let mut buffer = vec![0; LOG_END];
-        let read = run
-            .log()
-            .reader(end - length)
-            .read(&mut buffer)
-            .unwrap_or(0);
-        String::from_utf8_lossy(&buffer[..read]).into_owned()
+        run.log().end_text(LOG_END)
     }
 }
 

@@ -40,6 +40,7 @@ struct Known {
     run: String,
     first: u64,
     bytes: u64,
+    missing: u64,
     current: bool,
 }
 
@@ -130,6 +131,7 @@ pub(super) async fn runs(State(app): State<App>) -> Response {
             run: id.to_string(),
             first: extent.first,
             bytes: extent.end,
+            missing: extent.missing,
             current: is_current.is_some(),
         })
     });
@@ -190,6 +192,7 @@ fn describe(response: &mut Response, run: &str, extent: Extent) {
         ("agent-run", run.to_owned()),
         ("agent-first-offset", extent.first.to_string()),
         ("agent-end-offset", extent.end.to_string()),
+        ("agent-missing-bytes", extent.missing.to_string()),
         ("etag", entity_tag(run, extent)),
     ];
     let fixed = fixed.map(|(name, value)| (name, value.to_owned()));

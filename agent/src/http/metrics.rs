@@ -1,6 +1,6 @@
 //! `/metrics`, for Prometheus.
 
-use std::sync::atomic::AtomicU64;
+use std::{fmt::Debug, sync::atomic::AtomicU64};
 
 use axum::{
     extract::State,
@@ -27,39 +27,40 @@ const STATES: [session::State; 8] = [
     session::State::Exited,
 ];
 
+const LOGS: [session::LogState; 3] = [
+    session::LogState::Ok,
+    session::LogState::Full,
+    session::LogState::Failing,
+];
+
 type Labels = [(&'static str, String); 1];
 type Number = Gauge<u64, AtomicU64>;
 
 pub(super) async fn metrics(State(app): State<App>) -> Response {
     let status = app.session.status();
     let mut registry = Registry::with_prefix("agent");
-    let family = Family::<Labels, Number>::default();
-    for state in STATES {
-        let name = format!("{state:?}").to_lowercase();
-        let is_now = u64::from(state == status.state);
-        family.get_or_create(&[("state", name)]).set(is_now);
-    }
     registry.register(
         "state",
         "What codex is doing: 1 for the state it is in",
-        family,
+        one_of(&STATES, &status.state),
+    );
+    registry.register(
+        "log",
+        "What becomes of its output: 1 for ok, full or failing",
+        one_of(&LOGS, &status.log),
     );
     let watchers = app.session.watchers();
     for (name, help, value) in [
+        ("output_bytes", "Bytes in the log of this run", status.bytes),
         (
-            "output_bytes",
-            "Bytes that this run has put out",
-            status.bytes,
+            "missing_bytes",
+            "Bytes that this run has put out and its log does not have",
+            status.missing,
         ),
         (
             "watchers",
             "Who follows or types",
             u64::try_from(watchers).unwrap_or(u64::MAX),
-        ),
-        (
-            "log_failed",
-            "Whether the log of this run has ended early",
-            u64::from(status.log_error.is_some()),
         ),
     ] {
         let gauge = Number::default();
@@ -71,4 +72,15 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     let _encoded = encode(&mut text, &registry);
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
+}
+
+/// A gauge for each, 1 for the one that is now.
+fn one_of<T: Debug + PartialEq>(all: &[T], now: &T) -> Family<Labels, Number> {
+    let family = Family::<Labels, Number>::default();
+    for one in all {
+        let name = format!("{one:?}").to_lowercase();
+        let is_now = u64::from(one == now);
+        family.get_or_create(&[("state", name)]).set(is_now);
+    }
+    family
 }

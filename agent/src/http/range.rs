@@ -52,9 +52,8 @@ mod tests {
     #[test]
     fn ranges_are_read_as_the_rfc_says() {
         let extent = Extent {
-            first: 0,
             end: 100,
-            finished: false,
+            ..Extent::default()
         };
         for (range, expected) in [
             ("bytes=0-9", Wanted::Part(0, 10)),
@@ -84,16 +83,11 @@ mod tests {
         let extent = Extent {
             first: 50,
             end: 100,
-            finished: true,
+            ..Extent::default()
         };
         assert_eq!(wanted("bytes=49-60", extent), Wanted::Nothing);
         assert_eq!(wanted("bytes=50-60", extent), Wanted::Part(50, 61));
         assert_eq!(wanted("bytes=-80", extent), Wanted::Part(50, 100));
-        let empty = Extent {
-            first: 0,
-            end: 0,
-            finished: false,
-        };
-        assert_eq!(wanted("bytes=0-", empty), Wanted::Nothing);
+        assert_eq!(wanted("bytes=0-", Extent::default()), Wanted::Nothing);
     }
 }

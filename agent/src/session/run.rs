@@ -4,7 +4,7 @@
 use std::{
     io::{self, Read},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -22,13 +22,16 @@ use super::state::{Phase, Seen, State, Status};
 use crate::{
     codex::{MARKER, Rollouts},
     osc::Reports,
-    output_log::{OutputLog, RunId},
+    output_log::{Extent, OutputLog, RunId},
     pty::{Output, Pty, kill_descendants},
     screen::Screen,
 };
 
 /// How long the output of a program that is gone may still take.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How often a log that takes nothing is tried again.
+const MEND: Duration = Duration::from_secs(1);
 
 /// A program that reports nothing is ready when it was quiet for so long.
 const SETTLED: Duration = Duration::from_millis(500);
@@ -89,23 +92,7 @@ impl Run {
 
     /// Where it stands.
     pub fn status(&self) -> Status {
-        let seen = self.seen.borrow().clone();
-        let extent = self.log.extent();
-        let (exit_code, signal) = match &seen.exit {
-            Some(crate::pty::Exit::Code(code)) => (Some(*code), None),
-            Some(crate::pty::Exit::Signal(signal)) => (None, Some(signal.clone())),
-            _ => (None, None),
-        };
-        Status {
-            state: seen.state(),
-            detail: seen.detail(),
-            run: self.id.to_string(),
-            exit_code,
-            signal,
-            bytes: extent.end,
-            first: extent.first,
-            log_error: seen.log_error,
-        }
+        Status::of(self.id.to_string(), &self.seen.borrow(), &self.log.extent())
     }
 
     pub(super) fn state(&self) -> State {
@@ -140,6 +127,7 @@ impl Run {
                 let _told = drained.send(());
             })?;
         tokio::spawn(Arc::clone(self).supervise(drain));
+        tokio::spawn(mend(Arc::downgrade(self), self.log.changes()));
         if !self.is_codex {
             tokio::spawn(Arc::clone(self).settle());
         }
@@ -159,7 +147,7 @@ impl Run {
                     return;
                 }
             };
-            let log_error = self.keep(piece);
+            self.keep(piece);
             self.screen().show(piece);
             let found = reports.feed(piece);
             if found.contains(&crate::osc::Report::Clear) {
@@ -169,7 +157,6 @@ impl Run {
             self.seen.send_modify(|seen| {
                 seen.shown += u64::try_from(piece.len()).unwrap_or(0);
                 seen.last_output = Some(Instant::now());
-                seen.log_error = seen.log_error.take().or(log_error);
                 for report in found {
                     seen.report(report);
                 }
@@ -177,15 +164,14 @@ impl Run {
         }
     }
 
-    /// Logs a piece. Once that fails the log ends: one with a hole would be a
-    /// lie, and codex goes on without.
-    fn keep(&self, piece: &[u8]) -> Option<String> {
-        if self.seen.borrow().log_error.is_some() {
-            return None;
+    /// Logs a piece. Where that fails codex goes on without.
+    fn keep(&self, piece: &[u8]) {
+        let was_well = self.log.extent().trouble.is_none();
+        if let Err(error) = self.log.append(piece)
+            && was_well
+        {
+            warn!(run = %self.id, %error, "the output is not logged");
         }
-        let error = self.log.append(piece).err()?;
-        warn!(run = %self.id, %error, "the log of this run ends here");
-        Some(error.to_string())
     }
 
     async fn supervise(self: Arc<Self>, drain: oneshot::Receiver<()>) {
@@ -222,6 +208,23 @@ impl Run {
     pub(super) fn unconfirmed(&self) -> Unconfirmed<'_> {
         self.unconfirmed.fetch_add(1, Ordering::SeqCst);
         Unconfirmed(&self.unconfirmed)
+    }
+}
+
+/// Has a log that takes nothing go on once it can, as long as its run is the
+/// current one.
+async fn mend(run: Weak<Run>, mut extent: watch::Receiver<Extent>) {
+    let fails = |extent: &Extent| extent.trouble.is_some();
+    while extent.wait_for(fails).await.is_ok() {
+        sleep(MEND).await;
+        let Some(run) = run.upgrade() else { return };
+        let log = Arc::clone(&run.log);
+        if spawn_blocking(move || log.retry()).await.unwrap_or(false) {
+            let missing = run.log.extent().missing;
+            info!(run = %run.id, missing, "the output is logged again");
+            // For those who show it.
+            run.seen.send_modify(|_| {});
+        }
     }
 }
 

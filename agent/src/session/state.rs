@@ -4,7 +4,7 @@ use rmcp::schemars::{self, JsonSchema};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{osc::Report, pty::Exit};
+use crate::{osc::Report, output_log::Extent, pty::Exit};
 
 /// What codex is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -28,11 +28,35 @@ pub enum State {
     Exited,
 }
 
+/// What becomes of codex's output. It goes on working whatever that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogState {
+    /// It is logged.
+    Ok,
+    /// It is lost: the disk under the log is full.
+    Full,
+    /// It is lost: the log cannot be written.
+    Failing,
+}
+
+impl LogState {
+    fn of(extent: &Extent) -> Self {
+        match extent.trouble {
+            None => Self::Ok,
+            Some(trouble) if trouble.is_full() => Self::Full,
+            Some(_) => Self::Failing,
+        }
+    }
+}
+
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Status {
     /// What codex is doing.
     pub state: State,
+    /// What becomes of its output.
+    pub log: LogState,
     /// More about it, for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -46,13 +70,17 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub signal: Option<String>,
-    /// How many bytes it has put out, as far as the log has them.
+    /// One after the last offset of the log.
     #[schemars(with = "i64")]
     pub bytes: u64,
     /// The first offset that the log still has.
     #[schemars(with = "i64")]
     pub first: u64,
-    /// Why the log has ended before the run, if it has.
+    /// How many bytes the run has put out that the log does not have. Where it
+    /// goes on, a line of its own says how many are missing there.
+    #[schemars(with = "i64")]
+    pub missing: u64,
+    /// Why the log takes nothing now, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub log_error: Option<String>,
@@ -63,15 +91,43 @@ impl Status {
     pub(super) fn none() -> Self {
         Self {
             state: State::None,
-            detail: String::new(),
-            run: String::new(),
-            exit_code: None,
-            signal: None,
-            bytes: 0,
-            first: 0,
-            log_error: None,
+            ..Self::of(String::new(), &Seen::default(), &Extent::default())
         }
     }
+
+    /// Of a run.
+    pub(super) fn of(run: String, seen: &Seen, extent: &Extent) -> Self {
+        let (exit_code, signal) = match &seen.exit {
+            Some(Exit::Code(code)) => (Some(*code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal.clone())),
+            Some(Exit::Unknown(_)) | None => (None, None),
+        };
+        Self {
+            state: seen.state(),
+            log: LogState::of(extent),
+            detail: seen.detail(),
+            run,
+            exit_code,
+            signal,
+            bytes: extent.end,
+            first: extent.first,
+            missing: extent.missing,
+            log_error: log_error(extent),
+        }
+    }
+}
+
+fn log_error(extent: &Extent) -> Option<String> {
+    let trouble = extent.trouble?;
+    let what = if trouble.is_full() {
+        "the disk under the log is full"
+    } else {
+        "the log cannot be written"
+    };
+    let missing = extent.missing;
+    Some(format!(
+        "{what}: codex goes on, but {missing} bytes of its output are lost ({trouble})"
+    ))
 }
 
 /// What was seen of a run so far.
@@ -88,7 +144,6 @@ pub(super) struct Seen {
     /// When it last put out any.
     pub(super) last_output: Option<Instant>,
     pub(super) hung: bool,
-    pub(super) log_error: Option<String>,
     pub(super) exit: Option<Exit>,
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tokio::time::sleep;
 
 use super::harness::{
@@ -105,36 +106,86 @@ async fn what_is_told_to_end_leaves_nothing() {
     assert_eq!((state_of(codex), state_of(orphan)), (None, None));
 }
 
+/// Codex's report of a state.
+fn report(state: &str) -> String {
+    format!("\x1b]7501;state={state}:app=codex\x1b\\")
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_ends_the_log_and_nothing_else() {
-    let mount = "mkdir $0 && mount -t tmpfs -o size=1m,mode=700 none $0 && exec \"$@\"";
-    let launch = Launch::wrapped(&["unshare", "-rm", "sh", "-c", mount], FAKE);
-    let server = launch.start();
+async fn a_full_disk_is_said_to_be_and_codex_goes_on() {
+    let server = Launch::on_a_small_disk(FAKE).start();
     server.run(&["start", &server.url]);
     server.run(&["message", &server.url, "flood 32"]);
+    server.tells("/status", "\"log\":\"full\"").await;
     server.is("idle").await;
     let status = server.status().await;
     let error = status["log_error"].as_str().unwrap().to_owned();
     assert!(error.contains("No space left"), "{error}");
+    let told = server.run(&["status", &server.url]);
+    assert!(told.contains("\"log\": \"full\""), "{told}");
+    let told = server.mcp().await.resource("agent://status").await;
+    assert!(told.contains("the disk under the log is full"), "{told}");
+    let ready = server.text("/readyz").await;
+    assert_eq!(ready, r#"{"log":"full","state":"idle"}"#);
+    let metrics = server.text("/metrics").await;
+    assert!(metrics.contains("agent_log{state=\"full\"} 1"), "{metrics}");
     let live = server.get("/live", &[]).await.bytes().await.unwrap();
     assert_eq!(live.len(), status["bytes"]);
-    assert!(
-        (LINE..=1 << 20).contains(&live.len()),
-        "{} bytes",
-        live.len()
-    );
     server.run(&["message", &server.url, "after"]);
     server.shows("did <after>").await;
-    let metrics = server.text("/metrics").await;
-    assert!(metrics.contains("agent_log_failed 1"), "{metrics}");
-    // Where nothing can be logged, no run begins.
+    assert_eq!(server.status().await["bytes"], status["bytes"]);
+    // Where nothing can be logged, no run begins, and none is left behind.
     server.post("/stop").await;
+    server.take_all_room();
     let refused = server.output(&["start", &server.url]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(
-        refused.status.success() || told.contains("No space left"),
-        "{told}"
+    assert!(told.contains("No space left"), "{told}");
+    let runs: Value = serde_json::from_str(&server.text("/live/runs").await).unwrap();
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+    assert_eq!(runs[0]["missing"], server.status().await["missing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_goes_on_where_there_is_room_again() {
+    let server = Launch::on_a_small_disk(FAKE).start();
+    server.run(&["start", &server.url]);
+    let following = server.get("/live?follow=1", &[]).await;
+    server.run(&["message", &server.url, "flood 32"]);
+    server.tells("/status", "\"log\":\"full\"").await;
+    server.run(&["message", &server.url, "after"]);
+    server.shows("did <after>").await;
+    server.is("idle").await;
+    let held = server.get("/live", &[]).await.bytes().await.unwrap();
+    server.make_room();
+    server.tells("/status", "\"log\":\"ok\"").await;
+    server.run(&["message", &server.url, "again"]);
+    server.is("idle").await;
+    let status = server.post("/stop").await;
+    assert_eq!(status["log_error"], Value::Null);
+    let live = server.get("/live", &[]).await;
+    assert_eq!(
+        live.headers()["agent-missing-bytes"],
+        status["missing"].to_string()
     );
+    let live = live.bytes().await.unwrap();
+    // Who followed has the same, and what was there has its place.
+    assert!(following.bytes().await.unwrap() == live);
+    let (before, rest) = live.split_at(held.len());
+    assert!(before == held);
+    let mark = format!(
+        "\x18\x1b[0m\r\n[agent: {} bytes of output are missing here: No space left on device (os error 28)]\r\n",
+        status["missing"]
+    );
+    let after = rest.strip_prefix(mark.as_bytes()).unwrap();
+    let again = report("working") + "did <again>\r\n" + &report("done");
+    assert!(after.starts_with(again.as_bytes()), "{after:?}");
+    // All that the fake has put out is there, or counted.
+    let flood = b"0123456789abcdef";
+    let begin = before.windows(16).position(|part| part == flood).unwrap();
+    let ends = "did <flood 32>\r\n".to_owned() + &report("done") + &report("working");
+    let ends = ends + "did <after>\r\n" + &report("done");
+    let missing = 32 * LINE + ends.len() - (before.len() - begin);
+    assert_eq!(status["missing"], missing);
 }
 
 #[tokio::test(flavor = "multi_thread")]
