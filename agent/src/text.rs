@@ -44,12 +44,22 @@ impl Text {
         self.0.trim()
     }
 
+    /// Whether codex takes it for a command, its own or the shell's.
+    pub fn is_command(&self) -> bool {
+        self.0.starts_with(['/', '!'])
+    }
+
     /// As one bracketed paste, and Enter, to be written in one piece.
     ///
     /// The space before the end keeps Enter from picking an entry of the
     /// completion popup that a last word like `@x` or `$x` opens.
     pub fn as_paste(&self) -> Vec<u8> {
         [b"\x1b[200~", self.0.as_bytes(), b" \x1b[201~\r"].concat()
+    }
+
+    /// How many characters that paste has.
+    pub fn pasted(&self) -> usize {
+        self.0.chars().count() + 1
     }
 
     /// As keys, for a program that knows no bracketed paste.
@@ -112,7 +122,8 @@ mod tests {
         assert_eq!(paste("see @x"), "\x1b[200~see @x \x1b[201~\r");
         assert_eq!(paste("a\r\nb\rc\n"), "\x1b[200~a\nb\nc\n \x1b[201~\r");
         assert_eq!(paste("\tπ 👩‍👩‍👧 שלום"), "\x1b[200~\tπ 👩‍👩‍👧 שלום \x1b[201~\r");
-        assert_eq!(Text::new("a\nb").unwrap().as_keys(), b"a\rb\r");
+        let two = Text::new("a\nb").unwrap();
+        assert_eq!((two.as_keys(), two.pasted()), (b"a\rb\r".to_vec(), 4));
     }
 
     #[test]

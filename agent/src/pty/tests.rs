@@ -57,7 +57,7 @@ async fn what_is_written_arrives_in_order() {
     read_until(&mut output, "ready");
     for _ in 0..4 {
         pty.writer()
-            .write(vec![b'x'; 10_000], PATIENCE, || {})
+            .write(vec![b'x'; 10_000], PATIENCE, |_| {})
             .await
             .unwrap();
     }
@@ -73,12 +73,12 @@ async fn one_that_does_not_read_is_said_to_hang() {
     // A line that is edited swallows everything.
     read_until(&mut output, "raw");
     let short = Duration::from_millis(300);
-    let hung = pty.writer().write(vec![b'x'; 100_000], short, || {}).await;
+    let hung = pty.writer().write(vec![b'x'; 100_000], short, |_| {}).await;
     assert!(matches!(hung, Err(WriteError::Hangs(_))), "{hung:?}");
     pty.signal(Signal::KILL);
     assert_eq!(pty.ended().await, Exit::Signal("Killed".to_owned()));
     drop(output);
-    let gone = pty.writer().write(vec![b'x'], PATIENCE, || {}).await;
+    let gone = pty.writer().write(vec![b'x'], PATIENCE, |_| {}).await;
     assert!(gone.is_err());
 }
 

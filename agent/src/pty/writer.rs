@@ -74,12 +74,12 @@ impl Writer {
     /// # Errors
     ///
     /// When the program is gone, or reads nothing for as long as the patience
-    /// lasts. Then the piece may arrive later: `late` is called when it has.
+    /// lasts. Then `hangs` is told true, and false if the piece arrives later.
     pub async fn write(
         &self,
         bytes: Vec<u8>,
         patience: Duration,
-        late: impl FnOnce() + Send + 'static,
+        hangs: impl Fn(bool) + Send + 'static,
     ) -> Result<(), WriteError> {
         let (done, mut written) = oneshot::channel();
         let queued = self.jobs.send(Job { bytes, done });
@@ -97,9 +97,10 @@ impl Writer {
             }
             before = taken;
         }
+        hangs(true);
         tokio::spawn(async move {
             if let Ok(Ok(())) = written.await {
-                late();
+                hangs(false);
             }
         });
         Err(WriteError::Hangs(patience))

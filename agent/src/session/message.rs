@@ -10,8 +10,10 @@ use rmcp::schemars::{self, JsonSchema};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
+use tracing::info;
 
 use super::{
+    composer::{erase, holds, is_left},
     run::Run,
     state::{Phase, Seen, State},
 };
@@ -27,8 +29,11 @@ pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// be lost that is not, and be sent again.
 const CONFIRM: Duration = Duration::from_secs(5);
 /// So much longer for a long one.
-const CONFIRM_KILOBYTE: Duration = Duration::from_millis(10);
+const CONFIRM_KILOBYTE: Duration = Duration::from_millis(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// A text that is still in the input line by then gets a second Enter. Where
+/// codex was only slow, that finds an empty line and does nothing.
+const ENTER_AGAIN: Duration = Duration::from_secs(2);
 
 /// Why a message was not typed.
 #[derive(Debug, Error)]
@@ -83,7 +88,7 @@ pub struct Sent {
     pub submitted: bool,
     /// What tells so.
     pub evidence: Evidence,
-    /// What the screen shows, when it was not.
+    /// What the screen shows, when it was not. The text is then taken back.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub screen: String,
 }
@@ -111,7 +116,9 @@ impl Run {
         let screen = if submitted {
             String::new()
         } else {
-            self.screen().text()
+            let screen = self.screen().text();
+            self.take_back(text).await;
+            screen
         };
         Ok(Sent {
             submitted,
@@ -138,17 +145,15 @@ impl Run {
     /// Writes to the program; one that does not read is marked as hung until it does.
     pub(super) async fn write(&self, bytes: Vec<u8>) -> Result<(), WriteError> {
         let seen = self.seen.clone();
-        let late = move || seen.send_modify(|seen| seen.hung = false);
-        let written = self.pty.writer().write(bytes, WRITE_PATIENCE, late).await;
-        if let Err(WriteError::Hangs(_)) = written {
-            self.seen.send_modify(|seen| seen.hung = true);
-        }
-        written
+        let hangs = move |hangs| seen.send_modify(|seen| seen.hung = hangs);
+        self.pty.writer().write(bytes, WRITE_PATIENCE, hangs).await
     }
 
     async fn confirm(&self, text: &Text, before: &Seen) -> Evidence {
         let kilobytes = u32::try_from(text.trimmed().len() >> 10).unwrap_or(0);
-        let deadline = Instant::now() + CONFIRM + CONFIRM_KILOBYTE * kilobytes;
+        let more = CONFIRM_KILOBYTE * kilobytes;
+        let mut deadline = Instant::now() + CONFIRM + more;
+        let mut enter_at = Some(Instant::now() + ENTER_AGAIN + more);
         loop {
             sleep(LOOK_AGAIN).await;
             if self.with_rollouts(|rollouts| rollouts.claim(text.trimmed())) == Some(true) {
@@ -161,13 +166,47 @@ impl Run {
             if over || (!self.is_codex && hint != Evidence::None) {
                 return hint;
             }
+            if enter_at.is_some_and(|at| Instant::now() >= at) && self.enter_again(text).await {
+                enter_at = None;
+                deadline = Instant::now() + CONFIRM + more;
+            }
         }
     }
 
+    /// Presses Enter once more if the text was left.
+    async fn enter_again(&self, text: &Text) -> bool {
+        if text.is_command() || !self.was_left(text) {
+            return false;
+        }
+        let _in_order = self.writing.lock().await;
+        let again = self.was_left(text) && self.write(b"\r".to_vec()).await.is_ok();
+        if again {
+            info!(run = %self.id, "a message was left in the input line: Enter is pressed again");
+        }
+        again
+    }
+
+    /// Takes a text that was left out of the input line: it must not become a
+    /// part of the next message.
+    async fn take_back(&self, text: &Text) {
+        let _in_order = self.writing.lock().await;
+        if self.was_left(text) && self.write(erase(text)).await.is_ok() {
+            info!(run = %self.id, "a message that was not submitted is taken back");
+        }
+    }
+
+    /// Whether the text stands in the input line and codex does nothing: then
+    /// no dialog is open that Enter would answer.
+    fn was_left(&self, text: &Text) -> bool {
+        let now = self.seen.borrow().clone();
+        let rests = now.reports && matches!(now.state(), State::Idle | State::Error);
+        rests && holds(&self.screen().text(), text)
+    }
+
     fn hint(&self, text: &Text, before: &Seen, now: &Seen) -> Evidence {
-        let is_command = text.trimmed().starts_with(['/', '!']);
         let worked = before.phase == Phase::Working;
-        if now.workings > before.workings {
+        // When it comes up it may work on its own affairs.
+        if now.workings > before.workings && !holds(&self.screen().text(), text) {
             Evidence::Report
         } else if !now.reports {
             if now.shown > before.shown {
@@ -175,7 +214,7 @@ impl Run {
             } else {
                 Evidence::None
             }
-        } else if (worked || is_command) && !is_left(&self.screen().text(), text) {
+        } else if (worked || text.is_command()) && !is_left(&self.screen().text(), text) {
             Evidence::Composer
         } else {
             Evidence::None
@@ -185,53 +224,5 @@ impl Run {
     fn with_rollouts<T>(&self, ask: impl FnOnce(&mut Rollouts) -> T) -> Option<T> {
         let mut rollouts = self.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
         rollouts.as_mut().map(ask)
-    }
-}
-
-/// What codex shows above those that wait for the end of a tool call. They may
-/// push its input line off the screen.
-const QUEUED: &str = "Messages to be submitted";
-
-/// Whether codex's input line still holds the text, or nobody can say.
-fn is_left(screen: &str, text: &Text) -> bool {
-    let mut inputs = screen
-        .lines()
-        .filter_map(|line| line.trim_start().strip_prefix('›'));
-    let Some(input) = inputs.next_back().map(str::trim) else {
-        return !screen.contains(QUEUED);
-    };
-    let first: String = text
-        .trimmed()
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(20)
-        .collect();
-    input.starts_with(first.trim()) || input.starts_with("[Pasted")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Text, is_left};
-
-    #[test]
-    fn a_screen_tells_whether_a_text_was_taken() {
-        let text = Text::new("hello there\nyou").unwrap();
-        for (screen, left) in [
-            ("› hello there", true),
-            (
-                "› hello there\n\n• done\n\n› Ask Codex to do anything",
-                false,
-            ),
-            ("› [Pasted Content 1024 chars]", true),
-            (
-                "• Messages to be submitted after next tool call\n  ↳ hello there",
-                false,
-            ),
-            ("Do you trust this folder?", true),
-        ] {
-            assert_eq!(is_left(screen, &text), left, "{screen}");
-        }
     }
 }

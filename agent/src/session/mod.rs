@@ -1,6 +1,7 @@
 //! The one program of this process, and its runs: what MCP, HTTP and the
 //! terminal all talk to.
 
+mod composer;
 mod message;
 mod run;
 mod state;
@@ -25,9 +26,10 @@ use tokio::{
 };
 use tracing::info;
 
+use self::message::WRITE_PATIENCE;
 pub use self::message::{Evidence, Refusal, Sent};
 pub use self::run::{Changes, Run};
-pub use self::state::{State, Status};
+pub use self::state::{LogState, State, Status};
 use crate::{
     codex::{Program, Rollouts},
     output_log::{Limits, Runs},
@@ -62,9 +64,20 @@ pub enum StartError {
     /// It could not be run.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// Its home or its log cannot be written.
-    #[error("cannot prepare the run: {0}")]
-    Io(#[from] io::Error),
+    /// Its home cannot be made.
+    #[error("cannot make codex's home: {0}")]
+    Home(io::Error),
+    /// Its log cannot be written.
+    #[error("cannot begin a log in {}: {error}. Make room there, or choose another --log-dir", .directory.display())]
+    Log {
+        /// Where.
+        directory: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Nobody could look after it.
+    #[error("cannot look after codex: {0}")]
+    Tend(io::Error),
     /// It ended before it was ready.
     #[error("codex ended before it was ready: {reason}; its screen shows:\n{screen}")]
     Ended {
@@ -152,9 +165,13 @@ impl Session {
 
     fn spawn(&self, resume: bool) -> Result<Arc<Run>, StartError> {
         let program = &self.options.program;
-        program.prepare()?;
+        program.prepare().map_err(StartError::Home)?;
         let size = self.options.size;
-        let (id, log) = self.runs.create()?;
+        let created = self.runs.create();
+        let (id, log) = created.map_err(|error| StartError::Log {
+            directory: self.options.logs.clone(),
+            error,
+        })?;
         let command = Command {
             words: program.command_line(resume),
             directory: program.workspace.clone(),
@@ -165,11 +182,15 @@ impl Session {
         let home = program.home().filter(|_| program.is_codex());
         let rollouts = home.map(|home| Rollouts::new(&home));
         let mut reaped = self.reaper.program();
-        let (pty, output) = Pty::spawn(&command)?;
+        let spawned = Pty::spawn(&command);
+        let (pty, output) = spawned.inspect_err(|_| self.runs.discard(id))?;
         *reaped = Some(pty.pid());
         drop(reaped);
         let run = Arc::new(Run::new(id, log, pty, Screen::new(size), rollouts));
-        run.tend(output)?;
+        run.tend(output).map_err(|error| {
+            run.pty.signal(Signal::KILL);
+            StartError::Tend(error)
+        })?;
         info!(run = %id, "a run begins");
         self.current.send_replace(Some(Arc::clone(&run)));
         Ok(run)
@@ -196,6 +217,10 @@ impl Session {
     pub async fn keys(&self, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.touch();
         let run = self.run().ok_or(Refusal::NotStarted)?;
+        // What waits already is enough.
+        if run.state() == State::Hung {
+            return Err(WriteError::Hangs(WRITE_PATIENCE).into());
+        }
         Ok(run.write(bytes).await?)
     }
 

@@ -258,6 +258,8 @@ async fn one_that_hangs_is_said_to() {
     assert!(matches!(refused, Refusal::Write(_)), "{refused}");
     assert_eq!(fake.session.status().state, State::Hung);
     assert!(fake.session.message("y").await.is_err());
+    let refused = fake.session.keys(b"z".to_vec()).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Write(_)), "{refused}");
     fs::write(go_on, "").unwrap();
     fake.until(State::Idle).await;
     fake.session.stop().await;
@@ -268,6 +270,35 @@ async fn a_message_that_leaves_no_record_is_a_hint() {
     let fake = Fake::started("").await;
     let sent = fake.session.message("lost").await.unwrap();
     assert_eq!((sent.submitted, sent.evidence), (true, Evidence::Report));
+    fake.session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_left_in_the_input_line_gets_a_second_enter() {
+    let fake = Fake::started("").await;
+    for (text, evidence, enters) in [
+        ("deaf", Evidence::Rollout, 2),
+        ("swallow", Evidence::None, 1),
+    ] {
+        let sent = fake.session.message(text).await.unwrap();
+        assert_eq!(sent.evidence, evidence, "{text}");
+        let typed = fs::read_to_string(fake.home.path().join("codex/input")).unwrap();
+        let (_, typed) = typed.rsplit_once(text).unwrap();
+        assert_eq!(typed.matches('\r').count(), enters, "{typed:?}");
+    }
+    assert_eq!(fake.said(), ["deaf"]);
+    fake.session.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_not_submitted_is_no_part_of_the_next() {
+    let fake = Fake::started("").await;
+    let sent = fake.session.message("/no such command").await.unwrap();
+    assert_eq!((sent.submitted, sent.evidence), (false, Evidence::None));
+    assert!(sent.screen.contains("› /no such"), "{}", sent.screen);
+    let sent = fake.session.message("hello").await.unwrap();
+    assert_eq!(sent.evidence, Evidence::Rollout);
+    assert_eq!(fake.said(), ["hello"]);
     fake.session.stop().await;
 }
 
