@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
+    Pid, Signal, WaitOptions, child_subreaper, getpid, kill_process, set_child_subreaper, waitpid,
 };
 
 /// How often the processes are looked through, since they fork meanwhile.
@@ -67,10 +67,15 @@ fn carries(pid: Pid, marker: &str) -> bool {
 }
 
 /// Kills what is left of a program: what descends from it, and what carries
-/// its marker in the environment. Blocks for some time. Gives how many there were.
+/// its marker in the environment. A subreaper has no other children, so all
+/// that it has are orphans of the program's, marked or not. Blocks for some
+/// time. Gives how many there were.
 pub fn kill_descendants(program: Pid, marker: &str) -> usize {
     let own = getpid();
     let mut family = HashSet::from([program.as_raw_nonzero().get()]);
+    if matches!(child_subreaper(), Ok(Some(_))) {
+        family.insert(own.as_raw_nonzero().get());
+    }
     let mut killed = HashSet::new();
     for _ in 0..ROUNDS {
         let mut alive = processes();
