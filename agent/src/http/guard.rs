@@ -90,24 +90,28 @@ impl Access {
         if self.is_granted(headers) {
             return true;
         }
-        let is_ours = |given: &[u8]| bool::from(token.as_bytes().ct_eq(given));
+        // A browser may still have the cookie of an earlier token: any will do.
+        Self::given(headers).any(|given| bool::from(token.as_bytes().ct_eq(&given)))
+    }
+
+    /// What a request gives as tokens: in cookies, and as a bearer's or a password.
+    fn given(headers: &HeaderMap) -> impl Iterator<Item = Vec<u8>> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let cookies = text(header::COOKIE).unwrap_or_default().split("; ");
-        let mut cookies = cookies.filter_map(|cookie| cookie.split_once('='));
-        if let Some((_, given)) = cookies.find(|(name, _)| *name == COOKIE) {
-            return is_ours(given.as_bytes());
-        }
-        match text(header::AUTHORIZATION).and_then(|value| value.split_once(' ')) {
-            Some((scheme, given)) if scheme.eq_ignore_ascii_case("bearer") => {
-                is_ours(given.as_bytes())
+        let cookies = cookies.filter_map(|cookie| cookie.strip_prefix(COOKIE)?.strip_prefix('='));
+        let authorization = text(header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+        let authorized = authorization.and_then(|(scheme, given)| {
+            if scheme.eq_ignore_ascii_case("bearer") {
+                return Some(given.as_bytes().to_vec());
             }
-            Some((scheme, given)) if scheme.eq_ignore_ascii_case("basic") => {
-                let decoded = BASE64_STANDARD.decode(given).unwrap_or_default();
-                let mut parts = decoded.splitn(2, |byte| *byte == b':');
-                parts.nth(1).is_some_and(is_ours)
-            }
-            _ => false,
-        }
+            let decoded = BASE64_STANDARD.decode(given).ok()?;
+            let is_basic = scheme.eq_ignore_ascii_case("basic");
+            let mut parts = decoded.splitn(2, |byte| *byte == b':');
+            parts.nth(1).filter(|_| is_basic).map(<[u8]>::to_vec)
+        });
+        cookies
+            .map(|given| given.as_bytes().to_vec())
+            .chain(authorized)
     }
 
     /// What makes a browser send the token with all that a page asks for.
@@ -221,6 +225,11 @@ mod tests {
         assert!(!with(header::AUTHORIZATION, "Bearer Secret".into()));
         assert!(!with(header::AUTHORIZATION, basic("secret")));
         assert!(!with(header::COOKIE, "agent_token=".into()));
+        let mut both = HeaderMap::new();
+        both.insert(header::COOKIE, "agent_token=old".parse().unwrap());
+        assert!(!access().knows_token(&both));
+        both.insert(header::AUTHORIZATION, basic("me:secret").parse().unwrap());
+        assert!(access().knows_token(&both), "a browser after a new token");
         assert!(!access().knows_token(&HeaderMap::new()));
         assert!(Access::default().knows_token(&HeaderMap::new()));
     }

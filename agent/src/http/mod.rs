@@ -8,6 +8,7 @@
 //! /healthz  /readyz  /metrics
 //! ```
 
+pub mod args;
 mod carried;
 mod conditions;
 mod guard;
@@ -16,6 +17,7 @@ mod metrics;
 mod once;
 mod range;
 mod terminal;
+mod viewer;
 
 use std::sync::{
     Arc,
@@ -153,10 +155,10 @@ async fn ready(State(app): State<App>) -> Response {
         let told = Json(json!({ "state": "ending" }));
         return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
     }
-    let state = app.session.status().state;
+    let Status { state, log, .. } = app.session.status();
     let code = match state {
         session::State::Hung | session::State::Starting => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     };
-    (code, Json(json!({ "state": state }))).into_response()
+    (code, Json(json!({ "state": state, "log": log }))).into_response()
 }

@@ -21,17 +21,18 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 
 use super::{LONGEST_BODY, carried::SESSION};
 
 /// So many calls are remembered.
 const REMEMBERED: usize = 64;
-/// A longer answer is not kept; no tool of ours has one.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// A longer answer is not kept: a screen fits, and so do 64 of them.
+const LONGEST_ANSWER: usize = 256 << 10;
 
-/// A call: its session and all that it says.
-type Call = (String, Bytes);
+/// A call: the digest of its session and of all that it says, which may be long.
+type Call = [u8; 32];
 /// Its answer, once it is whole.
 type Answer = Option<(StatusCode, HeaderMap, Bytes)>;
 
@@ -49,15 +50,15 @@ struct Message {
 
 impl Calls {
     /// The answer to this call if it came before, or how to tell of it.
-    fn enter(&self, call: &Call) -> Result<watch::Receiver<Answer>, watch::Sender<Answer>> {
+    fn enter(&self, call: Call) -> Result<watch::Receiver<Answer>, watch::Sender<Answer>> {
         let mut calls = self.0.lock().expect("nothing panics with it");
         // One that failed is forgotten: its sender is gone, and has told nothing.
         calls.retain(|(_, answer)| answer.borrow().is_some() || answer.has_changed().is_ok());
-        if let Some((_, answer)) = calls.iter().find(|(known, _)| known == call) {
+        if let Some((_, answer)) = calls.iter().find(|(known, _)| *known == call) {
             return Ok(answer.clone());
         }
         let (tell, answer) = watch::channel(None);
-        calls.push_back((call.clone(), answer));
+        calls.push_back((call, answer));
         if calls.len() > REMEMBERED {
             calls.pop_front();
         }
@@ -81,7 +82,7 @@ pub(super) async fn once(State(calls): State<Calls>, request: Request, next: Nex
     if !is_tool_call(&bytes) {
         return next.run(request).await;
     }
-    match calls.enter(&(session, bytes)) {
+    match calls.enter(digest(&session, &bytes)) {
         Ok(answer) => known(answer).await,
         Err(tell) => {
             // It goes on when the caller goes away: he may come back.
@@ -90,6 +91,12 @@ pub(super) async fn once(State(calls): State<Calls>, request: Request, next: Nex
             done.await.unwrap_or_else(failed)
         }
     }
+}
+
+/// Header values have no line feed.
+fn digest(session: &str, bytes: &[u8]) -> Call {
+    let digest = Sha256::new_with_prefix(session).chain_update(b"\n");
+    digest.chain_update(bytes).finalize().into()
 }
 
 fn is_tool_call(bytes: &[u8]) -> bool {
@@ -101,11 +108,13 @@ fn is_tool_call(bytes: &[u8]) -> bool {
 async fn known(mut answer: watch::Receiver<Answer>) -> Response {
     let told = answer.wait_for(Option::is_some).await;
     let told = told.ok().and_then(|answer| answer.clone());
-    let Some((status, headers, bytes)) = told else {
-        let told = "this call was made before, and its answer was not kept\n";
-        return (StatusCode::CONFLICT, told).into_response();
-    };
+    let (status, headers, bytes) = told.unwrap_or_else(not_kept);
     (status, headers, bytes).into_response()
+}
+
+fn not_kept() -> (StatusCode, HeaderMap, Bytes) {
+    let told = "this call was made before, and its answer was not kept\n";
+    (StatusCode::CONFLICT, HeaderMap::new(), told.into())
 }
 
 /// Passes an answer on as it comes, and keeps a copy of it if it is whole and
@@ -118,9 +127,12 @@ fn keep(response: Response, tell: watch::Sender<Answer>) -> Response {
     let (status, headers) = (parts.status, parts.headers.clone());
     let (pass, passed) = mpsc::channel(16);
     tokio::spawn(async move {
-        if let Some(copy) = copied(body, &pass).await {
-            tell.send_replace(Some((status, headers, copy.into())));
-        }
+        let told = match copied(body, &pass).await {
+            Copied::Whole(copy) => (status, headers, copy.into()),
+            Copied::Long => not_kept(),
+            Copied::Cut => return,
+        };
+        tell.send_replace(Some(told));
     });
     let pieces = stream::unfold(passed, async |mut passed| {
         Some((passed.recv().await?, passed))
@@ -128,22 +140,61 @@ fn keep(response: Response, tell: watch::Sender<Answer>) -> Response {
     Response::from_parts(parts, Body::from_stream(pieces))
 }
 
-/// Sends a body on, and comes back with all of it, if it was whole.
-async fn copied(body: Body, pass: &mpsc::Sender<Result<Bytes, Error>>) -> Option<Vec<u8>> {
-    let (mut pieces, mut copy) = (body.into_data_stream(), Vec::new());
+/// What there is of an answer once it has passed.
+#[derive(Debug, PartialEq, Eq)]
+enum Copied {
+    Whole(Vec<u8>),
+    /// It was whole, but is too long to keep.
+    Long,
+    Cut,
+}
+
+/// Sends a body on, and copies it.
+async fn copied(body: Body, pass: &mpsc::Sender<Result<Bytes, Error>>) -> Copied {
+    let (mut pieces, mut copy) = (body.into_data_stream(), Some(Vec::new()));
     while let Some(piece) = pieces.next().await {
-        match piece {
-            Ok(piece) if copy.len() + piece.len() <= LONGEST_ANSWER => {
-                copy.extend_from_slice(&piece);
-                // The caller may be gone; the copy is for when he comes back.
-                let _passed = pass.send(Ok(piece)).await;
-            }
-            cut => {
-                let cut = cut.and_then(|_| Err(Error::new("the answer is too long")));
-                let _passed = pass.send(cut).await;
-                return None;
-            }
+        let is_cut = piece.is_err();
+        if let (Ok(piece), Some(kept)) = (&piece, &mut copy) {
+            kept.extend_from_slice(piece);
+        }
+        copy = copy.filter(|kept| kept.len() <= LONGEST_ANSWER);
+        // The caller may be gone; the copy is for when he comes back.
+        let _passed = pass.send(piece).await;
+        if is_cut {
+            return Copied::Cut;
         }
     }
-    Some(copy)
+    copy.map_or(Copied::Long, Copied::Whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Error, body::Body};
+    use bytes::Bytes;
+    use futures_util::stream;
+    use tokio::sync::mpsc;
+
+    use super::{Copied, LONGEST_ANSWER, copied, digest};
+
+    #[tokio::test]
+    async fn all_of_an_answer_passes_and_what_is_short_is_kept() {
+        let short = vec![b'x'; LONGEST_ANSWER];
+        let long = vec![b'x'; LONGEST_ANSWER + 1];
+        for (answer, expected) in [(short.clone(), Copied::Whole(short)), (long, Copied::Long)] {
+            let (pass, mut passed) = mpsc::channel(16);
+            assert_eq!(copied(Body::from(answer.clone()), &pass).await, expected);
+            assert_eq!(passed.recv().await.unwrap().unwrap(), answer);
+        }
+        let pieces = [Ok(Bytes::from("a")), Err(Error::new("cut"))];
+        let (pass, _passed) = mpsc::channel(16);
+        let cut = copied(Body::from_stream(stream::iter(pieces)), &pass).await;
+        assert_eq!(cut, Copied::Cut);
+    }
+
+    #[test]
+    fn calls_are_told_apart() {
+        assert_eq!(digest("a", b"b"), digest("a", b"b"));
+        assert_ne!(digest("a", b"b"), digest("a", b"c"));
+        assert_ne!(digest("a", b"b"), digest("b", b"b"));
+    }
 }
