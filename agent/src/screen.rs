@@ -1,6 +1,11 @@
 //! What a terminal would show of the output.
 
-use std::{collections::VecDeque, fmt, num::NonZeroU16};
+use std::{
+    collections::VecDeque,
+    fmt,
+    num::{NonZeroU16, ParseIntError},
+    str::FromStr,
+};
 
 use vt100::{
     Callbacks, Parser, Screen as Vt,
@@ -19,6 +24,27 @@ pub struct Size {
     pub rows: NonZeroU16,
     /// Its columns.
     pub columns: NonZeroU16,
+}
+
+/// The header that says how large a terminal is.
+pub const SIZE: &str = "agent-terminal-size";
+
+impl fmt::Display for Size {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}", self.columns, self.rows)
+    }
+}
+
+impl FromStr for Size {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (columns, rows) = text.split_once('x').unwrap_or((text, ""));
+        Ok(Self {
+            rows: rows.parse()?,
+            columns: columns.parse()?,
+        })
+    }
 }
 
 /// Rows that left the screen, as text with colours (SGR) and nothing else.
@@ -161,6 +187,47 @@ mod tests {
         assert_eq!(screen.coloured(), "01234567890123456789\n01\n");
         screen.show(b"\x1b[?25l");
         assert_eq!(screen.coloured(), "01234567890123456789\n01");
+    }
+
+    /// Whatever the program puts out, nothing of ours may end by it.
+    #[test]
+    fn any_output_can_be_shown() {
+        const PIECES: [&[u8]; 16] = [
+            b"\x1b[",
+            b"\x1b]",
+            b"\x1bP",
+            b"\x1b(",
+            b";",
+            b"0",
+            b"99999999999",
+            b"?1049h",
+            b"H",
+            b"r",
+            b"L",
+            b"\r\n",
+            b"\x1b[?6h",
+            b"\x84\xff",
+            "\u{1f469}\u{200d}\u{301}".as_bytes(),
+            b"\x1b\\",
+        ];
+        for size in ["1x1", "2x3", "20x3", "120x40"] {
+            let mut screen = Screen::new(size.parse().unwrap());
+            let mut seed: u64 = 7;
+            for _ in 0..40_000 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let [.., low, high] = seed.to_le_bytes();
+                if low < 200 {
+                    screen.show(PIECES[usize::from(high) % PIECES.len()]);
+                } else {
+                    screen.show(&[high]);
+                }
+                if seed.is_multiple_of(1000) {
+                    screen.coloured();
+                    screen.text();
+                }
+            }
+            screen.scrolled(0);
+        }
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The same from a shell: a client of a server that runs elsewhere.
 
 mod terminal;
+mod window;
 
 use std::{
     collections::HashMap,
     io::{self, Read, Write},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use futures_util::StreamExt;
 use reqwest::{
-    Client, Error, RequestBuilder, Response, StatusCode,
+    Client, RequestBuilder, Response, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use rmcp::{
@@ -89,14 +90,18 @@ impl Server {
 
     async fn send(&self, path: &str) -> Result<Response> {
         let answer = self.get(path)?.send().await;
-        let answer = answer.and_then(Response::error_for_status);
-        let is_refused = |error: &Error| {
-            let status = error.status();
-            status == Some(StatusCode::UNAUTHORIZED) || status == Some(StatusCode::FORBIDDEN)
-        };
-        match answer {
-            Err(error) if is_refused(&error) => Err(error.into()),
-            answer => self.pinned(answer.map_err(Into::into)),
+        let answer = self.pinned(answer.map_err(Into::into))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let told = answer.text().await.unwrap_or_default();
+        // It goes to a person's terminal.
+        let told: String = told.chars().filter(|c| !c.is_control()).take(500).collect();
+        let refused = Err(anyhow!("{}{path} answers {status}: {told}", self.url));
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => refused,
+            _ => self.pinned(refused),
         }
     }
 
@@ -183,8 +188,12 @@ pub async fn live(server: &Server, offset: Option<u64>, follow: bool) -> Result<
     let mut pieces = answer.bytes_stream();
     while let Some(piece) = pieces.next().await {
         let mut out = io::stdout();
-        out.write_all(&piece?)?;
-        out.flush()?;
+        let printed = out.write_all(&piece?).and_then(|()| out.flush());
+        match printed {
+            // Whoever reads has seen enough, like head.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            printed => printed?,
+        }
     }
     Ok(())
 }

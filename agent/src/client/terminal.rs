@@ -7,17 +7,22 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::{SinkExt, StreamExt};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::{
+    net::TcpStream,
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 use tokio_tungstenite::{
-    connect_async,
+    MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Message, client::IntoClientRequest, http::header::AUTHORIZATION},
 };
 
-use super::Server;
+use super::{
+    Server,
+    window::{Window, titled},
+};
+use crate::screen::{SIZE, Size};
 
 /// Ctrl+], as telnet has it.
 const DETACH: u8 = 0x1d;
@@ -33,7 +38,8 @@ impl Raw {
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         let raw = Self(before);
-        draw(b"\x1b[?1049h")?;
+        // The title is kept, too.
+        draw(b"\x1b[22;2t\x1b[?1049h")?;
         Ok(raw)
     }
 }
@@ -42,7 +48,7 @@ impl Drop for Raw {
     fn drop(&mut self) {
         // Nobody is left to tell.
         let _restored = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-        let _shown = draw(b"\x1b[0m\x1b[?25h\x1b[?1049l");
+        let _shown = draw(b"\x1b[0m\x1b[?25h\x1b[?1049l\x1b[23;2t");
     }
 }
 
@@ -53,21 +59,13 @@ impl Drop for Raw {
 /// When there is no terminal here, or no server there.
 pub async fn terminal(server: &Server) -> Result<()> {
     ensure!(io::stdin().is_terminal(), "agent terminal needs a terminal");
-    let url = server.url.replacen("http", "ws", 1) + "/terminal?format=ansi";
-    let mut request = url.into_client_request()?;
-    if let Some(token) = &server.token {
-        request
-            .headers_mut()
-            .insert(AUTHORIZATION, format!("Bearer {token}").parse()?);
-    }
-    request.headers_mut().extend(server.machine()?);
-    let connected = connect_async(request).await;
-    let connected = connected.with_context(|| format!("cannot reach {}", server.url));
-    let (socket, _) = server.pinned(connected)?;
+    let (socket, size) = connect(server).await?;
+    let mut window = Window::new(size, local());
     let (mut to_server, mut from_server) = socket.split();
     // From here on a signal must not end this process before all is restored.
     let told = signals()?;
     tokio::pin!(told);
+    let mut resized = signal(SignalKind::window_change())?;
     let raw = Raw::new()?;
     let mut keys = keys();
     let ended = loop {
@@ -80,19 +78,51 @@ pub async fn terminal(server: &Server) -> Result<()> {
                 if end.is_some() || sent.is_err() {
                     break Ok("detached");
                 }
+                draw(&window.typed())?;
             }
             message = from_server.next() => match message {
-                Some(Ok(Message::Binary(drawn))) => draw(&drawn)?,
-                Some(Ok(Message::Text(notice))) => draw(&shown(&notice))?,
+                Some(Ok(Message::Binary(drawn))) => draw(&window.show(&drawn))?,
+                Some(Ok(Message::Text(notice))) => draw(&titled(&text_of(&notice)))?,
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => break Ok("the server is gone"),
             },
+            _ = resized.recv() => draw(&window.resized(local()))?,
             () = &mut told => break Err(anyhow!("told to end")),
         }
     };
     drop(raw);
     writeln!(io::stderr(), "{}", ended?)?;
     Ok(())
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection, and how large codex's terminal is.
+async fn connect(server: &Server) -> Result<(Socket, Size)> {
+    let url = server.url.replacen("http", "ws", 1) + "/terminal?format=ansi";
+    let mut request = url.into_client_request()?;
+    if let Some(token) = &server.token {
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, format!("Bearer {token}").parse()?);
+    }
+    request.headers_mut().extend(server.machine()?);
+    let connected = connect_async(request).await;
+    let connected = connected.with_context(|| format!("cannot reach {}", server.url));
+    let (socket, answer) = server.pinned(connected)?;
+    let size = answer.headers().get(SIZE);
+    let size = size.and_then(|size| size.to_str().ok()?.parse().ok());
+    let size = size.with_context(|| format!("{} is no agent: it has no {SIZE}", server.url))?;
+    Ok((socket, size))
+}
+
+/// How large the window here is, if it says so.
+fn local() -> Option<Size> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some(Size {
+        rows: size.ws_row.try_into().ok()?,
+        columns: size.ws_col.try_into().ok()?,
+    })
 }
 
 /// Waits for the first signal that would end this process.
@@ -129,14 +159,8 @@ fn draw(bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// A notice, in the title of the window: the screen is codex's.
-fn shown(notice: &str) -> Vec<u8> {
+/// What the server tells the person.
+fn text_of(notice: &str) -> String {
     let notice = serde_json::from_str::<serde_json::Value>(notice).unwrap_or_default();
-    let text: String = notice["notice"]
-        .as_str()
-        .unwrap_or_default()
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect();
-    format!("\x1b]2;agent: {text}\x07\x07").into_bytes()
+    notice["notice"].as_str().unwrap_or_default().to_owned()
 }

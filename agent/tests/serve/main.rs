@@ -4,6 +4,8 @@
 //! other people's programs, a real codex among them, that setup.sh fetches.
 
 #[cfg(test)]
+mod ctrl_z;
+#[cfg(test)]
 mod guard;
 #[cfg(test)]
 mod harness;
@@ -17,3 +19,5 @@ mod live;
 mod messages;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod window;
