@@ -1,10 +1,12 @@
 //! A server of the test's own, and who calls it.
 
 mod client;
+mod disk;
 mod process;
 mod terminal;
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::{BufRead, BufReader},
     os::unix::fs::{FileExt, PermissionsExt},
@@ -23,6 +25,9 @@ pub(crate) use self::terminal::{read_until, type_keys};
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_agent");
 pub(crate) const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/codex");
 pub(crate) const TOKEN: &str = "0123456789abcdef0123";
+
+/// The program, told to end when the thread of its test does: also by a kill.
+const KEPT: [&str; 4] = ["setpriv", "--pdeathsig", "TERM", AGENT];
 
 /// The length of the lines that the fake codex floods with.
 pub(crate) const LINE: usize = 65536;
@@ -50,14 +55,13 @@ impl Launch {
         fs::create_dir(path("work")).unwrap();
         fs::create_dir(path("codex")).unwrap();
         fs::write(path("token"), TOKEN).unwrap();
-        let mut command = match wrapper {
-            [] => Command::new(AGENT),
-            [first, rest @ ..] => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(path("logs")).arg(AGENT);
-                command
-            }
-        };
+        let mut words: Vec<_> = wrapper.iter().map(OsString::from).collect();
+        if !wrapper.is_empty() {
+            words.push(path("logs").into());
+        }
+        words.extend(KEPT.map(OsString::from));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         command.args(["serve", "--listen", "127.0.0.1:0", "--command", program]);
         command.arg("--workspace").arg(path("work"));
         command.arg("--log-dir").arg(path("logs"));
@@ -196,10 +200,10 @@ impl Server {
     fn segments(&self) -> Vec<(usize, PathBuf)> {
         let mut runs = fs::read_dir(self.path("logs")).unwrap();
         let run = runs.next().unwrap().unwrap().path();
-        let segments = fs::read_dir(run).unwrap().map(|entry| {
+        let segments = fs::read_dir(run).unwrap().filter_map(|entry| {
             let entry = entry.unwrap();
             let start = entry.file_name().into_string().unwrap().parse();
-            (start.unwrap(), entry.path())
+            Some((start.ok()?, entry.path()))
         });
         let mut segments: Vec<_> = segments.collect();
         segments.sort();

@@ -19,7 +19,21 @@ use crate::harness::DEADLINE;
 /// What `WebDriver` calls an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one window; it ends with its driver.
+/// Runs the driver among processes of its own. When this test is over, however
+/// it ends, the shell's input does, too; it is the first process there, and the
+/// kernel lets none survive it.
+const KEPT: [&str; 8] = [
+    "--map-root-user",
+    "--pid",
+    "--fork",
+    "--kill-child=KILL",
+    "--mount-proc",
+    "sh",
+    "-c",
+    "chromedriver --port=0 & read -r _",
+];
+
+/// A browser with one window.
 pub(super) struct Browser {
     driver: Child,
     session: String,
@@ -28,9 +42,9 @@ pub(super) struct Browser {
 
 impl Browser {
     pub(super) async fn new(width: u32, height: u32) -> Self {
-        let mut driver = Command::new("chromedriver");
-        let driver = driver.arg("--port=0").stdout(Stdio::piped()).spawn();
-        let mut driver = driver.expect("chromedriver is missing: run tests/setup.sh");
+        let mut driver = Command::new("unshare");
+        let driver = driver.args(KEPT).stdin(Stdio::piped());
+        let mut driver = driver.stdout(Stdio::piped()).spawn().unwrap();
         let output = driver.stdout.take().unwrap();
         let mut lines = BufReader::new(output).lines();
         let port = lines.find_map(|line| {
@@ -38,10 +52,11 @@ impl Browser {
             let (_, port) = line.split_once("successfully on port ")?;
             Some(port.trim_end_matches('.').to_owned())
         });
+        let port = port.expect("chromedriver does not start: run tests/setup.sh");
         let profile = tempdir().unwrap();
         let mut browser = Self {
             driver,
-            session: format!("http://127.0.0.1:{}", port.unwrap()),
+            session: format!("http://127.0.0.1:{port}"),
             profile,
         };
         let arguments = [
@@ -124,10 +139,25 @@ impl Browser {
     }
 }
 
+impl Browser {
+    /// What the kernel does to it when the test is killed.
+    pub(super) fn abandon(&mut self) {
+        drop(self.driver.stdin.take());
+    }
+
+    /// The processes that have its profile open, the driver aside.
+    pub(super) fn processes(&self) -> usize {
+        let profile = self.profile.path().to_str().unwrap().to_owned();
+        let entries = fs::read_dir("/proc").unwrap();
+        let lines = entries.filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+        let own = lines.filter(|line| String::from_utf8_lossy(line).contains(&profile));
+        own.count()
+    }
+}
+
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser when it is told to end.
-        crate::harness::signal("TERM", self.driver.id());
+        self.abandon();
         let _reaped = self.driver.wait();
     }
 }

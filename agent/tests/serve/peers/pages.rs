@@ -5,7 +5,7 @@ use std::fs;
 use tokio::time::{Duration, sleep};
 
 use super::{browser::Browser, codex::Real};
-use crate::harness::{Server, TOKEN};
+use crate::harness::{FAKE, Launch, Server, TOKEN, until};
 
 const ENTER: &str = "\u{e007}";
 const CONTROL: &str = "\u{e009}";
@@ -108,4 +108,31 @@ async fn a_real_codex_is_shown() {
     assert_eq!(real.said().last().unwrap(), "typed in a browser");
     let picture = browser.picture("agent-codex.png").await;
     assert!(fs::metadata(picture).unwrap().len() > 5000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_shown() {
+    let server = Launch::on_a_small_disk(FAKE).start();
+    let browser = Browser::new(1200, 800).await;
+    browser.open(&server.page("/live/view")).await;
+    server.run(&["start", &server.url]);
+    server.run(&["message", &server.url, "flood 32"]);
+    browser
+        .until(&shows("log", "the disk under the log is full"))
+        .await;
+    server.make_room();
+    browser
+        .until(&shows("log", "bytes are missing in /live"))
+        .await;
+    browser.until(&shows("state", "idle")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_ends_with_its_test() {
+    let mut browser = Browser::new(400, 400).await;
+    assert!(browser.processes() > 1);
+    browser.abandon();
+    until("the browser to end", || {
+        (browser.processes() == 0).then_some(())
+    });
 }
