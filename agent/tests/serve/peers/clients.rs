@@ -1,7 +1,11 @@
 //! MCP clients of other people: its conformance suite, its inspector, its
 //! Python SDK, and codex.
 
-use std::{env, fs, process::Command};
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use serde_json::Value;
 
@@ -10,6 +14,11 @@ use crate::harness::{FAKE, Launch, Server, TOKEN};
 
 const NPM: &str = "npm-$node-$conformance-$inspector/node_modules";
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/serve/peers");
+
+const EXPECTED_FAILURES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/serve/peers/conformance.yml"
+);
 
 /// A program of npm's, run by a node that is new enough, in a folder of its own.
 fn npm(server: &Server, name: &str) -> Command {
@@ -32,20 +41,46 @@ fn said(command: &mut Command) -> String {
     said
 }
 
-#[test]
-fn the_conformance_suite() {
+/// What the conformance suite says to our server.
+fn conformance(expected_failures: &Path) -> Output {
     let server = Launch::of(FAKE).without_token().start();
     let mut command = npm(&server, "conformance");
     command.args(["server", "--url", &format!("{}/mcp", server.url)]);
-    command.args(["--expected-failures", &format!("{HERE}/conformance.yml")]);
-    let said = said(&mut command);
+    command.arg("--expected-failures").arg(expected_failures);
+    command.output().unwrap()
+}
+
+#[test]
+fn the_conformance_suite() {
+    let output = conformance(Path::new(EXPECTED_FAILURES));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
     for scenario in [
         "server-initialize",
+        "ping",
+        "completion-complete",
         "tools-list",
+        "resources-list",
+        "prompts-list",
+        "server-sse-multiple-streams",
         "dns-rebinding-protection",
     ] {
         assert!(said.contains(&format!("✓ {scenario}")), "{said}");
     }
+}
+
+/// The list of what may fail stays true: what passes must not be on it.
+#[test]
+fn the_conformance_suite_notices_what_begins_to_pass() {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let expected = fs::read_to_string(EXPECTED_FAILURES).unwrap();
+    fs::write(&list, expected + "  - tools-list\n").unwrap();
+    let output = conformance(list.path());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = said + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    let (_, stale) = said.split_once("tale baseline").unwrap();
+    assert!(stale.contains("tools-list"), "{said}");
 }
 
 #[test]
