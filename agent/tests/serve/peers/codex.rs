@@ -124,6 +124,7 @@ fn shapes() -> Vec<(String, String)> {
         "$(touch bad)",
         "; rm -rf bad",
         "<b>&amp;</b>",
+        "a /word and !more",
         "1. first\n\n\n2. last",
     ];
     let mut shapes: Vec<_> = as_is.map(|text| (text.to_owned(), text.to_owned())).into();
@@ -140,6 +141,8 @@ fn shapes() -> Vec<(String, String)> {
         ("out\x1b[201~\r\x03\x1a\x04in", "out\nin"),
         ("ends with space ", "ends with space"),
         ("  begins with space", "begins with space"),
+        (" /nosuch is no command", "/nosuch is no command"),
+        (" !touch bad", "!touch bad"),
     ] {
         shapes.push((sent.to_owned(), recorded.to_owned()));
     }
@@ -156,7 +159,7 @@ async fn all_shapes(more: &[&str]) {
         assert_eq!(told["submitted"], true, "{sent:.60}: {told}");
         expected.push(recorded);
     }
-    for name in ["one", "two"] {
+    for name in ["one", "two", "three", "four", "five", "six"] {
         // What comes while codex works cuts the turn before it.
         real.server.is("idle").await;
         let edit = format!("edit {name} by codex, {name}");

@@ -3,6 +3,7 @@
 mod browser;
 mod clients;
 mod codex;
+mod limits;
 mod pages;
 mod responses;
 mod team;

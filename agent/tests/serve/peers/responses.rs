@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -32,6 +32,8 @@ impl Model {
         let router = Router::new()
             .route("/v1/responses", post(respond))
             .route("/v1/models", get(async || Json(json!({ "models": [] }))))
+            // A message may have a million characters, and all of them come again.
+            .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&asked));
         tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
         Self { port, asked }

@@ -1,0 +1,62 @@
+//! The longest messages, and those that codex does not take.
+
+use std::fs;
+
+use super::codex::Real;
+use crate::harness::until;
+
+const LONGEST: usize = 1_048_576;
+
+/// One is submitted, once, and codex works after it.
+async fn submitted(text: String) {
+    let real = Real::new(&[]).await;
+    let mcp = real.server.mcp().await;
+    mcp.start().await;
+    let told = mcp.message(&text).await;
+    assert_eq!(told["submitted"], true, "{told}");
+    let told = mcp.message("edit made by codex").await;
+    assert_eq!(told["submitted"], true, "{told}");
+    until("the file to be edited", || {
+        let made = fs::read_to_string(real.server.path("work/made"));
+        made.is_ok_and(|text| text == "by codex").then_some(())
+    });
+    let mut said = real.said();
+    said.retain(|said| *said == text || said.starts_with("edit "));
+    assert!(said == [text, "edit made by codex".to_owned()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_message() {
+    submitted("ü".repeat(LONGEST)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "half a million lines take codex ten seconds of a core: make soak"]
+async fn the_longest_message_of_the_shortest_lines() {
+    let mut text = "a\n".repeat(LONGEST / 2);
+    text.replace_range(LONGEST - 1.., "z");
+    submitted(text).await;
+}
+
+/// What codex does not know as a command stays in its input line.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_submitted_is_no_part_of_the_next() {
+    let real = Real::new(&[]).await;
+    let mcp = real.server.mcp().await;
+    mcp.start().await;
+    for left in ["/nosuch", "/nosuch\nwith\n\nmore", &"/nosuch ".repeat(300)] {
+        let told = mcp.message(left).await;
+        assert_eq!(told["submitted"], false, "{left:.20}: {told}");
+        let told = mcp.message("hello").await;
+        assert_eq!(told["evidence"], "rollout", "{left:.20}: {told}");
+        real.server.is("idle").await;
+    }
+    let told = mcp.message("!touch by_a_shell").await;
+    assert_eq!(told["submitted"], true, "{told}");
+    until("the shell's file", || {
+        real.server.path("work/by_a_shell").exists().then_some(())
+    });
+    let mut said = real.said();
+    said.retain(|text| text.contains("hello") || text.contains("/nosuch"));
+    assert_eq!(said, ["hello"; 3]);
+}
