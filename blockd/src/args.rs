@@ -5,9 +5,12 @@ use std::{env, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    attach::args::{
-        AttachArgs, DetachArgs, DiffArgs, DoctorArgs, ProfileArgs, ReadAheadArgs, SettleArgs,
-        StatusArgs, WarmArgs,
+    attach::{
+        args::{
+            AttachArgs, DetachArgs, DiffArgs, DoctorArgs, ProfileArgs, ReadAheadArgs, SettleArgs,
+            StatusArgs, WarmArgs,
+        },
+        hydrate::args::HydrateArgs,
     },
     catalog::parse_size,
     relay::args::RelayArgs,
@@ -40,6 +43,8 @@ pub enum Command {
     Attach(AttachArgs),
     /// Take an attached work tree away; its changes are kept.
     Detach(DetachArgs),
+    /// Bring all of an attached disk to this host: then the servers may go away.
+    Hydrate(HydrateArgs),
     /// Say what is attached, through what, and how it fares.
     Status(StatusArgs),
     /// List the paths that were changed, attached or not.

@@ -125,7 +125,8 @@ fn write_stored(file: &File, mut offset: u64, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn progress(bytes: u64) -> ProgressBar {
+/// A bar on standard error, if that is a terminal.
+pub(crate) fn progress(bytes: u64) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

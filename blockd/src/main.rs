@@ -51,6 +51,10 @@ fn run(command: Command) -> Result<()> {
             print(&report, args.json)
         }
         Command::Detach(args) => print(&attach::detach(&args.options()?)?, args.json),
+        Command::Hydrate(args) => {
+            let hydrated = runtime()?.block_on(attach::hydrate(&args.options()?))?;
+            print(&hydrated, args.json)
+        }
         Command::Status(args) => print(&attach::status(&args.options()?)?, args.json),
         Command::Diff(args) => diff(&args),
         Command::Doctor(args) => {

@@ -11,7 +11,11 @@ use rustix::process::{getegid, geteuid};
 use super::{
     ChangesOptions, DetachOptions, DoctorOptions, Options, RecordOptions, StatusOptions, Upper, Via,
 };
-use crate::{args::default_state, relay::args::time, uri::NbdUri};
+use crate::{
+    args::default_state,
+    relay::args::{size, time},
+    uri::NbdUri,
+};
 
 /// Attach an export as a work tree.
 #[derive(Args, Clone, Debug)]
@@ -74,6 +78,15 @@ pub struct AttachArgs {
     /// Connections to the server
     #[arg(long, env = "BLOCKD_CONNECTIONS", default_value = "4")]
     pub connections: NonZeroUsize,
+
+    /// Bring all of the disk to this host, in the background: when that is
+    /// done the servers may go away. `blockd hydrate` says how far it is
+    #[arg(long, env = "BLOCKD_HYDRATE")]
+    pub hydrate: bool,
+
+    /// The most that --hydrate may store [default: 4G]
+    #[arg(long, env = "BLOCKD_CACHE_SIZE", value_name = "SIZE", value_parser = size)]
+    pub cache_size: Option<u64>,
 
     /// Print what was attached as JSON
     #[arg(long)]
@@ -289,6 +302,8 @@ impl AttachArgs {
                 .gid
                 .unwrap_or_else(|| caller("SUDO_GID", getegid().as_raw())),
             connections: self.connections,
+            hydrate: self.hydrate,
+            cache_size: self.cache_size,
             program: running_program()?,
         })
     }
@@ -349,7 +364,7 @@ impl RecordArgs {
 }
 
 impl StateArgs {
-    fn path(&self) -> Result<PathBuf> {
+    pub(super) fn path(&self) -> Result<PathBuf> {
         if let Some(directory) = &self.directory {
             return std::path::absolute(directory).context("cannot find the state directory");
         }

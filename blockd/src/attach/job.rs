@@ -3,7 +3,7 @@
 use std::{fs, mem, path::Path};
 
 use anyhow::{Context, Result, bail};
-use tokio::task::yield_now;
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::{
     Diff, Options, Report, Upper,
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     nbd::client::{self, Offer},
+    relay::{self, CacheStatus},
     uri::{Address, NbdUri},
 };
 
@@ -62,6 +63,11 @@ impl Job<'_> {
         if raised.shared == 0 {
             self.read_ahead(&raised, &offer, &lower.mount());
         }
+        let cache = if self.options.hydrate {
+            Some(self.hydrate(&lower).await?)
+        } else {
+            None
+        };
         let (elapsed, steps) = mem::replace(&mut self.clock, Clock::start()).stop();
         Ok(Report {
             mountpoint: self.place.mountpoint().to_owned(),
@@ -73,6 +79,7 @@ impl Job<'_> {
             shared_with: raised.shared,
             diff,
             upper,
+            cache,
             warnings,
             elapsed,
             steps,
@@ -175,6 +182,14 @@ impl Job<'_> {
             warnings = overlay::silently_off(mount);
         }
         Ok((if kept { Diff::Kept } else { Diff::New }, warnings))
+    }
+
+    /// Begins in the background; what cannot be is told now.
+    async fn hydrate(&mut self, lower: &Lower) -> Result<CacheStatus> {
+        let (socket, most) = (lower.control_socket(), self.options.cache_size);
+        let asked = spawn_blocking(move || relay::hydrate(&socket, most)).await?;
+        self.clock.step("ask to hydrate");
+        asked.context("it cannot be hydrated")
     }
 
     fn read_ahead(&mut self, raised: &Raised, offer: &Offer, tree: &Path) {

@@ -6,6 +6,8 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::relay::boot;
+
 /// What is mounted belongs to one boot and one mount namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Life {
@@ -39,11 +41,4 @@ impl Life {
         let (boot, namespace) = (boot.to_owned(), "mnt:[1]".to_owned());
         Self { boot, namespace }
     }
-}
-
-/// A new one with every start of the machine.
-pub(super) fn boot() -> Result<String> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    let id = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-    Ok(id.trim().to_owned())
 }

@@ -20,6 +20,7 @@ mod diff;
 mod doctor;
 mod force;
 mod holders;
+pub mod hydrate;
 mod job;
 mod key;
 mod life;
@@ -49,6 +50,7 @@ pub use self::{
     diff::Upper,
     doctor::{Check, DoctorOptions, Findings, Health, doctor},
     holders::Holder,
+    hydrate::{HydrateOptions, Hydrated, hydrate},
     options::{DetachOptions, Detached, Diff, Options, Report, Step},
     profile::{RecordOptions, Recorded, record, warm},
     read_ahead::read_ahead,

@@ -4,8 +4,8 @@ use std::{fmt, iter, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::{Upper, Via, holders::Holder, undo::Manner};
-use crate::uri::NbdUri;
+use super::{Upper, Via, holders::Holder, status::Progress, undo::Manner};
+use crate::{relay::CacheStatus, uri::NbdUri};
 
 /// What to attach, where and how.
 #[derive(Clone, Debug)]
@@ -32,6 +32,10 @@ pub struct Options {
     pub gid: u32,
     /// Connections to the server.
     pub connections: NonZeroUsize,
+    /// Bring all of the disk to this host.
+    pub hydrate: bool,
+    /// The most that this may store; `None`: what the relay was started with.
+    pub cache_size: Option<u64>,
     /// The `blockd` whose `relay` serves the device.
     pub program: PathBuf,
 }
@@ -91,6 +95,8 @@ pub struct Report {
     pub diff: Diff,
     /// Where they are kept.
     pub upper: Option<Upper>,
+    /// How far the hydration is that was asked for.
+    pub cache: Option<CacheStatus>,
     /// What does not work as it should.
     pub warnings: Vec<String>,
     /// How long all of it took.
@@ -135,6 +141,7 @@ impl fmt::Display for Report {
             via,
             because,
             diff,
+            cache,
             elapsed,
             ..
         } = self;
@@ -146,6 +153,9 @@ impl fmt::Display for Report {
         };
         writeln!(f, "{} shows {export}, {diff}", mountpoint.display())?;
         writeln!(f, "{} through {via} ({because})", device.display())?;
+        if let Some(cache) = cache {
+            writeln!(f, "{}", Progress(cache))?;
+        }
         write!(f, "attached in {:.0} ms", elapsed.as_secs_f64() * 1000.0)
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::uri::NbdUri;
+use crate::{catalog::parse_size, uri::NbdUri};
 
 /// Relay an export of remote servers to this host.
 #[derive(Args, Clone, Debug)]
@@ -39,6 +39,25 @@ pub struct RelayArgs {
     /// Tell how it fares, in JSON, to whoever connects to this unix socket
     #[arg(long, value_name = "PATH")]
     pub status: Option<PathBuf>,
+
+    /// Keep what was read in this directory, once that is asked for on the
+    /// control socket
+    #[arg(long, env = "BLOCKD_RELAY_CACHE", value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+
+    /// The most that is kept there
+    #[arg(
+        long,
+        env = "BLOCKD_CACHE_SIZE",
+        value_name = "SIZE",
+        default_value = "4G"
+    )]
+    #[arg(value_parser = size)]
+    pub cache_size: u64,
+
+    /// Do what whoever connects to this unix socket says: hydrate
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
 
     /// Write the process to this file
     #[arg(long, value_name = "PATH")]
@@ -84,6 +103,14 @@ With --cow the disk can be written, and mounted read-write (ask for room with
 :free=SIZE). What was flushed (fsync) outlives a kill and a loss of power; what
 was not may be lost. Use either the socket or the FUSE file then, not both.
 
+With --cache and --control the whole disk can be brought to this host: all that
+is data is read in the background, behind reads on demand, into a file without
+a name in DIR. What is there needs no server any more; --status says how far it
+is. When DIR is full the file goes, and reads go on as before.
+
+  blockd relay … --cache /var/cache --control /run/app.control
+  echo hydrate | socat - UNIX-CONNECT:/run/app.control
+
 SIGTERM ends it. It locks its memory and asks the kernel to spare it when
 memory is short, where it may: a disk that swaps behind itself stands still.";
 
@@ -108,6 +135,11 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `512M`, `4G`, or plain bytes.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).ok_or_else(|| "expected a size like 512M or 4G".to_owned())
+}
+
 /// This program, to start it once more.
 pub(super) fn running_program() -> Result<PathBuf> {
     env::current_exe().context("cannot find the running program")
@@ -122,6 +154,8 @@ impl RelayArgs {
             fuse: self.fuse.as_ref().map(absolute).transpose()?,
             cow: self.cow.as_ref().map(absolute).transpose()?,
             status: self.status.as_ref().map(absolute).transpose()?,
+            cache: self.cache.as_ref().map(absolute).transpose()?,
+            control: self.control.as_ref().map(absolute).transpose()?,
             pid_file: self.pid_file.as_ref().map(absolute).transpose()?,
             ..self.clone()
         })
@@ -133,11 +167,14 @@ impl RelayArgs {
         let timeout = format!("{}ms", self.timeout.as_millis());
         arguments.extend(["--timeout".into(), timeout.into()]);
         arguments.extend(["--connections".into(), self.connections.to_string().into()]);
+        arguments.extend(["--cache-size".into(), self.cache_size.to_string().into()]);
         let paths = [
             ("--unix", Some(&self.unix)),
             ("--fuse", self.fuse.as_ref()),
             ("--cow", self.cow.as_ref()),
             ("--status", self.status.as_ref()),
+            ("--cache", self.cache.as_ref()),
+            ("--control", self.control.as_ref()),
             ("--pid-file", self.pid_file.as_ref()),
         ];
         for (option, path) in paths {

@@ -4,37 +4,19 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::upstream::Pool;
+use super::{cache::Cache, upstream::Pool};
 use crate::nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
-/// The disk of the upstreams.
+/// The disk of the upstreams, and what is cached of it.
 #[derive(Clone, Debug)]
 pub(super) struct RelayExport {
     pool: Arc<Pool>,
+    cache: Option<Arc<Cache>>,
 }
 
 impl RelayExport {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { pool }
-    }
-
-    /// Reads in parts that the upstreams allow.
-    async fn read_all(&self, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
-        let most = self.info().block_size.maximum;
-        let (mut at, mut left) = (offset, length);
-        let mut bytes = Vec::new();
-        while left > 0 {
-            let part = left.min(most);
-            let read = self.pool.read(at, part).await?;
-            at += u64::from(part);
-            left -= part;
-            if bytes.is_empty() {
-                bytes = read;
-            } else {
-                bytes.extend_from_slice(&read);
-            }
-        }
-        Ok(bytes)
+    pub(super) fn new(pool: Arc<Pool>, cache: Option<Arc<Cache>>) -> Self {
+        Self { pool, cache }
     }
 }
 
@@ -52,12 +34,21 @@ impl Export for RelayExport {
         offset: u64,
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
-        async move { self.read_all(offset, length).await }.boxed()
+        async move {
+            match &self.cache {
+                Some(cache) => cache.read(offset, length).await,
+                None => self.pool.read(offset, length).await,
+            }
+        }
+        .boxed()
     }
 
-    /// Where the holes are is the upstream's knowledge; to call everything
-    /// data is always true.
+    /// Where the holes are is the upstreams' knowledge, which the cache has
+    /// asked for; to call everything data is always true.
     fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+        if let Some(cache) = &self.cache {
+            return cache.extents(offset, each);
+        }
         let length = self.info().size.saturating_sub(offset);
         if length > 0 {
             each(Extent {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!            ┌ unix socket ─ server ─ nbd ┐
-//! kernel ◄───┤                            ├─ Export ─ upstream::Pool ─┬─ nbd client ─► server a
-//!            └ FUSE, one file ────────────┘                           └─ nbd client ─► server b
+//! kernel ◄───┤                            ├─ Export ─┬─ upstream::Pool ─┬─ nbd client ─► server a
+//!            └ FUSE, one file ────────────┘          └─ cache           └─ nbd client ─► server b
 //! ```
 //! Above there is a network and servers that come and go; below there is a
 //! kernel that must never be left hanging, and never be shown a wrong byte.
@@ -12,6 +12,8 @@
 //! is late; and an error after a deadline, whatever happens.
 
 pub mod args;
+mod cache;
+mod control;
 mod counters;
 mod cow;
 mod daemon;
@@ -38,8 +40,10 @@ use tokio::{
 };
 use tracing::info;
 
+pub use self::cache::{CacheStatus, Hydration};
 use self::{
     args::RelayArgs,
+    cache::Cache,
     cow::Cow,
     export::{Only, RelayExport},
     fuse::Mounted,
@@ -48,8 +52,11 @@ use self::{
     upstream::{Pool, resolve},
 };
 pub(crate) use self::{
+    cache::NAME as CACHE,
+    control::hydrate,
     daemon::{Greeting, inherit_nothing},
     fuse::NAME as DISK,
+    pid_file::{Process, boot},
 };
 use crate::{
     nbd::{Export, Limits, Writes},
@@ -103,7 +110,8 @@ struct Relay {
     name: String,
     server: JoinHandle<()>,
     stop_server: oneshot::Sender<()>,
-    status: Option<JoinHandle<()>>,
+    /// What answers on the status and on the control socket.
+    sockets: Vec<JoinHandle<()>>,
     mounted: Option<Mounted>,
     cow: Option<Arc<Cow>>,
     signals: Signals,
@@ -121,7 +129,10 @@ impl Relay {
         let name = resolved.disk.info().name.clone();
         let listener = Listener::bind_unix(&args.unix).await?;
         let pool = Pool::start(&args.uris, resolved, args.connections, args.timeout);
-        let mut export: Arc<dyn Export> = Arc::new(RelayExport::new(Arc::clone(&pool)));
+        let cache = args.cache.clone();
+        let cache = cache.map(|folder| Cache::new(Arc::clone(&pool), folder, args.cache_size));
+        let below = RelayExport::new(Arc::clone(&pool), cache.clone());
+        let mut export: Arc<dyn Export> = Arc::new(below);
         let mut cow = None;
         if let Some(folder) = &args.cow {
             let changes = Cow::open(export, folder)?;
@@ -130,13 +141,17 @@ impl Relay {
         }
         let source = Source {
             pool,
+            cache: cache.clone(),
             cow: cow.clone(),
             since: SystemTime::now(),
         };
-        let status = match &args.status {
-            Some(path) => Some(tokio::spawn(status::serve(path, source).await?)),
-            None => None,
-        };
+        let mut sockets = Vec::new();
+        if let Some(path) = &args.status {
+            sockets.push(tokio::spawn(status::serve(path, source).await?));
+        }
+        if let Some(path) = &args.control {
+            sockets.push(tokio::spawn(control::serve(path, cache).await?));
+        }
         let mounted = match &args.fuse {
             Some(path) => Some(fuse::mount(path, Arc::clone(&export), Handle::current())?),
             None => None,
@@ -155,7 +170,7 @@ impl Relay {
             name,
             server,
             stop_server,
-            status,
+            sockets,
             mounted,
             cow,
             signals,
@@ -192,8 +207,8 @@ impl Relay {
                 ended?;
             }
         }
-        if let Some(status) = &self.status {
-            status.abort();
+        for socket in &self.sockets {
+            socket.abort();
         }
         if let Some(mounted) = &self.mounted {
             mounted.unmount();

@@ -17,6 +17,7 @@ use tracing::warn;
 
 pub(super) use super::latency::Latency;
 use super::{
+    cache::{Cache, CacheStatus},
     cow::Cow,
     upstream::{Pool, State},
 };
@@ -56,19 +57,6 @@ pub(super) struct UpstreamStatus {
     pub(super) reason: Option<String>,
 }
 
-/// The local block cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct CacheStatus {
-    pub(super) hits: u64,
-    pub(super) misses: u64,
-    /// What the cache holds.
-    pub(super) bytes: u64,
-    /// Bytes of the export that are here,
-    pub(super) hydrated: u64,
-    /// of so many.
-    pub(super) of: u64,
-}
-
 /// The blocks that were written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct ChangedStatus {
@@ -80,6 +68,7 @@ pub(super) struct ChangedStatus {
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) pool: Arc<Pool>,
+    pub(super) cache: Option<Arc<Cache>>,
     pub(super) cow: Option<Arc<Cow>>,
     pub(super) since: SystemTime,
 }
@@ -102,7 +91,7 @@ impl Source {
             replayed: counters.replayed.load(Ordering::Relaxed),
             reconnects: self.pool.reconnects(),
             latency_us: self.pool.latency(),
-            cache: None,
+            cache: self.cache.as_ref().and_then(|cache| cache.status()),
             changed: self.cow.as_ref().map(|cow| cow.changed()),
         }
     }

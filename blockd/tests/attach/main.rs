@@ -7,6 +7,7 @@ mod blocks;
 mod broken;
 mod busy;
 mod harness;
+mod hydrate;
 mod kept;
 mod killed;
 mod refused;

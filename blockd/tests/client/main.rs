@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod allocation;
 mod lies;
 mod script;
 
@@ -91,6 +92,9 @@ async fn our_server_is_understood() {
     );
     assert_eq!(offer.info.description, format!("{SIZE} bytes in memory"));
     assert!(offer.multi_conn);
+    let (again, data) = client::allocation(&address, "memory").await.unwrap();
+    assert_eq!(again.info, offer.info);
+    assert_eq!(data, Some(vec![0..u64::from(SIZE / 2)]));
     let client = Client::connect(&address, "memory", connections(3))
         .await
         .unwrap();

@@ -153,28 +153,53 @@ pub(crate) fn simple(error: u32, cookie: u64) -> Vec<u8> {
 
 /// Everything up to the transmission phase of a disk of 4096 bytes.
 pub(crate) async fn agree(stream: &mut UnixStream, structured: bool) {
-    stream.write_all(&hello()).await.unwrap();
-    stream.read_u32().await.unwrap();
     let answer = if structured {
         wire::NBD_REP_ACK
     } else {
         wire::NBD_REP_ERR_UNSUP
     };
-    let go = wire::NBD_OPT_GO;
-    for replies in [
+    let replies = [
         option_reply(wire::NBD_OPT_STRUCTURED_REPLY, answer, &[]),
+        go(4096),
+    ];
+    answer_options(stream, &replies).await;
+}
+
+/// The same of a disk of so many bytes, whose `base:allocation` is context 7.
+pub(crate) async fn agree_on_allocation(stream: &mut UnixStream, size: u64) {
+    let meta = wire::NBD_OPT_SET_META_CONTEXT;
+    let context = [&7_u32.to_be_bytes(), wire::META_BASE_ALLOCATION.as_bytes()].concat();
+    let replies = [
+        option_reply(wire::NBD_OPT_STRUCTURED_REPLY, wire::NBD_REP_ACK, &[]),
         [
-            option_reply(go, wire::NBD_REP_INFO, &info_export(4096)),
-            option_reply(go, wire::NBD_REP_ACK, &[]),
+            option_reply(meta, wire::NBD_REP_META_CONTEXT, &context),
+            option_reply(meta, wire::NBD_REP_ACK, &[]),
         ]
         .concat(),
-    ] {
+        go(size),
+    ];
+    answer_options(stream, &replies).await;
+}
+
+fn go(size: u64) -> Vec<u8> {
+    let go = wire::NBD_OPT_GO;
+    [
+        option_reply(go, wire::NBD_REP_INFO, &info_export(size)),
+        option_reply(go, wire::NBD_REP_ACK, &[]),
+    ]
+    .concat()
+}
+
+async fn answer_options(stream: &mut UnixStream, replies: &[Vec<u8>]) {
+    stream.write_all(&hello()).await.unwrap();
+    stream.read_u32().await.unwrap();
+    for replies in replies {
         let mut option = [0; 16];
         stream.read_exact(&mut option).await.unwrap();
         let option = OptionHeader::read_from_bytes(&option).unwrap();
         let mut rest = vec![0; usize::try_from(option.length.get()).unwrap()];
         stream.read_exact(&mut rest).await.unwrap();
-        stream.write_all(&replies).await.unwrap();
+        stream.write_all(replies).await.unwrap();
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     raw::Raw,
 };
 
-fn run(program: &str, arguments: &[&Path]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&Path]) -> String {
     let (done, text, said) = output(Command::new(program).args(arguments));
     assert!(done, "{program} {arguments:?}: {text}{said}");
     text
@@ -86,7 +86,7 @@ async fn without_changes_a_disk_is_read_only() {
 }
 
 /// Something mounted for a test.
-struct Mount(PathBuf);
+pub(crate) struct Mount(pub(crate) PathBuf);
 
 impl Drop for Mount {
     fn drop(&mut self) {
@@ -138,10 +138,10 @@ async fn a_full_disk_is_told_and_spoils_nothing() {
 }
 
 /// A loop device on the relay's file.
-struct Loop(PathBuf);
+pub(crate) struct Loop(pub(crate) PathBuf);
 
 impl Loop {
-    async fn on(file: &Path) -> Self {
+    pub(crate) async fn on(file: &Path) -> Self {
         eventually("the file is there", async || file.exists()).await;
         let device = run("losetup", &["-f".as_ref(), "--show".as_ref(), file]);
         Self(device.trim().into())

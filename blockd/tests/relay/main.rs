@@ -5,7 +5,10 @@
 
 mod cow;
 mod daemon;
+mod gate;
 mod harness;
+mod hydrate;
+mod kept;
 mod lies;
 mod raw;
 

@@ -1,62 +1,46 @@
-//! Which process is meant: a process id alone is used again, after a while and
-//! after a reboot.
+//! The process that a pid file names, to wait for it and to end it.
 
 use std::{
-    fs, io,
+    io,
     path::Path,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
-use crate::attach::life::boot;
+use crate::relay::Process;
 
-/// A process, by its id, when it started, and in which life of the machine.
+/// A process that can be waited for and ended, and never another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::attach) struct Identity {
-    pid: Pid,
-    started: String,
-    boot: String,
-}
+pub(in crate::attach) struct Identity(Process);
 
 impl Identity {
     pub(in crate::attach) fn of(pid: Pid) -> Result<Self> {
-        let started = started(pid).with_context(|| format!("there is no process {pid}"))?;
-        Ok(Self {
-            pid,
-            started,
-            boot: boot()?,
-        })
-    }
-
-    #[cfg(test)]
-    fn write(&self, path: &Path) -> Result<()> {
-        let text = format!("{} {} {}\n", self.pid, self.started, self.boot);
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        Process::of(pid).map(Self)
     }
 
     /// The process of a pid file, when it is still alive.
     pub(in crate::attach) fn alive(path: &Path) -> Option<Self> {
-        let text = fs::read_to_string(path).ok()?;
-        let mut words = text.split_whitespace();
-        let pid = Pid::from_raw(words.next()?.parse().ok()?)?;
-        let (started, boot) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let written = Self { pid, started, boot };
-        Self::of(pid).ok().filter(|running| *running == written)
+        let written = Self(Process::read(path)?);
+        written.is_running().then_some(written)
+    }
+
+    fn is_running(&self) -> bool {
+        Self::of(self.0.pid).is_ok_and(|running| running == *self)
     }
 
     /// Waits until it has ended; `false` when the time is over first.
     pub(in crate::attach) fn wait(&self, patience: Duration) -> bool {
-        let Ok(handle) = pidfd_open(self.pid, PidfdFlags::empty()) else {
+        let Ok(handle) = pidfd_open(self.0.pid, PidfdFlags::empty()) else {
             return true;
         };
         // Its id may have been used again before the handle was open.
-        if Self::of(self.pid).ok().as_ref() != Some(self) {
+        if !self.is_running() {
             return true;
         }
         let patience = Timespec::try_from(patience).ok();
@@ -73,10 +57,10 @@ impl Identity {
 
     /// Sends it a signal, if it still runs.
     pub(in crate::attach) fn send(&self, signal: Signal) -> io::Result<()> {
-        let Ok(handle) = pidfd_open(self.pid, PidfdFlags::empty()) else {
+        let Ok(handle) = pidfd_open(self.0.pid, PidfdFlags::empty()) else {
             return Ok(());
         };
-        if Self::of(self.pid).ok().as_ref() == Some(self) {
+        if self.is_running() {
             match pidfd_send_signal(&handle, signal) {
                 Ok(()) | Err(Errno::SRCH) => {}
                 Err(error) => return Err(error.into()),
@@ -86,26 +70,13 @@ impl Identity {
     }
 
     pub(in crate::attach) fn pid(&self) -> Pid {
-        self.pid
-    }
-}
-
-/// Field 22 of `proc_pid_stat(5)`; a zombie counts as ended.
-fn started(pid: Pid) -> io::Result<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the name in parentheses, and may hold anything.
-    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let mut fields = fields.split_whitespace();
-    let state = fields.next().unwrap_or("Z");
-    match fields.nth(18).filter(|_| state != "Z" && state != "X") {
-        Some(started) => Ok(started.to_owned()),
-        None => Err(io::ErrorKind::NotFound.into()),
+        self.0.pid
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{fs, process::Command};
 
     use super::*;
 
@@ -119,7 +90,7 @@ mod tests {
         let path = directory.path().join("pid");
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let identity = Identity::of(pid(child.id())).unwrap();
-        identity.write(&path).unwrap();
+        identity.0.write(&path).unwrap();
         assert_eq!(Identity::alive(&path), Some(identity.clone()));
         assert!(!identity.wait(Duration::from_millis(1)));
         assert!(identity.kill(Duration::from_secs(5)).unwrap());
@@ -133,8 +104,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
         let mut identity = Identity::of(pid(std::process::id())).unwrap();
-        identity.started = "1".to_owned();
-        identity.write(&path).unwrap();
+        identity.0.started = "1".to_owned();
+        identity.0.write(&path).unwrap();
         assert_eq!(Identity::alive(&path), None);
         assert!(identity.wait(Duration::ZERO));
         assert!(identity.kill(Duration::ZERO).unwrap(), "and is left alone");

@@ -81,6 +81,8 @@ fn arguments(lower: &Lower, wanted: &Start<'_>) -> Result<Vec<OsString>> {
     let mut paths = vec![
         ("--unix", lower.socket()),
         ("--status", lower.status_socket()),
+        ("--control", lower.control_socket()),
+        ("--cache", lower.directory().to_owned()),
         ("--pid-file", lower.pid_file()),
     ];
     if fuse {

@@ -199,6 +199,8 @@ fn forget(lower: &Lower) {
     let files = [
         lower.socket(),
         lower.status_socket(),
+        lower.control_socket(),
+        lower.cache_file(),
         lower.pid_file(),
         lower.log_file(),
         lower.client_log_file(),

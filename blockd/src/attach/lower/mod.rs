@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! STATE/lowers/KEY/  lower.json  lock
-//!                    relay.sock  status.sock  relay.pid  relay.log  client.log
+//!                    relay.sock  status.sock  control.sock
+//!                    relay.pid  relay.log  client.log
 //!                    device/   the one-file FUSE file system
 //!                    mount/    the read-only ext4
 //!                    users/    an empty file for each attachment
@@ -74,7 +75,7 @@ impl Lower {
 
     /// Fails when the sockets' paths are longer than the kernel lets them be.
     pub(super) fn check_length(&self) -> Result<()> {
-        let longest = self.status_socket();
+        let longest = self.control_socket();
         if longest.as_os_str().len() > LONGEST_SOCKET {
             bail!(
                 "{} is too long for a unix socket: choose a shorter directory with --state",
@@ -107,6 +108,15 @@ impl Lower {
 
     pub(super) fn status_socket(&self) -> PathBuf {
         self.directory.join("status.sock")
+    }
+
+    pub(super) fn control_socket(&self) -> PathBuf {
+        self.directory.join("control.sock")
+    }
+
+    /// The relay's cache, in the moment until it has lost its name.
+    pub(super) fn cache_file(&self) -> PathBuf {
+        self.directory.join(relay::CACHE)
     }
 
     pub(super) fn pid_file(&self) -> PathBuf {

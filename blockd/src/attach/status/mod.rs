@@ -1,5 +1,6 @@
 //! `blockd status`: what is attached, through what, and how it fares.
 
+mod progress;
 mod relay;
 mod show;
 
@@ -13,7 +14,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 
 pub use self::relay::{RelayFigures, RelayStatus};
-pub(super) use self::show::size;
+pub(super) use self::{progress::Progress, relay::ask, show::size};
 use super::{
     Upper, Via,
     detach::resolve,

@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::attach::{
-    device::{identity::Identity, pulse},
-    lower::Lower,
+use crate::{
+    attach::{
+        device::{identity::Identity, pulse},
+        lower::Lower,
+    },
+    relay::CacheStatus,
 };
 
 /// How a relay fares.
@@ -48,7 +51,7 @@ pub struct RelayFigures {
     /// In microseconds.
     pub latency_us: Latency,
     /// The local block cache.
-    pub cache: Option<Value>,
+    pub cache: Option<CacheStatus>,
     /// Blocks that were written.
     pub changed: Option<Value>,
 }
@@ -80,7 +83,7 @@ pub struct Latency {
 }
 
 /// Asks the relay of a lower layer; `None` when there is none.
-pub(super) fn ask(lower: &Lower) -> Option<RelayStatus> {
+pub(in crate::attach) fn ask(lower: &Lower) -> Option<RelayStatus> {
     let running = Identity::alive(&lower.pid_file());
     if let Some(figures) = figures(lower) {
         return Some(RelayStatus::Alive(Box::new(figures)));

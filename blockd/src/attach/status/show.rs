@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::{
-    AttachmentStatus, DiffStatus, RelayFigures, RelayStatus, Standing, Status, relay::Upstream,
+    AttachmentStatus, DiffStatus, Progress, RelayFigures, RelayStatus, Standing, Status,
+    relay::Upstream,
 };
-use crate::attach::Upper;
+use crate::{attach::Upper, relay::CacheStatus};
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +100,13 @@ impl fmt::Display for RelayFigures {
             time(latency_us.p50),
             time(latency_us.p95),
             time(latency_us.max)
-        )
+        )?;
+        if let Some(cache) = &self.cache {
+            let CacheStatus { hits, misses, .. } = cache;
+            write!(f, "\n  cache    {}", Progress(cache))?;
+            write!(f, "\n           {hits} reads from here, {misses} not")?;
+        }
+        Ok(())
     }
 }
 

@@ -43,10 +43,10 @@ pub(super) struct Connection {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Request {
-    cookie: u64,
-    offset: u64,
-    length: u32,
+pub(super) struct Request {
+    pub(super) cookie: u64,
+    pub(super) offset: u64,
+    pub(super) length: u32,
 }
 
 /// A read in flight. It holds its share of the bytes in flight until the
@@ -220,7 +220,7 @@ async fn write_requests(
     Error::Lost("it was closed".into())
 }
 
-fn encode(command: u16, request: Request, bytes: &mut Vec<u8>) {
+pub(super) fn encode(command: u16, request: Request, bytes: &mut Vec<u8>) {
     let request = wire::Request {
         magic: NBD_REQUEST_MAGIC.into(),
         flags: 0.into(),

@@ -9,11 +9,12 @@ use super::{Error, Result, stream::Stream};
 use crate::nbd::{
     BlockSize, ExportInfo,
     wire::{
-        IHAVEOPT, InfoBlockSize, InfoExport, MAX_STRING, NBD_FLAG_CAN_MULTI_CONN,
-        NBD_FLAG_FIXED_NEWSTYLE, NBD_FLAG_NO_ZEROES, NBD_INFO_BLOCK_SIZE, NBD_INFO_DESCRIPTION,
-        NBD_INFO_EXPORT, NBD_INFO_NAME, NBD_OPT_ABORT, NBD_OPT_GO, NBD_OPT_INFO,
-        NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK, NBD_REP_FLAG_ERROR, NBD_REP_INFO, NBD_REP_MAGIC,
-        NBDMAGIC, OptionHeader,
+        IHAVEOPT, InfoBlockSize, InfoExport, MAX_STRING, META_BASE_ALLOCATION,
+        NBD_FLAG_CAN_MULTI_CONN, NBD_FLAG_FIXED_NEWSTYLE, NBD_FLAG_NO_ZEROES, NBD_INFO_BLOCK_SIZE,
+        NBD_INFO_DESCRIPTION, NBD_INFO_EXPORT, NBD_INFO_NAME, NBD_OPT_ABORT, NBD_OPT_GO,
+        NBD_OPT_INFO, NBD_OPT_SET_META_CONTEXT, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK,
+        NBD_REP_FLAG_ERROR, NBD_REP_INFO, NBD_REP_MAGIC, NBD_REP_META_CONTEXT, NBDMAGIC,
+        OptionHeader,
     },
 };
 
@@ -74,17 +75,66 @@ pub(super) async fn info(stream: &mut Box<dyn Stream>, export: &str) -> Result<O
 
 /// `NBD_OPT_STRUCTURED_REPLY` and `NBD_OPT_GO`: the transmission phase follows.
 pub(super) async fn go(stream: &mut Box<dyn Stream>, export: &str) -> Result<Offer> {
-    option(stream, NBD_OPT_STRUCTURED_REPLY, &[]).await?;
-    let structured = match reply(stream, NBD_OPT_STRUCTURED_REPLY).await? {
-        (NBD_REP_ACK, _) => true,
-        (kind, _) if kind & NBD_REP_FLAG_ERROR != 0 => false,
-        (kind, _) => return Err(unexpected(kind)),
-    };
+    let structured = structured(stream).await?;
     let offer = choose(stream, NBD_OPT_GO, export).await?;
     Ok(Offer {
         structured,
         ..offer
     })
+}
+
+/// The same with `NBD_OPT_SET_META_CONTEXT` between; the id of
+/// `base:allocation`, if the server has it.
+pub(super) async fn go_with_allocation(
+    stream: &mut Box<dyn Stream>,
+    export: &str,
+) -> Result<(Offer, Option<u32>)> {
+    let structured = structured(stream).await?;
+    let context = if structured {
+        set_meta_context(stream, export).await?
+    } else {
+        None
+    };
+    let offer = choose(stream, NBD_OPT_GO, export).await?;
+    let offer = Offer {
+        structured,
+        ..offer
+    };
+    Ok((offer, context))
+}
+
+async fn structured(stream: &mut Box<dyn Stream>) -> Result<bool> {
+    option(stream, NBD_OPT_STRUCTURED_REPLY, &[]).await?;
+    match reply(stream, NBD_OPT_STRUCTURED_REPLY).await? {
+        (NBD_REP_ACK, _) => Ok(true),
+        (kind, _) if kind & NBD_REP_FLAG_ERROR != 0 => Ok(false),
+        (kind, _) => Err(unexpected(kind)),
+    }
+}
+
+async fn set_meta_context(stream: &mut Box<dyn Stream>, export: &str) -> Result<Option<u32>> {
+    let code = NBD_OPT_SET_META_CONTEXT;
+    let mut data = prefixed(export)?;
+    data.extend_from_slice(&1_u32.to_be_bytes());
+    data.extend_from_slice(&prefixed(META_BASE_ALLOCATION)?);
+    option(stream, code, &data).await?;
+    let mut context = None;
+    for _ in 0..MAXIMUM_INFOS {
+        match reply(stream, code).await? {
+            (NBD_REP_META_CONTEXT, data) => {
+                let (id, name) = data
+                    .split_first_chunk()
+                    .ok_or_else(|| Error::protocol("an NBD_REP_META_CONTEXT of no length"))?;
+                if name == META_BASE_ALLOCATION.as_bytes() {
+                    context = Some(u32::from_be_bytes(*id));
+                }
+            }
+            (NBD_REP_ACK, _) => return Ok(context),
+            (kind, _) if kind & NBD_REP_FLAG_ERROR != 0 => return Ok(None),
+            (kind, _) => return Err(unexpected(kind)),
+        }
+    }
+    Err(Error::protocol("NBD_REP_META_CONTEXT without end"))
 }
 
 async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: &str) -> Result<Offer> {
@@ -109,16 +159,22 @@ async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: &str) -> Result
 }
 
 fn choice(export: &str) -> Result<Vec<u8>> {
-    let length = u32::try_from(export.len())
-        .ok()
-        .filter(|_| export.len() <= MAX_STRING);
-    let length = length
-        .ok_or_else(|| Error::protocol(format!("an export name has at most {MAX_STRING} bytes")))?;
-    let mut data = length.to_be_bytes().to_vec();
-    data.extend_from_slice(export.as_bytes());
+    let mut data = prefixed(export)?;
     for word in [3, NBD_INFO_NAME, NBD_INFO_DESCRIPTION, NBD_INFO_BLOCK_SIZE] {
         data.extend_from_slice(&word.to_be_bytes());
     }
+    Ok(data)
+}
+
+/// A string after its length.
+fn prefixed(text: &str) -> Result<Vec<u8>> {
+    let length = u32::try_from(text.len())
+        .ok()
+        .filter(|_| text.len() <= MAX_STRING);
+    let length = length
+        .ok_or_else(|| Error::protocol(format!("an export name has at most {MAX_STRING} bytes")))?;
+    let mut data = length.to_be_bytes().to_vec();
+    data.extend_from_slice(text.as_bytes());
     Ok(data)
 }
 

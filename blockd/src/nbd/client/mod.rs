@@ -4,6 +4,7 @@
 //! calls: when, how often and how long is the business of who retries (the
 //! relay). Reads on a connection that ends fail with the reason.
 
+mod allocation;
 mod connection;
 mod error;
 mod handshake;
@@ -24,11 +25,12 @@ use std::{
 use futures_util::future;
 use tokio::sync::Semaphore;
 
-use self::{connection::Connection, pulse::Pulse, stream::Stream};
 pub use self::{
+    allocation::allocation,
     error::{Error, Result},
     handshake::Offer,
 };
+use self::{connection::Connection, pulse::Pulse, stream::Stream};
 use super::ExportInfo;
 use crate::uri::Address;
 

@@ -15,9 +15,9 @@ const MAXIMUM_PIECES: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     flags: u16,
-    kind: u16,
+    pub(super) kind: u16,
     pub(super) cookie: u64,
-    length: u32,
+    pub(super) length: u32,
 }
 
 impl Chunk {
@@ -108,13 +108,7 @@ impl Assembly {
     }
 
     async fn failure<R: AsyncRead + Unpin>(&mut self, length: u32, stream: &mut R) -> Result<()> {
-        let length = index(length)?;
-        if !(6..=MAX_STRING.saturating_add(16)).contains(&length) {
-            return Err(Error::protocol(format!("an error chunk of {length} bytes")));
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await?;
-        self.error.get_or_insert(failure(&body)?);
+        self.error.get_or_insert(failure(length, stream).await?);
         Ok(())
     }
 
@@ -160,9 +154,14 @@ impl Assembly {
     }
 }
 
-fn failure(body: &[u8]) -> Result<Error> {
+/// The payload of an error chunk.
+pub(super) async fn failure<R: AsyncRead + Unpin>(length: u32, stream: &mut R) -> Result<Error> {
+    if !(6..=MAX_STRING.saturating_add(16)).contains(&index(length)?) {
+        return Err(Error::protocol(format!("an error chunk of {length} bytes")));
+    }
+    let body = payload(stream, length).await?;
     let malformed = || Error::protocol("an error chunk of the wrong length");
-    let (code, rest) = body.split_first_chunk().ok_or_else(malformed)?;
+    let (code, rest) = body.as_slice().split_first_chunk().ok_or_else(malformed)?;
     let (length, rest) = rest.split_first_chunk().ok_or_else(malformed)?;
     let text = rest
         .get(..usize::from(u16::from_be_bytes(*length)))

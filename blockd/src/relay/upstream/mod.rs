@@ -6,6 +6,7 @@
 //!            └─ late? ──► Upstream (standby) ─► nbd client, 1 connection
 //! ```
 
+mod allocation;
 mod backoff;
 mod board;
 mod disk;

@@ -130,16 +130,44 @@ impl Pool {
         })
     }
 
+    /// An upstream, and the canonical name.
+    pub(super) fn uri(&self, index: usize) -> &NbdUri {
+        &self.upstreams[index].uri
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(in crate::relay) fn disk(&self) -> &Disk {
         &self.disk
     }
 
-    /// Reads from whichever upstream answers; fails when none does in time.
+    /// Reads from whichever upstream answers, in parts that they allow; fails
+    /// when none does in time.
     pub(in crate::relay) async fn read(
         &self,
         offset: u64,
         length: u32,
     ) -> Result<Vec<u8>, ReadError> {
+        let most = self.disk.info().block_size.maximum;
+        let (mut at, mut left) = (offset, length);
+        let mut bytes = Vec::new();
+        while left > 0 {
+            let part = left.min(most);
+            let read = self.read_part(at, part).await?;
+            at += u64::from(part);
+            left -= part;
+            if bytes.is_empty() {
+                bytes = read;
+            } else {
+                bytes.extend_from_slice(&read);
+            }
+        }
+        Ok(bytes)
+    }
+
+    async fn read_part(&self, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
         let _in_flight = self.counters.begin();
         let begun = Instant::now();
         let patience = if self.board.outage() {
@@ -147,7 +175,7 @@ impl Pool {
         } else {
             self.timeout
         };
-        let result = match timeout(patience, self.ask(offset, length)).await {
+        let result = match timeout(patience, self.ask((offset, length), HEDGE)).await {
             Ok(Ok(bytes)) => {
                 self.board.set_outage(false);
                 Ok(bytes)
@@ -163,10 +191,20 @@ impl Pool {
         result
     }
 
-    /// Asks one upstream, and another when that one is late or lost, without
-    /// end. An upstream's error about these very bytes is asked about at all
-    /// the others, and then believed.
-    async fn ask(&self, offset: u64, length: u32) -> client::Result<Vec<u8>> {
+    /// Reads what nobody waits for: as long as it takes, of one upstream at a
+    /// time. Fails when all of them say that these bytes cannot be read.
+    pub(in crate::relay) async fn fetch(
+        &self,
+        offset: u64,
+        length: u32,
+    ) -> client::Result<Vec<u8>> {
+        self.ask((offset, length), Duration::MAX).await
+    }
+
+    /// Asks one upstream, and another when that one is late (after `hedge`) or
+    /// lost, without end. An upstream's error about these very bytes is asked
+    /// about at all the others, and then believed.
+    async fn ask(&self, range: (u64, u32), hedge: Duration) -> client::Result<Vec<u8>> {
         let mut changes = self.board.listen();
         let mut running: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
         let mut asked: Vec<usize> = Vec::new();
@@ -177,7 +215,7 @@ impl Pool {
                 let denied: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
                 if let Some((index, client)) = self.pick(&denied) {
                     asked = vec![index];
-                    running.push(attempt(index, client, (offset, length)));
+                    running.push(attempt(index, client, range));
                 } else if let Some((_, error)) = wrong.pop() {
                     return Err(error);
                 } else {
@@ -201,9 +239,9 @@ impl Pool {
                         self.counters.replayed.fetch_add(1, Ordering::Relaxed);
                     }
                 },
-                (index, client) = self.hedge(&asked, &mut changes) => {
+                (index, client) = self.hedge(hedge, &asked, &mut changes) => {
                     asked.push(index);
-                    running.push(attempt(index, client, (offset, length)));
+                    running.push(attempt(index, client, range));
                 }
             }
         }
@@ -212,13 +250,14 @@ impl Pool {
     /// Another upstream, once it is time to ask one.
     async fn hedge(
         &self,
+        late: Duration,
         asked: &[usize],
         changes: &mut watch::Receiver<()>,
     ) -> (usize, Arc<Client>) {
         if asked.len() == self.upstreams.len() {
             return pending().await;
         }
-        sleep(HEDGE).await;
+        sleep(late).await;
         loop {
             changes.borrow_and_update();
             if let Some(other) = self.choose(asked) {
@@ -239,7 +278,7 @@ impl Pool {
 
     /// A connected upstream, from the active one on; one that answers before
     /// one that does not.
-    fn choose(&self, denied: &[usize]) -> Option<(usize, Arc<Client>)> {
+    pub(super) fn choose(&self, denied: &[usize]) -> Option<(usize, Arc<Client>)> {
         let count = self.upstreams.len();
         let active = self.board.active();
         let order = (0..count).map(|step| (active + step) % count);

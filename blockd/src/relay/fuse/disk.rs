@@ -1,127 +1,44 @@
-//! The FUSE file system with one file, `disk`: the export's bytes.
-//!
-//! Requests are answered from tokio tasks, in any order. What was read the
-//! kernel keeps: an export changes by what is written here, or not at all.
+//! What the kernel asks of the file, and our answers.
 
 use std::{
     ffi::OsStr,
-    fs, io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    io,
     sync::Arc,
-    thread,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
 use fuser::{
-    BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
-    Generation, INodeNo, KernelConfig, LockOwner, MountOption, OpenAccMode, OpenFlags, ReplyAttr,
-    ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite, Request, Session,
-    TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
-use rustix::{
-    fs::{major, minor},
-    mount::{UnmountFlags, unmount},
-};
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::runtime::Handle;
 
+use super::{NAME, kept::Kept};
 use crate::nbd::{Export, ReadError, WriteError, Writes, Written};
 
-/// The name of the file.
-pub(crate) const NAME: &str = "disk";
 const DISK: INodeNo = INodeNo(2);
-
 /// Nothing here ever changes.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Reads that the kernel may have in flight on its own account (readahead).
 const BACKGROUND: u16 = 128;
-/// How far the kernel reads ahead in the file: one FUSE request is at most
-/// 1 MiB.
-const READ_AHEAD_KB: &str = "1024";
 
 /// `FALLOC_FL_PUNCH_HOLE` and `FALLOC_FL_ZERO_RANGE` of fallocate(2).
 const CLEARS: u32 = 0x02 | 0x10;
 
-/// A mounted file system.
-#[derive(Debug)]
-pub(super) struct Mounted {
-    path: PathBuf,
-    ended: oneshot::Receiver<io::Result<()>>,
-}
-
-impl Mounted {
-    /// Waits until it is unmounted.
-    pub(super) async fn ended(&mut self) -> Result<()> {
-        let ended = (&mut self.ended).await;
-        ended
-            .context("the FUSE thread is gone")?
-            .context("the FUSE session ended")
-    }
-
-    /// Takes it away, from under those who still use it too: they get errors.
-    pub(super) fn unmount(&self) {
-        // It may have been unmounted already.
-        let _gone = unmount(&self.path, UnmountFlags::DETACH);
-    }
-}
-
-/// Mounts the export of a runtime at `path`.
-pub(super) fn mount(path: &Path, export: Arc<dyn Export>, runtime: Handle) -> Result<Mounted> {
-    let mut config = Config::default();
-    let writes = export.writes();
-    config.mount_options = vec![
-        MountOption::FSName("blockd".to_owned()),
-        MountOption::Subtype("blockd".to_owned()),
-        match writes {
-            Some(_) => MountOption::RW,
-            None => MountOption::RO,
-        },
-        MountOption::NoExec,
-        MountOption::NoAtime,
-        MountOption::DefaultPermissions,
-    ];
-    let disk = Disk {
-        export,
-        writes,
-        runtime,
-    };
-    let session = Session::new(disk, path, &config)
-        .with_context(|| format!("cannot mount the FUSE file system at {}", path.display()))?;
-    let (told, ended) = oneshot::channel();
-    let serve = move || {
-        // Nobody waits when the relay ends first.
-        let _told = told.send(session.run());
-    };
-    thread::Builder::new().name("fuse".into()).spawn(serve)?;
-    raise_read_ahead(path);
-    Ok(Mounted {
-        path: path.to_owned(),
-        ended,
-    })
-}
-
-/// FUSE's own limit stays at 128 KiB unless it is raised here.
-fn raise_read_ahead(mountpoint: &Path) {
-    let raised = fs::metadata(mountpoint).and_then(|root| {
-        let device = root.dev();
-        let device = format!("{}:{}", major(device), minor(device));
-        fs::write(
-            format!("/sys/class/bdi/{device}/read_ahead_kb"),
-            READ_AHEAD_KB,
-        )
-    });
-    if let Err(error) = raised {
-        tracing::debug!("read_ahead_kb of the FUSE file system stays as it is: {error}");
-    }
-}
-
 /// One export as a file.
-struct Disk {
-    export: Arc<dyn Export>,
+pub(super) struct Disk {
+    pub(super) export: Arc<dyn Export>,
     /// Takes writes, if the export can be written.
-    writes: Option<Arc<dyn Writes>>,
-    runtime: Handle,
+    pub(super) writes: Option<Arc<dyn Writes>>,
+    pub(super) runtime: Handle,
+    pub(super) kept: Arc<Kept>,
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.kept.end();
+    }
 }
 
 impl Disk {
@@ -201,13 +118,15 @@ impl Filesystem for Disk {
         }
     }
 
-    fn open(&self, _: &Request, _: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        if flags.acc_mode() == OpenAccMode::O_RDONLY || self.writes.is_some() {
-            let keep = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH;
-            reply.opened(FileHandle(0), keep);
-        } else {
-            reply.error(Errno::EROFS);
-        }
+    /// The kernel opens by itself from here on, and keeps what was read; where
+    /// nothing can be written the mount is read-only.
+    fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    /// And it closes by itself.
+    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        reply.error(Errno::ENOSYS);
     }
 
     fn read(
@@ -221,10 +140,13 @@ impl Filesystem for Disk {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let export = Arc::clone(&self.export);
+        let (export, kept) = (Arc::clone(&self.export), Arc::clone(&self.kept));
         drop(self.runtime.spawn(async move {
             match read(export, offset, size).await {
-                Ok(bytes) => reply.data(&bytes),
+                Ok(bytes) => {
+                    reply.data(&bytes);
+                    kept.note(offset, bytes.len());
+                }
                 Err(error) => {
                     tracing::warn!(offset, size, "a read of the disk fails: {error}");
                     reply.error(Errno::EIO);
@@ -250,11 +172,15 @@ impl Filesystem for Disk {
             return reply.error(Errno::ENOSPC);
         }
         let data = data.to_vec();
+        let (kept, bytes) = (Arc::clone(&self.kept), data.len());
         self.change(
             move |writes| writes.write(offset, data, false),
-            move |done| match done {
-                Ok(()) => reply.written(length),
-                Err(error) => reply.error(error),
+            move |done| {
+                match done {
+                    Ok(()) => reply.written(length),
+                    Err(error) => reply.error(error),
+                }
+                kept.note(offset, bytes);
             },
         );
     }
