@@ -258,6 +258,7 @@ async fn a_disk_that_becomes_full_ends_the_hydration_and_nothing_else() {
     assert!(all(&client).await == image(&bench), "a byte differs");
 
     assert!(refused(&bench, "hydrate").contains("make room there"));
+    drop(file);
     fs::remove_file(filler).unwrap();
     ask(&bench, "hydrate");
     state_is(&relay, "hydrated").await;

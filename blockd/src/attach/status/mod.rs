@@ -189,7 +189,7 @@ impl Known {
         let users = fs::read_dir(lower.users_directory()).map_or(0, Iterator::count);
         status.shared_with = users.saturating_sub(1);
         let asked = self.relays.entry(lower.directory().to_owned());
-        let relay = asked.or_insert_with(|| relay::ask(lower));
+        let relay = asked.or_insert_with(|| ask(lower));
         status.relay.clone_from(relay);
     }
 }

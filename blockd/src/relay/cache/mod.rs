@@ -15,7 +15,7 @@ mod status;
 mod store;
 
 use std::{
-    fmt,
+    io,
     ops::Range,
     path::PathBuf,
     sync::{
@@ -269,7 +269,7 @@ impl Cache {
         store.map(Arc::new).map_err(|error| self.no_file(&error))
     }
 
-    fn no_file(&self, error: &std::io::Error) -> String {
+    fn no_file(&self, error: &io::Error) -> String {
         format!("cannot make a cache in {}: {error}", self.folder.display())
     }
 
@@ -299,7 +299,7 @@ impl Cache {
     }
 }
 
-fn cannot_write(error: &std::io::Error) -> String {
+fn cannot_write(error: &io::Error) -> String {
     format!("the cache cannot be written: {error}")
 }
 
