@@ -240,7 +240,11 @@ const GUEST: &str = r#"
 
     blockd detach /work --state /run/state
     test "$(cd /second && DIGEST)" = "$expected"
+    blockd hydrate /second --wait --state /run/state
     please kill
+    forget
+    test "$(cd /second && DIGEST)" = "$expected"
+    test -z "$(git -C /second status --porcelain)"
     blockd detach /second --state /run/state
     test ! -e /sys/block/nbd0/pid
     test -z "$(find /run/state/lowers /run/state/places -mindepth 1)"

@@ -167,3 +167,27 @@ fn force_ends_who_is_inside() {
     assert!(!inside.wait().unwrap().success());
     bench.nothing_is_left();
 }
+
+#[test]
+fn a_frozen_relay_keeps_nobody_from_detaching_one_of_several() {
+    let bench = Bench::new();
+    bench.attach("repo", &[]);
+    for name in ["m2", "m3", "m4"] {
+        bench.attach_at(name, "repo", &[]);
+    }
+    fs::write(bench.path("m/new"), "mine").unwrap();
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    let relay = bench.device_process();
+    send(relay, Signal::STOP);
+    let mut stuck = std::process::Command::new("cat")
+        .arg(bench.path("m4/src/deep/31.txt"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    bench.detach(&[]);
+    bench.detach_from("m2", &["--force"]);
+    bench.detach_from("m3", &["--lazy"]);
+    bench.detach_from("m4", &["--lazy"]);
+    bench.eventually_nothing_is_left();
+    stuck.wait().unwrap();
+}

@@ -25,7 +25,7 @@ const BLOCK: usize = 4096;
 /// loop device on it.
 struct Shown {
     loop_device: Loop,
-    _mount: Mount,
+    mount: Mount,
     _relay: Relay,
     _server: Nbdkit,
     _bench: Bench,
@@ -47,7 +47,7 @@ impl Shown {
         let loop_device = Loop::on(&fuse.join("disk")).await;
         Self {
             loop_device,
-            _mount: mount,
+            mount,
             _relay: relay,
             _server: server,
             _bench: bench,
@@ -57,7 +57,7 @@ impl Shown {
     /// What the kernel keeps of the file (fincore(1)).
     fn kept(&self) -> u64 {
         let arguments = ["--bytes", "--noheadings", "--output", "RES"].map(Path::new);
-        let file = self._mount.0.join("disk");
+        let file = self.mount.0.join("disk");
         let kept = run("fincore", &[&arguments[..], &[&file]].concat());
         kept.trim().parse().unwrap()
     }
@@ -102,56 +102,52 @@ async fn of_what_was_read_through_a_loop_device_little_is_kept_twice() {
 #[repr(align(4096))]
 struct Block([u8; BLOCK]);
 
+const WRITERS: u64 = 4;
+/// Of these blocks every fourth is one writer's: neighbours are not.
+const BLOCKS: u64 = 48 << 8;
+
+/// Reads, writes and reads again. Past the page cache of the loop device: what
+/// is below it is meant.
+fn write_about(device: &Path, writer: u64) {
+    let direct = OFlags::DIRECT.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).custom_flags(direct);
+    let device = options.open(device).unwrap();
+    let mut block = Box::new(Block([0; BLOCK]));
+    let mut written = vec![0; usize::try_from(BLOCKS).unwrap()];
+    for number in 1..4000_u64 {
+        let at = number * 7919 % (BLOCKS / WRITERS) * WRITERS + writer;
+        let offset = at * 4096;
+        let last = &mut written[usize::try_from(at).unwrap()];
+        let expected = if *last == 0 { offset } else { *last };
+        device.read_exact_at(&mut block.0, offset).unwrap();
+        assert!(is_pattern(&block.0, expected), "stale at {offset}");
+        *last = (number << 40) + offset;
+        let words = block.0.as_chunks_mut().0.iter_mut();
+        for (word, at) in words.zip((*last..).step_by(8)) {
+            *word = at.to_be_bytes();
+        }
+        device.write_all_at(&block.0, offset).unwrap();
+        device.read_exact_at(&mut block.0, offset).unwrap();
+        assert!(is_pattern(&block.0, *last), "stale at {offset}");
+    }
+}
+
 /// Every reader sees what was written last, while all around it is read and
-/// dropped. Past the page cache of the loop device: what is below it is meant.
+/// dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_is_never_seen_as_it_was_before() {
-    const WRITERS: u64 = 4;
-    const BLOCKS: u64 = 48 << 8;
     let shown = Shown::new("256M", &["--cow"]).await;
     let path = &shown.loop_device.0;
     thread::scope(|scope| {
         for writer in 0..WRITERS {
-            scope.spawn(move || {
-                let direct = OFlags::DIRECT.bits().cast_signed();
-                let mut options = OpenOptions::new();
-                options.read(true).write(true).custom_flags(direct);
-                let device = options.open(path).unwrap();
-                let mut block = Box::new(Block([0; BLOCK]));
-                let mut written = vec![0; usize::try_from(BLOCKS).unwrap()];
-                for number in 1..4000_u64 {
-                    // Neighbours belong to different writers.
-                    let at = number * 7919 % (BLOCKS / WRITERS) * WRITERS + writer;
-                    let offset = at * 4096;
-                    let last = &mut written[usize::try_from(at).unwrap()];
-                    device.read_exact_at(&mut block.0, offset).unwrap();
-                    match *last {
-                        0 => assert!(is_pattern(&block.0, offset), "changed at {offset}"),
-                        last => assert!(is_pattern(&block.0, last), "stale at {offset}"),
-                    }
-                    *last = (number << 40) + offset;
-                    for (word, at) in block
-                        .0
-                        .as_chunks_mut()
-                        .0
-                        .iter_mut()
-                        .zip((*last..).step_by(8))
-                    {
-                        *word = at.to_be_bytes();
-                    }
-                    device.write_all_at(&block.0, offset).unwrap();
-                    device.read_exact_at(&mut block.0, offset).unwrap();
-                    assert!(is_pattern(&block.0, *last), "stale at {offset}");
-                }
-            });
+            scope.spawn(move || write_about(path, writer));
         }
         for _ in 0..6 {
             let mut dd = Command::new("dd");
             dd.arg(format!("if={}", path.display()));
-            let done = dd
-                .args(["of=/dev/null", "bs=1M", "iflag=direct", "status=none"])
-                .status();
-            assert!(done.unwrap().success());
+            dd.args(["of=/dev/null", "bs=1M", "iflag=direct", "status=none"]);
+            assert!(dd.status().unwrap().success());
         }
     });
     eventually("little is kept", async || shown.kept() <= MOST).await;

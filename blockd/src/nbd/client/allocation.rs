@@ -80,8 +80,8 @@ impl Asking<'_> {
     async fn all(&mut self, size: u64) -> Result<()> {
         let mut offset = 0;
         while offset < size {
-            let length = (size - offset).min(MOST);
-            self.cookie += 1;
+            let length = size.saturating_sub(offset).min(MOST);
+            self.cookie = self.cookie.wrapping_add(1);
             let request = Request {
                 cookie: self.cookie,
                 offset,

@@ -15,7 +15,7 @@ mod status;
 mod store;
 
 use std::{
-    io,
+    io, iter,
     ops::Range,
     path::PathBuf,
     sync::{
@@ -238,8 +238,10 @@ impl Cache {
         let info = self.pool.disk().info();
         let (size, unit) = (info.size, BLOCK.max(info.block_size.minimum.into()));
         let told = self.pool.allocation().await.map_err(|error| error.0)?;
-        let whole_disk = [0..size];
-        let data = store::whole_units(told.as_deref().unwrap_or(&whole_disk), unit, size);
+        let data = match &told {
+            Some(data) => store::whole_units(data, unit, size),
+            None => iter::once(0..size).collect(),
+        };
         let made = store::create(&self.folder).map_err(|error| self.no_file(&error))?;
         let (file, free) = made;
         let needed = store::sum(&data);
@@ -282,7 +284,7 @@ impl Cache {
         let mut at = offset;
         let first = data.partition_point(|run| run.end <= offset);
         let runs = data.get(first..).unwrap_or_default();
-        for run in runs.iter().cloned().chain([size..size]) {
+        for run in runs.iter().cloned().chain(iter::once(size..size)) {
             for (end, hole) in [(run.start, known), (run.end, false)] {
                 let length = end.saturating_sub(at);
                 let extent = Extent {

@@ -174,6 +174,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     const SIZE: u64 = 1_000_000;
@@ -210,8 +212,8 @@ mod tests {
 
     #[test]
     fn what_is_here_is_not_written_again_and_zeroes_take_no_room() {
-        let store = store(&[0..SIZE]);
-        store.write(0, &[0; 600_000]).unwrap();
+        let store = store(slice::from_ref(&(0..SIZE)));
+        store.write(0, &vec![0; 600_000]).unwrap();
         assert_eq!(store.stored(), 0);
         assert_eq!(store.hydrated(), (146 * 4096, SIZE));
         store.write(0, &[5; 8192]).unwrap();
