@@ -25,8 +25,9 @@ impl Export for RelayExport {
         self.pool.disk().info()
     }
 
-    fn read_ready(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
-        None
+    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+        let cache = self.cache.as_ref()?;
+        cache.read_ready(offset, buffer).then_some(Ok(()))
     }
 
     fn read(

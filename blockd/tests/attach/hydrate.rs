@@ -88,6 +88,9 @@ fn what_cannot_be_hydrated_is_told() {
             .arg(&mountpoint),
     );
     assert!(said.contains("MiB of data"), "{said}");
+    send(bench.device_process(), Signal::STOP);
+    let said = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
+    assert!(said.contains("does not answer"), "{said}");
     send(bench.device_process(), Signal::KILL);
     let said = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
     assert!(said.contains("is gone"), "{said}");

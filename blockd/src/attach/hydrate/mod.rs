@@ -72,6 +72,9 @@ impl fmt::Display for Hydrated {
 pub async fn hydrate(options: &HydrateOptions) -> Result<Hydrated> {
     let mountpoint = resolve(&options.mountpoint)?;
     let (export, lower) = attached(options, &mountpoint)?;
+    if let Some(RelayStatus::Silent { pid }) = ask(&lower) {
+        bail!("the relay of {export}, process {pid}, runs and does not answer");
+    }
     let (socket, most) = (lower.control_socket(), options.cache_size);
     let begun = async { spawn_blocking(move || relay::hydrate(&socket, most)).await? };
     let mut hydrated = Hydrated {

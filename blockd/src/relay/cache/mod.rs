@@ -134,6 +134,18 @@ impl Cache {
         })
     }
 
+    /// Reads what is here and waits for no disk; `false`: it is to be read.
+    pub(super) fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let Some(store) = self.store() else {
+            return false;
+        };
+        let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        let is_read =
+            store.holds(offset..offset.saturating_add(length)) && store.read_now(offset, buffer);
+        self.hits.fetch_add(u64::from(is_read), Ordering::Relaxed);
+        is_read
+    }
+
     /// Reads what is here, and the rest from the upstreams.
     pub(super) async fn read(
         self: &Arc<Self>,
@@ -143,8 +155,8 @@ impl Cache {
         let Some(store) = self.store() else {
             return self.pool.read(offset, length).await;
         };
-        let parts = store.split(offset..offset + u64::from(length));
-        if parts.iter().all(|(is_here, _)| *is_here) {
+        let range = offset..offset + u64::from(length);
+        if store.holds(range.clone()) {
             if let Some(bytes) = self.read_here(&store, offset, length).await {
                 self.hits.fetch_add(1, Ordering::Relaxed);
                 return Ok(bytes);
@@ -154,7 +166,8 @@ impl Cache {
         self.misses.fetch_add(1, Ordering::Relaxed);
         self.demand.fetch_add(1, Ordering::Relaxed);
         let _demand = Demand(&self.demand);
-        let parts = parts
+        let parts = store
+            .split(range)
             .into_iter()
             .map(|(is_here, part)| self.part(&store, is_here, part));
         Ok(try_join_all(parts).await?.concat())
@@ -179,6 +192,9 @@ impl Cache {
     /// `None` when the file fails: it is dropped, and the upstreams have it.
     async fn read_here(&self, store: &Arc<Store>, offset: u64, length: u32) -> Option<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(length).ok()?];
+        if store.read_now(offset, &mut bytes) {
+            return Some(bytes);
+        }
         let file = Arc::clone(store);
         let read = spawn_blocking(move || file.read(offset, &mut bytes).map(|()| bytes)).await;
         match read.ok()? {

@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, IoSliceMut},
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     fs::{Mode, OFlags, fstatvfs, open},
-    io::Errno,
+    io::{Errno, ReadWriteFlags, preadv2},
 };
 
 use super::ranges::Ranges;
@@ -43,8 +43,11 @@ pub(super) struct Store {
 pub(super) fn whole_units(data: &[Range<u64>], unit: u64, size: u64) -> Vec<Range<u64>> {
     let mut whole: Vec<Range<u64>> = Vec::new();
     for run in data {
-        let (start, end) = (run.start / unit * unit, run.end.next_multiple_of(unit));
-        let (start, end) = (start.min(size), end.min(size));
+        let (start, end) = (
+            run.start / unit * unit,
+            run.end.checked_next_multiple_of(unit),
+        );
+        let (start, end) = (start.min(size), end.unwrap_or(size).min(size));
         match whole.last_mut() {
             Some(last) if last.end >= start => last.end = last.end.max(end),
             _ => whole.push(start..end),
@@ -111,6 +114,11 @@ impl Store {
         self.present().split(range)
     }
 
+    /// Whether all of a range is here.
+    pub(super) fn holds(&self, range: Range<u64>) -> bool {
+        self.split(range).iter().all(|(is_here, _)| *is_here)
+    }
+
     /// What is here begins and ends at a multiple of this.
     pub(super) fn unit(&self) -> u64 {
         self.unit
@@ -131,6 +139,14 @@ impl Store {
     pub(super) fn stored(&self) -> u64 {
         let metadata = self.file.metadata();
         metadata.map_or(0, |metadata| metadata.blocks() * 512)
+    }
+
+    /// Reads a range that is here if that waits for no disk; says whether.
+    pub(super) fn read_now(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let length = buffer.len();
+        let mut buffers = [IoSliceMut::new(buffer)];
+        let read = preadv2(&self.file, &mut buffers, offset, ReadWriteFlags::NOWAIT);
+        read == Ok(length)
     }
 
     /// Reads what is here.
