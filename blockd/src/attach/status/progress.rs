@@ -53,6 +53,6 @@ mod tests {
         assert_eq!(part(120 << 20, 320 << 20), "37% (120 of 320 MiB)");
         assert_eq!(part(0, 320 << 20), "0% (0 bytes of 320 MiB)");
         assert_eq!(part((1 << 30) - 1, 1 << 30), "99% (1023 of 1024 MiB)");
-        assert_eq!(part(0, 0), "0% (0 bytes of 0 bytes)");
+        assert_eq!(part(0, 0), "0% (0 of 0 bytes)");
     }
 }
