@@ -39,7 +39,8 @@ pub(crate) fn binary() -> &'static Path {
 pub(super) fn built(package: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--package", package, "--bin", package]);
+    // With the tests: then its dependencies are what they are for these.
+    build.args(["build", "--quiet", "--workspace", "--bins", "--tests"]);
     // This program is target/PROFILE/deps/e2e-HASH.
     let profile = env::current_exe()
         .unwrap()

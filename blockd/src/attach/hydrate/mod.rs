@@ -83,7 +83,9 @@ pub async fn hydrate(options: &HydrateOptions) -> Result<Hydrated> {
         export,
     };
     if options.wait {
-        let bar = progress(hydrated.cache.of);
+        let bar = progress(hydrated.cache.of).with_position(hydrated.cache.hydrated);
+        // What was here before says nothing of the rate.
+        bar.reset_eta();
         let done = select! {
             biased;
             name = ended() => Err(name.map_or_else(|error| error, |name| goes_on(name, &hydrated))),
