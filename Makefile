@@ -78,8 +78,9 @@ soak: ## the long tests, on all repositories in the folder REPOS
 .PHONY: bench
 bench: ## how fast, as ratios to git and nbdkit (REPO=FOLDER, default a generated one), and what the agent costs
 	tests/setup.sh bench
-	cargo build --locked --release --package blockd
-	cargo bench --locked --workspace
+	@# Built as the benches are, so that the dependencies are built once.
+	cargo build --locked --release --workspace --bins --benches
+	cargo bench --locked --workspace --benches
 	/usr/bin/python3 tests/bench.py $(target)/release/blockd $(REPO)
 	$(sudo) /usr/bin/python3 tests/link/bench.py $(target)/release/blockd $(REPO)
-	$(sudo) /usr/bin/python3 tests/attach_many.py $(target)/release/blockd $(or $(REPO),.)
+	$(sudo) /usr/bin/python3 tests/attach_many.py $(target)/release/blockd $(or $(firstword $(REPO)),.)
