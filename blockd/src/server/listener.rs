@@ -60,9 +60,10 @@ impl fmt::Display for Bound {
 /// A bound socket. The file of a unix socket goes with it.
 #[derive(Debug)]
 pub struct Listener {
+    /// Goes first: a file that nobody listens to is another's to replace.
+    _file: Option<SocketFile>,
     door: Door,
     bound: Bound,
-    _file: Option<SocketFile>,
 }
 
 #[derive(Debug)]

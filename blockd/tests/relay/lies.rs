@@ -108,18 +108,25 @@ async fn a_liar_is_refused_and_never_read_from() {
     let server = bench.serve("a").await;
     let truth = bench.truth("a").await;
     let (name, size) = truth_of(&bench).await;
-    for (lie, reason) in [
-        (info("another", size), "two commits are never mixed"),
-        (info(&name, size + 4096), "another disk of the same name"),
-        (info(&name, 0), "another disk of the same name"),
+    for (socket, lie, reason) in [
+        ("b", info("another", size), "two commits are never mixed"),
+        (
+            "c",
+            info(&name, size + 4096),
+            "another disk of the same name",
+        ),
+        ("d", info(&name, 0), "another disk of the same name"),
     ] {
         let liar = Liar {
             info: lie,
             mute: false,
         };
-        let liar = liar.start(&bench, "b").await;
+        let liar = liar.start(&bench, socket).await;
         let relay = bench
-            .relay(&[bench.uri("a"), bench.uri("b")], &["--timeout", "700ms"])
+            .relay(
+                &[bench.uri("a"), bench.uri(socket)],
+                &["--timeout", "700ms"],
+            )
             .await;
         relay.upstream_is(1, "refused").await;
         let said = relay.status()["upstreams"][1]["reason"].to_string();
