@@ -7,6 +7,8 @@ const PROMPT: char = '›';
 /// What codex shows above the messages that wait for the end of a tool call.
 /// They may push its input line off the screen.
 const QUEUED: &str = "Messages to be submitted";
+/// What codex says of a command that it does not know, and then its name.
+const UNKNOWN: &str = "Unrecognized command";
 /// So many characters of a line are sure to be of this text.
 const SURE: usize = 20;
 /// What has more is folded to one.
@@ -19,6 +21,13 @@ pub(super) fn is_left(screen: &str, text: &Text) -> bool {
     };
     let first: String = first_line(text).chars().take(SURE).collect();
     input.starts_with(first.trim()) || input.starts_with("[Pasted")
+}
+
+/// Whether codex says that it knows no such command. As the moment has it, the
+/// command then stays in the input line or does not.
+pub(super) fn is_unknown(screen: &str, text: &Text) -> bool {
+    let command = first_line(text).split_whitespace().next();
+    command.is_some_and(|command| screen.contains(&format!("{UNKNOWN} '{command}'")))
 }
 
 /// Whether it holds the text and nothing before it, so that Enter would submit
@@ -52,7 +61,7 @@ fn first_line(text: &Text) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Text, holds, is_left};
+    use super::{Text, holds, is_left, is_unknown};
 
     #[test]
     fn a_screen_tells_whether_a_text_was_taken() {
@@ -71,6 +80,20 @@ mod tests {
             ("Do you trust this folder?", true),
         ] {
             assert_eq!(is_left(screen, &text), left, "{screen}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_codex_does_not_know_is_no_message() {
+        let screen = "• Unrecognized command '/nosuch'. Type \"/\" for a list.\n\n› Ask Codex";
+        for (text, unknown) in [
+            ("/nosuch", true),
+            ("/nosuch with\nmore", true),
+            ("/status", false),
+            ("/no", false),
+        ] {
+            let text = Text::new(text).unwrap();
+            assert_eq!(is_unknown(screen, &text), unknown);
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::{
-    composer::{erase, holds, is_left},
+    composer::{erase, holds, is_left, is_unknown},
     run::Run,
     state::{Phase, Seen, State},
 };
@@ -214,10 +214,14 @@ impl Run {
             } else {
                 Evidence::None
             }
-        } else if (worked || text.is_command()) && !is_left(&self.screen().text(), text) {
-            Evidence::Composer
         } else {
-            Evidence::None
+            let screen = self.screen().text();
+            let may_be = worked || text.is_command();
+            if may_be && !is_left(&screen, text) && !is_unknown(&screen, text) {
+                Evidence::Composer
+            } else {
+                Evidence::None
+            }
         }
     }
 
