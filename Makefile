@@ -43,8 +43,9 @@ lint: ## format, clippy and docs, without a warning
 .PHONY: unit
 unit: ## unit tests and doc tests, and the agent with a scripted codex
 	tests/setup.sh unit
-	@# Other people's programs are judges: they belong to e2e.
-	cargo test --locked --workspace --exclude e2e -- --skip peers::
+	@# Other people's programs are judges: they belong to e2e. Most of the time
+	@# tests wait for a deadline.
+	RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e -- --skip peers::
 
 .PHONY: e2e
 e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP clients, codex, a browser (TEST=name for some)
