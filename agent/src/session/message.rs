@@ -205,8 +205,11 @@ impl Run {
 
     fn hint(&self, text: &Text, before: &Seen, now: &Seen) -> Evidence {
         let worked = before.phase == Phase::Working;
+        let screen = self.screen().text();
+        if is_unknown(&screen, text) {
+            Evidence::None
         // When it comes up it may work on its own affairs.
-        if now.workings > before.workings && !holds(&self.screen().text(), text) {
+        } else if now.workings > before.workings && !holds(&screen, text) {
             Evidence::Report
         } else if !now.reports {
             if now.shown > before.shown {
@@ -214,14 +217,10 @@ impl Run {
             } else {
                 Evidence::None
             }
+        } else if (worked || text.is_command()) && !is_left(&screen, text) {
+            Evidence::Composer
         } else {
-            let screen = self.screen().text();
-            let may_be = worked || text.is_command();
-            if may_be && !is_left(&screen, text) && !is_unknown(&screen, text) {
-                Evidence::Composer
-            } else {
-                Evidence::None
-            }
+            Evidence::None
         }
     }
 
