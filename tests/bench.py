@@ -301,7 +301,7 @@ def warm_work(blockd, repository):
         os.mkdir(folder)
     run("git", "clone", "-q", repository, plain)
     build = os.environ.get("BUILD") or (
-        "find . -name '*.[ch]' -not -path './.git/*' | head -400 | xargs cat | gzip -1 >build.out; rm build.out")
+        "find . -name '*.[ch]' -not -path './.git/*' | sort | head -400 | xargs cat | gzip -1 >build.out; rm build.out")
     jobs = [("git status", "git status --porcelain"), ("git diff HEAD~5", "git diff HEAD~5 >/dev/null"),
             ("grep -r", "grep -rc no-such-word --exclude-dir=.git . >/dev/null || test $? = 1"), ("build", build)]
     state = ["--state", f"{work}/attach"]
