@@ -11,9 +11,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{App, routes::refusal, wanted::Wanted};
-use crate::machines::{
-    self, Config, Error, Filter, Guest, Machine, MachineId, Mode, State as MachineState,
-};
+use crate::machines::{self, Error, Filter, Machine, MachineId, Mode, Size, State as MachineState};
 
 /// Whether what runs may be cut.
 #[derive(Debug, Deserialize)]
@@ -28,14 +26,6 @@ struct Restart {
     mode: Option<Mode>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Resize {
-    cpu_kind: Option<String>,
-    cpus: Option<u32>,
-    memory_mb: Option<u32>,
-}
-
 /// What is done to one machine.
 #[derive(Debug)]
 enum Action {
@@ -43,7 +33,7 @@ enum Action {
     Stop,
     Suspend,
     Restart(Option<Mode>),
-    Resize(Resize),
+    Resize(Size),
     Release,
     Destroy,
 }
@@ -158,7 +148,7 @@ impl App {
                 machines::change(client, id, |config| mode.set(config), deadline).await?;
                 self.started(id).await
             }
-            Action::Resize(resize) => self.resize(id, &resize).await,
+            Action::Resize(size) => self.resize(id, &size).await,
             Action::Destroy => {
                 let machine = client.get(id, deadline).await?;
                 client.destroy(id, deadline).await?;
@@ -173,22 +163,8 @@ impl App {
         self.client.get(id, self.deadline()).await
     }
 
-    async fn resize(&self, id: &MachineId, resize: &Resize) -> Result<Machine, Error> {
-        let before = self.client.get(id, self.deadline()).await?;
-        let guest = before
-            .config
-            .guest
-            .ok_or_else(|| Error::Invalid(format!("machine {id} has no size to change")))?;
-        let resize = resize.clone();
-        let guest = Guest {
-            cpu_kind: resize.cpu_kind.unwrap_or(guest.cpu_kind),
-            cpus: resize.cpus.unwrap_or(guest.cpus),
-            memory_mb: resize.memory_mb.unwrap_or(guest.memory_mb),
-            rest: guest.rest,
-        };
-        guest.check()?;
-        let edit = |config: &mut Config| config.guest = Some(guest.clone());
-        let changed = machines::change(&self.client, id, edit, self.deadline()).await?;
+    async fn resize(&self, id: &MachineId, size: &Size) -> Result<Machine, Error> {
+        let changed = machines::resize(&self.client, id, size, self.deadline()).await?;
         if changed.state == MachineState::Started {
             return self.started(id).await;
         }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{
     client::{Client, Endpoint},
     error::Error,
-    model::{MachineId, Mode},
+    model::{MachineId, Mode, Size},
 };
 
 /// The API waits for so long at once: that long it goes unseen that a machine
@@ -119,15 +119,9 @@ pub struct Which {
 pub struct Resize {
     /// Which machine.
     pub id: MachineId,
-    /// shared or performance.
-    #[arg(long, value_name = "KIND")]
-    pub cpu_kind: Option<String>,
-    /// How many: 1, 2, 4, 8 or 16.
-    #[arg(long, value_name = "N")]
-    pub cpus: Option<u32>,
-    /// How much memory; a multiple of 256.
-    #[arg(long, value_name = "MB")]
-    pub memory_mb: Option<u32>,
+    /// What of its size changes.
+    #[command(flatten)]
+    pub size: Size,
 }
 
 /// `agent machines restart`

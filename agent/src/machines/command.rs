@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::time::Instant;
 
 use super::{
-    args::{Command, Create as CreateArgs, Machines, Resize, Restart},
+    args::{Command, Create as CreateArgs, Machines, Restart},
     client::{Client, Create, Filter},
     error::Error,
-    lifecycle::{change, start, stop, suspend},
+    lifecycle::{self, change, start, stop, suspend},
     model::{Guest, Machine, MachineId, Mode, State},
 };
 
@@ -34,28 +34,14 @@ pub async fn run(args: &Machines) -> Result<()> {
         Command::Start(which) => start(&client, &which.id, None, deadline).await?,
         Command::Stop(which) => stop(&client, &which.id, None, deadline).await?,
         Command::Suspend(which) => suspend(&client, &which.id, deadline).await?,
-        Command::Resize(resize) => resized(&client, resize, deadline).await?,
+        Command::Resize(resize) => {
+            lifecycle::resize(&client, &resize.id, &resize.size, deadline).await?
+        }
         Command::Restart(restart) => restarted(&client, restart, deadline).await?,
         Command::Create(create) => created(&client, create, deadline).await?,
         Command::Destroy(which) => destroyed(&client, &which.id, deadline).await?,
     };
     print(&[machine], args.json)
-}
-
-async fn resized(client: &Client, args: &Resize, deadline: Instant) -> Result<Machine> {
-    let before = client.get(&args.id, deadline).await?;
-    let Some(guest) = before.config.guest else {
-        bail!("machine {} has no size to change", args.id);
-    };
-    let guest = Guest {
-        cpu_kind: args.cpu_kind.clone().unwrap_or(guest.cpu_kind),
-        cpus: args.cpus.unwrap_or(guest.cpus),
-        memory_mb: args.memory_mb.unwrap_or(guest.memory_mb),
-        rest: guest.rest,
-    };
-    guest.check()?;
-    let edit = |config: &mut super::Config| config.guest = Some(guest.clone());
-    Ok(change(client, &args.id, edit, deadline).await?)
 }
 
 async fn restarted(client: &Client, args: &Restart, deadline: Instant) -> Result<Machine> {

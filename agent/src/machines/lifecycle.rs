@@ -9,7 +9,7 @@ use super::{
     error::Error,
     http::pause,
     lease::Lease,
-    model::{Config, Machine, MachineId, State},
+    model::{Config, Guest, Machine, MachineId, Size, State},
 };
 
 /// A machine that was started so often and does not run will not run.
@@ -204,6 +204,33 @@ pub async fn suspend(client: &Client, id: &MachineId, deadline: Instant) -> Resu
             return Err(Error::Late { doing, last });
         }
     }
+}
+
+/// Gives a machine another size: see [`change`].
+///
+/// # Errors
+///
+/// See [`Error`]; there is no such size.
+pub async fn resize(
+    client: &Client,
+    id: &MachineId,
+    size: &Size,
+    deadline: Instant,
+) -> Result<Machine, Error> {
+    let before = client.get(id, deadline).await?;
+    let guest = before
+        .config
+        .guest
+        .ok_or_else(|| Error::Invalid(format!("machine {id} has no size to change")))?;
+    let guest = Guest {
+        cpu_kind: size.cpu_kind.clone().unwrap_or(guest.cpu_kind),
+        cpus: size.cpus.unwrap_or(guest.cpus),
+        memory_mb: size.memory_mb.unwrap_or(guest.memory_mb),
+        rest: guest.rest,
+    };
+    guest.check()?;
+    let edit = |config: &mut Config| config.guest = Some(guest.clone());
+    change(client, id, edit, deadline).await
 }
 
 /// Changes a machine's configuration under a lease, while it is stopped, and

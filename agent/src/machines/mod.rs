@@ -26,6 +26,8 @@ pub use self::{
     command::run,
     error::Error,
     lease::Lease,
-    lifecycle::{Starts, change, change_held, change_stopped, start, start_counted, stop, suspend},
-    model::{Config, Guest, ImageRef, Machine, MachineId, Mode, NotAnId, State},
+    lifecycle::{
+        Starts, change, change_held, change_stopped, resize, start, start_counted, stop, suspend,
+    },
+    model::{Config, Guest, ImageRef, Machine, MachineId, Mode, NotAnId, Size, State},
 };

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -226,6 +226,21 @@ pub struct Config {
     /// All else.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// What of a machine's size is to change; what is not named stays.
+#[derive(Debug, Clone, Default, Deserialize, Args)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// shared or performance.
+    #[arg(long, value_name = "KIND")]
+    pub cpu_kind: Option<String>,
+    /// How many: 1, 2, 4, 8 or 16.
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// How much memory; a multiple of 256.
+    #[arg(long, value_name = "MB")]
+    pub memory_mb: Option<u32>,
 }
 
 /// How large a machine is.
