@@ -192,6 +192,13 @@ fn silent_clients_hold_up_nobody() {
 }
 
 #[test]
+fn the_folder_that_it_was_started_in_may_go() {
+    let server = broken();
+    fs::remove_dir(server.started_in()).unwrap();
+    assert_serves(&server);
+}
+
+#[test]
 fn serve_says_why_it_cannot() {
     for (arguments, named) in [
         (["--repos", "/no/such/folder"], "/no/such/folder"),

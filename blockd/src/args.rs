@@ -1,7 +1,11 @@
 //! The command line, with its twins in the environment.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{self, PathBuf},
+};
 
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
@@ -65,7 +69,7 @@ pub enum Command {
 }
 
 /// `blockd serve`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = SERVE_HELP)]
 pub struct Serve {
     /// One repository, or a directory with repositories below it.
@@ -93,6 +97,25 @@ pub struct Serve {
     /// What all exports have in common.
     #[command(flatten)]
     pub store: Store,
+}
+
+impl Serve {
+    /// The same with paths that hold in any directory.
+    pub(crate) fn absolute(&self) -> Result<Self> {
+        let absolute = |path: &PathBuf| {
+            path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
+        };
+        let store = Store {
+            state: self.store.state.as_ref().map(absolute).transpose()?,
+            ..self.store.clone()
+        };
+        Ok(Self {
+            repos: absolute(&self.repos)?,
+            unix: self.unix.as_ref().map(absolute).transpose()?,
+            store,
+            ..self.clone()
+        })
+    }
 }
 
 const SERVE_HELP: &str = "\
@@ -153,7 +176,7 @@ pub struct Info {
 }
 
 /// Where our own state goes, and how much memory is used.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Store {
     /// Our own directory: snapshots of what was opened, and spooled blobs.
     #[arg(long, env = "BLOCKD_STATE", value_name = "DIR")]

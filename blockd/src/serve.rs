@@ -2,12 +2,12 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use rustix::process::chdir;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
@@ -29,6 +29,9 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 ///
 /// A sentence for the person who started it.
 pub async fn serve(args: &Serve) -> Result<()> {
+    let args = &args.absolute()?;
+    // The folder it was started in may go, and gix opens nothing without one.
+    chdir("/").context("cannot leave the current directory")?;
     let options = CatalogOptions {
         repos: args.repos.clone(),
         state: args.store.state(),
@@ -125,7 +128,7 @@ fn announce(catalog: &Catalog, listeners: &[Listener]) -> io::Result<()> {
             )
         }
         Bound::Unix(path) => {
-            let path = absolute(path);
+            let path = path.display();
             (
                 format!("nbd+unix:///{first}?socket={path}"),
                 format!("nbd-client -unix {path}"),
@@ -144,11 +147,4 @@ fn announce(catalog: &Catalog, listeners: &[Listener]) -> io::Result<()> {
         "  or:      sudo {client} /dev/nbd0 -N {first} -b 4096 && sudo mount -o ro /dev/nbd0 MOUNTPOINT"
     )?;
     out.flush()
-}
-
-fn absolute(path: &Path) -> String {
-    std::path::absolute(path)
-        .unwrap_or_else(|_| path.to_owned())
-        .display()
-        .to_string()
 }

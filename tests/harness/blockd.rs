@@ -152,6 +152,11 @@ impl TestBlockd {
         line.unwrap_or_else(|_| panic!("blockd serve said no URI; its log:\n{}", self.log()))
     }
 
+    /// The current directory it was started in, where nothing else is.
+    pub(crate) fn started_in(&self) -> PathBuf {
+        started_in(self.folder.path())
+    }
+
     /// What it wrote to standard error.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
@@ -226,13 +231,20 @@ fn spawn(arguments: &[OsString], folder: &Path) -> Child {
         .append(true)
         .open(folder.join("log"))
         .unwrap();
+    let started_in = started_in(folder);
+    fs::create_dir_all(&started_in).unwrap();
     blockd()
         .args(arguments)
+        .current_dir(started_in)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+fn started_in(folder: &Path) -> PathBuf {
+    folder.join("started-in")
 }
 
 /// An export name as a URI has it.
