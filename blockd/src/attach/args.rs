@@ -5,7 +5,7 @@
 use std::{env, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, builder::FalseyValueParser};
 use rustix::process::{getegid, geteuid};
 
 use super::{
@@ -44,7 +44,7 @@ pub struct AttachArgs {
     pub timeout: Duration,
 
     /// Show the export as it is, without a place for changes
-    #[arg(long, env = "BLOCKD_READ_ONLY")]
+    #[arg(long, env = "BLOCKD_READ_ONLY", value_parser = FalseyValueParser::new())]
     pub read_only: bool,
 
     /// Where changes are kept: state, tmpfs or tmpfs:SIZE [default: state]
@@ -81,7 +81,7 @@ pub struct AttachArgs {
 
     /// Bring all of the disk to this host, in the background: when that is
     /// done the servers may go away. `blockd hydrate` says how far it is
-    #[arg(long, env = "BLOCKD_HYDRATE")]
+    #[arg(long, env = "BLOCKD_HYDRATE", value_parser = FalseyValueParser::new())]
     pub hydrate: bool,
 
     /// The most that --hydrate may store [default: 4G]
