@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use crate::harness::{Fixture, Mounted, TestBlockd, TestImage, TestRepo, Tree, run, stdout};
+use crate::harness::{Fixture, Mounted, TestBlockd, TestImage, TestRepo, Tree, run};
 
 /// HEAD and this many commits spread over the history of each.
 const COMMITS: usize = 20;
@@ -57,11 +57,7 @@ fn work_trees_of_real_repositories() {
             let name = format!("{}@{commit}", repo.name());
             eprintln!("{name}");
             let mounted = Mounted::attach(&server.uri(&name));
-            assert_eq!(
-                stdout(&mut mounted.git(&["status", "--porcelain"])),
-                "",
-                "{name}"
-            );
+            mounted.assert_clean();
             let checkout = Tree::of_folder(repo.checkout(commit).path());
             Tree::of_folder(&mounted.path()).assert_same_as(&checkout, &name);
             // The packs are the same for all: their bytes are hashed once.

@@ -16,7 +16,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::harness::{Fixture, GuestRun, Mounted, TestBlockd, TestRepo, stdout};
+use crate::harness::{Fixture, GuestRun, Mounted, TestBlockd, history, stdout};
 
 /// Longer than any deadline of these tests; what takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,12 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The digest of all files of a work tree.
 const DIGEST: &str = "find . -name .git -prune -o -type f -print0 | LC_ALL=C sort -z | \
                       xargs -0 sha256sum | sha256sum";
-
-fn history() -> (TestRepo, TestBlockd) {
-    let fixture = Fixture::get("history");
-    let server = TestBlockd::serve(fixture.folder());
-    (fixture.repo("history"), server)
-}
 
 /// So that what is read next is read from the server.
 fn forget_what_was_read() {
@@ -68,7 +62,7 @@ fn a_server_that_is_killed_and_started_again_is_not_noticed() {
         });
         while !done.load(Ordering::Relaxed) {
             forget_what_was_read();
-            assert_eq!(stdout(&mut mounted.git(&["status", "--porcelain"])), "");
+            mounted.assert_clean();
             assert_eq!(digest(&mounted), expected);
         }
         restarting.join().unwrap();

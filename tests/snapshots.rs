@@ -134,7 +134,7 @@ fn git_works_in_a_mounted_tree_while_the_repository_is_repacked() {
     let mounted = Mounted::attach(&server.uri("history@main"));
     shake(&repo);
     run(&mut mounted.git(&["fsck", "--no-progress"]));
-    assert_eq!(stdout(&mut mounted.git(&["status", "--porcelain"])), "");
+    mounted.assert_clean();
     run(&mut mounted.git(&["log", "-p", "--all", "--output=/dev/null"]));
     run(&mut mounted.git(&["commit", "-q", "--allow-empty", "-m", "still works"]));
 }

@@ -7,30 +7,15 @@ use std::{
 };
 
 use crate::harness::{
-    Fixture, Mounted, TestBlockd, TestRepo, Tree, fails, git, program, run, stdout,
+    Fixture, Mounted, TestBlockd, TestRepo, Tree, git, history, program, run, stdout,
 };
-
-fn history() -> (TestRepo, TestBlockd) {
-    let fixture = Fixture::get("history");
-    let server = TestBlockd::serve(fixture.folder());
-    (fixture.repo("history"), server)
-}
-
-#[track_caller]
-fn assert_clean(mounted: &Mounted) {
-    assert_eq!(
-        stdout(&mut mounted.git(&["status", "--porcelain"])),
-        "",
-        "git status"
-    );
-}
 
 /// What a person sees first: the files, a clean status, sound objects.
 #[track_caller]
 fn judge(server: &TestBlockd, repo: &TestRepo, revision: &str) {
     let what = format!("{}@{revision}", repo.name());
     let mounted = Mounted::attach(&server.uri(&what));
-    assert_clean(&mounted);
+    mounted.assert_clean();
     let checkout = repo.checkout(revision);
     Tree::of_folder(&mounted.path()).assert_same_as(&Tree::of_folder(checkout.path()), &what);
     assert_eq!(
@@ -48,7 +33,7 @@ fn judge(server: &TestBlockd, repo: &TestRepo, revision: &str) {
         differing(checkout.path(), Path::new(&git_dir), revision),
         "{what}"
     );
-    assert_clean(&mounted);
+    mounted.assert_clean();
     mounted.detach();
 }
 
@@ -91,7 +76,7 @@ fn files_are_as_old_as_their_commit() {
             .unwrap()
             .clamp(1, (u32::MAX - 10).into());
         assert_eq!(metadata.mtime(), expected, "{revision}");
-        assert_clean(&mounted);
+        mounted.assert_clean();
     }
 }
 
@@ -194,21 +179,21 @@ fn everyday_commands_work() {
     fs::write(mounted.path().join("README.md"), "changed\n").unwrap();
     assert!(said(&["diff", "--stat"]).contains("README.md"));
     said(&["stash"]);
-    assert_clean(&mounted);
+    mounted.assert_clean();
     said(&["stash", "pop"]);
     said(&["switch", "-q", "-c", "work"]);
     said(&["commit", "-q", "-a", "-m", "edit"]);
     assert_eq!(said(&["log", "--oneline", "main..work"]).lines().count(), 1);
-    assert_clean(&mounted);
+    mounted.assert_clean();
 
     said(&["checkout", "-q", "HEAD~10"]);
-    assert_clean(&mounted);
+    mounted.assert_clean();
     let checkout = Tree::of_folder(repo.checkout("main~9").path());
     Tree::of_folder(&mounted.path()).assert_same_as(&checkout, "checkout HEAD~10");
     said(&["switch", "-q", "work"]);
     said(&["mv", "src/part1", "src/moved"]);
     said(&["commit", "-q", "-m", "a folder moved"]);
-    assert_clean(&mounted);
+    mounted.assert_clean();
     said(&["fsck", "--no-progress"]);
 }
 
@@ -272,117 +257,4 @@ fn adding_what_a_pack_already_holds_copies_no_pack() {
         rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)).is_ok()
     });
     assert_eq!(copied.collect::<Vec<_>>(), Vec::<&&Path>::new());
-}
-
-#[test]
-fn the_owner_is_who_asks() {
-    let (_, server) = history();
-    let owner = |mounted: &Mounted| {
-        let metadata = fs::metadata(mounted.path().join("README.md")).unwrap();
-        let folder = fs::metadata(mounted.path()).unwrap();
-        assert_eq!(
-            (folder.uid(), folder.gid()),
-            (metadata.uid(), metadata.gid())
-        );
-        (metadata.uid(), metadata.gid())
-    };
-    let uri = server.uri("history");
-    assert_eq!(owner(&Mounted::attach(&uri)), (0, 0));
-    let told = Mounted::attach_with(&uri, &["--uid", "1234", "--gid", "2345"]);
-    assert_eq!(owner(&told), (1234, 2345));
-    let sudo = Mounted::attach_as_sudo(&uri, 1001, 1002);
-    assert_eq!(owner(&sudo), (1001, 1002));
-    // A stranger's work tree would be of "dubious ownership" to git.
-    run(program("chmod")
-        .arg("a+rx")
-        .arg(sudo.path().parent().unwrap()));
-    let mut status = program("setpriv");
-    status
-        .args([
-            "--reuid=1001",
-            "--regid=1002",
-            "--clear-groups",
-            "git",
-            "-C",
-        ])
-        .arg(sudo.path());
-    let mut status_env = crate::harness::HERMETIC.to_vec();
-    status_env.push(("HOME", "/nonexistent"));
-    assert_eq!(
-        stdout(status.args(["status", "--porcelain"]).envs(status_env)),
-        ""
-    );
-}
-
-#[test]
-fn a_diff_outlives_detach_until_it_is_discarded() {
-    let (repo, server) = history();
-    let uri = server.uri(&format!("history@{}", repo.id("main")));
-    let mounted = Mounted::attach(&uri);
-    fs::write(mounted.path().join("new"), "mine").unwrap();
-    run(&mut mounted.git(&["add", "new"]));
-    run(&mut mounted.git(&["commit", "-q", "-m", "mine"]));
-    let mine = stdout(&mut mounted.git(&["rev-parse", "HEAD"]));
-    mounted.detach();
-    mounted.attach_again(&uri);
-    assert_eq!(stdout(&mut mounted.git(&["rev-parse", "HEAD"])), mine);
-    assert_clean(&mounted);
-    run(mounted.detach_command().arg("--discard"));
-    mounted.attach_again(&uri);
-    assert_eq!(
-        stdout(&mut mounted.git(&["rev-parse", "HEAD"])),
-        repo.id("main")
-    );
-    assert!(!mounted.path().join("new").exists());
-    assert_clean(&mounted);
-}
-
-#[test]
-fn a_disk_of_ones_own_is_a_work_tree_like_any_other() {
-    let (repo, server) = history();
-    let uri = server.uri("history");
-    let mounted = Mounted::attach_with(&uri, &["--cow", "block"]);
-    assert_clean(&mounted);
-    let checkout = Tree::of_folder(repo.checkout("main").path());
-    Tree::of_folder(&mounted.path()).assert_same_as(&checkout, "--cow block");
-    run(&mut mounted.git(&["mv", "src/part1", "src/moved"]));
-    run(&mut mounted.git(&["commit", "-q", "-m", "moved"]));
-    run(&mut mounted.git(&["fsck", "--no-progress"]));
-    let changed = &mounted.status()["relay"]["changed"];
-    assert!(changed["blocks"].as_u64().unwrap() > 0, "{changed}");
-    mounted.detach();
-    mounted.attach_again(&uri);
-    assert_clean(&mounted);
-    assert!(mounted.path().join("src/moved/file1.c").exists());
-    run(mounted.detach_command().arg("--discard"));
-}
-
-#[test]
-fn read_only_is_read_only_and_clean() {
-    let (repo, server) = history();
-    let mounted = Mounted::attach_with(&server.uri("history"), &["--read-only"]);
-    assert_clean(&mounted);
-    let checkout = Tree::of_folder(repo.checkout("main").path());
-    Tree::of_folder(&mounted.path()).assert_same_as(&checkout, "--read-only");
-    let error = fs::write(mounted.path().join("new"), "").unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
-    assert!(fails(&mut mounted.git(&["commit", "--allow-empty", "-m", "x"])).contains("ead-only"));
-}
-
-#[test]
-fn two_attachments_of_one_export_know_nothing_of_each_other() {
-    let (_, server) = history();
-    let uri = server.uri("history");
-    let (one, two) = (Mounted::attach(&uri), Mounted::attach(&uri));
-    fs::write(one.path().join("README.md"), "one").unwrap();
-    fs::write(two.path().join("README.md"), "two").unwrap();
-    one.detach();
-    assert_eq!(
-        fs::read_to_string(two.path().join("README.md")).unwrap(),
-        "two"
-    );
-    assert_eq!(
-        stdout(git(&two.path()).args(["status", "--porcelain"])),
-        " M README.md"
-    );
 }

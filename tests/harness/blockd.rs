@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::{
     command::{fails, run, stdout},
+    fixture::{Fixture, TestRepo},
     git::hermetic,
 };
 
@@ -247,6 +248,14 @@ fn started_in(folder: &Path) -> PathBuf {
     folder.join("started-in")
 }
 
+/// The repository of the fixture `history`, and a server of it.
+#[track_caller]
+pub(crate) fn history() -> (TestRepo, TestBlockd) {
+    let fixture = Fixture::get("history");
+    let server = TestBlockd::serve(fixture.folder());
+    (fixture.repo("history"), server)
+}
+
 /// An export name as a URI has it.
 pub(crate) fn escaped(name: &str) -> String {
     name.bytes().fold(String::new(), |mut uri, byte| {
@@ -267,7 +276,6 @@ fn says_its_version_and_refuses_what_it_does_not_know() {
 
 #[test]
 fn drains_and_ends_well_on_sigterm() {
-    let repos = super::Fixture::get("history");
-    let server = TestBlockd::serve(repos.folder());
+    let (_repo, server) = history();
     server.stop();
 }

@@ -13,7 +13,7 @@ mod model;
 mod mounted;
 pub(crate) mod peer;
 
-pub(crate) use blockd::{TestBlockd, binary, blockd, escaped};
+pub(crate) use blockd::{TestBlockd, binary, blockd, escaped, history};
 pub(crate) use command::{DISTRO_PYTHON, fails, program, requires, run, stdout};
 pub(crate) use compare::Tree;
 pub(crate) use fixture::{Fixture, TestRepo};

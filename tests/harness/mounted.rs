@@ -97,6 +97,13 @@ impl Mounted {
         command
     }
 
+    /// `git status` says nothing.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self) {
+        let told = stdout(&mut self.git(&["status", "--porcelain"]));
+        assert_eq!(told, "", "git status");
+    }
+
     /// What `blockd status --json` says of it.
     #[track_caller]
     pub(crate) fn status(&self) -> Value {
