@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, thread, time::Duration};
 
-use crate::harness::{Fixture, TestBlockd, TestMachine, git, stdout};
+use crate::harness::{Fixture, TestBlockd, TestMachine, Tree, git, stdout};
 
 /// Any terminal program will do: nobody talks to it here.
 const SERVE: [&str; 2] = ["--command", "cat"];
@@ -74,6 +74,27 @@ fn agents_share_a_commit_and_copy_nothing() {
         assert!(!machine.has_mounts());
     }
     server.stop();
+}
+
+#[test]
+fn a_machine_goes_on_when_its_server_is_gone() {
+    let repo = Fixture::get("history").repo("history");
+    let (mut first, second) = (
+        TestBlockd::serve(repo.folder()),
+        TestBlockd::serve(repo.folder()),
+    );
+    let sockets = [&first, &second].map(|server| server.socket().display().to_string());
+    let mut machine = TestMachine::new();
+    let servers = sockets.join(",");
+    machine.boot(&["--repo", repo.name(), "--servers", &servers], &SERVE, &[]);
+    machine.url();
+    first.kill();
+    fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    let workspace = machine.workspace();
+    let checkout = repo.checkout("HEAD");
+    Tree::of_folder(&workspace).assert_same_as(&Tree::of_folder(checkout.path()), "the workspace");
+    assert!(machine.stop().success(), "{}", machine.log());
+    second.stop();
 }
 
 #[test]

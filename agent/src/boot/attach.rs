@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::Deserialize;
 use tokio::process::Command;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{Options, diff::directory};
 
@@ -40,29 +40,36 @@ struct Detached {
 }
 
 impl WorkTree {
-    /// Attaches from the first server that has it.
+    /// Attaches from the first server that has it; when that one is gone, reads
+    /// go to the others.
     pub(super) async fn attach(options: &Options, export: &str, state: &Path) -> Result<Self> {
-        let mut told = Vec::new();
-        for server in &options.servers {
-            let uri = uri(server, export);
-            match attach_from(options, &uri, state).await {
-                Ok(export) => {
-                    info!("{} shows {export}", options.workspace.display());
-                    return Ok(Self {
-                        export,
-                        blockd: options.blockd.clone(),
-                        mountpoint: options.workspace.clone(),
-                        state: directory(state),
-                    });
-                }
-                Err(error) => {
-                    warn!("{error:#}");
-                    told.push(format!("{error:#}"));
-                }
-            }
+        let state = directory(state);
+        let mut servers = options.servers.iter().map(|server| uri(server, export));
+        let first = servers
+            .next()
+            .context("no blockd server is named: see --servers")?;
+        let mut attach = Command::new(&options.blockd);
+        attach.args(["attach", "--json", &first]);
+        attach.arg(&options.workspace);
+        attach.arg("--state").arg(&state);
+        attach.arg(format!("--uid={}", options.user.uid));
+        attach.arg(format!("--gid={}", options.user.gid));
+        if options.mode == Mode::Ro {
+            attach.arg("--read-only");
         }
-        ensure!(!told.is_empty(), "no blockd server is named: see --servers");
-        bail!("no server attaches {export}: {}", told.join("; "))
+        for other in servers {
+            attach.args(["--also", &other]);
+        }
+        let attached = json(&mut attach).await;
+        let Attached { export } =
+            attached.with_context(|| format!("no server attaches {export}"))?;
+        info!("{} shows {export}", options.workspace.display());
+        Ok(Self {
+            export,
+            blockd: options.blockd.clone(),
+            mountpoint: options.workspace.clone(),
+            state,
+        })
     }
 
     /// Takes it away; whether there are changes.
@@ -84,20 +91,6 @@ async fn detach(blockd: &Path, state: &Path, mountpoint: &Path) -> Result<bool> 
     detach.arg("--state").arg(state).arg(mountpoint);
     let answer: Detached = json(&mut detach).await?;
     Ok(answer.diff.is_some())
-}
-
-async fn attach_from(options: &Options, uri: &str, state: &Path) -> Result<String> {
-    let mut attach = Command::new(&options.blockd);
-    attach.args(["attach", "--json", uri]);
-    attach.arg(&options.workspace);
-    attach.arg("--state").arg(directory(state));
-    attach.arg(format!("--uid={}", options.user.uid));
-    attach.arg(format!("--gid={}", options.user.gid));
-    if options.mode == Mode::Ro {
-        attach.arg("--read-only");
-    }
-    let answer: Attached = json(&mut attach).await?;
-    Ok(answer.export)
 }
 
 /// What blockd answers.

@@ -2,7 +2,7 @@
 
 use std::{fs, mem, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::task::{spawn_blocking, yield_now};
 
 use super::{
@@ -115,14 +115,15 @@ impl Job<'_> {
 
     /// The first server that has the export says which it is.
     async fn ask_servers(&self, name: &str) -> Result<Offer> {
-        let mut reasons: Vec<String> = Vec::new();
-        for server in self.options.servers() {
-            match client::info(&server.address, name).await {
-                Ok(offer) => return Ok(offer),
-                Err(error) => reasons.push(format!("{:#}", anyhow::Error::from(error))),
-            }
-        }
-        bail!("{}", reasons.join("; "))
+        let servers = self.options.servers();
+        let asked = servers.map(|server| client::info(&server.address, name));
+        client::first_of(asked).await.map_err(|reasons| {
+            let told = reasons
+                .into_iter()
+                .map(|error| format!("{:#}", anyhow::Error::from(error)));
+            let told: Vec<_> = told.collect();
+            anyhow!("{}", told.join("; "))
+        })
     }
 
     /// Writes down what is about to be made; where changes go.

@@ -7,6 +7,7 @@
 mod allocation;
 mod connection;
 mod error;
+mod first;
 mod handshake;
 mod pulse;
 mod receiver;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 pub use self::{
     allocation::allocation,
     error::{Error, Result},
+    first::first_of,
     handshake::Offer,
 };
 use self::{connection::Connection, pulse::Pulse, stream::Stream};

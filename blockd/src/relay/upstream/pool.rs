@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     sync::watch,
@@ -20,7 +20,7 @@ use super::{Board, Disk, Keeping, State, Upstream, told};
 use crate::{
     nbd::{
         ReadError,
-        client::{self, Client, Error},
+        client::{self, Client, Error, first_of},
         wire::NBD_ESHUTDOWN,
     },
     relay::{
@@ -35,8 +35,6 @@ use crate::{
 const HEDGE: Duration = Duration::from_millis(300);
 /// How long a read waits once one has waited for the whole timeout in vain.
 const OUTAGE: Duration = Duration::from_secs(1);
-/// How long an upstream may take to answer first when there are others.
-const FIRST: Duration = Duration::from_secs(3);
 
 /// Reads of one disk, from any of its upstreams.
 #[derive(Debug)]
@@ -58,31 +56,31 @@ pub(in crate::relay) struct Resolved {
     pub(in crate::relay) disk: Disk,
 }
 
-/// Asks for the export by the name that was given, one upstream after the
-/// other. From here on there is only the canonical name.
+/// Asks for the export by the name that was given. From here on there is only
+/// the canonical name.
 pub(in crate::relay) async fn resolve(uris: &[NbdUri]) -> Result<Resolved> {
-    let mut reasons = Vec::new();
-    for (index, uri) in uris.iter().enumerate() {
-        let alone = uris.len() == 1;
-        let patience = if alone { Duration::MAX } else { FIRST };
-        let reason = match timeout(patience, Client::open(&uri.address, &uri.export)).await {
-            Ok(Ok(client)) => match Disk::of(client.offer()) {
-                Ok(disk) => {
-                    return Ok(Resolved {
-                        client,
-                        index,
-                        disk,
-                    });
-                }
-                Err(reason) => reason,
-            },
-            Ok(Err(error)) if alone => bail!("{}", told(&error)),
-            Ok(Err(error)) => told(&error),
-            Err(_) => format!("no answer in {} s", FIRST.as_secs()),
-        };
-        reasons.push(format!("{uri}: {reason}"));
-    }
-    bail!("no upstream can be used: {}", reasons.join("; "))
+    let asked = uris.iter().enumerate().map(|(index, uri)| ask(index, uri));
+    first_of(asked).await.map_err(|reasons| {
+        if let [(_, reason)] = reasons.as_slice() {
+            return anyhow!("{reason}");
+        }
+        let told = reasons
+            .iter()
+            .map(|(uri, reason)| format!("{uri}: {reason}"));
+        let told: Vec<_> = told.collect();
+        anyhow!("no upstream can be used: {}", told.join("; "))
+    })
+}
+
+async fn ask(index: usize, uri: &NbdUri) -> Result<Resolved, (&NbdUri, String)> {
+    let opened = Client::open(&uri.address, &uri.export).await;
+    let client = opened.map_err(|error| (uri, told(&error)))?;
+    let disk = Disk::of(client.offer()).map_err(|reason| (uri, reason))?;
+    Ok(Resolved {
+        client,
+        index,
+        disk,
+    })
 }
 
 type Attempt<'a> = BoxFuture<'a, (usize, Instant, client::Result<Vec<u8>>)>;
