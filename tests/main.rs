@@ -32,4 +32,6 @@ mod snapshots;
 #[cfg(test)]
 mod style;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod worktree;

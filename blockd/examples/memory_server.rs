@@ -39,6 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     Server {
         listeners,
+        tls: None,
         limits: Limits::default(),
         exports,
     }

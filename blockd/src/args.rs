@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 
 use crate::{
     attach::{
@@ -90,6 +90,19 @@ pub struct Serve {
     /// Serve one connection on standard input and output, then end.
     #[arg(long, conflicts_with_all = ["listen", "unix"])]
     pub stdio: bool,
+    /// Serve TCP with TLS only, as ca-cert.pem, server-cert.pem and
+    /// server-key.pem in this folder have it.
+    #[arg(
+        long,
+        env = "BLOCKD_TLS",
+        value_name = "FOLDER",
+        conflicts_with = "stdio"
+    )]
+    pub tls: Option<PathBuf>,
+    /// Serve only those who show a certificate of that ca-cert.pem.
+    #[arg(long, env = "BLOCKD_TLS_VERIFY_PEER", requires = "tls",
+          value_parser = FalseyValueParser::new())]
+    pub tls_verify_peer: bool,
     /// Keep what an image shows of a repository's history until nobody has
     /// opened that image for so many days.
     #[arg(long, env = "BLOCKD_KEEP", value_name = "DAYS", default_value_t = 30)]
@@ -112,6 +125,7 @@ impl Serve {
         Ok(Self {
             repos: absolute(&self.repos)?,
             unix: self.unix.as_ref().map(absolute).transpose()?,
+            tls: self.tls.as_ref().map(absolute).transpose()?,
             store,
             ..self.clone()
         })

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -14,8 +15,9 @@ use tracing::info;
 use crate::{
     args::{Inherited, Serve},
     catalog::{Catalog, CatalogOptions},
-    nbd::{Exports, Limits},
+    nbd::{Exports, Limits, tls},
     server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
+    uri::DEFAULT_PORT,
 };
 
 /// Where a server listens that was not told where.
@@ -44,13 +46,17 @@ pub async fn serve(args: &Serve) -> Result<()> {
     if args.stdio {
         return Ok(serve_stdio(catalog, limits, shutdown).await?);
     }
+    let certificates = args.tls.as_deref();
+    let tls = certificates.map(|folder| tls::acceptor(folder, args.tls_verify_peer));
+    let tls = tls.transpose().context("no TLS with --tls")?;
     let listeners = listeners(args).await?;
-    announce(&catalog, &listeners).context("cannot say where the server listens")?;
+    announce(&catalog, &listeners, tls.is_some()).context("cannot say where the server listens")?;
     let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
     let tidy = tokio::spawn(tidy(Arc::clone(&catalog), args.keep));
     Server {
         listeners,
         limits,
+        tls,
         exports,
     }
     .run(shutdown)
@@ -100,33 +106,14 @@ fn shutdown() -> Result<impl Future<Output = ()>> {
 }
 
 /// Says where to attach, in lines that can be pasted.
-fn announce(catalog: &Catalog, listeners: &[Listener]) -> io::Result<()> {
+fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<()> {
     let repositories = catalog.repositories();
     let first = repositories.first().map_or("REPO", String::as_str);
     let Some(bound) = listeners.first().map(Listener::bound) else {
         return Ok(());
     };
     let (uri, client) = match bound {
-        Bound::Tcp(address) => {
-            let ip = address.ip();
-            let host = if ip.is_unspecified() || ip.is_loopback() {
-                "localhost".to_owned()
-            } else if ip.is_ipv6() {
-                format!("[{ip}]")
-            } else {
-                ip.to_string()
-            };
-            let port = address.port();
-            let shown = if port == 10809 {
-                host.clone()
-            } else {
-                format!("{host}:{port}")
-            };
-            (
-                format!("nbd://{shown}/{first}"),
-                format!("nbd-client {host} {port}"),
-            )
-        }
+        Bound::Tcp(address) => of_tcp(*address, first, tls),
         Bound::Unix(path) => {
             let path = path.display();
             (
@@ -147,4 +134,26 @@ fn announce(catalog: &Catalog, listeners: &[Listener]) -> io::Result<()> {
         "  or:      sudo {client} /dev/nbd0 -N {first} -b 4096 && sudo mount -o ro /dev/nbd0 MOUNTPOINT"
     )?;
     out.flush()
+}
+
+/// The URI, and how `nbd-client` begins.
+fn of_tcp(address: SocketAddr, export: &str, tls: bool) -> (String, String) {
+    let (ip, port) = (address.ip(), address.port());
+    let host = if ip.is_unspecified() || ip.is_loopback() {
+        "localhost".to_owned()
+    } else if ip.is_ipv6() {
+        format!("[{ip}]")
+    } else {
+        ip.to_string()
+    };
+    let shown = match port {
+        DEFAULT_PORT => host.clone(),
+        _ => format!("{host}:{port}"),
+    };
+    let client = format!("nbd-client {host} {port}");
+    if tls {
+        let uri = format!("nbds://{shown}/{export}?tls-certificates=FOLDER");
+        return (uri, format!("{client} -x -A FOLDER/ca-cert.pem"));
+    }
+    (format!("nbd://{shown}/{export}"), client)
 }

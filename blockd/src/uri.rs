@@ -1,4 +1,5 @@
-//! NBD URIs: `nbd://HOST[:PORT]/EXPORT`, `nbd+unix:///EXPORT?socket=PATH`.
+//! NBD URIs: `nbd://HOST[:PORT]/EXPORT`, `nbd+unix:///EXPORT?socket=PATH`, and
+//! with TLS `nbds://HOST[:PORT]/EXPORT?tls-certificates=FOLDER`.
 //!
 //! The grammar is the NBD project's (doc/uri.md); beyond it an export name may
 //! hold `@`, `:` and `/` as they are, since every name of ours does.
@@ -25,16 +26,28 @@ pub enum Address {
         host: String,
         /// TCP port.
         port: u16,
+        /// `nbds://`: nothing goes in the clear.
+        tls: Option<Tls>,
     },
     /// The path of a Unix domain socket.
     Unix(PathBuf),
 }
 
+/// How a server is believed, and shown who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tls {
+    /// The folder with `ca-cert.pem`; without it, those are believed whom the
+    /// system believes.
+    pub certificates: Option<PathBuf>,
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Tcp { host, port, .. } if host.contains(':') => {
+                write!(f, "[{host}]:{port}")
+            }
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "{}", path.display()),
         }
     }
@@ -53,11 +66,8 @@ pub struct NbdUri {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum UriError {
     /// Another scheme, or none.
-    #[error("{0:?} is no NBD URI: it must begin with nbd:// or nbd+unix://")]
+    #[error("{0:?} is no NBD URI: it must begin with nbd://, nbds:// or nbd+unix://")]
     Scheme(String),
-    /// `nbds://`, `nbds+unix://`.
-    #[error("{0:?}: TLS is not supported yet; use nbd:// inside a private network, or nbd+unix://")]
-    Tls(String),
     /// A part that makes no sense.
     #[error("{uri:?}: {reason}")]
     Invalid {
@@ -80,25 +90,52 @@ impl FromStr for NbdUri {
             .split_once("://")
             .ok_or_else(|| UriError::Scheme(uri.to_owned()))?;
         match scheme {
-            "nbd" => tcp(rest).map_err(invalid),
+            "nbd" => tcp(rest, clear).map_err(invalid),
+            "nbds" => tcp(rest, secured).map_err(invalid),
             "nbd+unix" => unix(rest).map_err(invalid),
-            "nbds" | "nbds+unix" => Err(UriError::Tls(uri.to_owned())),
+            "nbds+unix" => Err(invalid(
+                "a Unix socket needs no TLS: nbd+unix://".to_owned(),
+            )),
             _ => Err(UriError::Scheme(uri.to_owned())),
         }
     }
 }
 
-fn tcp(rest: &str) -> Result<NbdUri, String> {
+/// What the query says of TLS.
+type Security = fn(Option<&str>) -> Result<Option<Tls>, String>;
+
+fn clear(query: Option<&str>) -> Result<Option<Tls>, String> {
+    query.map_or(Ok(None), |query| Err(unknown(query)))
+}
+
+fn secured(query: Option<&str>) -> Result<Option<Tls>, String> {
+    let Some(query) = query else {
+        return Ok(Some(Tls::default()));
+    };
+    let folder = query
+        .strip_prefix("tls-certificates=")
+        .filter(|folder| !folder.contains('&'))
+        .ok_or_else(|| unknown(query))?;
+    let folder = PathBuf::from(decode(folder)?);
+    if !folder.is_absolute() {
+        return Err("tls-certificates is an absolute path".to_owned());
+    }
+    Ok(Some(Tls {
+        certificates: Some(folder),
+    }))
+}
+
+fn unknown(query: &str) -> String {
+    format!("nothing is known of the parameter {query:?}; write ? in a name as %3F")
+}
+
+fn tcp(rest: &str, security: Security) -> Result<NbdUri, String> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (path, query) = split_query(path)?;
-    if let Some(query) = query {
-        return Err(format!(
-            "nothing is known of the parameter {query:?}; write ? in a name as %3F"
-        ));
-    }
+    let tls = security(query)?;
     let (host, port) = host_and_port(authority)?;
     Ok(NbdUri {
-        address: Address::Tcp { host, port },
+        address: Address::Tcp { host, port, tls },
         export: decode(path)?,
     })
 }
@@ -199,8 +236,15 @@ fn hex(digit: Option<u8>) -> Option<u8> {
 impl fmt::Display for NbdUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
-            address @ Address::Tcp { .. } => {
-                write!(f, "nbd://{address}/{}", encode(&self.export))
+            address @ Address::Tcp { tls, .. } => {
+                let scheme = if tls.is_some() { "nbds" } else { "nbd" };
+                write!(f, "{scheme}://{address}/{}", encode(&self.export))?;
+                match tls.as_ref().and_then(|tls| tls.certificates.as_ref()) {
+                    Some(folder) => {
+                        write!(f, "?tls-certificates={}", encode(&folder.to_string_lossy()))
+                    }
+                    None => Ok(()),
+                }
             }
             Address::Unix(path) => {
                 let socket = encode(&path.to_string_lossy());
@@ -235,6 +279,7 @@ mod tests {
         let address = Address::Tcp {
             host: host.to_owned(),
             port,
+            tls: None,
         };
         NbdUri {
             address,
@@ -289,8 +334,30 @@ mod tests {
     }
 
     #[test]
+    fn tls_and_its_certificates() {
+        let of = |certificates: Option<&str>| {
+            let tls = Some(Tls {
+                certificates: certificates.map(PathBuf::from),
+            });
+            let (host, port) = ("h".to_owned(), DEFAULT_PORT);
+            let address = Address::Tcp { host, port, tls };
+            let export = "r@main".to_owned();
+            Ok(NbdUri { address, export })
+        };
+        assert_eq!("nbds://h/r@main".parse(), of(None));
+        let uri = "nbds://h/r@main?tls-certificates=/etc/pki/b%20d";
+        assert_eq!(uri.parse(), of(Some("/etc/pki/b d")));
+        for uri in [of(None), of(Some("/a b?&"))] {
+            assert_eq!(uri.clone().unwrap().to_string().parse(), uri);
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_told() {
-        assert!(reason("nbds://h/e").contains("TLS is not supported yet"));
+        assert!(reason("nbds+unix:///e?socket=/s").contains("needs no TLS"));
+        assert!(reason("nbds://h/e?tls-certificates=a").contains("absolute"));
+        assert!(reason("nbds://h/e?tls=1").contains("tls=1"));
+        assert!(reason("nbds://h/e?tls-certificates=/a&b=c").contains("b=c"));
         assert!(reason("http://h/e").contains("must begin with nbd://"));
         assert!(reason("h/e").contains("must begin with nbd://"));
         assert!(reason("nbd://::1/e").contains("brackets"));

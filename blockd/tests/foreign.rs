@@ -70,6 +70,7 @@ impl Served {
         let (end, told) = oneshot::channel();
         let server = Server {
             listeners,
+            tls: None,
             limits: Limits::default(),
             exports,
         };

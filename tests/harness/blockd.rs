@@ -89,6 +89,12 @@ impl TestBlockd {
         Self::start(repos, None, &["--listen", "[::]:0"])
     }
 
+    /// On a free port of the loopback, with TLS as these arguments have it.
+    #[track_caller]
+    pub(crate) fn serve_tls(repos: &Path, tls: &[&str]) -> Self {
+        Self::start(repos, None, &[tls, &["--listen", "127.0.0.1:0"]].concat())
+    }
+
     #[track_caller]
     fn start(repos: &Path, state: Option<&Path>, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -119,7 +125,7 @@ impl TestBlockd {
     /// Starts it anew after a kill, where it was.
     #[track_caller]
     pub(crate) fn start_again(&mut self) {
-        if self.ready.contains("nbd://") {
+        if !self.ready.contains("nbd+unix://") {
             let (last, listen) = (
                 self.arguments.len() - 1,
                 format!("127.0.0.1:{}", self.port()),
@@ -143,7 +149,10 @@ impl TestBlockd {
         let (send, receive) = mpsc::channel();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if line.contains("nbd://") || line.contains("nbd+unix://") {
+                if line.contains("nbd://")
+                    || line.contains("nbds://")
+                    || line.contains("nbd+unix://")
+                {
                     // After the first nobody listens any more.
                     drop(send.send(line));
                 }
@@ -179,7 +188,7 @@ impl TestBlockd {
     /// The port of a server started by [`Self::serve_tcp`].
     #[track_caller]
     pub(crate) fn port(&self) -> u16 {
-        let (_, after) = self.ready.split_once("nbd://").expect("a TCP URI");
+        let (_, after) = self.ready.split_once("://").expect("a URI");
         let authority = after.split(['/', ' ', '?']).next().unwrap();
         let (_, port) = authority.rsplit_once(':').expect("a port in the URI");
         port.parse().unwrap()

@@ -12,7 +12,7 @@ use std::{
 pub(crate) const DISTRO_PYTHON: &str = "/usr/bin/python3";
 
 /// Programs of the tests and the Debian package of each.
-const PACKAGES: [(&str, &str); 25] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("fincore", "util-linux"),
     (DISTRO_PYTHON, "python3-libnbd"),
     ("busybox", "busybox-static"),
@@ -30,6 +30,8 @@ const PACKAGES: [(&str, &str); 25] = [
     ("nbd-client", "nbd-client"),
     ("nbdcopy", "libnbd-bin"),
     ("nbdinfo", "libnbd-bin"),
+    ("nbdkit", "nbdkit"),
+    ("openssl", "openssl"),
     ("qemu-img", "qemu-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("setpriv", "util-linux"),

@@ -2,6 +2,7 @@
 //! test, mounts that are taken down again, and judges that are not ours.
 
 mod blockd;
+mod certificates;
 mod command;
 mod compare;
 mod fixture;
@@ -14,6 +15,7 @@ mod mounted;
 pub(crate) mod peer;
 
 pub(crate) use blockd::{TestBlockd, binary, blockd, escaped, history};
+pub(crate) use certificates::Certificates;
 pub(crate) use command::{DISTRO_PYTHON, fails, program, requires, run, stdout};
 pub(crate) use compare::Tree;
 pub(crate) use fixture::{Fixture, TestRepo};

@@ -7,10 +7,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::{Span, debug, info};
 
 use super::context::{Context, Shutdown};
-use super::handshake::{self, Outcome};
+use super::handshake::{self, Agreed, Outcome, Security};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::transmission::Transmission;
@@ -28,6 +30,9 @@ pub enum ConnectionError {
     /// The client said what no client may say.
     #[error("the client broke the protocol: {0}")]
     Protocol(String),
+    /// Client and server do not agree on TLS.
+    #[error("no TLS: {0}")]
+    Tls(io::Error),
     /// The client kept the server waiting for too long.
     #[error("the client did not finish the handshake within {0:?}")]
     HandshakeTimeout(Duration),
@@ -48,25 +53,109 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 ///
 /// `in_handshake` is dropped when the handshake is over, however it ends.
 pub async fn serve<S: Stream>(
-    mut stream: S,
+    stream: S,
     context: Arc<Context>,
-    mut shutdown: Shutdown,
+    shutdown: Shutdown,
     in_handshake: impl Send,
 ) -> Result<(), ConnectionError> {
-    let mut incoming = Incoming::new();
-    let mut outgoing = Outgoing::new(context.limits.stall_time, Arc::clone(&context.memory));
-    let outcome = handshake::shake_hands(
-        &mut stream,
-        &mut incoming,
-        &mut outgoing,
-        (&context, &mut shutdown),
-    )
-    .await;
+    let mut talk = Talk::new(stream, context, shutdown);
+    let outcome = talk.shake_hands(Security::Clear).await?;
     drop(in_handshake);
-    let Outcome::Transmission(agreed) = outcome? else {
-        close(&mut stream).await;
+    talk.go_on(outcome).await
+}
+
+/// The same where nothing is told in the clear: the client must begin with
+/// `NBD_OPT_STARTTLS`.
+pub async fn serve_tls<S: Stream>(
+    stream: S,
+    acceptor: &TlsAcceptor,
+    context: Arc<Context>,
+    shutdown: Shutdown,
+    in_handshake: impl Send,
+) -> Result<(), ConnectionError> {
+    let mut talk = Talk::new(stream, context, shutdown);
+    let outcome = talk.shake_hands(Security::Required).await?;
+    let Outcome::Tls { no_zeroes } = outcome else {
+        return talk.go_on(outcome).await;
+    };
+    let Some(mut talk) = talk.secured(acceptor).await? else {
         return Ok(());
     };
+    let outcome = talk.shake_hands(Security::Secured { no_zeroes }).await?;
+    drop(in_handshake);
+    talk.go_on(outcome).await
+}
+
+/// A connection, and what is on its way in both directions.
+struct Talk<S> {
+    stream: S,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    context: Arc<Context>,
+    shutdown: Shutdown,
+}
+
+impl<S: Stream> Talk<S> {
+    fn new(stream: S, context: Arc<Context>, shutdown: Shutdown) -> Self {
+        let outgoing = Outgoing::new(context.limits.stall_time, Arc::clone(&context.memory));
+        Self {
+            stream,
+            incoming: Incoming::new(),
+            outgoing,
+            context,
+            shutdown,
+        }
+    }
+
+    async fn shake_hands(&mut self, security: Security) -> Result<Outcome, ConnectionError> {
+        handshake::shake_hands(
+            &mut self.stream,
+            &mut self.incoming,
+            &mut self.outgoing,
+            (&self.context, &mut self.shutdown),
+            security,
+        )
+        .await
+    }
+
+    /// The same in TLS; `None` when the server ends before.
+    async fn secured(
+        self,
+        acceptor: &TlsAcceptor,
+    ) -> Result<Option<Talk<TlsStream<S>>>, ConnectionError> {
+        let Self {
+            stream,
+            context,
+            mut shutdown,
+            ..
+        } = self;
+        let allowed = context.limits.handshake_time;
+        let accepted = tokio::select! {
+            () = shutdown.requested() => return Ok(None),
+            accepted = timeout(allowed, acceptor.accept(stream)) => accepted,
+        };
+        let accepted = accepted.map_err(|_| ConnectionError::HandshakeTimeout(allowed))?;
+        let stream = accepted.map_err(ConnectionError::Tls)?;
+        Ok(Some(Talk::new(stream, context, shutdown)))
+    }
+
+    async fn go_on(self, outcome: Outcome) -> Result<(), ConnectionError> {
+        let mut stream = self.stream;
+        let Outcome::Transmission(agreed) = outcome else {
+            close(&mut stream).await;
+            return Ok(());
+        };
+        let (streams, context) = ((self.incoming, self.outgoing), self.context);
+        transmit(stream, streams, (context, agreed), self.shutdown).await
+    }
+}
+
+async fn transmit<S: Stream>(
+    mut stream: S,
+    (incoming, outgoing): (Incoming, Outgoing),
+    (context, agreed): (Arc<Context>, Agreed),
+    shutdown: Shutdown,
+) -> Result<(), ConnectionError> {
     let name = &agreed.export.info().name;
     Span::current().record("export", name.as_str());
     info!(

@@ -35,10 +35,11 @@ mod outgoing;
     reason = "the numbers of tests are small"
 )]
 pub(crate) mod testing;
+pub mod tls;
 mod transmission;
 pub mod wire;
 
-pub use connection::{ConnectionError, Stream, serve};
+pub use connection::{ConnectionError, Stream, serve, serve_tls};
 pub use context::{Context, Limits, Shutdown, ShutdownTrigger};
 pub use export::{
     BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError, WriteError, Writes,

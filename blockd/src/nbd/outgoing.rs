@@ -96,11 +96,15 @@ impl Outgoing {
         if self.bytes.len() > KEEP {
             self.shrink(KEEP);
         }
-        stream.flush().await
+        // In TLS, what was sent may still be here.
+        loop {
+            if let Some(flushed) = self.in_patience(stream.flush()).await? {
+                return Ok(flushed);
+            }
+        }
     }
 
-    /// Sends once. A client that takes nothing is waited for, unless others
-    /// need the memory it holds.
+    /// Sends once.
     async fn send_some<S: AsyncWrite + Unpin>(
         &self,
         stream: &mut S,
@@ -116,12 +120,24 @@ impl Outgoing {
                     stream.write_vectored(&parts).await
                 }
             };
-            match timeout(self.patience, sending).await {
-                Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(sent) => return sent,
-                Err(_) if self.memory.is_scarce() => return Err(stalled()),
-                Err(_) => {}
+            match self.in_patience(sending).await? {
+                Some(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Some(sent) => return Ok(sent),
+                None => {}
             }
+        }
+    }
+
+    /// `None`: a client that takes nothing is waited for once more, unless
+    /// others need the memory it holds.
+    async fn in_patience<T>(
+        &self,
+        act: impl Future<Output = io::Result<T>>,
+    ) -> io::Result<Option<T>> {
+        match timeout(self.patience, act).await {
+            Ok(done) => done.map(Some),
+            Err(_) if self.memory.is_scarce() => Err(stalled()),
+            Err(_) => Ok(None),
         }
     }
 }

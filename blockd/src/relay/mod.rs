@@ -159,6 +159,7 @@ impl Relay {
         let (stop_server, stop) = oneshot::channel();
         let server = Server {
             listeners: vec![listener],
+            tls: None,
             limits: limits(),
             exports: Arc::new(Only(export)),
         };

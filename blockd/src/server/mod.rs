@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, debug, error, field, info, info_span, warn};
 
 pub use self::listener::{BindError, Bound, Listener};
@@ -35,6 +36,9 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// What it allows its clients.
     pub limits: Limits,
+    /// Where TCP is secret: then nothing is served in the clear. Unix sockets
+    /// do not leave the host.
+    pub tls: Option<TlsAcceptor>,
     /// What it serves.
     pub exports: Arc<dyn Exports>,
 }
@@ -55,7 +59,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let drain_time = self.limits.drain_time;
         let (trigger, stop) = ShutdownTrigger::new();
-        let hall = Arc::new(Hall::new(self.exports, self.limits));
+        let hall = Arc::new(Hall::new(self.exports, self.limits, self.tls));
         let doors = self.listeners.into_iter();
         let doors = doors.map(|listener| accept_loop(listener, Arc::clone(&hall), stop.clone()));
         let mut doors = pin!(join_all(doors));
@@ -73,6 +77,7 @@ impl Server {
 /// What all listeners share: who is in already.
 struct Hall {
     context: Arc<Context>,
+    tls: Option<TlsAcceptor>,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     /// Whether the last client found no place; said once, not for each.
@@ -80,10 +85,11 @@ struct Hall {
 }
 
 impl Hall {
-    fn new(exports: Arc<dyn Exports>, limits: Limits) -> Self {
+    fn new(exports: Arc<dyn Exports>, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
         let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Self {
             context: Context::new(exports, limits),
+            tls,
             handshakes: places(limits.handshakes),
             connections: places(limits.connections),
             full: AtomicBool::new(false),
@@ -137,7 +143,7 @@ async fn accept_loop(mut listener: Listener, hall: Arc<Hall>, mut stop: Shutdown
             Ok((socket, peer)) => {
                 if let Some(places) = hall.enter(&mut stop).await {
                     let span = info_span!("connection", peer, export = field::Empty);
-                    let client = serve(socket, Arc::clone(&hall.context), stop.clone(), places);
+                    let client = serve(socket, Arc::clone(&hall), stop.clone(), places);
                     clients.spawn(client.instrument(span));
                 }
             }
@@ -153,14 +159,18 @@ async fn accept_loop(mut listener: Listener, hall: Arc<Hall>, mut stop: Shutdown
     }
 }
 
-async fn serve(socket: Socket, context: Arc<Context>, stop: Shutdown, places: Places) {
+async fn serve(socket: Socket, hall: Arc<Hall>, stop: Shutdown, places: Places) {
     let Places {
         connection,
         handshake,
     } = places;
-    let ended = match socket {
-        Socket::Tcp(stream) => nbd::serve(stream, context, stop, handshake).await,
-        Socket::Unix(stream) => nbd::serve(stream, context, stop, handshake).await,
+    let context = Arc::clone(&hall.context);
+    let ended = match (socket, &hall.tls) {
+        (Socket::Tcp(stream), Some(tls)) => {
+            nbd::serve_tls(stream, tls, context, stop, handshake).await
+        }
+        (Socket::Tcp(stream), None) => nbd::serve(stream, context, stop, handshake).await,
+        (Socket::Unix(stream), _) => nbd::serve(stream, context, stop, handshake).await,
     };
     drop(connection);
     match ended {

@@ -40,6 +40,7 @@ impl Running {
         let (end, told) = oneshot::channel();
         let server = Server {
             listeners,
+            tls: None,
             limits,
             exports,
         };
@@ -308,12 +309,14 @@ async fn the_end_waits_no_longer_than_the_drain_time() {
 async fn a_server_that_is_told_to_end_at_once_does() {
     let server = Server {
         listeners: vec![],
+        tls: None,
         limits: Limits::default(),
         exports: memory(),
     };
     server.run(ready(())).await;
     let server = Server {
         listeners: vec![],
+        tls: None,
         limits: Limits::default(),
         exports: memory(),
     };

@@ -59,7 +59,7 @@ fn bad_inputs_are_told_with_the_way_out() {
         attach(bench.path("").as_path(), &good),
         "choose another with --state",
     );
-    has(attach(&empty, "nbds://h/e"), "TLS is not supported yet");
+    has(attach(&empty, "nbds+unix:///e?socket=/s"), "needs no TLS");
     has(attach(&empty, "http://h/e"), "must begin with nbd://");
     has(attach(&empty, "nbd://127.0.0.1:1/e"), "Connection refused");
     has(

@@ -80,6 +80,7 @@ async fn our_server_is_understood() {
     let path = directory.path().join("s");
     let server = Server {
         listeners: vec![Listener::bind_unix(&path).await.unwrap()],
+        tls: None,
         limits: Limits::default(),
         exports: MemoryExports::new([MemoryExport::new("memory", disk())]),
     };
@@ -167,7 +168,7 @@ async fn a_refusal_has_the_servers_words() {
         (wire::NBD_REP_ERR_UNKNOWN, "no such export (not here)"),
         (
             wire::NBD_REP_ERR_TLS_REQD,
-            "TLS, which is not supported yet (not here)",
+            "it wants TLS: nbds:// instead of nbd:// (not here)",
         ),
         (
             wire::NBD_REP_FLAG_ERROR | 0x63,

@@ -28,6 +28,7 @@ impl Liar {
         let listener = Listener::bind_unix(&bench.socket(server)).await.unwrap();
         let server = Server {
             listeners: vec![listener],
+            tls: None,
             limits: Limits::default(),
             exports: Arc::new(Any(Arc::new(self))),
         };

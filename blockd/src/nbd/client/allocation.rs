@@ -65,7 +65,8 @@ pub async fn allocation(
 async fn send(stream: &mut Box<dyn Stream>, command: u16, request: Request) -> Result<()> {
     let mut bytes = Vec::new();
     encode(command, request, &mut bytes);
-    Ok(stream.write_all(&bytes).await?)
+    stream.write_all(&bytes).await?;
+    Ok(stream.flush().await?)
 }
 
 struct Asking<'a> {

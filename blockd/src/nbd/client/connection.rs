@@ -200,7 +200,11 @@ async fn write_requests(
         for request in batch.drain(..) {
             encode(NBD_CMD_READ, request, &mut bytes);
         }
-        if let Err(error) = stream.write_all(&bytes).await {
+        let sent = async {
+            stream.write_all(&bytes).await?;
+            stream.flush().await
+        };
+        if let Err(error) = sent.await {
             return error.into();
         }
     }

@@ -29,6 +29,14 @@ pub enum Error {
         /// What we saw.
         reason: String,
     },
+    /// The server does not show that it is who it should be, or offers no TLS.
+    #[error("no TLS with {address}: {reason}")]
+    Tls {
+        /// Where it is.
+        address: String,
+        /// What is missing.
+        reason: String,
+    },
     /// The server does not open this export for us.
     #[error("the server refuses the export {export:?}: {}", refusal(*.code, .text))]
     Refused {
@@ -90,7 +98,7 @@ fn refusal(code: u32, text: &str) -> String {
         wire::NBD_REP_ERR_UNKNOWN => "there is no such export",
         wire::NBD_REP_ERR_POLICY => "it is not allowed",
         wire::NBD_REP_ERR_INVALID => "the name makes no sense",
-        wire::NBD_REP_ERR_TLS_REQD => "it wants TLS, which is not supported yet",
+        wire::NBD_REP_ERR_TLS_REQD => "it wants TLS: nbds:// instead of nbd://",
         wire::NBD_REP_ERR_UNSUP => "it does not know NBD_OPT_GO",
         wire::NBD_REP_ERR_SHUTDOWN => "it is shutting down",
         _ => {

@@ -12,9 +12,9 @@ use crate::nbd::{
         IHAVEOPT, InfoBlockSize, InfoExport, MAX_STRING, META_BASE_ALLOCATION,
         NBD_FLAG_CAN_MULTI_CONN, NBD_FLAG_FIXED_NEWSTYLE, NBD_FLAG_NO_ZEROES, NBD_INFO_BLOCK_SIZE,
         NBD_INFO_DESCRIPTION, NBD_INFO_EXPORT, NBD_INFO_NAME, NBD_OPT_ABORT, NBD_OPT_GO,
-        NBD_OPT_INFO, NBD_OPT_SET_META_CONTEXT, NBD_OPT_STRUCTURED_REPLY, NBD_REP_ACK,
-        NBD_REP_FLAG_ERROR, NBD_REP_INFO, NBD_REP_MAGIC, NBD_REP_META_CONTEXT, NBDMAGIC,
-        OptionHeader,
+        NBD_OPT_INFO, NBD_OPT_SET_META_CONTEXT, NBD_OPT_STARTTLS, NBD_OPT_STRUCTURED_REPLY,
+        NBD_REP_ACK, NBD_REP_FLAG_ERROR, NBD_REP_INFO, NBD_REP_MAGIC, NBD_REP_META_CONTEXT,
+        NBDMAGIC, OptionHeader,
     },
 };
 
@@ -65,6 +65,11 @@ pub(super) async fn greet(stream: &mut Box<dyn Stream>) -> Result<(), String> {
     stream.write_u32(flags).await.map_err(lost)
 }
 
+/// `NBD_OPT_STARTTLS`: whether TLS begins now.
+pub(super) async fn start_tls(stream: &mut Box<dyn Stream>) -> Result<bool> {
+    agreed(stream, NBD_OPT_STARTTLS).await
+}
+
 /// `NBD_OPT_INFO` and a farewell.
 pub(super) async fn info(stream: &mut Box<dyn Stream>, export: &str) -> Result<Offer> {
     let offer = choose(stream, NBD_OPT_INFO, export).await?;
@@ -104,8 +109,13 @@ pub(super) async fn go_with_allocation(
 }
 
 async fn structured(stream: &mut Box<dyn Stream>) -> Result<bool> {
-    option(stream, NBD_OPT_STRUCTURED_REPLY, &[]).await?;
-    match reply(stream, NBD_OPT_STRUCTURED_REPLY).await? {
+    agreed(stream, NBD_OPT_STRUCTURED_REPLY).await
+}
+
+/// An option without data, that a server may refuse.
+async fn agreed(stream: &mut Box<dyn Stream>, code: u32) -> Result<bool> {
+    option(stream, code, &[]).await?;
+    match reply(stream, code).await? {
         (NBD_REP_ACK, _) => Ok(true),
         (kind, _) if kind & NBD_REP_FLAG_ERROR != 0 => Ok(false),
         (kind, _) => Err(unexpected(kind)),
@@ -187,7 +197,8 @@ async fn option(stream: &mut Box<dyn Stream>, code: u32, data: &[u8]) -> Result<
     };
     let mut message = header.as_bytes().to_vec();
     message.extend_from_slice(data);
-    Ok(stream.write_all(&message).await?)
+    stream.write_all(&message).await?;
+    Ok(stream.flush().await?)
 }
 
 async fn reply(stream: &mut Box<dyn Stream>, code: u32) -> Result<(u32, Vec<u8>)> {

@@ -12,6 +12,7 @@ mod handshake;
 mod pulse;
 mod receiver;
 mod reply;
+mod secure;
 mod stream;
 
 use std::{
@@ -251,7 +252,14 @@ async fn greeted(address: &Address) -> Result<Box<dyn Stream>> {
             address: address.to_string(),
             reason,
         })?;
-    Ok(stream)
+    match address {
+        Address::Tcp {
+            host,
+            tls: Some(tls),
+            ..
+        } => secure::secure(stream, address, (host, tls)).await,
+        _ => Ok(stream),
+    }
 }
 
 async fn in_time<T>(address: &Address, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -19,7 +19,7 @@ const KEEPALIVE_COUNT: u32 = 3;
 /// it the way there is broken, and a new connection is the better bet.
 const USER_TIMEOUT_MS: u32 = 10_000;
 
-/// TCP or a Unix socket; TLS later.
+/// TCP or a Unix socket, and TLS over it.
 pub(super) trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Stream for S {}
@@ -33,7 +33,7 @@ pub(super) async fn connect(address: &Address) -> Result<Box<dyn Stream>> {
 
 async fn open(address: &Address) -> io::Result<Box<dyn Stream>> {
     Ok(match address {
-        Address::Tcp { host, port } => {
+        Address::Tcp { host, port, .. } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
             stream.set_nodelay(true)?;
             notice_the_end(&stream)?;

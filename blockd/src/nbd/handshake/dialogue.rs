@@ -78,6 +78,11 @@ impl<'a, S: Stream> Dialogue<'a, S> {
         result
     }
 
+    /// Whether the client has said more than was taken.
+    pub(super) fn is_ahead(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
     /// The next option; `None` when the client has gone.
     pub(super) async fn receive_option(
         &mut self,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::dialogue::OptionRequest;
 use super::parse::{self, InfoRequest};
-use super::{Agreed, Handshake, Outcome, Step};
+use super::{Agreed, Handshake, IN_THE_CLEAR, Outcome, Security, Step};
 use crate::nbd::Export;
 use crate::nbd::connection::{ConnectionError, Stream};
 use crate::nbd::wire::{self, ExportNameReply, InfoBlockSize, InfoExport};
@@ -18,6 +18,9 @@ impl<S: Stream> Handshake<'_, S> {
     ) -> Result<Step, ConnectionError> {
         if self.dialogue.is_shutting_down() {
             return Ok(Step::Done(Outcome::End));
+        }
+        if self.security == Security::Required {
+            return Err(ConnectionError::NoExport(IN_THE_CLEAR.into()));
         }
         if request.is_too_big() {
             let text = format!("the export name has {} bytes", request.length);

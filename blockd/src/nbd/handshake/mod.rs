@@ -8,6 +8,7 @@ mod export;
 mod list;
 mod meta;
 mod parse;
+mod start_tls;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,9 @@ use super::outgoing::Outgoing;
 use super::wire::{self, ClientHello, Hello};
 use super::{Export, Exports, OpenError};
 
+/// What a client is told that does not begin with TLS.
+const IN_THE_CLEAR: &str = "this server takes TLS only";
+
 /// Exports that a connection remembers, so that `NBD_OPT_GO` means what
 /// `NBD_OPT_INFO` told.
 const REMEMBERED: usize = 8;
@@ -37,9 +41,27 @@ pub(super) struct Agreed {
     pub(super) base_allocation: bool,
 }
 
+/// Whether the connection is secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Security {
+    /// In the clear, and it may stay so.
+    Clear,
+    /// Until it is secret nothing else is served ("FORCEDTLS mode").
+    Required,
+    /// By TLS; what was said at the beginning holds.
+    Secured {
+        /// As [`Handshake::no_zeroes`].
+        no_zeroes: bool,
+    },
+}
+
 /// How the handshake ended.
 pub(super) enum Outcome {
     Transmission(Agreed),
+    /// It goes on in TLS.
+    Tls {
+        no_zeroes: bool,
+    },
     /// The client went away, as it may.
     End,
 }
@@ -54,6 +76,7 @@ enum Step {
 struct Handshake<'a, S> {
     dialogue: Dialogue<'a, S>,
     exports: &'a dyn Exports,
+    security: Security,
     no_zeroes: bool,
     structured_replies: bool,
     /// The export name for which `base:allocation` was selected last.
@@ -70,6 +93,7 @@ pub(super) async fn shake_hands<S: Stream>(
     incoming: &mut Incoming,
     outgoing: &mut Outgoing,
     (context, shutdown): (&Context, &mut Shutdown),
+    security: Security,
 ) -> Result<Outcome, ConnectionError> {
     let limits = &context.limits;
     let mut handshake = Handshake {
@@ -80,6 +104,7 @@ pub(super) async fn shake_hands<S: Stream>(
             (limits.handshake_time, shutdown),
         ),
         exports: &*context.exports,
+        security,
         no_zeroes: false,
         structured_replies: false,
         meta_context: None,
@@ -87,8 +112,10 @@ pub(super) async fn shake_hands<S: Stream>(
         options_left: limits.options,
         has_listed: false,
     };
-    if !handshake.greet().await? {
-        return Ok(Outcome::End);
+    match security {
+        Security::Secured { no_zeroes } => handshake.no_zeroes = no_zeroes,
+        _ if handshake.greet().await? => {}
+        _ => return Ok(Outcome::End),
     }
     loop {
         let Some(option) = handshake.dialogue.receive_option().await? else {
@@ -149,6 +176,7 @@ impl<S: Stream> Handshake<'_, S> {
             wire::NBD_OPT_LIST => self.list(request).await?,
             wire::NBD_OPT_INFO => self.info(request).await,
             wire::NBD_OPT_GO => self.go(request).await,
+            wire::NBD_OPT_STARTTLS => self.start_tls(request)?,
             wire::NBD_OPT_STRUCTURED_REPLY => self.structured_reply(request),
             wire::NBD_OPT_LIST_META_CONTEXT => self.list_meta_context(request).await,
             wire::NBD_OPT_SET_META_CONTEXT => self.set_meta_context(request).await,
@@ -172,6 +200,9 @@ impl<S: Stream> Handshake<'_, S> {
             }
             let text = format!("{} bytes of option data are too many", request.length);
             return Some((wire::NBD_REP_ERR_TOO_BIG, text));
+        }
+        if self.security == Security::Required && request.option != wire::NBD_OPT_STARTTLS {
+            return Some((wire::NBD_REP_ERR_TLS_REQD, IN_THE_CLEAR.into()));
         }
         None
     }
@@ -198,8 +229,7 @@ impl<S: Stream> Handshake<'_, S> {
         Step::Next
     }
 
-    /// Any option that is not served, `NBD_OPT_STARTTLS` and
-    /// `NBD_OPT_EXTENDED_HEADERS` among them.
+    /// Any option that is not served, `NBD_OPT_EXTENDED_HEADERS` among them.
     fn unsupported(&mut self, option: u32) -> Step {
         let text = format!("option {option} is not supported");
         self.dialogue

@@ -10,11 +10,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
 use zerocopy::{FromBytes, IntoBytes};
 
 pub(crate) use self::scripted::{REGION, Region, Scripted, ScriptedExports, pattern};
 use super::wire::{self, Hello, OptionHeader, OptionReply, Request, SimpleReply, StructuredReply};
-use super::{ConnectionError, Context, Exports, Limits, ShutdownTrigger, serve};
+use super::{ConnectionError, Context, Exports, Limits, ShutdownTrigger, serve, serve_tls};
 
 /// Every wait of a test ends after this: nothing may hang.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +62,33 @@ impl Client {
             Arc::new(ScriptedExports(Arc::clone(disk))),
             Limits::default(),
         );
+        client
+            .hello(wire::NBD_FLAG_C_FIXED_NEWSTYLE | wire::NBD_FLAG_C_NO_ZEROES)
+            .await;
+        client
+    }
+
+    /// Connected to a server that takes TLS only and has no certificate, hello
+    /// said.
+    pub(crate) async fn before_tls(disk: &Arc<Scripted>) -> Self {
+        let exports = Arc::new(ScriptedExports(Arc::clone(disk)));
+        let context = Context::new(exports, Limits::default());
+        let (stream, other) = UnixStream::pair().unwrap();
+        let (shutdown, sign) = ShutdownTrigger::new();
+        let nobody = Arc::new(ResolvesServerCertUsingSni::new());
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(nobody);
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let served =
+            tokio::spawn(async move { serve_tls(other, &acceptor, context, sign, ()).await });
+        let mut client = Self {
+            stream,
+            shutdown,
+            served,
+        };
         client
             .hello(wire::NBD_FLAG_C_FIXED_NEWSTYLE | wire::NBD_FLAG_C_NO_ZEROES)
             .await;
@@ -110,16 +141,12 @@ impl Client {
     }
 
     pub(crate) async fn option_header(&mut self, option: u32, length: u32) {
-        let (magic, option) = (wire::IHAVEOPT.into(), option.into());
-        self.send(
-            OptionHeader {
-                magic,
-                option,
-                length: length.into(),
-            }
-            .as_bytes(),
-        )
-        .await;
+        self.send(header(option, length).as_bytes()).await;
+    }
+
+    /// The bytes of an option.
+    pub(crate) fn option_bytes(option: u32, data: &[u8]) -> Vec<u8> {
+        [header(option, data.len() as u32).as_bytes(), data].concat()
     }
 
     /// The type and data of the next option reply.
@@ -201,6 +228,17 @@ impl Client {
         timeout(PATIENCE, self.served).await.unwrap().unwrap()
     }
 
+    /// How the server ended the connection, whatever it said before; the text
+    /// of the error.
+    pub(crate) async fn end_with_rest(mut self) -> String {
+        let mut rest = Vec::new();
+        timeout(PATIENCE, self.stream.read_to_end(&mut rest))
+            .await
+            .unwrap()
+            .ok();
+        self.end_text().await
+    }
+
     /// Whether the server says nothing for a while.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         timeout(Duration::from_millis(150), self.stream.read_u8())
@@ -227,6 +265,14 @@ impl Client {
     /// As [`Client::end`], with the text of the error.
     pub(crate) async fn end_text(self) -> String {
         self.end().await.unwrap_err().to_string()
+    }
+}
+
+fn header(option: u32, length: u32) -> OptionHeader {
+    OptionHeader {
+        magic: wire::IHAVEOPT.into(),
+        option: option.into(),
+        length: length.into(),
     }
 }
 

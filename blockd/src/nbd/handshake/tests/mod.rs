@@ -3,6 +3,7 @@
 mod bounds;
 mod meta;
 mod options;
+mod start_tls;
 
 use std::sync::Arc;
 

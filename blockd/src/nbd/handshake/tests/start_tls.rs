@@ -1,0 +1,50 @@
+//! What a server says in the clear that takes TLS only.
+
+use super::*;
+
+const WANTED: u32 = wire::NBD_REP_ERR_TLS_REQD;
+
+#[tokio::test]
+async fn in_the_clear_nothing_is_told_but_that() {
+    let mut client = Client::before_tls(&disk()).await;
+    for (option, data) in [
+        (wire::NBD_OPT_LIST, vec![]),
+        (wire::NBD_OPT_INFO, info("disk", &[])),
+        (wire::NBD_OPT_GO, info("disk", &[])),
+        (wire::NBD_OPT_STRUCTURED_REPLY, vec![]),
+        (99, vec![]),
+    ] {
+        client.option(option, &data).await;
+        assert_eq!(client.refusal().await.0, WANTED, "option {option}");
+    }
+    client.option(wire::NBD_OPT_EXPORT_NAME, b"disk").await;
+    assert!(client.end_text().await.contains("takes TLS only"));
+}
+
+#[tokio::test]
+async fn abort_needs_no_tls() {
+    let mut client = Client::before_tls(&disk()).await;
+    client.option(wire::NBD_OPT_ABORT, b"").await;
+    assert_eq!(client.answer().await, (wire::NBD_REP_ACK, vec![]));
+    client.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn starttls_has_no_data_and_nothing_behind_it() {
+    let mut client = Client::before_tls(&disk()).await;
+    client.option(wire::NBD_OPT_STARTTLS, b"x").await;
+    assert_eq!(client.refusal().await.0, INVALID);
+    let mut both = Client::option_bytes(wire::NBD_OPT_STARTTLS, b"");
+    both.extend(Client::option_bytes(wire::NBD_OPT_LIST, b""));
+    client.send(&both).await;
+    assert!(client.end_text().await.contains("did not wait"));
+}
+
+#[tokio::test]
+async fn what_is_no_tls_ends_the_connection() {
+    let mut client = Client::before_tls(&disk()).await;
+    client.option(wire::NBD_OPT_STARTTLS, b"").await;
+    assert_eq!(client.answer().await, (wire::NBD_REP_ACK, vec![]));
+    client.send(b"GET / HTTP/1.1\r\n\r\n").await;
+    assert!(client.end_with_rest().await.starts_with("no TLS: "));
+}
