@@ -76,6 +76,11 @@ pub struct RelayArgs {
     )]
     pub connections: NonZeroUsize,
 
+    /// So much of the disk's front is read first; from a server far away at
+    /// once
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
+    pub front: u64,
+
     /// Go to the background, and say on standard output when it is ready
     #[arg(long)]
     pub daemon: bool,
@@ -168,6 +173,7 @@ impl RelayArgs {
         arguments.extend(["--timeout".into(), timeout.into()]);
         arguments.extend(["--connections".into(), self.connections.to_string().into()]);
         arguments.extend(["--cache-size".into(), self.cache_size.to_string().into()]);
+        arguments.extend(["--front".into(), self.front.to_string().into()]);
         let paths = [
             ("--unix", Some(&self.unix)),
             ("--fuse", self.fuse.as_ref()),

@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{cache::Cache, upstream::Pool};
+use super::{ahead::Ahead, cache::Cache};
 use crate::nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
 /// The disk of the upstreams, and what is cached of it.
 #[derive(Clone, Debug)]
 pub(super) struct RelayExport {
-    pool: Arc<Pool>,
+    ahead: Arc<Ahead>,
     cache: Option<Arc<Cache>>,
 }
 
 impl RelayExport {
-    pub(super) fn new(pool: Arc<Pool>, cache: Option<Arc<Cache>>) -> Self {
-        Self { pool, cache }
+    pub(super) fn new(ahead: Arc<Ahead>, cache: Option<Arc<Cache>>) -> Self {
+        Self { ahead, cache }
     }
 }
 
 impl Export for RelayExport {
     fn info(&self) -> &ExportInfo {
-        self.pool.disk().info()
+        self.ahead.pool().disk().info()
     }
 
     fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
@@ -38,7 +38,7 @@ impl Export for RelayExport {
         async move {
             match &self.cache {
                 Some(cache) => cache.read(offset, length).await,
-                None => self.pool.read(offset, length).await,
+                None => self.ahead.read(offset, length).await,
             }
         }
         .boxed()

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌ unix socket ─ server ─ nbd ┐
 //! kernel ◄───┤                            ├─ Export ─┬─ upstream::Pool ─┬─ nbd client ─► server a
-//!            └ FUSE, one file ────────────┘          └─ cache           └─ nbd client ─► server b
+//!            └ FUSE, one file ────────────┘          └─ cache, ahead    └─ nbd client ─► server b
 //! ```
 //! Above there is a network and servers that come and go; below there is a
 //! kernel that must never be left hanging, and never be shown a wrong byte.
@@ -11,6 +11,7 @@
 //! that are sent again when a connection is lost, and elsewhere when a server
 //! is late; and an error after a deadline, whatever happens.
 
+mod ahead;
 pub mod args;
 mod cache;
 mod control;
@@ -40,8 +41,8 @@ use tokio::{
 };
 use tracing::info;
 
-pub use self::cache::{CacheStatus, Hydration};
 use self::{
+    ahead::Ahead,
     args::RelayArgs,
     cache::Cache,
     cow::Cow,
@@ -50,6 +51,10 @@ use self::{
     pid_file::PidFile,
     status::Source,
     upstream::{Pool, resolve},
+};
+pub use self::{
+    ahead::AheadStatus,
+    cache::{CacheStatus, Hydration},
 };
 pub(crate) use self::{
     cache::NAME as CACHE,
@@ -128,10 +133,12 @@ impl Relay {
         let resolved = resolve(&args.uris).await?;
         let name = resolved.disk.info().name.clone();
         let listener = Listener::bind_unix(&args.unix).await?;
+        let round_trip = resolved.round_trip;
         let pool = Pool::start(&args.uris, resolved, args.connections, args.timeout);
+        let ahead = Ahead::start(pool, args.front, round_trip);
         let cache = args.cache.clone();
-        let cache = cache.map(|folder| Cache::new(Arc::clone(&pool), folder, args.cache_size));
-        let below = RelayExport::new(Arc::clone(&pool), cache.clone());
+        let cache = cache.map(|folder| Cache::new(Arc::clone(&ahead), folder, args.cache_size));
+        let below = RelayExport::new(Arc::clone(&ahead), cache.clone());
         let mut export: Arc<dyn Export> = Arc::new(below);
         let mut cow = None;
         if let Some(folder) = &args.cow {
@@ -140,17 +147,17 @@ impl Relay {
             export = changes;
         }
         let source = Source {
-            pool,
+            ahead,
             cache: cache.clone(),
             cow: cow.clone(),
             since: SystemTime::now(),
         };
         let mut sockets = Vec::new();
-        if let Some(path) = &args.status {
-            sockets.push(tokio::spawn(status::serve(path, source).await?));
-        }
         if let Some(path) = &args.control {
             sockets.push(tokio::spawn(control::serve(path, cache).await?));
+        }
+        if let Some(path) = &args.status {
+            sockets.push(tokio::spawn(status::serve(path, source).await?));
         }
         let mounted = match &args.fuse {
             Some(path) => Some(fuse::mount(path, Arc::clone(&export), Handle::current())?),

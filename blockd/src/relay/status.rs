@@ -17,9 +17,10 @@ use tracing::warn;
 
 pub(super) use super::latency::Latency;
 use super::{
+    ahead::{Ahead, AheadStatus},
     cache::{Cache, CacheStatus},
     cow::Cow,
-    upstream::{Pool, State},
+    upstream::State,
 };
 use crate::server::Listener;
 
@@ -43,6 +44,7 @@ struct Status {
     replayed: u64,
     reconnects: u64,
     latency_us: Latency,
+    ahead: AheadStatus,
     cache: Option<CacheStatus>,
     changed: Option<ChangedStatus>,
 }
@@ -67,7 +69,7 @@ pub(super) struct ChangedStatus {
 /// Where the figures come from.
 #[derive(Clone)]
 pub(super) struct Source {
-    pub(super) pool: Arc<Pool>,
+    pub(super) ahead: Arc<Ahead>,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) cow: Option<Arc<Cow>>,
     pub(super) since: SystemTime,
@@ -75,22 +77,24 @@ pub(super) struct Source {
 
 impl Source {
     fn status(&self) -> Status {
-        let info = self.pool.disk().info();
-        let counters = self.pool.counters();
+        let pool = self.ahead.pool();
+        let info = pool.disk().info();
+        let counters = pool.counters();
         let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         Status {
             export: info.name.clone(),
             size: info.size,
             pid: std::process::id(),
             since: since.as_secs(),
-            upstreams: self.pool.upstreams(),
+            upstreams: pool.upstreams(),
             reads: counters.reads.load(Ordering::Relaxed),
             bytes: counters.bytes.load(Ordering::Relaxed),
             errors: counters.errors.load(Ordering::Relaxed),
             in_flight: counters.in_flight.load(Ordering::Relaxed),
             replayed: counters.replayed.load(Ordering::Relaxed),
-            reconnects: self.pool.reconnects(),
-            latency_us: self.pool.latency(),
+            reconnects: pool.reconnects(),
+            latency_us: pool.latency(),
+            ahead: self.ahead.status(),
             cache: self.cache.as_ref().and_then(|cache| cache.status()),
             changed: self.cow.as_ref().map(|cow| cow.changed()),
         }

@@ -8,6 +8,7 @@ use std::{
     os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use blockd::{
@@ -16,6 +17,7 @@ use blockd::{
 };
 use rustix::mount::{MountFlags, mount};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::{
     cow::Mount,
@@ -35,6 +37,12 @@ fn ask(bench: &Bench, line: &str) -> Value {
     let mut document = String::new();
     stream.read_to_string(&mut document).unwrap();
     serde_json::from_str(&document).unwrap()
+}
+
+/// Asked for hydration, the relay begins.
+fn begin(bench: &Bench, line: &str) {
+    let answer = ask(bench, line);
+    assert!(answer["cache"].is_object(), "{answer}");
 }
 
 /// Asked for hydration, the relay refuses; the sentence.
@@ -57,10 +65,12 @@ async fn relay(bench: &Bench, uri: String, cache: &Path, more: &[&str]) -> Relay
 }
 
 async fn state_is(relay: &Relay, state: &str) {
-    eventually(&format!("the cache is {state}"), async || {
-        relay.status()["cache"]["state"] == state
-    })
-    .await;
+    let begun = Instant::now();
+    while relay.status()["cache"]["state"] != state {
+        let status = relay.status();
+        assert!(begun.elapsed() < PATIENCE, "not {state}: {status}");
+        sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn number(relay: &Relay, what: &str) -> u64 {
@@ -155,7 +165,7 @@ async fn a_server_that_goes_and_comes_back_is_waited_for() {
     let folder = bench.path("cache");
     let relay = relay(&bench, bench.uri("gate"), &folder, &["--timeout", "1s"]).await;
     let client = relay.client().await;
-    ask(&bench, "hydrate");
+    begin(&bench, "hydrate");
     eventually("some of it is here", async || {
         number(&relay, "hydrated") > 1 << 20
     })
@@ -206,7 +216,7 @@ async fn what_does_not_fit_is_refused_before_it_begins() {
         );
     }
     assert_eq!(one.status()["cache"], Value::Null);
-    ask(&bench, "hydrate 1000000000");
+    begin(&bench, "hydrate 1000000000");
     state_is(&one, "hydrated").await;
     drop(one);
 
@@ -240,7 +250,7 @@ async fn a_disk_that_becomes_full_ends_the_hydration_and_nothing_else() {
     let _mount = small_disk(&folder, c"size=100m");
     let relay = relay(&bench, bench.uri("gate"), &folder, &[]).await;
     let client = relay.client().await;
-    ask(&bench, "hydrate");
+    begin(&bench, "hydrate");
     eventually("some of it is here", async || {
         number(&relay, "hydrated") > 1 << 20
     })
@@ -260,7 +270,7 @@ async fn a_disk_that_becomes_full_ends_the_hydration_and_nothing_else() {
     assert!(refused(&bench, "hydrate").contains("make room there"));
     drop(file);
     fs::remove_file(filler).unwrap();
-    ask(&bench, "hydrate");
+    begin(&bench, "hydrate");
     state_is(&relay, "hydrated").await;
 }
 
@@ -314,7 +324,7 @@ async fn what_no_server_can_read_stays_an_error_and_the_rest_is_here() {
     let folder = bench.path("cache");
     let uri = bench.uri_of("nbdkit", "disk");
     let relay = relay(&bench, uri, &folder, &["--timeout", "1s"]).await;
-    ask(&bench, "hydrate");
+    begin(&bench, "hydrate");
     state_is(&relay, "incomplete").await;
     assert_eq!(number(&relay, "of") - number(&relay, "hydrated"), 4096);
     assert!(
@@ -335,7 +345,7 @@ async fn what_no_server_can_read_stays_an_error_and_the_rest_is_here() {
 
     fs::remove_file(&broken).unwrap();
     let server = Nbdkit::serve(&bench, &arguments).await;
-    ask(&bench, "hydrate");
+    begin(&bench, "hydrate");
     state_is(&relay, "hydrated").await;
     drop(server);
     assert!(all(&client).await == disk);
@@ -353,7 +363,7 @@ async fn a_server_that_does_not_say_where_data_lies_is_read_whole() {
         said.contains("does not say which parts") && said.contains("8 MiB"),
         "{said}"
     );
-    ask(&bench, "hydrate");
+    begin(&bench, "hydrate");
     state_is(&relay, "hydrated").await;
     assert_eq!(
         (number(&relay, "of"), number(&relay, "bytes")),

@@ -5,6 +5,7 @@
 
 mod cow;
 mod daemon;
+mod far;
 mod gate;
 mod harness;
 mod hydrate;

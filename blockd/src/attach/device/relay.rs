@@ -32,6 +32,8 @@ pub(in crate::attach) struct Start<'a> {
     pub(in crate::attach) export: &'a str,
     /// Whether it shows a file as well.
     pub(in crate::attach) fuse: bool,
+    /// What the kernel and git read first: bytes at the front.
+    pub(in crate::attach) front: u64,
     /// Where changed blocks go, when the export is to be written to.
     pub(in crate::attach) blocks: Option<&'a Path>,
 }
@@ -75,6 +77,7 @@ fn arguments(lower: &Lower, wanted: &Start<'_>) -> Result<Vec<OsString>> {
         options,
         export,
         fuse,
+        front,
         blocks,
     } = *wanted;
     let mut arguments: Vec<OsString> = vec!["relay".into(), "--daemon".into()];
@@ -99,6 +102,7 @@ fn arguments(lower: &Lower, wanted: &Start<'_>) -> Result<Vec<OsString>> {
         "--connections".into(),
         options.connections.to_string().into(),
     ]);
+    arguments.extend(["--front".into(), front.to_string().into()]);
     arguments.push("--".into());
     for uri in options.servers() {
         let uri = NbdUri {

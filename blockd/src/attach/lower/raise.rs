@@ -16,10 +16,14 @@ use crate::{
         life::Life,
         lock::Lock,
         mounts::Mounts,
+        name,
         place::Place,
     },
     nbd::client::Offer,
 };
+
+/// Right behind the metadata lie the index and the small files of `.git`.
+const INDEX: u64 = 1 << 20;
 
 /// Whose lower layer is wanted, by whom.
 #[derive(Debug)]
@@ -225,6 +229,7 @@ impl Raising<'_> {
             options,
             export,
             fuse,
+            front: name::prefix(&offer.info.description).map_or(0, |bytes| bytes + INDEX),
             blocks: self.wanted.blocks.as_deref(),
         };
         relay::start(self.lower, &self.lock, &wanted).await?;

@@ -8,7 +8,7 @@ use crate::{
         device::{identity::Identity, pulse},
         lower::Lower,
     },
-    relay::CacheStatus,
+    relay::{AheadStatus, CacheStatus},
 };
 
 /// How a relay fares.
@@ -50,6 +50,8 @@ pub struct RelayFigures {
     pub reconnects: u64,
     /// In microseconds.
     pub latency_us: Latency,
+    /// What was read before anybody asked.
+    pub ahead: AheadStatus,
     /// The local block cache.
     pub cache: Option<CacheStatus>,
     /// Blocks that were written.

@@ -101,6 +101,13 @@ impl fmt::Display for RelayFigures {
             time(latency_us.p95),
             time(latency_us.max)
         )?;
+        if self.ahead.bytes > 0 {
+            let (bytes, used) = (size(self.ahead.bytes), size(self.ahead.used));
+            write!(
+                f,
+                "\n  ahead    {bytes} read before they were asked for, {used} used"
+            )?;
+        }
         if let Some(cache) = &self.cache {
             let CacheStatus { hits, misses, .. } = cache;
             write!(f, "\n  cache    {}", Progress(cache))?;

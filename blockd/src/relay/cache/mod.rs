@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! read ─► Store ─┬─ here ──► its file
-//!                └─ absent ─► Pool ─► servers ─┐
-//! hydrate ──────────────────► Pool ─► servers ─┴─► Store
+//!                └─ absent ─► Ahead ─► Pool ─► servers ─┐
+//! hydrate ───────────────────────────► Pool ─► servers ─┴─► Store
 //! ```
 //! What is here is answered without any server. A file that cannot be written
 //! or read any more is dropped: reads go on upstream.
@@ -34,7 +34,7 @@ use tracing::{info, warn};
 pub use self::status::{CacheStatus, Hydration};
 pub(crate) use self::store::NAME;
 use self::store::Store;
-use super::upstream::Pool;
+use super::{ahead::Ahead, upstream::Pool};
 use crate::nbd::{Extent, ReadError};
 
 /// Bytes that were read for others and wait to be stored; what is more is not
@@ -47,6 +47,8 @@ const BLOCK: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Cache {
     pool: Arc<Pool>,
+    /// The same, for those who wait.
+    ahead: Arc<Ahead>,
     /// Where its file goes.
     folder: PathBuf,
     /// The most that it holds, unless who asks says another.
@@ -78,9 +80,10 @@ impl Drop for Demand<'_> {
 }
 
 impl Cache {
-    pub(super) fn new(pool: Arc<Pool>, folder: PathBuf, most: u64) -> Arc<Self> {
+    pub(super) fn new(ahead: Arc<Ahead>, folder: PathBuf, most: u64) -> Arc<Self> {
         Arc::new(Self {
-            pool,
+            pool: Arc::clone(ahead.pool()),
+            ahead,
             folder,
             most,
             face: RwLock::default(),
@@ -153,7 +156,7 @@ impl Cache {
         length: u32,
     ) -> Result<Vec<u8>, ReadError> {
         let Some(store) = self.store() else {
-            return self.pool.read(offset, length).await;
+            return self.ahead.read(offset, length).await;
         };
         let range = offset..offset + u64::from(length);
         if store.holds(range.clone()) {
@@ -161,7 +164,7 @@ impl Cache {
                 self.hits.fetch_add(1, Ordering::Relaxed);
                 return Ok(bytes);
             }
-            return self.pool.read(offset, length).await;
+            return self.ahead.read(offset, length).await;
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
         self.demand.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +187,7 @@ impl Cache {
         if is_here && let Some(bytes) = self.read_here(store, start, length).await {
             return Ok(bytes);
         }
-        let bytes = self.pool.read(start, length).await?;
+        let bytes = self.ahead.read(start, length).await?;
         self.keep(store, start, &bytes);
         Ok(bytes)
     }

@@ -36,6 +36,9 @@ const HEDGE: Duration = Duration::from_millis(300);
 /// How long a read waits once one has waited for the whole timeout in vain.
 const OUTAGE: Duration = Duration::from_secs(1);
 
+/// To open an export: the connect, the greeting, and two options.
+const ROUND_TRIPS: u32 = 4;
+
 /// Reads of one disk, from any of its upstreams.
 #[derive(Debug)]
 pub(in crate::relay) struct Pool {
@@ -54,6 +57,8 @@ pub(in crate::relay) struct Resolved {
     client: Client,
     index: usize,
     pub(in crate::relay) disk: Disk,
+    /// About how long a question and its answer take.
+    pub(in crate::relay) round_trip: Duration,
 }
 
 /// Asks for the export by the name that was given. From here on there is only
@@ -73,6 +78,7 @@ pub(in crate::relay) async fn resolve(uris: &[NbdUri]) -> Result<Resolved> {
 }
 
 async fn ask(index: usize, uri: &NbdUri) -> Result<Resolved, (&NbdUri, String)> {
+    let begun = Instant::now();
     let opened = Client::open(&uri.address, &uri.export).await;
     let client = opened.map_err(|error| (uri, told(&error)))?;
     let disk = Disk::of(client.offer()).map_err(|reason| (uri, reason))?;
@@ -80,6 +86,7 @@ async fn ask(index: usize, uri: &NbdUri) -> Result<Resolved, (&NbdUri, String)> 
         client,
         index,
         disk,
+        round_trip: begun.elapsed() / ROUND_TRIPS,
     })
 }
 
@@ -97,6 +104,7 @@ impl Pool {
             client,
             index: active,
             disk,
+            ..
         } = resolved;
         let board = Arc::new(Board::new(active));
         let keeping = Keeping {
@@ -163,6 +171,18 @@ impl Pool {
             }
         }
         Ok(bytes)
+    }
+
+    /// The same for nobody yet, of no more than all upstreams allow at once:
+    /// that it cannot be read is nobody's error.
+    pub(in crate::relay) async fn read_ahead(&self, offset: u64, length: u32) -> Option<Vec<u8>> {
+        let begun = Instant::now();
+        let read = timeout(self.timeout, self.ask((offset, length), HEDGE)).await;
+        // Who has waited for it meanwhile shall not wait as long once more.
+        self.board.set_outage(read.is_err());
+        let bytes = read.ok()?.ok()?;
+        self.counters.end(begun.elapsed(), Some(bytes.len()));
+        Some(bytes)
     }
 
     async fn read_part(&self, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {

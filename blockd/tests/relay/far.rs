@@ -1,0 +1,225 @@
+//! A server far away: what is asked for next is on its way before.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use blockd::{
+    nbd::{
+        Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError, client::Error,
+        memory::MemoryExport, wire::NBD_EIO,
+    },
+    server::{Listener, Server},
+};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::harness::{Bench, eventually};
+
+/// From here to there and back.
+const ROUND_TRIP: Duration = Duration::from_millis(5);
+const BLOCK: u32 = 4096;
+
+/// A disk in memory, a round trip away.
+struct Far {
+    disk: Arc<MemoryExport>,
+    /// The one block that cannot be read.
+    broken: Option<u64>,
+    reads: AtomicUsize,
+    /// Says nothing any more.
+    frozen: AtomicBool,
+}
+
+impl Far {
+    /// Other bytes in every block, and none without any: of those the server
+    /// would tell without a read.
+    fn new(blocks: u32, broken: Option<u64>) -> Arc<Self> {
+        let bytes = (1..=blocks).flat_map(|block| block.to_le_bytes().repeat(1024));
+        Arc::new(Self {
+            disk: Arc::new(MemoryExport::new("far", bytes.collect())),
+            broken,
+            reads: AtomicUsize::new(0),
+            frozen: AtomicBool::new(false),
+        })
+    }
+
+    async fn start(self: &Arc<Self>, bench: &Bench) -> JoinHandle<()> {
+        let server = Server {
+            listeners: vec![Listener::bind_unix(&bench.socket("far")).await.unwrap()],
+            tls: None,
+            limits: Limits::default(),
+            exports: Arc::new(Only(Arc::clone(self))),
+        };
+        tokio::spawn(server.run(pending()))
+    }
+}
+
+impl Export for Far {
+    fn info(&self) -> &ExportInfo {
+        self.disk.info()
+    }
+
+    fn read_ready(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
+        None
+    }
+
+    fn read(
+        self: Arc<Self>,
+        offset: u64,
+        length: u32,
+    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
+        async move {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            sleep(ROUND_TRIP).await;
+            if self.frozen.load(Ordering::Relaxed) {
+                return pending().await;
+            }
+            let range = offset..offset + u64::from(length);
+            if self.broken.is_some_and(|place| range.contains(&place)) {
+                return Err(ReadError("a broken pack".into()));
+            }
+            Arc::clone(&self.disk).read(offset, length).await
+        }
+        .boxed()
+    }
+
+    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+        self.disk.extents(offset, each);
+    }
+
+    fn prefetch(self: Arc<Self>, _: u64, _: u64) -> BoxFuture<'static, Result<(), ReadError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+struct Only(Arc<Far>);
+
+impl Exports for Only {
+    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+        async { Vec::new() }.boxed()
+    }
+
+    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+        let export: Arc<dyn Export> = Arc::<Far>::clone(&self.0);
+        async {
+            // The connect, the greeting and the options are far away too.
+            sleep(4 * ROUND_TRIP).await;
+            Ok(export)
+        }
+        .boxed()
+    }
+}
+
+/// The offset of a block, and the bytes that it must have.
+fn block(number: u32) -> (u64, Vec<u8>) {
+    let offset = u64::from(number) * u64::from(BLOCK);
+    (offset, (number + 1).to_le_bytes().repeat(1024))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_through_a_disk_waits_for_few_round_trips() {
+    let bench = Bench::new();
+    let far = Far::new(2048, None);
+    let server = far.start(&bench).await;
+    let relay = bench.relay(&[bench.uri("far")], &[]).await;
+    let client = relay.client().await;
+    for number in 0..2048 {
+        let (offset, truth) = block(number);
+        assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth, "{number}");
+    }
+    let (asked, status) = (far.reads.load(Ordering::Relaxed), relay.status());
+    assert!(asked < 2048 / 16, "{asked} reads for 2048 blocks: {status}");
+    let ahead = &status["ahead"];
+    let [bytes, used] = ["bytes", "used"].map(|name| ahead[name].as_u64().unwrap());
+    assert!(used > 7 << 20 && bytes <= (8 << 20), "{status}");
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_jumps_about_gets_no_more_than_that() {
+    let bench = Bench::new();
+    let far = Far::new(8192, None);
+    let server = far.start(&bench).await;
+    let relay = bench.relay(&[bench.uri("far")], &[]).await;
+    let client = relay.client().await;
+    for step in 0..64 {
+        let (offset, truth) = block(step * 257 % 8192);
+        assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth, "{step}");
+    }
+    assert_eq!(relay.status()["ahead"]["bytes"], 0);
+    assert_eq!(far.reads.load(Ordering::Relaxed), 64);
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_front_is_there_before_anybody_asks() {
+    let bench = Bench::new();
+    let far = Far::new(1024, None);
+    let server = far.start(&bench).await;
+    let relay = bench.relay(&[bench.uri("far")], &["--front", "1M"]).await;
+    eventually("the front is there", async || {
+        relay.status()["ahead"]["bytes"] == 1 << 20
+    })
+    .await;
+    let asked = far.reads.load(Ordering::Relaxed);
+    let client = relay.client().await;
+    let (offset, truth) = block(200);
+    assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth);
+    assert_eq!(far.reads.load(Ordering::Relaxed), asked);
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_what_is_read_ahead_waits_for_no_longer_than_others() {
+    let bench = Bench::new();
+    let far = Far::new(4096, None);
+    let server = far.start(&bench).await;
+    let relay = bench
+        .relay(&[bench.uri("far")], &["--timeout", "700ms"])
+        .await;
+    let client = relay.client().await;
+    for number in 0..200 {
+        let (offset, truth) = block(number);
+        assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth, "{number}");
+    }
+    far.frozen.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    let mut number = 200;
+    // What is here already needs no server.
+    while client.read(block(number).0, BLOCK).await.is_ok() {
+        number += 1;
+    }
+    println!("an error after {:?}, at block {number}", begun.elapsed());
+    far.frozen.store(false, Ordering::Relaxed);
+    let (offset, truth) = block(number);
+    eventually("the disk is back", async || {
+        let read = client.read(offset, BLOCK).await;
+        read.is_ok_and(|bytes| bytes == truth)
+    })
+    .await;
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_broken_block_breaks_no_other() {
+    let bench = Bench::new();
+    let (place, _) = block(100);
+    let far = Far::new(256, Some(place));
+    let server = far.start(&bench).await;
+    let relay = bench.relay(&[bench.uri("far")], &[]).await;
+    let client = relay.client().await;
+    for number in 0..256 {
+        let (offset, truth) = block(number);
+        match client.read(offset, BLOCK).await {
+            Ok(bytes) => assert_eq!(bytes, truth, "{number}"),
+            Err(Error::Remote { code, .. }) => assert_eq!((number, code), (100, NBD_EIO)),
+            Err(error) => panic!("{number}: {error}"),
+        }
+    }
+    server.abort();
+}
