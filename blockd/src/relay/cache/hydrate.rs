@@ -77,7 +77,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(cache: &'a Arc<Cache>, store: &'a Arc<Store>, longest: u64) -> Self {
-        let most = u64::from(cache.pool.disk().info().block_size.maximum);
+        let most = u64::from(cache.ahead.pool().disk().info().block_size.maximum);
         let longest = longest.min(most).max(store.unit());
         Self {
             cache,
@@ -133,7 +133,7 @@ impl<'a> Pass<'a> {
         self.reads.spawn(async move {
             let begun = Instant::now();
             let length = u32::try_from(piece.end - piece.start).unwrap_or(u32::MAX);
-            let bytes = match cache.pool.fetch(piece.start, length).await {
+            let bytes = match cache.ahead.pool().fetch(piece.start, length).await {
                 Ok(bytes) => bytes,
                 Err(error) => return Piece::Unread(error.to_string()),
             };

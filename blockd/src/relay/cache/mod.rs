@@ -34,7 +34,7 @@ use tracing::{info, warn};
 pub use self::status::{CacheStatus, Hydration};
 pub(crate) use self::store::NAME;
 use self::store::Store;
-use super::{ahead::Ahead, upstream::Pool};
+use super::ahead::Ahead;
 use crate::nbd::{Extent, ReadError};
 
 /// Bytes that were read for others and wait to be stored; what is more is not
@@ -46,8 +46,6 @@ const BLOCK: u64 = 4096;
 /// What is cached of the upstreams' disk, once that is asked for.
 #[derive(Debug)]
 pub(super) struct Cache {
-    pool: Arc<Pool>,
-    /// The same, for those who wait.
     ahead: Arc<Ahead>,
     /// Where its file goes.
     folder: PathBuf,
@@ -82,7 +80,6 @@ impl Drop for Demand<'_> {
 impl Cache {
     pub(super) fn new(ahead: Arc<Ahead>, folder: PathBuf, most: u64) -> Arc<Self> {
         Arc::new(Self {
-            pool: Arc::clone(ahead.pool()),
             ahead,
             folder,
             most,
@@ -254,9 +251,14 @@ impl Cache {
     }
 
     async fn begin(&self, most: u64) -> Result<Arc<Store>, String> {
-        let info = self.pool.disk().info();
+        let info = self.ahead.pool().disk().info();
         let (size, unit) = (info.size, BLOCK.max(info.block_size.minimum.into()));
-        let told = self.pool.allocation().await.map_err(|error| error.0)?;
+        let told = self
+            .ahead
+            .pool()
+            .allocation()
+            .await
+            .map_err(|error| error.0)?;
         let data = match &told {
             Some(data) => store::whole_units(data, unit, size),
             None => iter::once(0..size).collect(),
@@ -296,7 +298,7 @@ impl Cache {
 
     /// Where the disk holds nothing, as far as that is known.
     pub(super) fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
-        let size = self.pool.disk().info().size;
+        let size = self.ahead.pool().disk().info().size;
         let store = self.store();
         let data = store.as_ref().map_or(&[][..], |store| store.data());
         let known = store.is_some();
