@@ -1,11 +1,8 @@
 //! The command line, with its twins in the environment.
 
-use std::{
-    env,
-    path::{self, PathBuf},
-};
+use std::{env, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 
 use crate::{
@@ -17,7 +14,7 @@ use crate::{
         hydrate::args::HydrateArgs,
     },
     catalog::parse_size,
-    relay::args::RelayArgs,
+    relay::args::{RelayArgs, absolute},
 };
 
 /// Any commit of a git repository as an ext4 disk over NBD.
@@ -115,9 +112,6 @@ pub struct Serve {
 impl Serve {
     /// The same with paths that hold in any directory.
     pub(crate) fn absolute(&self) -> Result<Self> {
-        let absolute = |path: &PathBuf| {
-            path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
-        };
         let store = Store {
             state: self.store.state.as_ref().map(absolute).transpose()?,
             ..self.store.clone()

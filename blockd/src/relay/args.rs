@@ -145,6 +145,11 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     parse_size(text).ok_or_else(|| "expected a size like 512M or 4G".to_owned())
 }
 
+/// A path that holds in any directory.
+pub(crate) fn absolute(path: &PathBuf) -> Result<PathBuf> {
+    path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
+}
+
 /// This program, to start it once more.
 pub(super) fn running_program() -> Result<PathBuf> {
     env::current_exe().context("cannot find the running program")
@@ -153,7 +158,6 @@ pub(super) fn running_program() -> Result<PathBuf> {
 impl RelayArgs {
     /// The same with paths that hold in any directory.
     pub(super) fn absolute(&self) -> Result<Self> {
-        let absolute = |path: &PathBuf| path::absolute(path).context("an empty path");
         Ok(Self {
             unix: absolute(&self.unix)?,
             fuse: self.fuse.as_ref().map(absolute).transpose()?,
