@@ -10,15 +10,13 @@ use std::{
     str::FromStr,
 };
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The port IANA gave to NBD.
 pub const DEFAULT_PORT: u16 = 10809;
 
 /// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A host name or an IP address (without brackets), and a port.
     Tcp {
@@ -34,7 +32,7 @@ pub enum Address {
 }
 
 /// How a server is believed, and shown who we are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tls {
     /// The folder with `ca-cert.pem`; without it, those are believed whom the
     /// system believes.

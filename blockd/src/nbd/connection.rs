@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{Span, debug, info};
 
 use super::context::{Context, Shutdown};
-use super::handshake::{self, Agreed, Outcome, Security};
+use super::handshake::{self, Outcome, Security};
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use super::transmission::Transmission;
@@ -140,38 +140,35 @@ impl<S: Stream> Talk<S> {
     }
 
     async fn go_on(self, outcome: Outcome) -> Result<(), ConnectionError> {
-        let mut stream = self.stream;
+        let Self {
+            mut stream,
+            incoming,
+            outgoing,
+            context,
+            shutdown,
+        } = self;
         let Outcome::Transmission(agreed) = outcome else {
             close(&mut stream).await;
             return Ok(());
         };
-        let (streams, context) = ((self.incoming, self.outgoing), self.context);
-        transmit(stream, streams, (context, agreed), self.shutdown).await
-    }
-}
+        let name = &agreed.export.info().name;
+        Span::current().record("export", name.as_str());
+        info!(
+            structured_replies = agreed.structured_replies,
+            "transmission begins"
+        );
 
-async fn transmit<S: Stream>(
-    mut stream: S,
-    (incoming, outgoing): (Incoming, Outgoing),
-    (context, agreed): (Arc<Context>, Agreed),
-    shutdown: Shutdown,
-) -> Result<(), ConnectionError> {
-    let name = &agreed.export.info().name;
-    Span::current().record("export", name.as_str());
-    info!(
-        structured_replies = agreed.structured_replies,
-        "transmission begins"
-    );
-
-    let mut transmission = Transmission::new(&mut stream, incoming, outgoing, (context, agreed));
-    let result = transmission.run(shutdown).await;
-    let (requests, bytes) = transmission.served();
-    debug!(requests, bytes, "transmission ends");
-    drop(transmission);
-    if result.is_ok() {
-        close(&mut stream).await;
+        let mut transmission =
+            Transmission::new(&mut stream, incoming, outgoing, (context, agreed));
+        let result = transmission.run(shutdown).await;
+        let (requests, bytes) = transmission.served();
+        debug!(requests, bytes, "transmission ends");
+        drop(transmission);
+        if result.is_ok() {
+            close(&mut stream).await;
+        }
+        result
     }
-    result
 }
 
 /// Closes softly: an end with unread bytes in the receive queue would make

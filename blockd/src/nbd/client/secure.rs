@@ -18,6 +18,7 @@ pub(super) async fn secure(
         address: address.to_string(),
         reason,
     };
+    // Anew for each connection: certificates are renewed.
     let connector =
         connector(tls.certificates.as_deref()).map_err(|error| failed(error.to_string()))?;
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;

@@ -18,7 +18,9 @@ use zerocopy::{FromBytes, IntoBytes};
 
 pub(crate) use self::scripted::{REGION, Region, Scripted, ScriptedExports, pattern};
 use super::wire::{self, Hello, OptionHeader, OptionReply, Request, SimpleReply, StructuredReply};
-use super::{ConnectionError, Context, Exports, Limits, ShutdownTrigger, serve, serve_tls};
+use super::{
+    ConnectionError, Context, Exports, Limits, Shutdown, ShutdownTrigger, serve, serve_tls,
+};
 
 /// Every wait of a test ends after this: nothing may hang.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,26 +48,33 @@ impl Client {
     }
 
     pub(crate) fn of_context(context: &Arc<Context>) -> Self {
+        let context = Arc::clone(context);
+        Self::served_by(|other, sign| serve(other, context, sign, ()))
+    }
+
+    fn served_by<F>(serve: impl FnOnce(UnixStream, Shutdown) -> F) -> Self
+    where
+        F: Future<Output = Result<(), ConnectionError>> + Send + 'static,
+    {
         let (stream, other) = UnixStream::pair().unwrap();
         let (shutdown, sign) = ShutdownTrigger::new();
-        let served = tokio::spawn(serve(other, Arc::clone(context), sign, ()));
         Self {
             stream,
             shutdown,
-            served,
+            served: tokio::spawn(serve(other, sign)),
         }
     }
 
     /// Connected to a scripted disk, hello said.
     pub(crate) async fn greeted(disk: &Arc<Scripted>) -> Self {
-        let mut client = Self::new(
-            Arc::new(ScriptedExports(Arc::clone(disk))),
-            Limits::default(),
-        );
-        client
-            .hello(wire::NBD_FLAG_C_FIXED_NEWSTYLE | wire::NBD_FLAG_C_NO_ZEROES)
+        let exports = Arc::new(ScriptedExports(Arc::clone(disk)));
+        Self::new(exports, Limits::default()).with_hello().await
+    }
+
+    async fn with_hello(mut self) -> Self {
+        self.hello(wire::NBD_FLAG_C_FIXED_NEWSTYLE | wire::NBD_FLAG_C_NO_ZEROES)
             .await;
-        client
+        self
     }
 
     /// Connected to a server that takes TLS only and has no certificate, hello
@@ -73,8 +82,6 @@ impl Client {
     pub(crate) async fn before_tls(disk: &Arc<Scripted>) -> Self {
         let exports = Arc::new(ScriptedExports(Arc::clone(disk)));
         let context = Context::new(exports, Limits::default());
-        let (stream, other) = UnixStream::pair().unwrap();
-        let (shutdown, sign) = ShutdownTrigger::new();
         let nobody = Arc::new(ResolvesServerCertUsingSni::new());
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
@@ -82,17 +89,8 @@ impl Client {
             .with_no_client_auth()
             .with_cert_resolver(nobody);
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let served =
-            tokio::spawn(async move { serve_tls(other, &acceptor, context, sign, ()).await });
-        let mut client = Self {
-            stream,
-            shutdown,
-            served,
-        };
-        client
-            .hello(wire::NBD_FLAG_C_FIXED_NEWSTYLE | wire::NBD_FLAG_C_NO_ZEROES)
-            .await;
-        client
+        let serve = async move |other, sign| serve_tls(other, &acceptor, context, sign, ()).await;
+        Self::served_by(serve).with_hello().await
     }
 
     /// In transmission with simple replies.
@@ -216,13 +214,19 @@ impl Client {
         bytes
     }
 
-    /// How the server ended the connection; nothing more may come.
-    pub(crate) async fn end(mut self) -> Result<(), ConnectionError> {
+    /// What comes until the server ends the connection.
+    async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         timeout(PATIENCE, self.stream.read_to_end(&mut rest))
             .await
             .unwrap()
             .ok();
+        rest
+    }
+
+    /// How the server ended the connection; nothing more may come.
+    pub(crate) async fn end(mut self) -> Result<(), ConnectionError> {
+        let rest = self.rest().await;
         assert!(rest.is_empty(), "{} more bytes came", rest.len());
         drop(self.stream);
         timeout(PATIENCE, self.served).await.unwrap().unwrap()
@@ -231,11 +235,7 @@ impl Client {
     /// How the server ended the connection, whatever it said before; the text
     /// of the error.
     pub(crate) async fn end_with_rest(mut self) -> String {
-        let mut rest = Vec::new();
-        timeout(PATIENCE, self.stream.read_to_end(&mut rest))
-            .await
-            .unwrap()
-            .ok();
+        self.rest().await;
         self.end_text().await
     }
 
@@ -254,11 +254,7 @@ impl Client {
 
     /// Whether the server's task panicked.
     pub(crate) async fn has_panicked(mut self) -> bool {
-        let mut rest = Vec::new();
-        timeout(PATIENCE, self.stream.read_to_end(&mut rest))
-            .await
-            .unwrap()
-            .ok();
+        self.rest().await;
         self.served.await.is_err_and(|error| error.is_panic())
     }
 
