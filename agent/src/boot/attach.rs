@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tracing::info;
 
-use super::{Options, diff::directory};
+use super::{Options, diff::directory, user::User};
 
 /// Whether changes are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,12 +48,8 @@ impl WorkTree {
         let first = servers
             .next()
             .context("no blockd server is named: see --servers")?;
-        let mut attach = Command::new(&options.blockd);
-        attach.args(["attach", "--json", &first]);
-        attach.arg(&options.workspace);
-        attach.arg("--state").arg(&state);
-        attach.arg(format!("--uid={}", options.user.uid));
-        attach.arg(format!("--gid={}", options.user.gid));
+        let place = (options.workspace.as_path(), state.as_path());
+        let mut attach = attaching(&options.blockd, &first, place, options.user);
         if options.mode == Mode::Ro {
             attach.arg("--read-only");
         }
@@ -91,6 +87,21 @@ async fn detach(blockd: &Path, state: &Path, mountpoint: &Path) -> Result<bool> 
     detach.arg("--state").arg(state).arg(mountpoint);
     let answer: Detached = json(&mut detach).await?;
     Ok(answer.diff.is_some())
+}
+
+/// `blockd attach` at a mountpoint, with a state directory, for a user.
+pub(crate) fn attaching(
+    blockd: &Path,
+    uri: &str,
+    (mountpoint, state): (&Path, &Path),
+    user: User,
+) -> Command {
+    let mut attach = Command::new(blockd);
+    attach.args(["attach", "--json", uri]).arg(mountpoint);
+    attach.arg("--state").arg(state);
+    attach.arg(format!("--uid={}", user.uid));
+    attach.arg(format!("--gid={}", user.gid));
+    attach
 }
 
 /// What blockd answers.

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::Options;
 use crate::boot::{
-    attach::{json, uri},
+    attach::{attaching, json, uri},
     user::User,
 };
 
@@ -38,14 +38,9 @@ impl View {
         (path, user): (PathBuf, User),
     ) -> Result<Self> {
         fs::create_dir_all(&path).await?;
-        let mut attach = Command::new(&options.blockd);
-        attach.args(["attach", "--json"]);
-        attach
-            .arg(uri(&socket.display().to_string(), ""))
-            .arg(&path);
-        attach.arg("--state").arg(state(options));
-        attach.arg(format!("--uid={}", user.uid));
-        attach.arg(format!("--gid={}", user.gid));
+        let uri = uri(&socket.display().to_string(), "");
+        let place = (path.as_path(), &*state(options));
+        let mut attach = attaching(&options.blockd, &uri, place, user);
         if path.ends_with("read-only") {
             attach.arg("--read-only");
         }
