@@ -9,17 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockd::{
-    nbd::{
-        Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError, client::Error,
-        memory::MemoryExport, wire::NBD_EIO,
-    },
-    server::{Listener, Server},
+use blockd::nbd::{
+    Export, ExportInfo, Extent, ReadError,
+    client::{Client, Error},
+    memory::MemoryExport,
+    wire::NBD_EIO,
 };
 use futures_util::{FutureExt, future::BoxFuture};
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::time::sleep;
 
-use crate::harness::{Bench, eventually};
+use crate::{
+    any,
+    harness::{Bench, Relay, eventually},
+};
 
 /// From here to there and back.
 const ROUND_TRIP: Duration = Duration::from_millis(5);
@@ -48,14 +50,16 @@ impl Far {
         })
     }
 
-    async fn start(self: &Arc<Self>, bench: &Bench) -> JoinHandle<()> {
-        let server = Server {
-            listeners: vec![Listener::bind_unix(&bench.socket("far")).await.unwrap()],
-            tls: None,
-            limits: Limits::default(),
-            exports: Arc::new(Only(Arc::clone(self))),
-        };
-        tokio::spawn(server.run(pending()))
+    /// A relay of it, and who reads there.
+    async fn relayed(self: &Arc<Self>, more: &[&str]) -> (Bench, Relay, Client) {
+        let bench = Bench::new();
+        let disk: Arc<dyn Export> = Arc::<Self>::clone(self);
+        // The connect, the greeting and the options are far away too; it ends
+        // with the test.
+        drop(any::serve(&bench, "far", disk, 4 * ROUND_TRIP).await);
+        let relay = bench.relay(&[bench.uri("far")], more).await;
+        let client = relay.client().await;
+        (bench, relay, client)
     }
 }
 
@@ -97,24 +101,6 @@ impl Export for Far {
     }
 }
 
-struct Only(Arc<Far>);
-
-impl Exports for Only {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
-        async { Vec::new() }.boxed()
-    }
-
-    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
-        let export: Arc<dyn Export> = Arc::<Far>::clone(&self.0);
-        async {
-            // The connect, the greeting and the options are far away too.
-            sleep(4 * ROUND_TRIP).await;
-            Ok(export)
-        }
-        .boxed()
-    }
-}
-
 /// The offset of a block, and the bytes that it must have.
 fn block(number: u32) -> (u64, Vec<u8>) {
     let offset = u64::from(number) * u64::from(BLOCK);
@@ -123,11 +109,8 @@ fn block(number: u32) -> (u64, Vec<u8>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_through_a_disk_waits_for_few_round_trips() {
-    let bench = Bench::new();
     let far = Far::new(2048, None);
-    let server = far.start(&bench).await;
-    let relay = bench.relay(&[bench.uri("far")], &[]).await;
-    let client = relay.client().await;
+    let (_bench, relay, client) = far.relayed(&[]).await;
     for number in 0..2048 {
         let (offset, truth) = block(number);
         assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth, "{number}");
@@ -137,52 +120,38 @@ async fn who_goes_through_a_disk_waits_for_few_round_trips() {
     let ahead = &status["ahead"];
     let [bytes, used] = ["bytes", "used"].map(|name| ahead[name].as_u64().unwrap());
     assert!(used > 7 << 20 && bytes <= (8 << 20), "{status}");
-    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_jumps_about_gets_no_more_than_that() {
-    let bench = Bench::new();
     let far = Far::new(8192, None);
-    let server = far.start(&bench).await;
-    let relay = bench.relay(&[bench.uri("far")], &[]).await;
-    let client = relay.client().await;
+    let (_bench, relay, client) = far.relayed(&[]).await;
     for step in 0..64 {
         let (offset, truth) = block(step * 257 % 8192);
         assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth, "{step}");
     }
     assert_eq!(relay.status()["ahead"]["bytes"], 0);
     assert_eq!(far.reads.load(Ordering::Relaxed), 64);
-    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_front_is_there_before_anybody_asks() {
-    let bench = Bench::new();
     let far = Far::new(1024, None);
-    let server = far.start(&bench).await;
-    let relay = bench.relay(&[bench.uri("far")], &["--front", "1M"]).await;
+    let (_bench, relay, client) = far.relayed(&["--front", "1M"]).await;
     eventually("the front is there", async || {
         relay.status()["ahead"]["bytes"] == 1 << 20
     })
     .await;
     let asked = far.reads.load(Ordering::Relaxed);
-    let client = relay.client().await;
     let (offset, truth) = block(200);
     assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth);
     assert_eq!(far.reads.load(Ordering::Relaxed), asked);
-    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_what_is_read_ahead_waits_for_no_longer_than_others() {
-    let bench = Bench::new();
     let far = Far::new(4096, None);
-    let server = far.start(&bench).await;
-    let relay = bench
-        .relay(&[bench.uri("far")], &["--timeout", "700ms"])
-        .await;
-    let client = relay.client().await;
+    let (_bench, _relay, client) = far.relayed(&["--timeout", "700ms"]).await;
     for number in 0..200 {
         let (offset, truth) = block(number);
         assert_eq!(client.read(offset, BLOCK).await.unwrap(), truth, "{number}");
@@ -202,17 +171,13 @@ async fn who_waits_for_what_is_read_ahead_waits_for_no_longer_than_others() {
         read.is_ok_and(|bytes| bytes == truth)
     })
     .await;
-    server.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_broken_block_breaks_no_other() {
-    let bench = Bench::new();
     let (place, _) = block(100);
     let far = Far::new(256, Some(place));
-    let server = far.start(&bench).await;
-    let relay = bench.relay(&[bench.uri("far")], &[]).await;
-    let client = relay.client().await;
+    let (_bench, _relay, client) = far.relayed(&[]).await;
     for number in 0..256 {
         let (offset, truth) = block(number);
         match client.read(offset, BLOCK).await {
@@ -221,5 +186,4 @@ async fn one_broken_block_breaks_no_other() {
             Err(error) => panic!("{number}: {error}"),
         }
     }
-    server.abort();
 }

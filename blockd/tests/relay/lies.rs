@@ -1,39 +1,25 @@
 //! Upstreams that lie, and one client that speaks for itself.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use blockd::{
-    nbd::{BlockSize, Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError, wire},
-    server::{Listener, Server},
-};
+use blockd::nbd::{BlockSize, Export, ExportInfo, Extent, ReadError, wire};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    task::JoinHandle,
 };
 use zerocopy::IntoBytes;
 
-use crate::harness::{Bench, right};
+use crate::{
+    any,
+    harness::{Bench, right},
+};
 
-/// A server in this process whose only disk goes by any name.
+/// A disk that is not what it says.
 struct Liar {
     info: ExportInfo,
     /// Breaks off at every read.
     mute: bool,
-}
-
-impl Liar {
-    async fn start(self, bench: &Bench, server: &str) -> JoinHandle<()> {
-        let listener = Listener::bind_unix(&bench.socket(server)).await.unwrap();
-        let server = Server {
-            listeners: vec![listener],
-            tls: None,
-            limits: Limits::default(),
-            exports: Arc::new(Any(Arc::new(self))),
-        };
-        tokio::spawn(server.run(std::future::pending()))
-    }
 }
 
 impl Export for Liar {
@@ -73,19 +59,6 @@ impl Export for Liar {
     }
 }
 
-struct Any(Arc<Liar>);
-
-impl Exports for Any {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
-        async { Vec::new() }.boxed()
-    }
-
-    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
-        let export: Arc<dyn Export> = Arc::<Liar>::clone(&self.0);
-        async { Ok(export) }.boxed()
-    }
-}
-
 fn info(name: &str, size: u64) -> ExportInfo {
     ExportInfo {
         name: name.into(),
@@ -122,7 +95,7 @@ async fn a_liar_is_refused_and_never_read_from() {
             info: lie,
             mute: false,
         };
-        let liar = liar.start(&bench, socket).await;
+        let liar = any::serve(&bench, socket, Arc::new(liar), Duration::ZERO).await;
         let relay = bench
             .relay(
                 &[bench.uri("a"), bench.uri(socket)],
@@ -152,7 +125,7 @@ async fn a_block_that_one_server_cannot_read_is_read_from_the_other() {
         info: info(&name, size),
         mute: true,
     };
-    let _broken = broken.start(&bench, "b").await;
+    let _broken = any::serve(&bench, "b", Arc::new(broken), Duration::ZERO).await;
     let relay = bench.relay(&[bench.uri("b"), bench.uri("a")], &[]).await;
     relay.upstream_is(1, "connected").await;
     let client = relay.client().await;
