@@ -7,11 +7,11 @@ use std::{
 };
 
 use agent::{
-    args::{Cli, Command},
-    boot::boot,
+    cli::{Cli, Command},
     client,
     coordinator::coordinate,
-    machines,
+    fly,
+    machine::boot,
     serve::serve,
     smoke::{ground::ground, smoke},
 };
@@ -56,7 +56,7 @@ fn run(command: Command) -> Result<()> {
             Command::Terminal(args) => client::terminal(&args.server()?).await,
             Command::Status(args) => client::status(&args.server()?).await,
             Command::Coordinator(args) => coordinate(&args).await,
-            Command::Machines(args) => machines::run(&args).await,
+            Command::Machines(args) => fly::run(&args).await,
             Command::Boot(args) => boot(&args.options()?).await,
             Command::Smoke(args) => smoke(&args.options()?).await,
             Command::Ground(args) => ground(args.options()?).await,

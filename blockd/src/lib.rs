@@ -2,18 +2,14 @@
 //! attaches it where an agent works.
 //!
 //! ```text
-//! serve:   socket ─► server ─► nbd (handshake, transmission) ─► Export ─► catalog ─► imagegen
-//! relay:   socket ─► server ─► nbd ─► Export ─► upstream ─► nbd client ─► a server elsewhere
+//! serve:   socket ─► blockd_nbd::server ─► Export ─► catalog ─► imagegen
+//! relay:   socket ─► blockd_nbd::server ─► Export ─► upstream ─► blockd_nbd::client ─► a server elsewhere
 //! attach:  device (kernel nbd, or FUSE and loop) ─► lower (ext4) ─► diff (overlayfs)
 //! ```
 
-pub mod args;
 pub mod attach;
-pub mod catalog;
-pub mod commands;
-mod image_file;
-pub mod nbd;
+pub mod cli;
+pub mod local;
 pub mod relay;
 pub mod serve;
-pub mod server;
-pub mod uri;
+mod units;

@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::Result;
 use blockd::{
-    args::{Cli, Command},
-    attach::{
-        self,
-        args::{DiffArgs, ProfileCommand},
+    attach,
+    cli::{
+        Cli, Command,
+        attach::{DiffArgs, ProfileCommand},
     },
-    commands, relay, serve,
+    local, relay, serve,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -41,8 +41,8 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Serve(args) => runtime()?.block_on(serve::serve(&args)),
         Command::Relay(args) => relay::relay(&args),
-        Command::Image(args) => runtime()?.block_on(commands::image(&args)),
-        Command::Info(args) => commands::info(&args),
+        Command::Image(args) => runtime()?.block_on(local::image(&args)),
+        Command::Info(args) => local::info(&args),
         Command::Attach(args) => {
             let report = attach::attach(&args.options()?)?;
             for warning in &report.warnings {

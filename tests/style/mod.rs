@@ -206,7 +206,7 @@ fn every_rule_is_broken_by_something() {
         ("imagegen/src/walk.rs", "use crate::image::plan;"),
         ("imagegen/src/error.rs", "use crate::git::Id;"),
         ("imagegen/src/git/mod.rs", "use std::{env, fs};"),
-        ("blockd/src/nbd/wire.rs", "use imagegen::Image;"),
+        ("blockd/src/relay/mod.rs", "use imagegen::Image;"),
         (
             "blockd/src/server.rs",
             "fn x() { imagegen::Image::open(); }",
@@ -215,25 +215,43 @@ fn every_rule_is_broken_by_something() {
         ("blockd/src/server.rs", &"\n".repeat(LONGEST_FILE + 1)),
         ("blockd/src/utils.rs", ""),
         ("agent/src/serve.rs", "use std::env;"),
-        ("agent/src/pty/mod.rs", "use crate::output_log::Reader;"),
-        ("agent/src/output_log/mod.rs", "use crate::pty::Pty;"),
-        ("agent/src/session/run.rs", "use crate::http::App;"),
-        ("agent/src/mcp.rs", "use crate::{http::App, session::Run};"),
         (
-            "agent/src/http/live.rs",
-            "use crate::{mcp::Tools, pty::Pty};",
+            "agent/src/serve/pty/mod.rs",
+            "use crate::serve::output_log::Reader;",
         ),
-        ("agent/src/http/live.rs", "use crate::mcp::Tools;"),
-        ("agent/src/client/mod.rs", "use crate::session::State;"),
         (
-            "agent/src/machines/client.rs",
-            "use crate::coordinator::App;",
+            "agent/src/serve/output_log/mod.rs",
+            "use crate::serve::pty::Pty;",
         ),
+        (
+            "agent/src/serve/session/run.rs",
+            "use crate::serve::http::App;",
+        ),
+        (
+            "agent/src/serve/mcp.rs",
+            "use crate::serve::{http::App, session::Run};",
+        ),
+        (
+            "agent/src/serve/http/live.rs",
+            "use crate::serve::{mcp::Tools, pty::Pty};",
+        ),
+        (
+            "agent/src/serve/http/live.rs",
+            "use crate::serve::mcp::Tools;",
+        ),
+        (
+            "agent/src/client/mod.rs",
+            "use crate::serve::session::State;",
+        ),
+        ("agent/src/fly/client.rs", "use crate::coordinator::App;"),
         (
             "agent/src/coordinator/ensure.rs",
-            "use crate::session::Session;",
+            "use crate::serve::session::Session;",
         ),
-        ("agent/src/http/guard.rs", "use crate::machines::MachineId;"),
+        (
+            "agent/src/serve/http/guard.rs",
+            "use crate::fly::MachineId;",
+        ),
     ] {
         assert!(!violations(path, text).is_empty(), "{path}: {text}");
     }
@@ -266,10 +284,10 @@ fn what_is_allowed_is_not_found() {
             "imagegen/src/image/plan.rs",
             "use crate::{ext4, git, image::extent_map};",
         ),
-        ("blockd/src/catalog.rs", "use imagegen::Image;"),
-        ("blockd/src/args.rs", "use std::env;"),
+        ("blockd/src/serve/catalog/mod.rs", "use imagegen::Image;"),
+        ("blockd/src/cli/mod.rs", "use std::env;"),
         (
-            "blockd/src/nbd/wire.rs",
+            "blockd/src/relay/mod.rs",
             "/// imagegen is not named here\nconst X: &str = env!(\"X\");",
         ),
     ] {

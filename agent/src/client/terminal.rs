@@ -22,7 +22,7 @@ use super::{
     Server,
     window::{Window, titled},
 };
-use crate::screen::{SIZE, Size};
+use crate::serve::screen::{SIZE, Size};
 
 /// Ctrl+], as telnet has it.
 const DETACH: u8 = 0x1d;

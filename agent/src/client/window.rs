@@ -1,6 +1,6 @@
 //! The local window beside codex's terminal, whose size never changes.
 
-use crate::screen::{Screen, Size};
+use crate::serve::screen::{Screen, Size};
 
 /// What is known of codex's terminal and of the window it is shown in.
 pub(super) struct Window {

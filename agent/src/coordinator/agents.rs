@@ -7,8 +7,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    grant::{Grants, SOURCE},
-    machines::{Error, Machine, MachineId, causes},
+    fly::{Error, Machine, MachineId, causes},
+    token::{Grants, SOURCE},
 };
 
 /// A machine in the same network that does not take a connection is not there.

@@ -15,7 +15,7 @@ use super::{
     flights::Flights,
     roll::{came_up, is_marked, taken_back, waited_for},
 };
-use crate::machines::{Client, Error, Machine, MachineId, Starts, State, start_counted};
+use crate::fly::{Client, Error, Machine, MachineId, Starts, State, start_counted};
 
 /// For so long it is believed that a machine that was ready is ready. It
 /// spares the API a call for each request; a replay that fails asks anew.

@@ -11,7 +11,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::{App, routes::refusal, wanted::Wanted};
-use crate::machines::{self, Error, Filter, Machine, MachineId, Mode, Size, State as MachineState};
+use crate::fly::{self, Error, Filter, Machine, MachineId, Mode, Size, State as MachineState};
 
 /// Whether what runs may be cut.
 #[derive(Debug, Deserialize)]
@@ -137,15 +137,15 @@ impl App {
                 self.waker.ensure(id).await?;
                 client.get(id, deadline).await
             }
-            Action::Stop => machines::stop(client, id, None, deadline).await,
-            Action::Suspend => machines::suspend(client, id, deadline).await,
+            Action::Stop => fly::stop(client, id, None, deadline).await,
+            Action::Suspend => fly::suspend(client, id, deadline).await,
             Action::Release => self.picker.release(&self.agents, id, deadline).await,
             Action::Restart(None) => {
-                machines::stop(client, id, None, deadline).await?;
+                fly::stop(client, id, None, deadline).await?;
                 self.started(id).await
             }
             Action::Restart(Some(mode)) => {
-                machines::change(client, id, |config| mode.set(config), deadline).await?;
+                fly::change(client, id, |config| mode.set(config), deadline).await?;
                 self.started(id).await
             }
             Action::Resize(size) => self.resize(id, &size).await,
@@ -164,7 +164,7 @@ impl App {
     }
 
     async fn resize(&self, id: &MachineId, size: &Size) -> Result<Machine, Error> {
-        let changed = machines::resize(&self.client, id, size, self.deadline()).await?;
+        let changed = fly::resize(&self.client, id, size, self.deadline()).await?;
         if changed.state == MachineState::Started {
             return self.started(id).await;
         }

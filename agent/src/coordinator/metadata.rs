@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use crate::machines::Machine;
+use crate::fly::Machine;
 
 /// What a machine is for.
 pub(super) const ROLE: &str = "role";

@@ -10,7 +10,6 @@
 //! ```
 
 mod agents;
-pub mod args;
 mod ensure;
 mod flights;
 mod manage;
@@ -41,10 +40,9 @@ use tokio::{
 use tracing::info;
 
 use self::{
-    agents::Agents, args::Coordinator, ensure::Waker, pick::Picker, promote::Promoter,
-    roll::Gently, routes::router,
+    agents::Agents, ensure::Waker, pick::Picker, promote::Promoter, roll::Gently, routes::router,
 };
-use crate::{grant::Grants, machines::Client};
+use crate::{cli::coordinator::Coordinator, fly::Client, token::Grants};
 
 /// What every route knows.
 #[derive(Debug)]

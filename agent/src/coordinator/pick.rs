@@ -26,7 +26,7 @@ use super::{
     metadata::{AGENT, KEY, ROLE, TASK, said},
     wanted::Wanted,
 };
-use crate::machines::{Client, Create, Error, Filter, Lease, Machine, MachineId, Mode, State};
+use crate::fly::{Client, Create, Error, Filter, Lease, Machine, MachineId, Mode, State};
 
 /// How long a free machine is waited for that somebody else has his hands on.
 const CLAIM: Duration = Duration::from_secs(3);
@@ -246,7 +246,7 @@ impl Picker {
                     last,
                 })?;
             } else {
-                crate::machines::stop(client, id, nonce, deadline).await?;
+                crate::fly::stop(client, id, nonce, deadline).await?;
             }
             client.set_metadata(id, (TASK, ""), nonce, deadline).await?;
             client.get(id, deadline).await

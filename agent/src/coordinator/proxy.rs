@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::agents::{Agents, Place};
-use crate::{grant::SOURCE, machines::causes};
+use crate::{fly::causes, token::SOURCE};
 
 /// Between two neighbours only (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [

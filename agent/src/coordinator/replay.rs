@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::machines::MachineId;
+use crate::fly::MachineId;
 
 /// What the proxy replays by.
 const REPLAY: HeaderName = HeaderName::from_static("fly-replay");

@@ -19,7 +19,7 @@ use super::{
     App,
     metadata::{BEFORE, REFUSED, ROLLING, said},
 };
-use crate::machines::{self, Client, Config, Error, Lease, Machine, MachineId, State};
+use crate::fly::{self, Client, Config, Error, Lease, Machine, MachineId, State};
 
 /// So many at the same time.
 const AT_ONCE: usize = 4;
@@ -100,9 +100,9 @@ impl App {
         let client = &self.client;
         client.cordon(id, nonce, deadline).await?;
         self.drained(id, deadline).await?;
-        machines::stop(client, id, Some(nonce), deadline).await?;
+        fly::stop(client, id, Some(nonce), deadline).await?;
         let edit = |config: &mut Config| give(config, image);
-        machines::change_held(client, id, edit, nonce, deadline).await?;
+        fly::change_held(client, id, edit, nonce, deadline).await?;
         info!(machine = %id, image, "it has another image");
         Ok(())
     }
@@ -186,13 +186,13 @@ pub(super) async fn taken_back(
             return Ok(false);
         };
         let nonce = lease.nonce();
-        machines::stop(client, id, Some(nonce), deadline).await?;
+        fly::stop(client, id, Some(nonce), deadline).await?;
         let edit = |config: &mut Config| {
             let refused = mem::replace(&mut config.image, before.to_owned());
             config.metadata.insert(REFUSED.to_owned(), refused);
             config.metadata.remove(BEFORE);
         };
-        machines::change_held(client, id, edit, nonce, deadline).await?;
+        fly::change_held(client, id, edit, nonce, deadline).await?;
         warn!(machine = %id, image = machine.config.image, before, "it has the image before again");
         Ok(true)
     };
@@ -204,7 +204,7 @@ mod tests {
     use serde_json::json;
 
     use super::{give, is_outdated};
-    use crate::machines::Machine;
+    use crate::fly::Machine;
 
     #[test]
     fn an_image_that_did_not_come_up_is_not_given_again() {

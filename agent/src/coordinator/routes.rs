@@ -27,8 +27,8 @@ use super::{
     target::{Target, may_wake, target},
 };
 use crate::{
-    http::{Access, from_here, with_token},
-    machines::{Error, MachineId, State as MachineState},
+    fly::{Error, MachineId, State as MachineState},
+    serve::http::{Access, from_here, with_token},
 };
 
 /// Paths of an agent that callers may reach through us.

@@ -13,7 +13,7 @@ use super::{
     metadata::{AGENT, EXPIRES, ROLE, now, time},
     roll::{give, is_marked, is_outdated, waited_for},
 };
-use crate::machines::{self, Config, Error, Filter, Machine, MachineId, State};
+use crate::fly::{self, Config, Error, Filter, Machine, MachineId, State};
 
 /// How long a lease is waited for.
 const CLAIM: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ impl Sweep {
             // Only while it is stopped: an update restarts what runs.
             (State::Stopped, Some(image)) => {
                 let edit = |config: &mut Config| give(config, image);
-                let changed = machines::change_stopped(client, id, edit, app.deadline());
+                let changed = fly::change_stopped(client, id, edit, app.deadline());
                 changed.await.map(|_| None)
             }
             _ => Ok(None),
@@ -122,7 +122,7 @@ impl Sweep {
         }
         info!(machine = %id, idle = idle.as_secs(), "idle for long enough: it is stopped");
         app.waker.doubt(id);
-        machines::stop(&app.client, id, None, app.deadline()).await?;
+        fly::stop(&app.client, id, None, app.deadline()).await?;
         Ok(None)
     }
 }

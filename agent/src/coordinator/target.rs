@@ -7,7 +7,7 @@ use axum::{
 use serde::Deserialize;
 
 use super::wanted::Wanted;
-use crate::machines::{Error, MachineId};
+use crate::fly::{Error, MachineId};
 
 /// An MCP session's id. Ours begin with the machine that they are on.
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -84,7 +84,7 @@ mod tests {
     use axum::http::{HeaderMap, HeaderName, Method, Uri};
 
     use super::{MACHINE, SESSION, Target, may_wake, target};
-    use crate::machines::{Error, Mode};
+    use crate::fly::{Error, Mode};
 
     fn asked(uri: &str, headers: &[(HeaderName, &str)]) -> Result<Target, Error> {
         let pairs = headers.iter().cloned();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::metadata::{AGENT, KEY, PROMOTED, ROLE, TASK};
-use crate::machines::{Config, Error, Mode};
+use crate::fly::{Config, Error, Mode};
 
 /// What an agent is to work on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::{
     ground::{Change, Judgement, Started},
     player::Player,
 };
-use crate::{boot::probe::Probe, client::Server};
+use crate::{client::Server, machine::probe::Probe};
 
 /// The candidate.
 #[derive(Debug)]

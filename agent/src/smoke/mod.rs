@@ -13,14 +13,13 @@
 //! What codex says is never believed: the ground looks at files, runs suites on
 //! views that codex has never touched, and compares the tests with the first ones.
 
-pub mod args;
-mod candidate;
+pub(crate) mod candidate;
 mod codex;
 mod exercise;
 pub mod ground;
 mod passes;
 mod player;
-mod promote;
+pub(crate) mod promote;
 mod puzzle;
 mod roman;
 mod task;

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use tokio::fs;
 
 use super::Tier;
-use crate::store::Store;
+use crate::machine::store::Store;
 
 /// Where passes are remembered.
 #[derive(Debug)]

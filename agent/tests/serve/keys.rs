@@ -3,7 +3,7 @@
 
 use std::{fs, io::Read, num::NonZeroU16, sync::mpsc, thread};
 
-use agent::pty::{Command, Exit, Pty};
+use agent::serve::pty::{Command, Exit, Pty};
 use tokio::time::timeout;
 
 use super::{

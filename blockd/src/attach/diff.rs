@@ -18,7 +18,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{mounts::Mounts, place::Place};
-use crate::catalog::parse_size;
+use crate::units::parse_size;
 
 /// Where changes are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

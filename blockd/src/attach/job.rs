@@ -17,9 +17,9 @@ use super::{
     preflight, profile, read_ahead,
     state::{Attachment, Shows, State},
 };
-use crate::{
-    nbd::client::{self, Offer},
-    relay::{self, CacheStatus},
+use crate::relay::{self, CacheStatus};
+use blockd_nbd::{
+    client::{self, Offer},
     uri::{Address, NbdUri},
 };
 

@@ -9,7 +9,6 @@
 //! `state` says what may exist, before it does; `undo` takes down what exists,
 //! from the top, however far an attach came and whatever died since.
 
-pub mod args;
 mod aside;
 mod busy;
 mod changes;

@@ -5,7 +5,8 @@ use std::{fmt, iter, num::NonZeroUsize, path::PathBuf, time::Duration};
 use serde::{Serialize, Serializer};
 
 use super::{Upper, Via, holders::Holder, status::Progress, undo::Manner};
-use crate::{relay::CacheStatus, uri::NbdUri};
+use crate::relay::CacheStatus;
+use blockd_nbd::uri::NbdUri;
 
 /// What to attach, where and how.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use super::{
     state::{Attachment, KeptDiff, State},
     undo::{self, Manner},
 };
-use crate::{nbd::client::Offer, uri::NbdUri};
+use blockd_nbd::{client::Offer, uri::NbdUri};
 
 /// The directory to attach at, as the kernel names it.
 pub(super) fn mountpoint(mountpoint: &Path, state: &Path) -> Result<PathBuf> {

@@ -8,7 +8,8 @@ use std::{fs::File, num::NonZeroU64, path::Path, thread};
 use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
-use super::{args::ReadAheadArgs, aside};
+use super::aside;
+use crate::cli::attach::ReadAheadArgs;
 
 /// Of one request to read ahead the kernel does no more than this, whatever
 /// the device's own settings are.

@@ -6,11 +6,10 @@ use anyhow::{Context, Result};
 use rustix::process::setsid;
 
 use super::{
-    args::SettleArgs,
     aside,
     lower::{self, Lower},
 };
-use crate::relay::inherit_nothing;
+use crate::{cli::attach::SettleArgs, relay::inherit_nothing};
 
 /// The hidden subcommand `settle`: takes a lower layer down when nobody uses
 /// its device any more.

@@ -20,7 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use super::cache::{Cache, CacheStatus};
-use crate::server::Listener;
+use blockd_nbd::server::Listener;
 
 /// How long a line may take to come, and an answer to be read.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-use super::args::{RelayArgs, running_program};
+use crate::cli::{relay::RelayArgs, values::running_program};
 
 /// The one line that a relay in the background writes.
 #[derive(Debug, Serialize, Deserialize)]

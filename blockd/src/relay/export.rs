@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{ahead::Ahead, cache::Cache};
-use crate::nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
 /// The disk of the upstreams, and what is cached of it.
 #[derive(Clone, Debug)]

@@ -12,7 +12,6 @@
 //! is late; and an error after a deadline, whatever happens.
 
 mod ahead;
-pub mod args;
 mod cache;
 mod control;
 mod counters;
@@ -43,7 +42,6 @@ use tracing::info;
 
 use self::{
     ahead::Ahead,
-    args::RelayArgs,
     cache::Cache,
     cow::Cow,
     export::{Only, RelayExport},
@@ -63,8 +61,9 @@ pub(crate) use self::{
     fuse::NAME as DISK,
     pid_file::{Process, boot},
 };
-use crate::{
-    nbd::{Export, Limits, Writes},
+use crate::cli::relay::RelayArgs;
+use blockd_nbd::{
+    Export, Limits, Writes,
     server::{Listener, Server},
     uri::{Address, NbdUri},
 };

@@ -22,7 +22,7 @@ use super::{
     cow::Cow,
     upstream::State,
 };
-use crate::server::Listener;
+use blockd_nbd::server::Listener;
 
 /// How long a reader may take to read its document.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -2,8 +2,8 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use blockd::{
-    nbd::{Export, Exports, Limits, OpenError},
+use blockd_nbd::{
+    Export, Exports, Limits, OpenError,
     server::{Listener, Server},
 };
 use futures_util::{FutureExt, future::BoxFuture};

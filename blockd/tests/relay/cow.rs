@@ -8,7 +8,7 @@ use std::{
     slice,
 };
 
-use blockd::nbd::wire;
+use blockd_nbd::wire;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::{

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockd::nbd::{
+use blockd_nbd::{
     Export, ExportInfo, Extent, ReadError,
     client::{Client, Error},
     memory::MemoryExport,

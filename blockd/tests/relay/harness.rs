@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockd::{
-    nbd::client::{self, Client},
+use blockd_nbd::{
+    client::{self, Client},
     uri::Address,
 };
 use rustix::process::{Pid, Signal, kill_process};

@@ -11,8 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use blockd::{
-    nbd::client::{Client, allocation},
+use blockd_nbd::{
+    client::{Client, allocation},
     uri::Address,
 };
 use rustix::mount::{MountFlags, mount};

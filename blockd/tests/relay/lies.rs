@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use blockd::nbd::{BlockSize, Export, ExportInfo, Extent, ReadError, wire};
+use blockd_nbd::{BlockSize, Export, ExportInfo, Extent, ReadError, wire};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -16,7 +16,7 @@ mod raw;
 
 use std::{fs, time::Duration};
 
-use blockd::nbd::{client::Error, wire::NBD_EIO};
+use blockd_nbd::{client::Error, wire::NBD_EIO};
 use rustix::process::Signal;
 use tokio::time::sleep;
 

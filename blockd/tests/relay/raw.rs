@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use blockd::nbd::wire;
+use blockd_nbd::wire;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,

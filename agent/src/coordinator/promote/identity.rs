@@ -12,7 +12,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::machines::{MachineId, causes};
+use crate::fly::{MachineId, causes};
 
 /// Whom a token must be meant for.
 const AUDIENCE: &str = "agent-promotion";

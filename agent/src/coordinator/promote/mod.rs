@@ -32,12 +32,12 @@ use self::identity::{Identity, IdentityError, Issuer};
 use super::{
     App,
     agents::Agents,
-    args::Coordinator,
     flights::Flights,
     metadata::{EXPIRES, PROMOTED, ROLE, now, time},
     routes::refusal,
 };
-use crate::machines::{self, Client, Config, Create, Error, Machine, State as MachineState};
+use crate::cli::coordinator::Coordinator;
+use crate::fly::{self, Client, Config, Create, Error, Machine, State as MachineState};
 
 /// How long a machine that tries an image is needed at most.
 const TRIAL: Duration = Duration::from_secs(15 * 60);
@@ -169,7 +169,7 @@ impl App {
                 config.metadata.insert(PROMOTED.to_owned(), when);
             }
         };
-        machines::change_stopped(&self.client, &template.id, edit, self.deadline()).await?;
+        fly::change_stopped(&self.client, &template.id, edit, self.deadline()).await?;
         let after = self.client.get(&template.id, self.deadline()).await?;
         if after.config.image == image {
             return Ok(());
@@ -235,7 +235,7 @@ impl App {
 
     async fn comes_up(&self, trial: &Machine) -> Result<(), Error> {
         let deadline = self.deadline();
-        let started = machines::start(&self.client, &trial.id, None, deadline).await?;
+        let started = fly::start(&self.client, &trial.id, None, deadline).await?;
         let place = self.promoter.agents.place(&started)?;
         loop {
             let Err(last) = self.promoter.agents.is_ready(&place).await else {

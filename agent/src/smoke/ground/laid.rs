@@ -26,7 +26,7 @@ use super::{
     view::{View, detach_all, folder},
 };
 use crate::{
-    boot::user::User,
+    machine::user::User,
     smoke::exercise::{Exercise, Part},
 };
 

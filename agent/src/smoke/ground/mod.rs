@@ -40,7 +40,7 @@ use tokio::{
 use self::laid::Laid;
 pub(super) use self::{change::Change, judge::Judgement};
 use super::exercise::named;
-use crate::boot::{probe::Probe, user::User};
+use crate::machine::{probe::Probe, user::User};
 
 /// What the ground is made of.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use tokio::{fs, process::Command};
 use tracing::warn;
 
 use super::Options;
-use crate::boot::{
+use crate::machine::{
     attach::{attaching, json, uri},
     user::User,
 };

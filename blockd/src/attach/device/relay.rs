@@ -18,8 +18,8 @@ use tokio::{
 use crate::{
     attach::{Options, lock::Lock, lower::Lower},
     relay::Greeting,
-    uri::NbdUri,
 };
+use blockd_nbd::uri::NbdUri;
 
 /// How long it may take until it serves: it asks every server.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,7 +1,5 @@
 //! `blockd hydrate`: the disk of an attachment, brought to this host.
 
-pub mod args;
-
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -24,7 +22,7 @@ use super::{
     store,
 };
 use crate::{
-    image_file::progress,
+    local::progress,
     relay::{self, CacheStatus, Hydration},
 };
 

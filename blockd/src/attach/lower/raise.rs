@@ -8,19 +8,17 @@ use super::{
     Device, Lower, Record, check, leave, mount,
     users::{self, User, users},
 };
-use crate::{
-    attach::{
-        Options, Via,
-        clock::Clock,
-        device::{self, identity::Identity, kernel, loop_device, nbd_client, pulse, relay},
-        life::Life,
-        lock::Lock,
-        mounts::Mounts,
-        name,
-        place::Place,
-    },
-    nbd::client::Offer,
+use crate::attach::{
+    Options, Via,
+    clock::Clock,
+    device::{self, identity::Identity, kernel, loop_device, nbd_client, pulse, relay},
+    life::Life,
+    lock::Lock,
+    mounts::Mounts,
+    name,
+    place::Place,
 };
+use blockd_nbd::client::Offer;
 
 /// Right behind the metadata lie the index and the small files of `.git`.
 const INDEX: u64 = 1 << 20;

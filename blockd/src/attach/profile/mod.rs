@@ -40,7 +40,7 @@ use super::{
     status::{self, RelayStatus, Standing, StatusOptions},
     store,
 };
-use crate::{nbd::client::Client, uri::NbdUri};
+use blockd_nbd::{client::Client, uri::NbdUri};
 
 /// Reads that are under way at once.
 const IN_FLIGHT: usize = 64;

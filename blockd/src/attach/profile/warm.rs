@@ -12,8 +12,9 @@ use anyhow::Result;
 use rustix::fs::OFlags;
 use tokio::runtime::Builder;
 
-use super::super::{args::WarmArgs, aside, name, read_ahead};
-use crate::{nbd::client::Client, uri::NbdUri};
+use super::super::{aside, name, read_ahead};
+use crate::cli::attach::WarmArgs;
+use blockd_nbd::{client::Client, uri::NbdUri};
 
 /// Longer lists of paths are read to here.
 const LIST_MOST: u64 = 8 << 20;

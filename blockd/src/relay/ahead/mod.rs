@@ -28,7 +28,7 @@ use self::{
     streams::{CHUNK, Streams},
 };
 use super::upstream::Pool;
-use crate::nbd::ReadError;
+use blockd_nbd::ReadError;
 
 /// Chunks that are kept, at most: 32 MiB.
 const KEPT: usize = 256;

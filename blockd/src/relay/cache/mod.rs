@@ -35,7 +35,7 @@ pub use self::status::{CacheStatus, Hydration};
 pub(crate) use self::store::NAME;
 use self::store::Store;
 use super::ahead::Ahead;
-use crate::nbd::{Extent, ReadError};
+use blockd_nbd::{Extent, ReadError};
 
 /// Bytes that were read for others and wait to be stored; what is more is not
 /// stored now.

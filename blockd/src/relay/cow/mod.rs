@@ -35,7 +35,7 @@ use self::{
     store::Store,
 };
 use super::status::ChangedStatus;
-use crate::nbd::{Export, ExportInfo, Extent, ReadError, WriteError, Writes, Written};
+use blockd_nbd::{Export, ExportInfo, Extent, ReadError, WriteError, Writes, Written};
 
 /// What nobody flushes is flushed after this long.
 const EVERY: Duration = Duration::from_secs(5);

@@ -29,7 +29,7 @@ use super::{
     journal::{About, Journal, Kind, Record},
     map::{BLOCK, Block, Map},
 };
-use crate::nbd::WriteError;
+use blockd_nbd::WriteError;
 
 /// A journal with fewer records is short enough.
 const SHORT: u64 = 64 << 10;

@@ -11,7 +11,7 @@ use proptest::{
 use tokio::runtime::Builder;
 
 use super::*;
-use crate::nbd::memory::MemoryExport;
+use blockd_nbd::memory::MemoryExport;
 
 const SIZE: usize = 64 * 4096;
 

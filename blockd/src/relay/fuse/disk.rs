@@ -15,7 +15,7 @@ use fuser::{
 use tokio::runtime::Handle;
 
 use super::{NAME, kept::Kept};
-use crate::nbd::{Export, ReadError, WriteError, Writes, Written};
+use blockd_nbd::{Export, ReadError, WriteError, Writes, Written};
 
 const DISK: INodeNo = INodeNo(2);
 /// Nothing here ever changes.

@@ -23,7 +23,7 @@ use rustix::{
 use tokio::{runtime::Handle, sync::oneshot};
 
 use self::{disk::Disk, kept::Kept};
-use crate::nbd::Export;
+use blockd_nbd::Export;
 
 /// The name of the file.
 pub(crate) const NAME: &str = "disk";

@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::{Pool, told};
-use crate::nbd::{
+use blockd_nbd::{
     ReadError,
     client::{self, Result},
 };

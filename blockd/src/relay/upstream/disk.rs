@@ -1,6 +1,6 @@
 //! What every upstream must show: one disk, by its canonical name.
 
-use crate::nbd::{ExportInfo, client::Offer};
+use blockd_nbd::{ExportInfo, client::Offer};
 
 /// The disk, as the first upstream that answered has described it.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ fn named(offer: &Offer) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nbd::BlockSize;
+    use blockd_nbd::BlockSize;
 
     #[test]
     fn a_commit_is_asked_for_anew_with_its_options() {

@@ -30,12 +30,10 @@ pub(super) use self::{
     disk::Disk,
     pool::{Pool, resolve},
 };
-use crate::{
-    nbd::{
-        client::{self, Client, Error},
-        wire,
-    },
+use blockd_nbd::{
+    client::{self, Client, Error},
     uri::NbdUri,
+    wire,
 };
 
 /// An upstream that shows another disk will not soon show the right one.

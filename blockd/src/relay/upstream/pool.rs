@@ -17,17 +17,15 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{Board, Disk, Keeping, State, Upstream, told};
-use crate::{
-    nbd::{
-        ReadError,
-        client::{self, Client, Error, first_of},
-        wire::NBD_ESHUTDOWN,
-    },
-    relay::{
-        counters::Counters,
-        status::{Latency, UpstreamStatus},
-    },
+use crate::relay::{
+    counters::Counters,
+    status::{Latency, UpstreamStatus},
+};
+use blockd_nbd::{
+    ReadError,
+    client::{self, Client, Error, first_of},
     uri::NbdUri,
+    wire::NBD_ESHUTDOWN,
 };
 
 /// A read that is not answered after this long is sent to another upstream as

@@ -1,0 +1,96 @@
+//! Who may call, as the command line says it: alike for every server.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use axum::http::uri::Authority;
+use clap::Args;
+
+use crate::serve::http::Access;
+
+/// Who may call.
+#[derive(Debug, Args)]
+pub struct Guard {
+    /// A file with the token that callers must send. Without it only loopback is served.
+    #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// A name that this server is called by, like app.flycast. Agents must allow their coordinator's, too.
+    #[arg(
+        long,
+        env = "AGENT_ALLOW_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub allow_host: Vec<String>,
+    /// An origin whose pages may call, like <https://app.example>.
+    #[arg(
+        long,
+        env = "AGENT_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ','
+    )]
+    pub allow_origin: Vec<String>,
+}
+
+impl Guard {
+    /// Who may call a server that listens there.
+    ///
+    /// # Errors
+    ///
+    /// When everybody could, from anywhere, or a name is none.
+    pub fn access(&self, listen: SocketAddr) -> Result<Access> {
+        ensure!(
+            self.token_file.is_some() || listen.ip().is_loopback(),
+            "--listen {listen} is not loopback: that needs a --token-file"
+        );
+        self.with_token(self.token_file.as_deref())
+    }
+
+    /// The same names, and the token in this file.
+    ///
+    /// # Errors
+    ///
+    /// When the token cannot be read, or a name is none.
+    pub fn with_token(&self, file: Option<&Path>) -> Result<Access> {
+        for host in &self.allow_host {
+            ensure!(
+                host.parse::<Authority>()
+                    .is_ok_and(|named| named.host() == host),
+                "--allow-host {host}: expected a name alone, like app.flycast"
+            );
+        }
+        for origin in &self.allow_origin {
+            ensure!(
+                origin
+                    .split_once("://")
+                    .is_some_and(|(_, rest)| rest.parse::<Authority>().is_ok()),
+                "--allow-origin {origin}: expected a scheme and a name, like https://app.example"
+            );
+        }
+        Ok(Access {
+            token: file.map(read_token).transpose()?,
+            hosts: self.allow_host.clone(),
+            origins: self.allow_origin.clone(),
+            granted: None,
+        })
+    }
+}
+
+/// A token or a key, from its file.
+pub(crate) fn read_token(path: &Path) -> Result<String> {
+    let token = fs::read_to_string(path);
+    let token = token.with_context(|| format!("cannot read the token in {}", path.display()))?;
+    let token = token.trim().to_owned();
+    // It must fit into a header and a cookie.
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b",;\"\\".contains(&byte);
+    ensure!(
+        token.len() >= 16 && token.bytes().all(fits),
+        "the token in {} must have 16 visible ASCII characters or more, and no , ; \" or \\",
+        path.display()
+    );
+    Ok(token)
+}

@@ -1,0 +1,207 @@
+//! What a run is doing, as everybody is told.
+
+use rmcp::schemars::{self, JsonSchema};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{serve::osc::Report, serve::output_log::Extent, serve::pty::Exit};
+
+/// What codex is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing was started yet.
+    None,
+    /// It comes up, or a dialog keeps it from coming up.
+    Starting,
+    /// It waits for a message.
+    Idle,
+    /// It works.
+    Working,
+    /// A dialog waits for a person's answer.
+    Blocked,
+    /// Its last turn failed.
+    Error,
+    /// It does not read its input.
+    Hung,
+    /// It is gone.
+    Exited,
+}
+
+/// What becomes of codex's output. It goes on working whatever that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogState {
+    /// It is logged.
+    Ok,
+    /// It is lost: the disk under the log is full.
+    Full,
+    /// It is lost: the log cannot be written.
+    Failing,
+}
+
+impl LogState {
+    fn of(extent: &Extent) -> Self {
+        match extent.trouble {
+            None => Self::Ok,
+            Some(trouble) if trouble.is_full() => Self::Full,
+            Some(_) => Self::Failing,
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Status {
+    /// What codex is doing.
+    pub state: State,
+    /// What becomes of its output.
+    pub log: LogState,
+    /// More about it, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The run's name; empty before the first.
+    pub run: String,
+    /// The exit code, once it has exited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
+    pub exit_code: Option<u32>,
+    /// The signal that ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub signal: Option<String>,
+    /// One after the last offset of the log.
+    #[schemars(with = "i64")]
+    pub bytes: u64,
+    /// The first offset that the log still has.
+    #[schemars(with = "i64")]
+    pub first: u64,
+    /// How many bytes the run has put out that the log does not have. Where it
+    /// goes on, a line of its own says how many are missing there.
+    #[schemars(with = "i64")]
+    pub missing: u64,
+    /// Why the log takes nothing now, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub log_error: Option<String>,
+}
+
+impl Status {
+    /// Before the first run.
+    pub(super) fn none() -> Self {
+        Self {
+            state: State::None,
+            ..Self::of(String::new(), &Seen::default(), &Extent::default())
+        }
+    }
+
+    /// Of a run.
+    pub(super) fn of(run: String, seen: &Seen, extent: &Extent) -> Self {
+        let (exit_code, signal) = match &seen.exit {
+            Some(Exit::Code(code)) => (Some(*code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal.clone())),
+            Some(Exit::Unknown(_)) | None => (None, None),
+        };
+        Self {
+            state: seen.state(),
+            log: LogState::of(extent),
+            detail: seen.detail(),
+            run,
+            exit_code,
+            signal,
+            bytes: extent.end,
+            first: extent.first,
+            missing: extent.missing,
+            log_error: log_error(extent),
+        }
+    }
+}
+
+fn log_error(extent: &Extent) -> Option<String> {
+    let trouble = extent.trouble?;
+    let what = if trouble.is_full() {
+        "the disk under the log is full"
+    } else {
+        "the log cannot be written"
+    };
+    let missing = extent.missing;
+    Some(format!(
+        "{what}: codex goes on, but {missing} bytes of its output are lost ({trouble})"
+    ))
+}
+
+/// What was seen of a run so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    /// What it reported last, or was taken to mean.
+    pub(super) phase: Phase,
+    /// Whether it reports at all.
+    pub(super) reports: bool,
+    /// How often it has reported to begin working.
+    pub(super) workings: u64,
+    /// How many bytes it has put out.
+    pub(super) shown: u64,
+    /// When it last put out any.
+    pub(super) last_output: Option<Instant>,
+    pub(super) hung: bool,
+    pub(super) exit: Option<Exit>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Starting,
+    Idle,
+    Working,
+    Blocked(String),
+    Error,
+}
+
+impl Seen {
+    /// Takes a report in.
+    pub(super) fn report(&mut self, report: Report) {
+        self.reports = true;
+        self.phase = match report {
+            Report::Idle | Report::Done => Phase::Idle,
+            Report::Error => Phase::Error,
+            Report::Blocked(kind) => Phase::Blocked(kind),
+            Report::Working => {
+                self.workings += 1;
+                // Before it is ready it may work on its own affairs.
+                if self.phase == Phase::Starting {
+                    return;
+                }
+                Phase::Working
+            }
+            // It suspends itself, or it ends: both show otherwise.
+            Report::Clear => return,
+        };
+    }
+
+    /// When something was last seen that tells that it works, of a program
+    /// that does not report when it does.
+    pub(super) fn sign_of_work(&self) -> Option<Instant> {
+        self.last_output.filter(|_| !self.reports)
+    }
+
+    pub(super) fn state(&self) -> State {
+        match &self.phase {
+            _ if self.exit.is_some() => State::Exited,
+            _ if self.hung => State::Hung,
+            Phase::Starting => State::Starting,
+            Phase::Idle => State::Idle,
+            Phase::Working => State::Working,
+            Phase::Blocked(_) => State::Blocked,
+            Phase::Error => State::Error,
+        }
+    }
+
+    pub(super) fn detail(&self) -> String {
+        match (&self.exit, &self.phase) {
+            (Some(exit), _) => exit.to_string(),
+            (None, _) if self.hung => "it does not read its input".to_owned(),
+            (None, Phase::Blocked(kind)) => format!("it asks a question: {kind}"),
+            _ => String::new(),
+        }
+    }
+}

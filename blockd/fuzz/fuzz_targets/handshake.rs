@@ -1,7 +1,0 @@
-//! A client's bytes from the first one on.
-#![no_main]
-
-use blockd::nbd::fuzz::fuzz_handshake;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| fuzz_handshake(data));

@@ -1,7 +1,0 @@
-//! A client's bytes in transmission; the first one chooses the kind of reply.
-#![no_main]
-
-use blockd::nbd::fuzz::fuzz_transmission;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| fuzz_transmission(data));

@@ -1,0 +1,175 @@
+//! The bounds of a connection, and its end.
+
+use std::time::Duration;
+
+use super::*;
+use crate::testing::{REGION, ScriptedExports, request};
+use crate::{Context, Limits};
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+use zerocopy::IntoBytes;
+
+#[tokio::test]
+async fn disc_finishes_what_is_outstanding_and_says_nothing() {
+    let disk = disk();
+    let mut client = Client::simple(&disk).await;
+    client.request(READ, 2 * REGION, 512).await;
+    client.request((0, wire::NBD_CMD_DISC), 0, 0).await;
+    client.request(FLUSH, 0, 0).await;
+    sleep(Duration::from_millis(50)).await;
+    disk.gate.add_permits(1);
+    assert_eq!(client.simple_reply().await, (0, 1));
+    client.bytes(512).await;
+    client.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_stops_writing_gets_its_replies() {
+    let disk = disk();
+    let mut client = Client::simple(&disk).await;
+    client.request(READ, 0, 512).await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.simple_reply().await, (0, 1));
+    client.bytes(512).await;
+    client.end().await.unwrap();
+}
+
+/// Slow reads of 64 KiB under a bound of 128 KiB: the third waits, and what
+/// comes after it is not even looked at.
+#[tokio::test]
+async fn the_reader_stops_at_the_bound_and_goes_on_after_it() {
+    for (connection_bytes, total_bytes) in [(128 << 10, 64 << 20), (64 << 20, 128 << 10)] {
+        let disk = disk();
+        let limits = Limits {
+            connection_bytes,
+            total_bytes,
+            ..Limits::default()
+        };
+        let mut client = Client::new(Arc::new(ScriptedExports(Arc::clone(&disk))), limits);
+        client.hello(3).await;
+        client.go("disk").await;
+        for cookie in 0..4 {
+            client
+                .send(request(cookie, READ, 2 * REGION, 65536).as_bytes())
+                .await;
+        }
+        client.send(request(9, READ, 0, 512).as_bytes()).await;
+        assert!(client.is_quiet().await);
+        disk.gate.add_permits(4);
+        let mut cookies = Vec::new();
+        for _ in 0..5 {
+            let (error, cookie) = client.simple_reply().await;
+            assert_eq!(error, 0);
+            client.bytes(if cookie == 9 { 512 } else { 65536 }).await;
+            cookies.push(cookie);
+        }
+        cookies.sort_unstable();
+        assert_eq!(cookies, [0, 1, 2, 3, 9]);
+    }
+}
+
+/// A client that never reads does not take the memory of others for ever.
+#[tokio::test]
+async fn a_client_that_reads_no_replies_is_dropped_when_memory_is_scarce() {
+    let disk = all_data(512);
+    let limits = Limits {
+        total_bytes: 16 << 20,
+        stall_time: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let context = Context::new(Arc::new(ScriptedExports(Arc::clone(&disk))), limits);
+    let mut greedy = Client::of_context(&context);
+    greedy.hello(3).await;
+    greedy.go("disk").await;
+    greedy.request(READ, 0, 15 << 20).await;
+    let mut modest = Client::of_context(&context);
+    modest.hello(3).await;
+    modest.go("disk").await;
+    modest.request(READ, 0, 4 << 20).await;
+    assert_eq!(modest.simple_reply().await, (0, 1));
+    modest.bytes(4 << 20).await;
+    // The greedy client's connection is gone; the reply breaks off.
+    let mut got = 0;
+    while let Ok(count) = {
+        greedy.stream.readable().await.unwrap();
+        greedy.stream.try_read(&mut [0; 4096])
+    } {
+        got += count;
+        if count == 0 {
+            break;
+        }
+    }
+    assert!(got < 15 << 20);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_late_is_waited_for_while_there_is_memory() {
+    let disk = all_data(64);
+    let limits = Limits {
+        stall_time: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let mut client = Client::new(Arc::new(ScriptedExports(Arc::clone(&disk))), limits);
+    client.hello(3).await;
+    client.go("disk").await;
+    client.request(READ, 0, 4 << 20).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(client.simple_reply().await, (0, 1));
+    assert_eq!(client.bytes(4 << 20).await, disk.bytes(0, 4 << 20));
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_ends_its_connection_only() {
+    let disk = all_data(64);
+    let context = Context::new(Arc::new(ScriptedExports(disk)), Limits::default());
+    let mut other = Client::of_context(&context);
+    other.hello(3).await;
+    other.go("disk").await;
+    let mut client = Client::of_context(&context);
+    client.hello(3).await;
+    client.go("disk").await;
+    for _ in 0..100 {
+        client.request(READ, 0, 4 << 20).await;
+    }
+    drop(client);
+    other.request(READ, 0, 512).await;
+    assert_eq!(other.simple_reply().await, (0, 1));
+}
+
+#[tokio::test]
+async fn an_export_that_panics_ends_its_connection_only() {
+    let disk = Scripted::new(&[Region::Data, Region::Panics]);
+    let context = Context::new(Arc::new(ScriptedExports(disk)), Limits::default());
+    let mut other = Client::of_context(&context);
+    other.hello(3).await;
+    other.go("disk").await;
+    let mut client = Client::of_context(&context);
+    client.hello(3).await;
+    client.go("disk").await;
+    client.request(READ, REGION, 512).await;
+    assert!(client.has_panicked().await);
+    other.request(READ, 0, 512).await;
+    assert_eq!(other.simple_reply().await, (0, 1));
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_finished_and_later_ones_refused_when_the_server_ends() {
+    let disk = disk();
+    let mut client = Client::structured(&disk).await;
+    client.request(READ, 2 * REGION, 512).await;
+    sleep(Duration::from_millis(50)).await;
+    client.shutdown.trigger();
+    sleep(Duration::from_millis(50)).await;
+    client.request(READ, 0, 512).await;
+    let expected = (
+        wire::NBD_ESHUTDOWN,
+        "the server is shutting down".to_owned(),
+    );
+    assert_eq!(client.error_chunk().await, expected);
+    disk.gate.add_permits(1);
+    assert_eq!(
+        data(&client.chunk().await),
+        (2 * REGION, &*disk.bytes(2 * REGION, 512))
+    );
+    client.end().await.unwrap();
+}

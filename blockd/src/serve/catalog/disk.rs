@@ -1,0 +1,223 @@
+//! An image as an export.
+
+use std::{
+    fmt, num::NonZeroUsize, pin::pin, sync::Arc, thread::available_parallelism, time::Duration,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use imagegen::image::Image;
+use serde::Serialize;
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
+use tracing::warn;
+
+use blockd_nbd::{BlockSize, Export, ExportInfo, Extent, ReadError};
+
+/// How many reads may inflate or wait for the disk at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool(Arc<Semaphore>);
+
+impl Default for Pool {
+    fn default() -> Self {
+        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
+        Self(Arc::new(Semaphore::new(cores.saturating_mul(2))))
+    }
+}
+
+impl Pool {
+    /// Runs `work` where it may block.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let stopped = |_| ReadError("the server is stopping".into());
+        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(stopped)?;
+        let work = move || {
+            let done = work();
+            drop(permit);
+            done
+        };
+        spawn_blocking(work)
+            .await
+            .map_err(|error| ReadError(format!("the read failed: {error}")))
+    }
+}
+
+/// One opened image.
+pub(crate) struct Disk {
+    info: ExportInfo,
+    image: Arc<Image>,
+    pool: Pool,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Disk").field(&self.info.name).finish()
+    }
+}
+
+/// What an image is, for people and scripts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Facts {
+    /// The canonical name.
+    pub name: String,
+    /// Bytes on the disk.
+    pub size: u64,
+    /// Bytes at its front that hold all metadata.
+    pub prefix: u64,
+    /// Files and links, those in `.git` among them.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Bytes of memory behind the plan.
+    pub plan_bytes: usize,
+    /// Bytes of memory behind the listings it shares with other images.
+    pub listing_bytes: usize,
+}
+
+impl Facts {
+    /// Bytes of memory in all.
+    pub fn memory(&self) -> usize {
+        self.plan_bytes.saturating_add(self.listing_bytes)
+    }
+}
+
+/// A read that takes longer is spoken of, and again after as long: the kernel's
+/// client gives a connection up after 30 seconds.
+const LONG: Duration = Duration::from_secs(10);
+/// A prefetch reads pieces of so many bytes and throws them away.
+const PREFETCH_STEP: usize = 1 << 20;
+
+impl Disk {
+    pub(crate) fn new(name: String, image: Image, pool: Pool) -> Self {
+        let description = format!("{name}, ext4, read-only, prefix={}", image.prefix());
+        let info = ExportInfo {
+            description,
+            size: image.size(),
+            block_size: BlockSize::default(),
+            name,
+        };
+        Self {
+            info,
+            image: Arc::new(image),
+            pool,
+        }
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        let image = &self.image;
+        Facts {
+            name: self.info.name.clone(),
+            size: image.size(),
+            prefix: image.prefix(),
+            files: image.files(),
+            directories: image.directories(),
+            plan_bytes: image.heap_bytes(),
+            listing_bytes: image.listing_bytes(),
+        }
+    }
+
+    /// Waits, and says so when it waits long.
+    async fn patiently<T>(&self, offset: u64, reading: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let mut reading = pin!(reading);
+        loop {
+            if let Ok(read) = timeout(LONG, &mut reading).await {
+                return read;
+            }
+            let (export, lies_there) = (&self.info.name, self.image.describe(offset));
+            let seconds = begun.elapsed().as_secs();
+            warn!(%export, offset, lies_there, seconds, "a read is still unanswered");
+        }
+    }
+
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
+    }
+
+    fn failed(&self, offset: u64, error: &imagegen::Error) -> ReadError {
+        let export = &self.info.name;
+        warn!(%export, offset, lies_there = self.image.describe(offset), %error, "read failed");
+        ReadError(error.to_string())
+    }
+}
+
+impl Export for Disk {
+    fn info(&self) -> &ExportInfo {
+        &self.info
+    }
+
+    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+        match self.image.read_ready(offset, buffer) {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(error) => Some(Err(self.failed(offset, &error))),
+        }
+    }
+
+    fn read(
+        self: Arc<Self>,
+        offset: u64,
+        length: u32,
+    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
+        async move {
+            let disk = Arc::clone(&self);
+            let read = move || {
+                let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+                let read = disk.image.read_at(offset, &mut buffer);
+                read.map(|()| buffer)
+                    .map_err(|error| disk.failed(offset, &error))
+            };
+            self.patiently(offset, self.pool.run(read)).await?
+        }
+        .boxed()
+    }
+
+    fn extents(&self, mut offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+        while let Some(run) = self.image.allocated(offset) {
+            let empty = !run.allocated;
+            if !each(Extent {
+                length: run.length,
+                hole: empty,
+                zero: empty,
+            }) {
+                break;
+            }
+            offset = offset.saturating_add(run.length);
+        }
+    }
+
+    fn prefetch(
+        self: Arc<Self>,
+        offset: u64,
+        length: u64,
+    ) -> BoxFuture<'static, Result<(), ReadError>> {
+        async move {
+            let disk = Arc::clone(&self);
+            self.pool.run(move || disk.warm(offset, length)).await?
+        }
+        .boxed()
+    }
+}
+
+impl Disk {
+    fn warm(&self, mut offset: u64, length: u64) -> Result<(), ReadError> {
+        let end = offset.saturating_add(length).min(self.info.size);
+        let mut buffer = vec![0; PREFETCH_STEP];
+        while offset < end {
+            let step = usize::try_from(end.saturating_sub(offset)).unwrap_or(PREFETCH_STEP);
+            let part = buffer
+                .get_mut(..step.min(PREFETCH_STEP))
+                .unwrap_or_default();
+            self.image
+                .read_at(offset, part)
+                .map_err(|error| self.failed(offset, &error))?;
+            offset = offset.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+}

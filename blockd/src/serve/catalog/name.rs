@@ -1,0 +1,234 @@
+//! Export names: `repo[@rev][:key=value]…` (DESIGN §3).
+
+use std::fmt;
+
+use crate::units;
+use imagegen::{
+    git::SnapshotId,
+    image::{History, LAYOUT_VERSION, Options},
+};
+
+use super::profile::Profile;
+
+/// An export name, parsed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExportName {
+    /// The repository's path below the root; empty: the only one there is.
+    pub(crate) repo: String,
+    /// Anything `git rev-parse` takes that has no `:`.
+    pub(crate) rev: String,
+    pub(crate) options: Options,
+    /// Set in canonical names only.
+    pub(crate) layout: Option<u32>,
+    pub(crate) snapshot: Option<SnapshotId>,
+    /// What else it is opened for than its bytes.
+    pub(crate) profile: Option<Profile>,
+}
+
+impl ExportName {
+    /// Parses a name.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says which part is wrong, and what would be right.
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
+        let end = name.find(['@', ':']).unwrap_or(name.len());
+        let (repo, rest) = name.split_at(end);
+        let (rev, options) = match rest.strip_prefix('@') {
+            Some(rest) => rest
+                .split_once(':')
+                .map_or((rest, None), |(rev, rest)| (rev, Some(rest))),
+            None => ("HEAD", rest.strip_prefix(':')),
+        };
+        if rev.is_empty() {
+            return Err(format!(
+                "{name:?} names no revision after the @: leave the @ out for HEAD"
+            ));
+        }
+        let mut parsed = Self {
+            repo: repo.strip_suffix(".git").unwrap_or(repo).to_owned(),
+            rev: rev.to_owned(),
+            options: Options::default(),
+            layout: None,
+            snapshot: None,
+            profile: None,
+        };
+        let mut seen = Vec::new();
+        let mut rest = options;
+        while let Some(option) = rest {
+            // A path may hold any byte, so it is the last option.
+            let whole = option.starts_with("path=");
+            let (option, behind) = match option.split_once(':').filter(|_| !whole) {
+                Some((option, behind)) => (option, Some(behind)),
+                None => (option, None),
+            };
+            let key = option.split_once('=').map(|(key, _)| key);
+            if key.is_some_and(|key| seen.contains(&key)) {
+                return Err(format!("option {option:?} is there twice in {name:?}"));
+            }
+            seen.extend(key);
+            parsed.set(option)?;
+            rest = behind;
+        }
+        Ok(parsed)
+    }
+
+    fn set(&mut self, option: &str) -> Result<(), String> {
+        let Some((key, value)) = option.split_once('=') else {
+            return Err(format!("option {option:?} is not key=value; {KNOWN}"));
+        };
+        let wrong = |expected: &str| format!("option {key}={value}: expected {expected}");
+        match key {
+            "history" => {
+                self.options.history = match value {
+                    "full" => History::Full,
+                    "none" => History::None,
+                    _ => return Err(wrong("full or none")),
+                };
+            }
+            "uid" => self.options.uid = value.parse().map_err(|_| wrong("a number"))?,
+            "gid" => self.options.gid = value.parse().map_err(|_| wrong("a number"))?,
+            "free" => {
+                self.options.free =
+                    units::parse_size(value).ok_or_else(|| wrong("a size like 512M or 10G"))?;
+            }
+            "path" => self.options.path = parse_path(value)?.into(),
+            "layout" => self.layout = Some(value.parse().map_err(|_| wrong("a number"))?),
+            "snapshot" => {
+                self.snapshot = Some(value.parse().map_err(|_| wrong("16 hexadecimal digits"))?);
+            }
+            "profile" => {
+                self.profile = match value {
+                    "record" => Some(Profile::Record),
+                    "warm" => Some(Profile::Warm),
+                    _ => return Err(wrong("record or warm")),
+                };
+            }
+            _ => return Err(format!("unknown option {key:?}; {KNOWN}")),
+        }
+        Ok(())
+    }
+
+    /// The name that stands for the same bytes for ever.
+    pub(crate) fn canonical(&self, commit: &str, snapshot: Option<SnapshotId>) -> Self {
+        Self {
+            rev: commit.to_owned(),
+            layout: Some(LAYOUT_VERSION),
+            snapshot: snapshot.filter(|_| self.options.has_history()),
+            profile: None,
+            ..self.clone()
+        }
+    }
+}
+
+const KNOWN: &str = "there are history=full|none, uid=N, gid=N, free=SIZE and, last, path=DIR";
+
+impl fmt::Display for ExportName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Options {
+            history,
+            uid,
+            gid,
+            free,
+            path,
+        } = &self.options;
+        write!(f, "{}@{}", self.repo, self.rev)?;
+        if let Some(layout) = self.layout {
+            write!(f, ":layout={layout}")?;
+        }
+        if let Some(snapshot) = self.snapshot {
+            write!(f, ":snapshot={snapshot}")?;
+        }
+        if *history == History::None {
+            f.write_str(":history=none")?;
+        }
+        for (key, value) in [
+            ("uid", u64::from(*uid)),
+            ("gid", u64::from(*gid)),
+            ("free", *free),
+        ] {
+            if value != 0 {
+                write!(f, ":{key}={value}")?;
+            }
+        }
+        if !path.is_empty() {
+            write!(f, ":path={path}")?;
+        }
+        Ok(())
+    }
+}
+
+fn parse_path(path: &str) -> Result<&str, String> {
+    let path = path.trim_end_matches('/');
+    let bad = |part: &str| matches!(part, "" | "." | "..");
+    if path.is_empty() || !path.split('/').any(bad) {
+        return Ok(path);
+    }
+    Err(format!(
+        "option path={path}: expected a directory of the tree, like docs/api"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str) -> ExportName {
+        ExportName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_bare_name_is_its_head() {
+        let name = parse("team/project.git");
+        assert_eq!(
+            (name.repo.as_str(), name.rev.as_str()),
+            ("team/project", "HEAD")
+        );
+        assert_eq!(name.options, Options::default());
+    }
+
+    #[test]
+    fn the_repository_ends_at_the_first_at_sign() {
+        let name = parse("a@HEAD@{1}:uid=7:path=x@y:z");
+        assert_eq!((name.repo.as_str(), name.rev.as_str()), ("a", "HEAD@{1}"));
+        assert_eq!(name.options.uid, 7);
+        assert_eq!(name.options.path, "x@y:z");
+    }
+
+    #[test]
+    fn options_need_no_revision() {
+        assert_eq!(parse("a:free=1G").options.free, 1 << 30);
+        assert_eq!(parse(":history=none").options.history, History::None);
+    }
+
+    #[test]
+    fn the_canonical_name_is_read_back_as_itself() {
+        let name = parse("r@main:gid=5:uid=3:history=none:free=4K:path=a/b/");
+        let canonical = name.canonical("0123", None).to_string();
+        let expected =
+            format!("r@0123:layout={LAYOUT_VERSION}:history=none:uid=3:gid=5:free=4096:path=a/b");
+        assert_eq!(canonical, expected);
+        assert_eq!(parse(&canonical).to_string(), canonical);
+        let recording = parse("r@main:profile=record");
+        assert_eq!(recording.profile, Some(Profile::Record));
+        assert_eq!(recording.canonical("0123", None).profile, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (name, part) in [
+            ("r@", "revision"),
+            ("r:colour=red", "colour"),
+            ("r:uid=-1", "uid=-1"),
+            ("r:uid=1:gid=2:uid=1", "twice"),
+            ("r:uid", "\"uid\""),
+            ("r:free=1X", "free=1X"),
+            ("r:profile=x", "profile=x"),
+            ("r:path=../etc", "path=../etc"),
+            ("r@x:snapshot=12", "snapshot=12"),
+        ] {
+            let told = ExportName::parse(name).unwrap_err();
+            assert!(told.contains(part), "{name}: {told}");
+        }
+    }
+}
