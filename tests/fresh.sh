@@ -98,7 +98,8 @@ inside() {
     pivot_root . host
     umount --lazy /host
     cd "$directory"
-    exec "$@"
+    # This shell stays, as the first process: it collects whom nobody waits for.
+    "$@"
 }
 
 # The commit, with its history, which the demo shows.
