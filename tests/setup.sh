@@ -8,28 +8,30 @@ cd "$(dirname "$0")"
 # PROGRAM:PACKAGE for all that is started, in groups of stages; tests/programs
 # compares this with the sources, both ways. Given are Debian's essential
 # packages and what debootstrap adds to them, and what the README asks for.
-given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash cat:coreutils chmod:coreutils
-    chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils diff:diffutils dirname:coreutils
-    dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils find:findutils flock:util-linux git:git grep:grep
-    head:coreutils iconv:libc-bin id:coreutils install:coreutils ldd:libc-bin ln:coreutils mkdir:coreutils
-    mktemp:coreutils mountpoint:util-linux mv:coreutils pivot_root:util-linux realpath:coreutils rm:coreutils
-    rmdir:coreutils rustc:rustc sed:sed seq:coreutils setpriv:util-linux setsid:util-linux sh:dash
-    sha256sum:coreutils sleep:coreutils sort:coreutils stat:coreutils stty:coreutils sync:coreutils
-    tail:coreutils tar:tar tee:coreutils timeout:coreutils touch:coreutils tr:coreutils truncate:coreutils
-    uname:coreutils unshare:util-linux wc:coreutils xargs:findutils"
+given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash cat:coreutils
+    chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils diff:diffutils
+    dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils find:findutils
+    flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils install:coreutils
+    ldd:libc-bin ln:coreutils mkdir:coreutils mktemp:coreutils mountpoint:util-linux mv:coreutils
+    pivot_root:util-linux realpath:coreutils rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils
+    setpriv:util-linux setsid:util-linux sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils
+    stat:coreutils stty:coreutils sync:coreutils tail:coreutils tar:tar tee:coreutils timeout:coreutils
+    touch:coreutils tr:coreutils truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils
+    xargs:findutils"
 
 build="cc:gcc"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
 agent="curl:curl modprobe:kmod ps:procps kill:procps python3:python3"
-unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra fio:fio losetup:mount mke2fs:e2fsprogs mount:mount
-    nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit python-nbd:python3-libnbd qemu-img:qemu-utils
-    qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs umount:mount"
+unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
+    mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
+    python-nbd:python3-libnbd qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs
+    umount:mount"
 test="busybox:busybox-static chromedriver:chromium-driver chromium:chromium cpio:cpio npm:npm openssl:openssl
     python-venv:python3-venv qemu-system-x86_64:qemu-system-x86 strip:binutils xz:xz-utils zstd:zstd"
-bench="fio:fio ip:iproute2 kill:procps mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit pgrep:procps
-    python3:python3 umount:mount"
-images="buildah:buildah curl:curl debootstrap:debootstrap mount:mount node:nodejs npm:npm pgrep:procps strip:binutils
-    umount:mount"
+bench="fio:fio ip:iproute2 kill:procps mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
+    pgrep:procps python3:python3 umount:mount"
+images="buildah:buildah curl:curl debootstrap:debootstrap mount:mount node:nodejs npm:npm pgrep:procps
+    strip:binutils umount:mount"
 fresh="debootstrap:debootstrap mount:mount umount:mount"
 
 case ${1:-test} in

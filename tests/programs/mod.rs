@@ -49,9 +49,10 @@ const STAGES: [(&str, &[&str]); 25] = [
 ];
 
 /// Named in no file of ours, since programs of others start them.
-const BY_OTHERS: [(&str, &str); 4] = [
+const BY_OTHERS: [(&str, &str); 5] = [
     ("cc", "rustc links with it"),
     ("chromium", "chromedriver starts it"),
+    ("file", "nbdinfo starts it, and shows stray bytes without"),
     (
         "fusermount3",
         "mounts FUSE where the fuser crate may not do so itself",

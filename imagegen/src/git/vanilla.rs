@@ -1,10 +1,9 @@
 //! Vanilla git in a repository of its own, to judge what we make.
 
 use std::{
-    env,
     ffi::OsStr,
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -115,31 +114,6 @@ pub(super) fn run(command: &mut Command, input: &[u8]) -> (bool, Vec<u8>, Vec<u8
     let output = child.wait_with_output().unwrap();
     drop(writer.join().unwrap());
     (output.status.success(), output.stdout, output.stderr)
-}
-
-/// Whether the git that judges is older than this version; then the test that
-/// asks is skipped, and is listed in the file that `TESTS_SKIPPED` names.
-pub(super) fn is_git_older(version: (u32, u32)) -> bool {
-    let (_, said, _) = run(Command::new("git").arg("version"), b"");
-    let said = String::from_utf8(said).unwrap();
-    let numbers = said.trim_start_matches("git version ").split('.');
-    let mut numbers = numbers.map(|number| number.trim().parse().unwrap());
-    let own = (numbers.next().unwrap(), numbers.next().unwrap());
-    if own < version {
-        let thread = thread::current();
-        let name = thread.name().unwrap_or("a test");
-        let line = format!(
-            "{name}: skipped, needs git {}.{} and has {}.{}\n",
-            version.0, version.1, own.0, own.1
-        );
-        // Not captured, unlike what `print!` and `eprint!` write.
-        io::stderr().write_all(line.as_bytes()).unwrap();
-        if let Some(list) = env::var_os("TESTS_SKIPPED") {
-            let list = OpenOptions::new().create(true).append(true).open(list);
-            list.unwrap().write_all(line.as_bytes()).unwrap();
-        }
-    }
-    own < version
 }
 
 const HERMETIC: [(&str, &str); 10] = [

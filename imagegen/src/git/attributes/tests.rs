@@ -14,7 +14,8 @@ use crate::git::{
         Conversion, Setting,
         tests::checkout::{Files, Walk, agree, files},
     },
-    vanilla::{Vanilla, is_git_older},
+    tests::is_git_older,
+    vanilla::Vanilla,
 };
 
 const NAMES: [&str; 5] = ["text", "crlf", "eol", "ident", "working-tree-encoding"];

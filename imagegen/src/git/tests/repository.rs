@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::{error::Kind, git::vanilla::is_git_older};
+use crate::error::Kind;
 
 #[test]
 fn revisions_resolve_as_rev_parse_says() {

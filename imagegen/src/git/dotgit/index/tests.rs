@@ -18,10 +18,7 @@ use gix::{ObjectId, bstr::ByteSlice, hash::Kind};
 use proptest::prelude::*;
 
 use super::{Counter, Encoder, Sink, Stat, recorded_size};
-use crate::git::{
-    EntryMode,
-    vanilla::{Vanilla, is_git_older},
-};
+use crate::git::{EntryMode, tests::is_git_older, vanilla::Vanilla};
 
 const KINDS: [Kind; 2] = [Kind::Sha1, Kind::Sha256];
 
