@@ -68,7 +68,7 @@ new_tree() {
     debian_tree "$tree" "$folder/debootstrap.log"
     client_files
     enter / sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends git make' \
-        >"$folder/apt.log" || { tail -n 20 "$folder/apt.log" >&2 && exit 1; }
+        >"$folder/apt.log" 2>&1 || { tail -n 20 "$folder/apt.log" >&2 && exit 1; }
     touch "$tree/made"
 }
 

@@ -19,7 +19,7 @@ given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash
     touch:coreutils tr:coreutils truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils
     xargs:findutils"
 
-build="cc:gcc"
+build="cc:gcc libc:libc6-dev"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
 agent="curl:curl modprobe:kmod ps:procps kill:procps python3:python3"
 unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
@@ -50,6 +50,7 @@ esac
 
 has() {
     case $1 in
+    libc) [ -e "$(cc -print-file-name=crt1.o 2>/dev/null)" ] ;;
     # Debian's module is for Debian's interpreter; another may be first on the path.
     python-nbd) /usr/bin/python3 -c 'import nbd' 2>/dev/null ;;
     python-venv) python3 -c 'import ensurepip' 2>/dev/null ;;

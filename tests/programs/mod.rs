@@ -49,7 +49,7 @@ const STAGES: [(&str, &[&str]); 25] = [
 ];
 
 /// Named in no file of ours, since programs of others start them.
-const BY_OTHERS: [(&str, &str); 5] = [
+const BY_OTHERS: [(&str, &str); 6] = [
     ("cc", "rustc links with it"),
     ("chromium", "chromedriver starts it"),
     ("file", "nbdinfo starts it, and shows stray bytes without"),
@@ -57,6 +57,7 @@ const BY_OTHERS: [(&str, &str); 5] = [
         "fusermount3",
         "mounts FUSE where the fuser crate may not do so itself",
     ),
+    ("libc", "what cc links with"),
     ("strip", "install --strip starts it"),
 ];
 
