@@ -10,6 +10,9 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 comma := ,
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd AGENT=$(target)/debug/agent REPOS=$(abspath $(REPOS)))
+# What is asked of a git that is too old is listed there.
+skipped := $(target)/skipped
+unit := env TESTS_SKIPPED=$(skipped) RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e
 attach := cargo test --locked --package blockd --test attach --config 'target."cfg(all())".runner = [$(runner)]' --
 e2e := cargo test --locked --workspace --test e2e --config 'target."cfg(all())".runner = [$(runner)]' --
 fly := cargo test --locked --workspace --test fly --config 'target."cfg(all())".runner = [$(runner)]' --
@@ -31,6 +34,11 @@ demo: ## serve a repository (REPO, default this one), attach it, work in it, bes
 .PHONY: test
 test: lint unit e2e started ## everything that must hold: format, lints, docs, unit, doc and end-to-end tests, the images started
 
+.PHONY: fresh
+fresh: ## demo and test in a tree of Debian 12 with Rust, git and make alone (TARGETS="unit …" for others)
+	tests/setup.sh fresh
+	$(sudo) env PATH="$(PATH)" HOME="$(HOME)" tests/fresh.sh $(TARGETS)
+
 .PHONY: lint
 lint: ## format, clippy and docs, without a warning
 	@cargo fmt --version >/dev/null 2>&1 || { echo "make lint: rustfmt is missing: rustup component add rustfmt"; exit 1; }
@@ -45,7 +53,10 @@ unit: ## unit tests and doc tests, and the agent with a scripted codex
 	tests/setup.sh unit
 	@# Other people's programs are judges: they belong to e2e. Most of the time
 	@# tests wait for a deadline.
-	RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e -- --skip peers::
+	@rm -f $(skipped)
+	$(unit) -- --skip peers::
+	tests/gits.sh $(unit) --lib --test image
+	@[ ! -e $(skipped) ] || { sort $(skipped) && echo "make unit: $$(wc -l <$(skipped)) skipped"; }
 
 .PHONY: e2e
 e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP clients, codex, a browser (TEST=name for some)

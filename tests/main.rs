@@ -22,6 +22,8 @@ mod nbd_clients;
 #[cfg(test)]
 mod profile;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod recovery;
