@@ -25,6 +25,19 @@ help: ## list what there is
 build: ## the programs, at target/release/blockd and target/release/agent
 	cargo build --locked --release --package blockd --package agent
 
+PREFIX ?= /usr/local
+.PHONY: install
+install: build ## both programs, manual pages and completions, below PREFIX (default /usr/local; DESTDIR is honoured)
+	rm -rf $(target)/share
+	cargo run --locked --release --quiet --package manuals -- $(target)/share
+	install -D -t "$(DESTDIR)$(PREFIX)/bin" $(target)/release/blockd $(target)/release/agent
+	cd $(target)/share && find . -type f -exec install -D -m 644 {} "$(DESTDIR)$(PREFIX)/share/{}" \;
+
+.PHONY: audit
+audit: ## licences, advisories and origins of the dependencies (deny.toml)
+	@command -v cargo-deny >/dev/null || { echo "make audit: cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny --locked --workspace check $(CHECKS)
+
 .PHONY: demo
 demo: ## serve a repository (REPO, default this one), attach it, work in it, beside git
 	tests/setup.sh demo
