@@ -53,13 +53,14 @@ fresh: ## demo and test in a tree of Debian 12 with Rust, git and make alone (TA
 	$(sudo) env PATH="$(PATH)" HOME="$(HOME)" tests/fresh.sh $(TARGETS)
 
 .PHONY: lint
-lint: ## format, clippy and docs, without a warning
+lint: ## format, clippy, docs and the architecture, without a warning
 	@cargo fmt --version >/dev/null 2>&1 || { echo "make lint: rustfmt is missing: rustup component add rustfmt"; exit 1; }
 	@cargo clippy --version >/dev/null 2>&1 || { echo "make lint: clippy is missing: rustup component add clippy"; exit 1; }
 	tests/setup.sh build
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	cargo test --locked --package e2e --test style
 
 .PHONY: unit
 unit: ## unit tests and doc tests, and the agent with a scripted codex

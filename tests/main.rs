@@ -24,6 +24,8 @@ mod profile;
 #[cfg(test)]
 mod programs;
 #[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod recovery;
@@ -31,8 +33,6 @@ mod recovery;
 mod smoke;
 #[cfg(test)]
 mod snapshots;
-#[cfg(test)]
-mod style;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
