@@ -122,6 +122,8 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
                 format!("nbd-client -unix {path}"),
             )
         }
+        // Only the service manager that passed it knows how to reach it.
+        Bound::UnixWithoutPath => return Ok(()),
     };
     let many = match repositories.len() {
         0 | 1 => String::new(),
