@@ -23,7 +23,7 @@ use crate::{
     cli::fly::Machines,
     cli::http::{Guard, read_token},
     cli::machine::Boot,
-    cli::smoke::{Ground, Smoke},
+    cli::smoke::{Exercises, Smoke},
     client::{Machine, Server},
     fly::MachineId,
     http_access::Access,
@@ -59,16 +59,17 @@ pub enum Command {
     Terminal(Remote),
     /// Say what codex is doing.
     Status(Remote),
-    /// Wake machines of a Fly app for those who ask for them, and have their requests sent there.
+    /// Wake the machines of a Fly app on demand, and have requests replayed there.
     Coordinator(Box<Coordinator>),
-    /// Start, stop, resize and otherwise change machines of a Fly app.
+    /// Create, start, stop, resize, restart and destroy machines of a Fly app.
     Machines(Machines),
-    /// Run a machine: attach its repository, serve, hand the diff over.
+    /// Run a machine: attach its repository, serve, upload its changes.
     Boot(Box<Boot>),
-    /// Try a machine out, and say whether it may be let loose.
+    /// Test a machine, and print a verdict; the exit status says whether it passed.
     Smoke(Smoke),
-    /// Lay exercises out on this machine, for `agent smoke`.
-    Ground(Ground),
+    /// Deploy exercises on this machine for `agent smoke`, and judge their solutions.
+    #[command(alias = "ground")]
+    Exercises(Exercises),
 }
 
 /// `agent serve`

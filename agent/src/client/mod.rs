@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::StreamExt;
 use reqwest::{
-    Client, RequestBuilder, Response, StatusCode,
+    Client, Method, RequestBuilder, Response, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use rmcp::{
@@ -76,11 +76,12 @@ impl Server {
         })
     }
 
-    fn get(&self, path: &str) -> Result<RequestBuilder> {
+    /// A request to a path of the server, with its token.
+    pub(crate) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
         let mut headers = HeaderMap::new();
         headers.extend(self.machine()?);
         let request = Client::new()
-            .get(format!("{}{path}", self.url))
+            .request(method, format!("{}{path}", self.url))
             .headers(headers);
         Ok(match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -89,7 +90,7 @@ impl Server {
     }
 
     async fn send(&self, path: &str) -> Result<Response> {
-        let answer = self.get(path)?.send().await;
+        let answer = self.request(Method::GET, path)?.send().await;
         let answer = self.pinned(answer.map_err(Into::into))?;
         let status = answer.status();
         if status.is_success() {
