@@ -68,7 +68,7 @@ unit: ## unit tests and doc tests, and the agent with a scripted codex
 	@# Other people's programs are judges: they belong to e2e. Most of the time
 	@# tests wait for a deadline.
 	@rm -f $(skipped)
-	$(unit) -- --skip peers::
+	$(unit) -- --skip peers:: --skip interop::
 	tests/gits.sh $(unit) --lib --test image
 	@[ ! -e $(skipped) ] || { sort $(skipped) && echo "make unit: $$(wc -l <$(skipped)) skipped"; }
 
@@ -79,7 +79,7 @@ e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP cli
 	cargo build --locked --workspace --bins --tests
 	$(e2e) $(TEST)
 	cargo test --locked --workspace --test serve -- $(or $(TEST),peers::)
-	$(fly) $(or $(TEST),peers::)
+	$(fly) $(or $(TEST),interop::)
 
 .PHONY: images
 images: ## the images of fly/Dockerfile, built and started, without a registry

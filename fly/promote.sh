@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# From a tree to a fleet that runs it. Builds the image of the agents and deploys
-# it to the gate, where `agent smoke` must pass. What has passed promotes itself:
-# the machine that checked tells the coordinator, with a token by which the
-# platform says what machine and image it is; the coordinator makes one agent of
-# it, and only when that is ready makes all new ones of it and moves the others
-# over: those that are stopped, and those that run when they have nothing to do.
-# Whatever fails, the fleet goes on with the image that it has.
-#   promote.sh           build, try, promote
-#   promote.sh IMAGE     the same with an image by digest: NAME@sha256:…
-# Needs flyctl (FLY), signed in.
+# Rolls an image of agents out to a fleet. Builds it and deploys it to the gate, where
+# `agent smoke` must pass. The machine that ran the test then asks the coordinator to
+# promote the image, with a token by which the platform vouches for machine and image.
+# The coordinator creates one trial agent of it. When that is ready, new agents get
+# the image, and so do existing ones: stopped ones at once, running ones when they
+# are idle. Whatever fails, the fleet retains its image.
+#   promote.sh           builds, tests and promotes
+#   promote.sh IMAGE     tests and promotes an image by digest: NAME@sha256:…
+# Needs flyctl (or the program in FLY), signed in.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,12 +24,12 @@ fi
 case $image in
 *@sha256:*) ;;
 *)
-    echo "promote.sh: ${image:-nothing} is no digest, and what a tag means may change: give NAME@sha256:…" >&2
+    echo "promote.sh: ${image:-nothing} is not a digest, and a tag may be moved to another image: give NAME@sha256:…" >&2
     exit 1
     ;;
 esac
 
-echo "== try $image at the gate"
-# One machine; its machine checks are `agent smoke`, and their failure is this one's.
+echo "== test $image at the gate"
+# The machine check of this deployment is `agent smoke`: if it fails, so does this.
 "$fly" deploy -c fly/gate.toml --image "$image" --ha=false
-echo "== $image has passed, and is promoted"
+echo "== $image has passed, and was promoted"

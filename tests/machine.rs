@@ -1,21 +1,21 @@
-//! `agent boot`: what a machine shows, and what becomes of its changes.
+//! `agent boot`: the work tree of a machine, and the way of its changes.
 
 use std::{fs, io, path::Path, thread, time::Duration};
 
 use crate::harness::{Fixture, TestBlockd, TestMachine, Tree, git, stdout};
 
-/// Any terminal program will do: nobody talks to it here.
+/// Any terminal program serves in place of codex, which is not used here.
 const SERVE: [&str; 2] = ["--command", "cat"];
 
-/// What a folder holds of its own, without what is mounted below it.
+/// The bytes of a directory, without file systems mounted in it.
 fn own_bytes(folder: &Path) -> u64 {
     let mut du = std::process::Command::new("du");
     du.args(["--one-file-system", "--summarize", "--block-size=1"]);
-    let said = stdout(du.arg(folder));
-    said.split_whitespace().next().unwrap().parse().unwrap()
+    let output = stdout(du.arg(folder));
+    output.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Bytes of files in the layers of changes below a state folder.
+/// The bytes of files in the upper layers in a state directory.
 fn changed_bytes(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let sizes = entries.map(|entry| {
@@ -38,7 +38,7 @@ fn agents_share_a_commit_and_copy_nothing() {
     let server = TestBlockd::serve_everywhere(repo.folder());
     let repo_size = own_bytes(repo.path());
     let port = server.port();
-    // A server that is down is passed over; one is reached by IPv4, one by IPv6.
+    // A server that is down is skipped; one is reached by IPv4, one by IPv6.
     let servers = [
         format!("127.0.0.1:9,127.0.0.1:{port}"),
         format!("[::1]:{port}"),
@@ -77,7 +77,7 @@ fn agents_share_a_commit_and_copy_nothing() {
 }
 
 #[test]
-fn a_machine_goes_on_when_its_server_is_gone() {
+fn a_machine_fails_over_when_its_server_is_gone() {
     let repo = Fixture::get("history").repo("history");
     let (mut first, second) = (
         TestBlockd::serve(repo.folder()),
@@ -98,7 +98,7 @@ fn a_machine_goes_on_when_its_server_is_gone() {
 }
 
 #[test]
-fn idleness_ends_a_machine_and_its_changes_live_on_another() {
+fn an_idle_machine_ends_and_its_changes_move_to_another_one() {
     let repo = Fixture::get("history").repo("history").copy();
     let server = TestBlockd::serve(repo.folder());
     let store = tempfile::tempdir().unwrap();
@@ -121,7 +121,7 @@ fn idleness_ends_a_machine_and_its_changes_live_on_another() {
     assert!(machine.ended().success(), "{}", machine.log());
     assert!(!machine.has_mounts());
     assert!(store.path().join("diffs/one.tar.gz").exists());
-    // Meanwhile the branch moves on, and the machine is lost.
+    // Meanwhile the branch gets a new commit, and the machine is lost.
     let next = repo.git(&[
         "commit-tree",
         "-p",
@@ -158,9 +158,11 @@ fn a_store_that_is_down_loses_nothing() {
     machine.boot(&[&boot[..], &store].concat(), &SERVE, &[]);
     machine.url();
     let status = machine.stop();
-    assert!(!status.success(), "the platform must start it again");
+    assert!(!status.success(), "the platform must restart it");
     assert!(
-        machine.log().contains("the diff is on this machine only"),
+        machine
+            .log()
+            .contains("the changes are on this machine only"),
         "{}",
         machine.log()
     );
@@ -172,7 +174,7 @@ fn a_store_that_is_down_loses_nothing() {
 }
 
 #[test]
-fn a_machine_without_a_server_says_which_it_has_tried() {
+fn a_machine_without_a_reachable_server_names_those_it_tried() {
     let mut machine = TestMachine::new();
     machine.boot(
         &["--repo", "x", "--servers", "127.0.0.1:9,[::1]:9"],
@@ -189,7 +191,7 @@ fn a_machine_without_a_server_says_which_it_has_tried() {
 }
 
 #[test]
-fn one_that_is_told_to_end_while_it_attaches_leaves_nothing() {
+fn a_machine_that_is_stopped_while_it_attaches_leaves_nothing() {
     let repo = Fixture::get("history").repo("history");
     let server = TestBlockd::serve(repo.folder());
     let socket = server.socket();
@@ -197,8 +199,8 @@ fn one_that_is_told_to_end_while_it_attaches_leaves_nothing() {
     for attempt in 0..6 {
         let mut machine = TestMachine::new();
         machine.boot(&boot, &SERVE, &[]);
-        // From the first look at the kernel to a server that serves.
         machine.logs("this machine");
+        // Each attempt interrupts another step of the boot.
         thread::sleep(Duration::from_millis(attempt * 40));
         assert!(machine.stop().success(), "{}", machine.log());
         assert!(!machine.has_mounts());

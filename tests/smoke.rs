@@ -1,11 +1,11 @@
-//! `agent smoke` against a machine with a real codex, whose model is a script:
-//! one that works passes every tier, each kind of cheat fails one.
+//! `agent smoke` against a machine with a real codex, whose model is a script: one
+//! that works passes every tier, and each kind of cheat fails one.
 
 use serde_json::Value;
 
 use crate::harness::{Model, TestMachine, agent};
 
-/// A machine whose codex has this character, and what smoke says of it.
+/// A machine whose codex has a model of this character.
 fn candidate(character: &str) -> (TestMachine, Model) {
     let model = Model::start(character);
     let mut machine = TestMachine::new();
@@ -17,11 +17,11 @@ fn candidate(character: &str) -> (TestMachine, Model) {
         ("AGENT_PASS_ENV", "SCRIPT_KEY"),
         ("AGENT_COMMAND", codex),
     ];
-    machine.boot(&["--ground", "127.0.0.1:0"], &[], &environment);
+    machine.boot(&["--exercises", "127.0.0.1:0"], &[], &environment);
     (machine, model)
 }
 
-/// The verdict, and whether the exit code says the same.
+/// The verdict; the exit status must say the same.
 #[track_caller]
 fn smoke(machine: &mut TestMachine, more: &[&str]) -> Value {
     let mut command = agent();
@@ -29,14 +29,18 @@ fn smoke(machine: &mut TestMachine, more: &[&str]) -> Value {
         "smoke",
         "--target",
         &machine.url(),
-        "--ground",
-        &machine.ground(),
+        "--exercises",
+        &machine.exercises(),
     ]);
     let output = command.args(more).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
+    let messages = String::from_utf8_lossy(&output.stderr);
     let verdict: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {told}\n{}", machine.log()));
-    assert_eq!(output.status.success(), verdict["passed"] == true, "{told}");
+        .unwrap_or_else(|error| panic!("{error}: {messages}\n{}", machine.log()));
+    assert_eq!(
+        output.status.success(),
+        verdict["passed"] == true,
+        "{messages}"
+    );
     verdict
 }
 
@@ -54,19 +58,19 @@ fn failure(character: &str, more: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn a_codex_that_works_passes_every_tier_and_is_remembered() {
+fn a_codex_that_works_passes_every_tier_and_is_recorded() {
     let (mut machine, _model) = candidate("solver");
     let (passes, image) = (
         tempfile::tempdir().unwrap(),
         format!("x@sha256:{}", "ab".repeat(32)),
     );
-    let remembered = [
+    let recorded = [
         "--passes",
         passes.path().to_str().unwrap(),
         "--image",
         &image,
     ];
-    let verdict = smoke(&mut machine, &remembered);
+    let verdict = smoke(&mut machine, &recorded);
     assert_eq!(verdict["passed"], true, "{verdict:#}");
     let tiers = verdict["tiers"].as_array().unwrap();
     let names: Vec<_> = tiers
@@ -76,7 +80,7 @@ fn a_codex_that_works_passes_every_tier_and_is_remembered() {
     assert_eq!(names, ["wiring", "codex", "puzzle", "team"]);
     assert!(tiers[3]["facts"]["contributed"].as_array().unwrap().len() >= 2);
     assert_eq!(verdict["digest"], format!("sha256:{}", "ab".repeat(32)));
-    let again = smoke(&mut machine, &remembered);
+    let again = smoke(&mut machine, &recorded);
     assert_eq!(
         (&again["passed"], &again["cached"]),
         (&true.into(), &true.into())
@@ -87,35 +91,35 @@ fn a_codex_that_works_passes_every_tier_and_is_remembered() {
 }
 
 #[test]
-fn a_codex_that_fails_is_found_out() {
+fn a_codex_that_fails_does_not_pass() {
     let (tier, reason) = failure("failure", &[]);
     assert_eq!(tier, "codex");
     assert!(reason.contains("in the state error"), "{reason}");
 }
 
 #[test]
-fn one_that_only_claims_success_is_found_out() {
+fn a_codex_that_only_claims_success_does_not_pass() {
     let (tier, reason) = failure("claimer", &["--turns", "2"]);
     assert_eq!(tier, "puzzle");
     assert!(reason.contains("still fails after 2 turns"), "{reason}");
 }
 
 #[test]
-fn one_that_fits_the_tests_is_found_out() {
+fn a_codex_that_fits_its_solution_to_the_tests_does_not_pass() {
     let (tier, reason) = failure("guesser", &[]);
     assert_eq!(tier, "puzzle");
-    assert!(reason.contains("the tests are green, but"), "{reason}");
+    assert!(reason.contains("the tests pass, but"), "{reason}");
 }
 
 #[test]
-fn one_that_edits_the_tests_is_found_out() {
+fn a_codex_that_edits_the_tests_does_not_pass() {
     let (tier, reason) = failure("cheater", &[]);
     assert_eq!(tier, "team");
     assert!(reason.contains("has changed the tests"), "{reason}");
 }
 
 #[test]
-fn one_that_works_alone_is_no_team() {
+fn a_codex_that_works_alone_does_not_pass() {
     let (tier, reason) = failure("loner", &["--turns", "1"]);
     assert_eq!(tier, "team");
     assert!(
@@ -125,14 +129,14 @@ fn one_that_works_alone_is_no_team() {
 }
 
 #[test]
-fn one_that_hangs_is_not_waited_for() {
+fn a_codex_that_hangs_does_not_pass() {
     let (tier, reason) = failure("sleeper", &["--seconds", "60"]);
     assert_eq!(tier, "team");
-    assert!(reason.contains("over its budget of 60 seconds"), "{reason}");
+    assert!(reason.contains("over its limit of 60 seconds"), "{reason}");
 }
 
 #[test]
-fn a_machine_that_does_not_answer_has_not_passed() {
+fn a_machine_that_does_not_answer_does_not_pass() {
     let mut command = agent();
     command.args(["smoke", "--tier", "wiring", "--target", "http://[::1]:9"]);
     let output = command.output().unwrap();
@@ -147,7 +151,7 @@ fn a_machine_that_does_not_answer_has_not_passed() {
 }
 
 #[test]
-fn the_platform_says_who_is_tried() {
+fn the_platform_names_the_machine_under_test() {
     let mut command = agent();
     command
         .args(["smoke", "--tier", "wiring"])

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! On Fly, `coordinator` wakes the machine that a request is for, by way of
-//! `machines`, and has the request replayed there.
+//! `fly`, and has the request replayed there.
 
 pub mod cli;
 pub mod client;
@@ -15,6 +15,7 @@ pub mod coordinator;
 pub mod fly;
 pub mod http_access;
 pub mod machine;
+pub mod mode;
 pub mod serve;
 mod signals;
 pub mod smoke;

@@ -14,7 +14,7 @@ use agent::{
     fly,
     machine::boot,
     serve::serve,
-    smoke::{ground::ground, smoke},
+    smoke::{exercises, smoke},
 };
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -64,11 +64,11 @@ fn run(command: Command) -> Result<()> {
             }
             Command::Terminal(args) => client::terminal(&args.server()?).await,
             Command::Status(args) => client::status(&args.server()?).await,
-            Command::Coordinator(args) => coordinate(&args).await,
-            Command::Machines(args) => fly::run(&args).await,
+            Command::Coordinator(args) => coordinate(args.options()?).await,
+            Command::Machines(args) => fly::run(args.options()?).await,
             Command::Boot(args) => boot(&args.options()?).await,
             Command::Smoke(args) => smoke(&args.options()?).await,
-            Command::Ground(args) => ground(args.options()?).await,
+            Command::Exercises(args) => exercises::serve(args.options()?).await,
         }
     });
     // Otherwise this would wait for a thread that reads standard input.

@@ -1,11 +1,11 @@
-//! What `fly.toml` may say: the keys that flyctl knows, and no other. Its plain
-//! `validate` is silent about a misspelt key, and the platform ignores it.
+//! The keys of `fly.toml` that flyctl knows. Its plain `validate` does not report an
+//! unknown key, and the platform ignores it.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// `10s`, or milliseconds.
+/// A duration: a text like `10s`, or milliseconds.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Duration {
@@ -14,7 +14,7 @@ pub(super) enum Duration {
 }
 
 impl Duration {
-    /// As Go reads it, as far as we write it.
+    /// In seconds, as Go parses it; durations of several units are not accepted.
     pub(super) fn seconds(&self) -> Option<f64> {
         let text = match self {
             Self::Milliseconds(number) => {
@@ -31,7 +31,7 @@ impl Duration {
     }
 }
 
-/// A table of known keys; each is optional unless it says otherwise.
+/// A table of known keys, all of them optional.
 macro_rules! table {
     ($(#[$doc:meta])* $name:ident { $($(#[$option:meta])* $key:ident: $kind:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -42,7 +42,7 @@ macro_rules! table {
 }
 
 table! {
-    /// The file.
+    /// The whole file.
     Config {
         app: String, primary_region: String, kill_signal: String, kill_timeout: Duration,
         swap_size_mb: u32, console_command: String, build: Build, deploy: Deploy,
@@ -126,8 +126,8 @@ table! {
     }
 }
 table! {
-    /// `[[….machine_checks]]`: these keys and no others, whatever an example in
-    /// the platform's documents shows.
+    /// `[[….machine_checks]]`: no other keys, although an example in the platform's
+    /// documents has some.
     MachineCheck {
         command: Vec<String>, image: String, entrypoint: Vec<String>, kill_signal: String,
         kill_timeout: Duration,

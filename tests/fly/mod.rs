@@ -1,5 +1,5 @@
-//! The files that say what runs on Fly, checked as flyctl would, which is not
-//! at hand everywhere; and the script that promotes an image.
+//! The configuration files for Fly, checked as flyctl would, which is not available
+//! everywhere; and the script that promotes an image.
 
 mod config;
 mod rules;
@@ -21,7 +21,7 @@ fn root() -> PathBuf {
         .unwrap()
 }
 
-/// All of them, with their text.
+/// All configuration files, with their text.
 fn files() -> Vec<(PathBuf, String)> {
     let folder = fs::read_dir(root().join("fly")).unwrap();
     let beside = folder.map(|entry| entry.unwrap().path());
@@ -30,7 +30,7 @@ fn files() -> Vec<(PathBuf, String)> {
             path.extension()
                 .is_some_and(|extension| extension == "toml")
         })
-        // Codex's own configuration, which an image ships.
+        // The configuration of codex.
         .filter(|path| !path.ends_with("codex.toml"))
         .collect();
     paths.push(root().join("fly.toml"));
@@ -39,7 +39,7 @@ fn files() -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn our_files_are_as_flyctl_wants_them() {
+fn our_files_are_valid() {
     let files = files();
     assert_eq!(files.len(), 5);
     for (path, text) in files {
@@ -52,7 +52,8 @@ fn our_files_are_as_flyctl_wants_them() {
     }
 }
 
-/// A change of a file of ours that is wrong, and what is said of it.
+/// Changes that make a file invalid: the file, the text, its replacement, and a part
+/// of the message.
 const WRONG: [(&str, &str, &str, &str); 22] = [
     (
         "fly.toml",
@@ -174,23 +175,23 @@ const WRONG: [(&str, &str, &str, &str); 22] = [
         "fly/coordinator.toml",
         "force_https = false",
         "force_https = true",
-        "HTTP only",
+        "has no TLS",
     ),
 ];
 
 #[test]
-fn wrong_files_are_found_out() {
-    for (name, right, wrong, told) in WRONG {
+fn invalid_files_are_reported() {
+    for (name, right, wrong, message) in WRONG {
         let path = root().join(name);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(right), "{name} has no {right}");
         let found = faults(&text.replacen(right, wrong, 1), &path).join("; ");
-        assert!(found.contains(told), "{wrong}: {found:?}");
+        assert!(found.contains(message), "{wrong}: {found:?}");
     }
 }
 
 #[test]
-fn the_images_and_the_tests_have_one_codex() {
+fn the_images_and_the_tests_use_the_same_codex() {
     let text = |name: &str| fs::read_to_string(root().join(name)).unwrap();
     let dockerfile = text("fly/Dockerfile");
     let pinned = dockerfile
@@ -201,7 +202,8 @@ fn the_images_and_the_tests_have_one_codex() {
     assert_eq!(pinned.unwrap(), tested.unwrap());
 }
 
-/// `fly/promote.sh` with a flyctl that notes its calls and may fail in one.
+/// Runs `fly/promote.sh` with a flyctl that records its calls, and fails in one whose
+/// arguments contain `fails_at`.
 fn promote(arguments: &[&str], fails_at: &str) -> (Output, String) {
     let folder = tempfile::tempdir().unwrap();
     let (fly, calls) = (folder.path().join("fly"), folder.path().join("calls"));
@@ -219,7 +221,7 @@ fn promote(arguments: &[&str], fails_at: &str) -> (Output, String) {
 }
 
 #[test]
-fn an_image_goes_to_the_gate_by_its_digest() {
+fn an_image_is_deployed_to_the_gate_by_its_digest() {
     let (output, calls) = promote(&[], "nowhere");
     assert!(
         output.status.success(),
@@ -235,7 +237,7 @@ fn an_image_goes_to_the_gate_by_its_digest() {
 }
 
 #[test]
-fn what_the_gate_refuses_is_not_promoted() {
+fn a_failure_of_flyctl_or_an_image_by_tag_is_an_error() {
     let (output, _) = promote(&["x@sha256:cafe"], "gate.toml");
     assert!(!output.status.success());
     let (output, calls) = promote(&[], "--build-only");

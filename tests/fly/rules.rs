@@ -1,5 +1,5 @@
-//! What flyctl and the platform demand of a file whose keys are all known, and
-//! what our own programs do.
+//! The rules of flyctl, of the platform and of our own programs for a file whose keys
+//! are all known.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -8,7 +8,7 @@ use super::{
     service::{Service, services},
 };
 
-/// Everything that is wrong with a file that lies at `path`.
+/// All faults of the file at `path`.
 pub(super) fn faults(text: &str, path: &Path) -> Vec<String> {
     let config: Config = match toml::from_str(text) {
         Ok(config) => config,
@@ -50,7 +50,7 @@ fn one_of(value: Option<&String>, known: &[&str]) -> bool {
     value.is_none_or(|value| known.contains(&value.as_str()))
 }
 
-/// A duration that can be read and is not over its limit.
+/// Whether a duration is valid and not over its limit, in seconds.
 fn short(duration: Option<&Duration>, limit: f64) -> bool {
     duration.is_none_or(|duration| duration.seconds().is_some_and(|seconds| seconds <= limit))
 }
@@ -61,7 +61,7 @@ fn top(config: &Config, path: &Path, must: Must<'_>) {
         "no app",
     );
     must(config.primary_region.is_some(), "no primary_region");
-    // Our programs end well on SIGTERM; the default differs between documents.
+    // Our programs end cleanly on SIGTERM; the documents disagree on the default.
     must(
         config.kill_signal.as_deref() == Some("SIGTERM"),
         "kill_signal is not SIGTERM",
@@ -82,7 +82,7 @@ fn top(config: &Config, path: &Path, must: Must<'_>) {
     must(files.all(placed), "a file has one place and one source");
     if let Some(build) = &config.build {
         let file = build.dockerfile.as_deref().unwrap_or("Dockerfile");
-        // It is looked for beside the file that names it.
+        // The path is relative to the configuration file.
         let text = path
             .parent()
             .and_then(|folder| std::fs::read_to_string(folder.join(file)).ok());
@@ -118,7 +118,7 @@ fn deploy(config: &Config, must: Must<'_>) {
         !is_bluegreen || checked || config.checks.is_some(),
         "bluegreen needs a check",
     );
-    // bluegreen does not run them, and canary hangs.
+    // bluegreen does not run machine checks, and canary hangs with them.
     must(
         !replaces || machine_checks(config).is_empty(),
         "machine checks need rolling",
@@ -138,7 +138,7 @@ fn deploy(config: &Config, must: Must<'_>) {
     );
 }
 
-/// Where there are processes, everything says which it is for.
+/// With several processes, everything must name those that it is for.
 fn groups(config: &Config, must: Must<'_>) {
     let known: BTreeSet<_> = match &config.processes {
         Some(processes) => processes.keys().map(String::as_str).collect(),
@@ -271,14 +271,14 @@ fn one_service(service: &Service<'_>, must: Must<'_>) {
         one_of(stop, &["off", "stop", "suspend"]),
         "an unknown auto_stop_machines",
     );
-    // The proxy sees neither mounted disks nor a codex at work.
+    // The proxy sees neither mounted disks nor codex at work.
     must(
         stop.is_some_and(|stop| stop == "off"),
-        "the proxy would stop it at work",
+        "the proxy would stop a machine at work",
     );
     must(
         service.auto_start_machines.is_some(),
-        "documents differ on the default of auto_start_machines",
+        "auto_start_machines is missing: the documents disagree on its default",
     );
     if let Some(limits) = service.concurrency {
         let kinds = ["connections", "requests"];
@@ -298,7 +298,7 @@ fn one_service(service: &Service<'_>, must: Must<'_>) {
 
 fn ports(service: &Service<'_>, must: Must<'_>) {
     let plain = |force: Option<bool>| force != Some(true);
-    must(plain(service.force_https), "flycast speaks HTTP only");
+    must(plain(service.force_https), "flycast has no TLS");
     for port in service.ports {
         let known = ["http", "tls", "pg_tls", "proxy_proto"];
         let mut handlers = port.handlers.iter().flatten();
@@ -310,7 +310,7 @@ fn ports(service: &Service<'_>, must: Must<'_>) {
             port.port.is_some() != port.start_port.is_some(),
             "a port, or a range of them",
         );
-        must(plain(port.force_https), "flycast speaks HTTP only");
+        must(plain(port.force_https), "flycast has no TLS");
     }
 }
 

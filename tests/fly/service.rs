@@ -1,17 +1,17 @@
-//! The two ways to write a service, as one.
+//! Services, in whichever of the two ways they are written.
 
 use std::sync::LazyLock;
 
 use super::config::{self, Concurrency, Config, Exposed, HttpCheck, HttpService, TcpCheck};
 
-/// `[http_service]` is one of them, on the ports 80 and 443.
+/// All services; `[http_service]` is one, on the ports 80 and 443.
 pub(super) fn services(config: &Config) -> Vec<Service<'_>> {
     let own = config.services.iter().flatten().map(Service::from);
     let http = config.http_service.iter().map(Service::from);
     own.chain(http).collect()
 }
 
-/// What both kinds have in common.
+/// A service, with what both ways have in common.
 pub(super) struct Service<'a> {
     pub(super) protocol: Option<&'a String>,
     pub(super) internal_port: Option<u16>,

@@ -1,4 +1,4 @@
-//! `agent boot` as a machine runs it, with a disk and a workspace of its own.
+//! `agent boot` as a machine runs it, with a home and a state directory of its own.
 
 use std::{
     env,
@@ -19,11 +19,11 @@ use super::{
     mounted::requires_mounting,
 };
 
-/// Longer than a slow machine needs; a wait that reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A wait of this length has failed, even on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
 const TOKEN: &str = "0123456789abcdef0123";
 
-/// `agent`, newly built (or the one that `AGENT` names).
+/// The program `agent` as it was built, or the one that `AGENT` names.
 pub(crate) fn agent() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let program =
@@ -33,14 +33,14 @@ pub(crate) fn agent() -> Command {
     command
 }
 
-/// A machine that stops with its test.
+/// A machine, which is stopped when it is dropped.
 pub(crate) struct TestMachine {
     folder: TempDir,
     child: Option<Child>,
 }
 
 impl TestMachine {
-    /// One that has never run.
+    /// A machine that has never run.
     #[track_caller]
     pub(crate) fn new() -> Self {
         requires_mounting();
@@ -54,7 +54,7 @@ impl TestMachine {
         }
     }
 
-    /// Boots it with options of `agent boot`, of `agent serve`, and an
+    /// Boots it with options of `agent boot` and `agent serve`, and variables of the
     /// environment.
     pub(crate) fn boot(&mut self, boot: &[&str], serve: &[&str], more: &[(&str, &str)]) {
         let mut command = agent();
@@ -63,7 +63,7 @@ impl TestMachine {
         command.arg("--state").arg(self.state());
         command.arg("--blockd").arg(binary());
         command.args(["--", "--listen", "127.0.0.1:0"]).args(serve);
-        // What a person's shell does at its start is not of this machine.
+        // Not the home, nor the codex, of whoever runs the tests.
         command
             .env("HOME", self.home())
             .env("CODEX_HOME", self.home());
@@ -76,29 +76,28 @@ impl TestMachine {
         self.child = Some(command.spawn().unwrap());
     }
 
-    /// Waits until it serves; the URL.
+    /// Waits until its agent serves; the URL.
     #[track_caller]
     pub(crate) fn url(&mut self) -> String {
-        self.said("serving ")
+        self.url_after("serving ")
     }
 
-    /// Waits until exercises can be laid out; the URL.
+    /// Waits until `agent exercises` serves; the URL.
     #[track_caller]
-    pub(crate) fn ground(&mut self) -> String {
-        self.said("exercises at ")
+    pub(crate) fn exercises(&mut self) -> String {
+        self.url_after("exercises at ")
     }
 
     #[track_caller]
-    fn said(&mut self, before: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+    fn url_after(&mut self, words: &str) -> String {
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             let out = fs::read_to_string(self.folder.path().join("out")).unwrap();
             let lines = out
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'));
-            let mut told =
-                lines.filter_map(|line| line.split_once(before)?.1.split_once("http://"));
-            if let Some((_, rest)) = told.next() {
+            let mut urls = lines.filter_map(|line| line.split_once(words)?.1.split_once("http://"));
+            if let Some((_, rest)) = urls.next() {
                 let host = rest.split(['/', '\n']).next().unwrap();
                 return format!("http://{host}");
             }
@@ -112,18 +111,18 @@ impl TestMachine {
     /// Waits until its log has these words.
     #[track_caller]
     pub(crate) fn logs(&self, words: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.log().contains(words) {
             assert!(Instant::now() < deadline, "no {words}:\n{}", self.log());
             thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let child = self.child.as_mut().expect("it runs");
-        let deadline = Instant::now() + PATIENCE;
+        let child = self.child.as_mut().expect("the machine runs");
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             if let Some(status) = child.try_wait().unwrap() {
                 self.child = None;
@@ -137,7 +136,7 @@ impl TestMachine {
     /// Stops it, as the platform does.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        let pid = Pid::from_child(self.child.as_ref().expect("it runs"));
+        let pid = Pid::from_child(self.child.as_ref().expect("the machine runs"));
         kill_process(pid, Signal::TERM).unwrap();
         self.ended()
     }
@@ -164,7 +163,7 @@ impl TestMachine {
         mounts.contains(self.folder.path().to_str().unwrap())
     }
 
-    /// Another machine takes over: what was on this one's disk is gone.
+    /// Replaces it by another machine, which has nothing of this one's disk.
     pub(crate) fn replaced(&self) {
         remove(&self.state());
     }
@@ -182,8 +181,9 @@ impl Drop for TestMachine {
         if self.child.is_some() && !thread::panicking() {
             self.stop();
         } else if let Some(mut child) = self.child.take() {
-            // Its mounts go only if it takes them down itself.
-            let _told = kill_process(Pid::from_child(&child), Signal::TERM);
+            // Only the machine itself detaches its work tree. It may have ended, which
+            // must not be a second panic.
+            drop(kill_process(Pid::from_child(&child), Signal::TERM));
             drop(child.wait());
         }
     }

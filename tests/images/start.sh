@@ -120,20 +120,21 @@ port=$(sed -n 's/^serving nbd:..[^/]*:\([0-9]*\)\/.*/\1/p' "$work/blockd.log")
 server=$(pgrep -f -n 'blockd serve --repos /data/repos')
 [ "$(stat -c %U "/proc/$server")" != root ] || fail "the server is root"
 
-# Whichever name works, first the one of the proxy.
+# Whichever name works, first the one of the proxy. AGENT_GROUND is the name that the
+# last release had for AGENT_EXERCISES.
 machine agent "$agent" REPO=project AGENT_SERVERS="blockd.flycast:$port,blockd.internal:$port" \
     AGENT_TOKEN=0123456789abcdef AGENT_GROUND='[::1]:0' agent boot -- --listen '[::]:0' --command cat
 says agent 'serving http:'
 says agent 'exercises at'
 url=$(sed -n 's/.*serving http:..\[::\]:\([0-9]*\)\/mcp.*/http:\/\/127.0.0.1:\1/p' "$work/agent.log")
-ground=$(sed -n 's/.*exercises at \(http.*\)$/\1/p' "$work/agent.log")
+exercises=$(sed -n 's/.*exercises at \(http.*\)$/\1/p' "$work/agent.log")
 curl -fsS "$url/healthz" >/dev/null
 curl -fsS "${url/127.0.0.1/[::1]}/healthz" >/dev/null
 agent_pid=$(pgrep -f -n 'agent serve --workspace /workspace')
 [ "$(cat "/proc/$agent_pid/root/workspace/file")" = "of the image" ] || fail "the work tree is another"
 [ "$(stat -c %u "/proc/$agent_pid")" = 1000 ] || fail "the agent is not user 1000"
 chroot "$agent" env -i PATH=/usr/local/bin:/usr/bin:/bin AGENT_TOKEN=0123456789abcdef \
-    agent smoke --tier wiring --target "$url" --ground "$ground" >"$work/verdict.json" 2>"$work/smoke.log" ||
+    agent smoke --tier wiring --target "$url" --exercises "$exercises" >"$work/verdict.json" 2>"$work/smoke.log" ||
     { cat "$work/verdict.json" >&2; fail "agent smoke --tier wiring has failed"; }
 
 # Told to end as the platform does it: the program itself.

@@ -1,6 +1,6 @@
-//! `agent coordinator`: its part of the command line.
+//! The command line of `agent coordinator`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
@@ -8,13 +8,14 @@ use clap::Args;
 use crate::{
     cli::fly::Api,
     cli::http::{Guard, read_token},
-    http_access::Access,
+    coordinator::{Options, RollPolicy},
+    token::MachineTokens,
 };
 
 /// `agent coordinator`
 #[derive(Debug, Args)]
 pub struct Coordinator {
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(
         long,
         env = "COORDINATOR_LISTEN",
@@ -22,17 +23,17 @@ pub struct Coordinator {
         default_value = "127.0.0.1:8081"
     )]
     pub listen: SocketAddr,
-    /// Where the Machines API is.
+    /// The Machines API.
     #[command(flatten)]
     pub api: Api,
     /// Who may call.
     #[command(flatten)]
     pub guard: Guard,
-    /// A file with the token of those who may manage machines; that of the callers if left out.
-    /// The agents see the token of their callers, and codex runs beside them: it should not be this one.
+    /// A file with the token for managing machines; that of --token-file if not given.
+    /// Agents have the token of --token-file, and codex runs beside them: use another one here.
     #[arg(long, env = "COORDINATOR_MANAGER_TOKEN_FILE", value_name = "FILE")]
     pub manager_token_file: Option<PathBuf>,
-    /// A file with the key that the agents know us by: the same as their --grant-key-file.
+    /// A file with the key that requests to agents are signed with: the same as the agents' --grant-key-file.
     #[arg(long, env = "AGENT_GRANT_KEY_FILE", value_name = "FILE")]
     pub grant_key_file: PathBuf,
     /// The port that agents listen on.
@@ -43,7 +44,7 @@ pub struct Coordinator {
         default_value_t = 8080
     )]
     pub agent_port: u16,
-    /// A request waits so many seconds for a machine to be ready, not longer.
+    /// How long a request may wait for a machine to be ready.
     #[arg(
         long,
         env = "COORDINATOR_PATIENCE",
@@ -51,7 +52,7 @@ pub struct Coordinator {
         default_value_t = 120
     )]
     pub patience: u64,
-    /// The machine, never started, that new agents are made like.
+    /// The name of the template: a machine, never started, whose configuration new agents get.
     #[arg(
         long,
         env = "COORDINATOR_TEMPLATE",
@@ -59,7 +60,7 @@ pub struct Coordinator {
         default_value = "ag-template"
     )]
     pub template: String,
-    /// Look every so many seconds for machines that are idle or out of date; 0 never looks.
+    /// The time between two sweeps for machines that are idle or outdated; 0 disables them.
     #[arg(
         long,
         env = "COORDINATOR_SWEEP",
@@ -67,7 +68,7 @@ pub struct Coordinator {
         default_value_t = 60
     )]
     pub sweep: u64,
-    /// Stop a machine whose agent has been idle for so many seconds and did not end itself.
+    /// Stop a machine whose agent has been idle for this long and did not end by itself.
     #[arg(
         long,
         env = "COORDINATOR_IDLE_STOP",
@@ -75,8 +76,8 @@ pub struct Coordinator {
         default_value_t = 900
     )]
     pub idle_stop: u64,
-    /// Give an agent that runs on another image than the template's that image when it has been
-    /// idle for so many seconds. It is stopped for it, and started when it is asked for next.
+    /// Give a running agent the template's image when it has been idle for this long. Its machine
+    /// is stopped for that, and started by the next request.
     #[arg(
         long,
         env = "COORDINATOR_ROLL_IDLE",
@@ -84,7 +85,8 @@ pub struct Coordinator {
         default_value_t = 120
     )]
     pub roll_idle: u64,
-    /// If it has work to do all the same, wait so many seconds for the end of it, else let it be.
+    /// How long to wait for work that reaches an agent while it is about to get a new image; after
+    /// that the agent retains its image.
     #[arg(
         long,
         env = "COORDINATOR_DRAIN",
@@ -92,10 +94,10 @@ pub struct Coordinator {
         default_value_t = 60
     )]
     pub drain: u64,
-    /// Who makes identity tokens, like <https://oidc.fly.io/ORG>. Without it nothing is promoted.
+    /// The issuer of identity tokens, like <https://oidc.fly.io/ORG>. Without it no image is promoted.
     #[arg(long, env = "COORDINATOR_ISSUER", value_name = "URL")]
     pub issuer: Option<String>,
-    /// The app whose machines may promote their image. The API token must be good for it, too.
+    /// The app whose machines may promote their image. The API token must be valid for it, too.
     #[arg(
         long,
         env = "COORDINATOR_GATE",
@@ -106,33 +108,35 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Who may call.
+    /// The coordinator's options.
     ///
     /// # Errors
     ///
-    /// When everybody could, from anywhere.
-    pub fn access(&self) -> Result<Access> {
-        self.guard.access(self.listen)
-    }
-
-    /// Who may manage machines.
-    ///
-    /// # Errors
-    ///
-    /// When the token cannot be read.
-    pub fn manager(&self) -> Result<Access> {
-        match &self.manager_token_file {
-            Some(file) => self.guard.with_token(Some(file)),
-            None => self.access(),
-        }
-    }
-
-    /// The key that agents know us by.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
-    pub fn grant_key(&self) -> Result<String> {
-        read_token(&self.grant_key_file)
+    /// When a token or the key cannot be read, a name is not valid, or everybody
+    /// could call from other hosts.
+    pub fn options(&self) -> Result<Options> {
+        let callers = self.guard.access(self.listen)?;
+        let managers = match &self.manager_token_file {
+            Some(file) => self.guard.with_token(Some(file))?,
+            None => self.guard.access(self.listen)?,
+        };
+        Ok(Options {
+            listen: self.listen,
+            agents: self.api.client()?,
+            gate: self.api.client_of(&self.gate, "--gate")?,
+            callers,
+            managers,
+            tokens: MachineTokens::new(&read_token(&self.grant_key_file)?),
+            agent_port: self.agent_port,
+            request_timeout: Duration::from_secs(self.patience),
+            template: self.template.clone(),
+            sweep_interval: (self.sweep > 0).then(|| Duration::from_secs(self.sweep)),
+            idle_stop: Duration::from_secs(self.idle_stop),
+            roll: RollPolicy {
+                idle: Duration::from_secs(self.roll_idle),
+                drain: Duration::from_secs(self.drain),
+            },
+            issuer: self.issuer.clone(),
+        })
     }
 }

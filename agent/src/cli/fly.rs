@@ -1,23 +1,19 @@
-//! `agent machines`: its part of the command line.
+//! The command line of `agent machines`, and the options for the Machines API.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
+use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 
-use crate::fly::{
-    client::{Client, Endpoint},
-    error::Error,
-    model::{MachineId, Mode, Size},
+use crate::{
+    cli::machine::Mode,
+    fly::{Action, Client, Endpoint, MachineId, Options, Size},
 };
 
-/// The API waits for so long at once: that long it goes unseen that a machine
-/// has died.
-const SLICE: Duration = Duration::from_secs(3);
-
-/// Where the Machines API is.
+/// The Machines API of an app.
 #[derive(Debug, Clone, Args)]
 pub struct Api {
-    /// The Machines API: <http://_api.internal:4280> within Fly's network, <https://api.machines.dev> elsewhere.
+    /// The Machines API: <http://_api.internal:4280> inside Fly's private network, <https://api.machines.dev> elsewhere.
     #[arg(
         long,
         env = "FLY_FLAPS_BASE_URL",
@@ -35,7 +31,7 @@ pub struct Api {
         default_value = "agents"
     )]
     pub app: String,
-    /// A token for that app; best one made by `fly tokens create deploy -a APP`.
+    /// An API token for that app, preferably made by `fly tokens create deploy -a APP`.
     #[arg(
         long,
         env = "FLY_API_TOKEN",
@@ -47,89 +43,144 @@ pub struct Api {
 }
 
 impl Api {
-    /// A client of it.
+    /// A client for the app's machines.
     ///
     /// # Errors
     ///
-    /// When what was given cannot be sent.
-    pub fn client(&self) -> Result<Client, Error> {
+    /// When the app's name is not valid, or TLS cannot be set up.
+    pub fn client(&self) -> Result<Client> {
+        self.client_of(&self.app, "--app")
+    }
+
+    /// A client for the machines of another app, whose name was given by `option`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Self::client`].
+    pub fn client_of(&self, app: &str, option: &str) -> Result<Client> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if self.app.is_empty() || !self.app.bytes().all(is_name) {
-            return Err(Error::Invalid(format!(
-                "--app {:?} is no app's name",
-                self.app
-            )));
-        }
-        let endpoint = Endpoint {
+        ensure!(
+            !app.is_empty() && app.bytes().all(is_name),
+            "{option} {app:?} is not the name of an app: letters, digits, - and _ only"
+        );
+        Ok(Client::new(Endpoint {
             url: self.api_url.clone(),
-            app: self.app.clone(),
+            app: app.to_owned(),
             token: self.api_token.clone(),
-        };
-        Client::new(endpoint, SLICE)
+        })?)
     }
 }
 
 /// `agent machines`
 #[derive(Debug, Args)]
 pub struct Machines {
-    /// What to do.
+    /// The operation.
     #[command(subcommand)]
     pub command: Command,
-    /// Where the API is.
+    /// The API.
     #[command(flatten)]
     pub api: Api,
     /// Print JSON.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Give up after so many seconds.
+    /// How long the operation may take.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 180)]
     pub deadline: u64,
 }
 
-/// What to do with machines.
+impl Machines {
+    /// The options of the operation.
+    ///
+    /// # Errors
+    ///
+    /// See [`Api::client`]; when the file of a configuration cannot be read.
+    pub fn options(&self) -> Result<Options> {
+        Ok(Options {
+            client: self.api.client()?,
+            action: self.command.action()?,
+            timeout: Duration::from_secs(self.deadline),
+            json: self.json,
+        })
+    }
+}
+
+/// The operations of `agent machines`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the app's machines.
     List,
-    /// Start a machine and wait until it runs.
+    /// Start a machine, and wait until it runs.
     Start(Which),
-    /// Stop a machine and wait until it is stopped.
+    /// Stop a machine, and wait until it is stopped.
     Stop(Which),
-    /// Keep a machine's memory and stop it. Fly does so only up to 2 GB.
+    /// Suspend a machine: save its memory, and stop it. Fly does so up to 2 GB of memory.
     Suspend(Which),
-    /// Stop a machine, give it another size, and start it if it ran.
+    /// Change the size of a machine: stop it, update it, and start it again if it ran.
     Resize(Resize),
-    /// Stop a machine and start it, perhaps read-only or read-write.
+    /// Stop a machine and start it again, optionally read-only or read-write.
     Restart(Restart),
-    /// Make a machine of a configuration, or say which is there by that name.
+    /// Create a machine, or show the one that has this name.
     Create(Create),
-    /// Take a machine away for good, with what is on it.
+    /// Destroy a machine, with everything on it.
     Destroy(Which),
+}
+
+impl Command {
+    fn action(&self) -> Result<Action> {
+        Ok(match self {
+            Self::List => Action::List,
+            Self::Start(which) => Action::Start(which.id.clone()),
+            Self::Stop(which) => Action::Stop(which.id.clone()),
+            Self::Suspend(which) => Action::Suspend(which.id.clone()),
+            Self::Resize(resize) => Action::Resize(resize.id.clone(), resize.size()),
+            Self::Restart(restart) => {
+                Action::Restart(restart.id.clone(), restart.mode.map(Into::into))
+            }
+            Self::Create(create) => create.action()?,
+            Self::Destroy(which) => Action::Destroy(which.id.clone()),
+        })
+    }
 }
 
 /// One machine.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// Its id, as `agent machines list` shows it.
+    /// The machine's id, as `agent machines list` shows it.
     pub id: MachineId,
 }
 
 /// `agent machines resize`
 #[derive(Debug, Args)]
 pub struct Resize {
-    /// Which machine.
+    /// The machine's id.
     pub id: MachineId,
-    /// What of its size changes.
-    #[command(flatten)]
-    pub size: Size,
+    /// The kind of CPUs: shared or performance.
+    #[arg(long, value_name = "KIND")]
+    pub cpu_kind: Option<String>,
+    /// The number of CPUs: 1, 2, 4, 8 or 16.
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// The memory in MB, a multiple of 256.
+    #[arg(long, value_name = "MB")]
+    pub memory_mb: Option<u32>,
+}
+
+impl Resize {
+    fn size(&self) -> Size {
+        Size {
+            cpu_kind: self.cpu_kind.clone(),
+            cpus: self.cpus,
+            memory_mb: self.memory_mb,
+        }
+    }
 }
 
 /// `agent machines restart`
 #[derive(Debug, Args)]
 pub struct Restart {
-    /// Which machine.
+    /// The machine's id.
     pub id: MachineId,
-    /// Whether its agent may write; as it was, if left out.
+    /// Whether its agent may change the work tree; unchanged if not given.
     #[arg(long)]
     pub mode: Option<Mode>,
 }
@@ -137,15 +188,29 @@ pub struct Restart {
 /// `agent machines create`
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Its name: there is never a second one of that name.
+    /// The machine's name, unique in the app.
     pub name: String,
-    /// A file with the Machines API's `config`, as JSON.
+    /// A file with the `config` object of the Machines API, as JSON.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
-    /// Where; near the API when left out.
+    /// The region; chosen by the platform if not given.
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Do not start it: a template, or one for later.
+    /// Do not start the machine, as for a template.
     #[arg(long)]
     pub stopped: bool,
+}
+
+impl Create {
+    fn action(&self) -> Result<Action> {
+        let file = self.config.display();
+        let text = fs::read(&self.config).with_context(|| format!("cannot read {file}"))?;
+        let config = serde_json::from_slice(&text);
+        Ok(Action::Create {
+            name: self.name.clone(),
+            config: config.with_context(|| format!("{file} is not a machine's configuration"))?,
+            region: self.region.clone(),
+            start: !self.stopped,
+        })
+    }
 }

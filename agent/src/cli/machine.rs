@@ -1,38 +1,64 @@
-//! The command line of `agent boot`; most of it comes from a machine's
+//! The command line of `agent boot`. Most of its options come from the machine's
 //! environment.
 
 use std::{env, path::PathBuf};
 
-use anyhow::{Context, Result, ensure};
-use clap::Args;
+use anyhow::{Context, Result, bail, ensure};
+use blockd_nbd::uri::{Address, NbdUri};
+use clap::{Args, ValueEnum};
 
-use crate::machine::store::{Keys, Store};
-use crate::machine::{Options, attach::Mode, user::User};
+use crate::{
+    machine::{
+        Options,
+        store::{Keys, Store},
+        user::User,
+    },
+    mode,
+};
+
+/// Whether the work tree takes changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Read-only.
+    Ro,
+    /// Read-write.
+    Rw,
+}
+
+impl From<Mode> for mode::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Ro => Self::ReadOnly,
+            Mode::Rw => Self::ReadWrite,
+        }
+    }
+}
 
 /// `agent boot`
 #[derive(Debug, Args)]
 pub struct Boot {
-    /// The export to attach, `REPO[@REV][:KEY=VALUE]…`; without it the workspace
+    /// The export to attach, `REPO[@REV][:KEY=VALUE]…`. Without it the workspace
     /// is an empty directory.
     #[arg(long, env = "REPO", value_name = "EXPORT")]
     pub repo: Option<String>,
-    /// The commit or branch of it, where the export names none.
+    /// The revision to attach, if the export names none.
     #[arg(long, env = "BASE", value_name = "REV")]
     pub base: Option<String>,
-    /// Where blockd is, `HOST[:PORT]` or the path of a socket; the best first.
-    /// The nearest one directly, then through the proxy, which wakes it.
+    /// The blockd servers in order of preference, each `HOST[:PORT]` or the path of a socket.
+    /// By default the nearest one directly, then through Fly's proxy, which starts it.
     #[arg(
         long,
         env = "AGENT_SERVERS",
         value_name = "SERVER",
         value_delimiter = ',',
+        value_parser = server,
         default_value = "top1.nearest.of.blockd.internal,blockd.flycast"
     )]
-    pub servers: Vec<String>,
-    /// Read-only, or read-write.
+    pub servers: Vec<Address>,
+    /// Attach read-only or read-write.
     #[arg(long, env = "MODE", value_enum, default_value = "rw")]
     pub mode: Mode,
-    /// The directory that codex works in.
+    /// The directory that the work tree is mounted at, and codex works in.
     #[arg(
         long,
         env = "AGENT_WORKSPACE",
@@ -40,24 +66,24 @@ pub struct Boot {
         default_value = "/workspace"
     )]
     pub workspace: PathBuf,
-    /// Where changes are kept; a volume at /data, or the disk behind the root
-    /// file system, if left out.
+    /// The state directory, which holds the changes; on a volume at /data or on the
+    /// disk below the root file system if not given.
     #[arg(long, env = "AGENT_STATE", value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Where the diff goes when the machine stops: /FOLDER or <https://URL>;
-    /// the bucket that the platform gave us, if left out.
-    #[arg(long, env = "AGENT_STORE", value_name = "PLACE")]
+    /// Where to upload the changes when the machine stops, /DIR or <https://URL>;
+    /// the bucket in the environment (`AWS_ENDPOINT_URL_S3`, `BUCKET_NAME`) if not given.
+    #[arg(long, env = "AGENT_STORE", value_name = "STORE")]
     pub store: Option<String>,
-    /// What the diff is called there; the machine's id if left out.
+    /// The name of the changes in the store; the machine's id if not given.
     #[arg(long, env = "AGENT_NAME", value_name = "NAME")]
     pub name: Option<String>,
-    /// Who runs codex, by number; who calls, if left out.
+    /// The user id that codex runs as; that of the caller if not given.
     #[arg(long, env = "AGENT_UID", value_name = "N")]
     pub uid: Option<u32>,
-    /// Their group.
+    /// The group id that codex runs as; that of the caller if not given.
     #[arg(long, env = "AGENT_GID", value_name = "N")]
     pub gid: Option<u32>,
-    /// The program that attaches.
+    /// The program blockd.
     #[arg(
         long,
         env = "AGENT_BLOCKD",
@@ -65,53 +91,55 @@ pub struct Boot {
         default_value = "blockd"
     )]
     pub blockd: PathBuf,
-    /// Lay out exercises for `agent smoke` at this address, as on a machine
-    /// that is tried out.
-    #[arg(long, env = "AGENT_GROUND", value_name = "ADDR")]
-    pub ground: Option<String>,
+    /// Run `agent exercises` at this address, for a machine that `agent smoke` tests.
+    #[arg(long, alias = "ground", env = "AGENT_EXERCISES", value_name = "ADDR")]
+    pub exercises: Option<String>,
     /// Options of `agent serve`.
     #[arg(last = true, value_name = "OPTIONS")]
     pub serve: Vec<String>,
 }
 
 impl Boot {
-    /// What the machine is.
+    /// The machine's options.
     ///
     /// # Errors
     ///
-    /// A sentence about what cannot work.
+    /// When the name or the store is not valid, or a variable of the environment is
+    /// not UTF-8.
     pub fn options(&self) -> Result<Options> {
-        let own = User::own_self();
-        let user = User {
-            uid: self.uid.unwrap_or(own.uid),
-            gid: self.gid.unwrap_or(own.gid),
+        let name = match &self.name {
+            Some(name) => Some(name.clone()),
+            None => variable("FLY_MACHINE_ID")?,
         };
-        let name = self.name.clone().or_else(|| given("FLY_MACHINE_ID"));
         if let Some(name) = &name {
             let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             ensure!(
                 name.chars().all(fits) && !name.starts_with('.'),
-                "--name {name}: letters, digits, - _ and . only"
+                "--name {name}: letters, digits, - _ and . only, and no . in front"
             );
         }
         let mut serve = self.serve.clone();
-        serve.extend(names());
+        serve.extend(host_names()?);
         Ok(Options {
             repo: self.export(),
             servers: self.servers.clone(),
-            mode: self.mode,
+            mode: self.mode.into(),
             workspace: self.workspace.clone(),
             state: self.state.clone(),
-            store: self.store()?,
+            store: store(self.store.as_deref())?,
             name,
-            user,
-            token: given("AGENT_TOKEN"),
-            grant_key: given("AGENT_GRANT_KEY"),
-            codex_key: given("OPENAI_API_KEY"),
+            user: user(self.uid, self.gid),
+            token: variable("AGENT_TOKEN")?,
+            grant_key: variable("AGENT_GRANT_KEY")?,
+            codex_key: variable("OPENAI_API_KEY")?,
             agent: env::current_exe().context("cannot find the running program")?,
             blockd: self.blockd.clone(),
             serve,
-            ground: self.ground.clone(),
+            // The name that the last release had for it.
+            exercises: match &self.exercises {
+                Some(exercises) => Some(exercises.clone()),
+                None => variable("AGENT_GROUND")?,
+            },
         })
     }
 
@@ -119,7 +147,7 @@ impl Boot {
         let repo = self.repo.as_ref().filter(|repo| !repo.is_empty())?;
         let base = self.base.as_ref().filter(|base| !base.is_empty());
         Some(match base {
-            // Options stand behind the revision.
+            // Options follow the revision.
             Some(base) if !repo.contains('@') => match repo.split_once(':') {
                 Some((name, options)) => format!("{name}@{base}:{options}"),
                 None => format!("{repo}@{base}"),
@@ -127,45 +155,106 @@ impl Boot {
             _ => repo.clone(),
         })
     }
+}
 
-    fn store(&self) -> Result<Option<Store>> {
-        let place = self.store.clone().or_else(bucket);
-        place.map(|place| Store::new(&place, keys())).transpose()
+/// `HOST`, `HOST:PORT`, or the path of a Unix domain socket.
+fn server(text: &str) -> Result<Address> {
+    if text.starts_with('/') {
+        return Ok(Address::Unix(text.into()));
+    }
+    let uri: NbdUri = format!("nbd://{text}/").parse()?;
+    ensure!(
+        uri.export.is_empty(),
+        "expected HOST[:PORT] or the path of a socket"
+    );
+    Ok(uri.address)
+}
+
+/// A user by number; what is not given is that of this process.
+pub(crate) fn user(uid: Option<u32>, gid: Option<u32>) -> User {
+    let current = User::current();
+    User {
+        uid: uid.unwrap_or(current.uid),
+        gid: gid.unwrap_or(current.gid),
     }
 }
 
-/// A variable that says something.
-pub(crate) fn given(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
+/// A variable of the environment, unless it is empty.
+pub(crate) fn variable(name: &str) -> Result<Option<String>> {
+    let Some(value) = env::var_os(name).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    match value.into_string() {
+        Ok(value) => Ok(Some(value)),
+        // It may be a secret: the value is not shown.
+        Err(_) => bail!("the environment variable {name} is not UTF-8"),
+    }
 }
 
-/// What `fly storage create` puts into the environment.
-pub(crate) fn bucket() -> Option<String> {
-    let endpoint = given("AWS_ENDPOINT_URL_S3")?;
-    Some(format!(
-        "{}/{}",
-        endpoint.trim_end_matches('/'),
-        given("BUCKET_NAME")?
-    ))
+/// The store at this location, or in the bucket that the environment names.
+pub(crate) fn store(location: Option<&str>) -> Result<Option<Store>> {
+    let location = match location {
+        Some(location) => Some(location.to_owned()),
+        None => bucket()?,
+    };
+    let Some(location) = location else {
+        return Ok(None);
+    };
+    Ok(Some(Store::new(&location, keys()?)?))
 }
 
-pub(crate) fn keys() -> Option<Keys> {
-    Some(Keys {
-        id: given("AWS_ACCESS_KEY_ID")?,
-        secret: given("AWS_SECRET_ACCESS_KEY")?,
-        region: given("AWS_REGION").unwrap_or_else(|| "auto".to_owned()),
-    })
+/// The bucket of `fly storage create`, which sets both variables.
+fn bucket() -> Result<Option<String>> {
+    let endpoint = variable("AWS_ENDPOINT_URL_S3")?;
+    let bucket = endpoint.zip(variable("BUCKET_NAME")?);
+    Ok(bucket.map(|(endpoint, name)| format!("{}/{name}", endpoint.trim_end_matches('/'))))
 }
 
-/// What this machine is called by on its private network.
-fn names() -> Vec<String> {
-    let Some(app) = given("FLY_APP_NAME") else {
-        return Vec::new();
+fn keys() -> Result<Option<Keys>> {
+    let id = variable("AWS_ACCESS_KEY_ID")?;
+    let secret = variable("AWS_SECRET_ACCESS_KEY")?;
+    let (id, secret) = match (id, secret) {
+        (Some(id), Some(secret)) => (id, secret),
+        (None, None) => return Ok(None),
+        _ => bail!("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together"),
+    };
+    // Stores that have no regions accept signatures for `auto`.
+    let region = variable("AWS_REGION")?.unwrap_or_else(|| "auto".to_owned());
+    Ok(Some(Keys { id, secret, region }))
+}
+
+/// The names of this machine on its private network, as options of `agent serve`.
+fn host_names() -> Result<Vec<String>> {
+    let Some(app) = variable("FLY_APP_NAME")? else {
+        return Ok(Vec::new());
     };
     let mut names = vec![format!("{app}.flycast"), format!("{app}.internal")];
-    names.extend(given("FLY_MACHINE_ID").map(|id| format!("{id}.vm.{app}.internal")));
-    names
+    names.extend(variable("FLY_MACHINE_ID")?.map(|id| format!("{id}.vm.{app}.internal")));
+    Ok(names
         .into_iter()
         .flat_map(|name| ["--allow-host".to_owned(), name])
-        .collect()
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use blockd_nbd::uri::Address;
+
+    use super::server;
+
+    #[test]
+    fn servers_are_hosts_or_sockets() {
+        for (text, address) in [
+            ("blockd.flycast", "blockd.flycast:10809"),
+            ("[fdaa::3]:1", "[fdaa::3]:1"),
+            ("127.0.0.1:9", "127.0.0.1:9"),
+        ] {
+            assert_eq!(server(text).unwrap().to_string(), address);
+        }
+        let socket = Address::Unix("/run/b d".into());
+        assert_eq!(server("/run/b d").unwrap(), socket);
+        for text in ["fdaa::3", "host/repo", "host:port"] {
+            assert!(server(text).is_err(), "{text}");
+        }
+    }
 }

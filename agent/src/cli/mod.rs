@@ -22,7 +22,7 @@ use self::{
     message::Message,
     remote::Remote,
     serve::Serve,
-    smoke::{Ground, Smoke},
+    smoke::{Exercises, Smoke},
     start::Start,
 };
 
@@ -50,16 +50,17 @@ pub enum Command {
     Terminal(Remote),
     /// Print what codex is doing.
     Status(Remote),
-    /// Wake machines of a Fly app for those who ask for them, and have their requests sent there.
+    /// Wake the machines of a Fly app on demand, and have requests replayed there.
     Coordinator(Box<Coordinator>),
-    /// Start, stop, resize and otherwise change machines of a Fly app.
+    /// Create, start, stop, resize, restart and destroy machines of a Fly app.
     Machines(Machines),
-    /// Run a machine: attach its repository, serve, hand the diff over.
+    /// Run a machine: attach its repository, serve, upload its changes.
     Boot(Box<Boot>),
-    /// Try a machine out, and say whether it may be let loose.
+    /// Test a machine, and print a verdict; the exit status says whether it passed.
     Smoke(Smoke),
-    /// Lay exercises out on this machine, for `agent smoke`.
-    Ground(Ground),
+    /// Deploy exercises on this machine for `agent smoke`, and judge their solutions.
+    #[command(alias = "ground")]
+    Exercises(Exercises),
 }
 
 #[cfg(test)]

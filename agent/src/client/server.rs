@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{
-    Client, RequestBuilder, Response, StatusCode,
+    Client, Method, RequestBuilder, Response, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use rmcp::{
@@ -72,11 +72,16 @@ impl Server {
         })
     }
 
-    fn request(&self, path: &str) -> Result<RequestBuilder> {
+    /// A request to a path of the server, with its token and the machine's header.
+    ///
+    /// # Errors
+    ///
+    /// When the machine's id cannot stand in a header.
+    pub(crate) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
         let mut headers = HeaderMap::new();
         headers.extend(self.machine()?);
         let request = Client::new()
-            .get(format!("{}{path}", self.url))
+            .request(method, format!("{}{path}", self.url))
             .headers(headers);
         Ok(match &self.token {
             Some(token) => request.bearer_auth(token),
@@ -90,7 +95,7 @@ impl Server {
     ///
     /// When the server does not answer, or not with success.
     pub(super) async fn get(&self, path: &str) -> Result<Response> {
-        let answer = self.request(path)?.send().await;
+        let answer = self.request(Method::GET, path)?.send().await;
         let answer = self.pinned(answer.map_err(Into::into))?;
         let status = answer.status();
         if status.is_success() {

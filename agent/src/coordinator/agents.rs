@@ -1,60 +1,71 @@
-//! The agents that run on the machines, spoken to directly.
+//! Requests to the agents themselves, past Fly's proxy.
 
 use std::{net::SocketAddr, time::Duration};
 
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use reqwest::{Client, Method, Response, StatusCode, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use crate::{
     fly::{Error, Machine, MachineId, causes},
     token::{MachineTokens, REPLAY_SOURCE},
 };
 
-/// A machine in the same network that does not take a connection is not there.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection may take: a machine on the same network that takes
+/// longer is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long codex may take to end.
-const ENDING: Duration = Duration::from_secs(30);
-/// How long a small answer may take.
-const ANSWER: Duration = Duration::from_secs(5);
-/// And how long it may be.
-const LONGEST_ANSWER: usize = 1 << 16;
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a small response may take.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that a small response may have.
+const MAX_RESPONSE: usize = 1 << 16;
 
-/// A machine that runs, and where it is now.
+/// Where the agent of a running machine listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct AgentAddress {
     pub(super) machine: MachineId,
     pub(super) address: SocketAddr,
 }
 
-/// What an agent says of itself, as far as it matters here.
+/// What matters here of an agent's `/status`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct AgentStatus {
-    /// What codex does: `none`, `idle`, `working` and so on.
-    pub(super) state: String,
-    /// For how long nothing has worked and nobody has watched.
+    /// The state of codex: `none`, `idle`, `working` and so on.
+    state: String,
+    /// For how long codex has been idle and nobody has watched; absent otherwise.
     #[serde(default)]
-    pub(super) idle_seconds: Option<u64>,
+    idle_seconds: Option<u64>,
 }
 
 impl AgentStatus {
-    /// Whether a run would be cut.
+    /// Whether a stop would interrupt work.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self.state.as_str(), "starting" | "working" | "blocked")
     }
 
-    /// Whether nothing has worked and nobody has watched for so long.
-    pub(super) fn rests(&self, time: Duration) -> bool {
-        !self.is_busy() && self.idle_seconds >= Some(time.as_secs())
+    /// For how long codex has been idle and nobody has watched.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.idle_seconds.map(Duration::from_secs)
     }
 
-    /// Whether codex is not even there.
+    /// Whether codex has been idle, and nobody has watched, for at least `time`.
+    pub(super) fn rests(&self, time: Duration) -> bool {
+        !self.is_busy() && self.idle().is_some_and(|idle| idle >= time)
+    }
+
+    /// Whether codex does not run.
     pub(super) fn is_free(&self) -> bool {
         matches!(self.state.as_str(), "none" | "exited")
     }
 }
 
-/// How agents are called.
+/// The body of `/readyz`.
+#[derive(Deserialize)]
+struct Readiness {
+    state: String,
+}
+
+/// A client of all agents.
 #[derive(Debug)]
 pub(super) struct Agents {
     http: Client,
@@ -64,97 +75,92 @@ pub(super) struct Agents {
 
 impl Agents {
     pub(super) fn new(tokens: MachineTokens, port: u16) -> Result<Self, Error> {
-        // No deadline for all of an answer: /live follows for hours. A peer
-        // that is gone is found by keep-alives.
+        // No timeout for a whole response: /live is followed for hours. Keep-alives
+        // find a peer that is gone.
         let http = Client::builder()
             .redirect(Policy::none())
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(Duration::from_secs(15))
             .no_proxy()
             .build()
-            .map_err(|error| Error::Invalid(error.to_string()))?;
+            .map_err(|error| Error::Invalid(causes(&error)))?;
         Ok(Self { http, tokens, port })
     }
 
-    /// Where a machine's agent is.
-    pub(super) fn place(&self, machine: &Machine) -> Result<Place, Error> {
+    /// The address of a machine's agent.
+    pub(super) fn address(&self, machine: &Machine) -> Result<AgentAddress, Error> {
         let ip = machine.private_ip.ok_or_else(|| Error::NotReady {
             machine: machine.id.clone(),
             last: "it has no address".to_owned(),
         })?;
-        Ok(Place {
+        Ok(AgentAddress {
             machine: machine.id.clone(),
             address: SocketAddr::new(ip, self.port),
         })
     }
 
-    /// A token to call this machine.
+    /// A token to call this machine with.
     pub(super) fn token(&self, machine: &MachineId) -> String {
         self.tokens.issue(machine.as_str())
     }
 
-    /// A request that the agent takes as it takes a replayed one.
+    /// A request that the agent accepts as it accepts a replayed one.
     pub(super) fn request(
         &self,
-        place: &Place,
-        method: reqwest::Method,
+        agent: &AgentAddress,
+        method: Method,
         path: &str,
     ) -> reqwest::RequestBuilder {
-        let url = format!("http://{}{path}", place.address);
-        let source = format!("instance=coordinator;state={}", self.token(&place.machine));
+        let url = format!("http://{}{path}", agent.address);
+        let source = format!("instance=coordinator;state={}", self.token(&agent.machine));
         self.http.request(method, url).header(REPLAY_SOURCE, source)
     }
 
-    /// Whether it takes requests; if not, what was heard.
-    pub(super) async fn is_ready(&self, place: &Place) -> Result<(), String> {
-        let request = self.request(place, reqwest::Method::GET, "/readyz");
-        let answer = request.timeout(ANSWER).send().await;
-        let answer = answer.map_err(|error| causes(&error))?;
-        match answer.status() {
+    /// Checks that the agent takes requests; the error says why it does not.
+    pub(super) async fn check_ready(&self, agent: &AgentAddress) -> Result<(), String> {
+        let request = self.request(agent, Method::GET, "/readyz");
+        let response = request.timeout(RESPONSE_TIMEOUT).send().await;
+        let response = response.map_err(|error| causes(&error))?;
+        match response.status() {
             status if status.is_success() => Ok(()),
             StatusCode::SERVICE_UNAVAILABLE => {
-                let read: Value = small(answer).await.unwrap_or_default();
-                // A codex that starts or hangs is the agent's to speak of; an
-                // agent that ends is to be let go.
-                match read["state"].as_str() {
-                    Some("starting" | "hung") => Ok(()),
-                    _ => Err("it is about to end, or not up yet".to_owned()),
+                let readiness: Readiness = small_json(response).await?;
+                // What codex does while it starts or hangs is the agent's to report.
+                match readiness.state.as_str() {
+                    "starting" | "hung" => Ok(()),
+                    state => Err(format!("its agent is not ready: {state}")),
                 }
             }
             status => Err(format!("/readyz answered {status}")),
         }
     }
 
-    /// What it does.
-    pub(super) async fn status(&self, place: &Place) -> Result<AgentStatus, String> {
-        let request = self.request(place, reqwest::Method::GET, "/status");
-        let answer = request.timeout(ANSWER).send().await;
-        let answer = answer.and_then(Response::error_for_status);
-        let answer = answer.map_err(|error| causes(&error))?;
-        small(answer).await
+    pub(super) async fn status(&self, agent: &AgentAddress) -> Result<AgentStatus, String> {
+        let request = self.request(agent, Method::GET, "/status");
+        let response = request.timeout(RESPONSE_TIMEOUT).send().await;
+        let response = response.and_then(Response::error_for_status);
+        small_json(response.map_err(|error| causes(&error))?).await
     }
 
-    /// Ends codex, if it runs.
-    pub(super) async fn end_run(&self, place: &Place) -> Result<(), String> {
-        let request = self.request(place, reqwest::Method::POST, "/stop");
-        let answer = request.timeout(ENDING).send().await;
-        let answer = answer.and_then(Response::error_for_status);
-        answer.map(drop).map_err(|error| causes(&error))
+    /// Stops codex, if it runs.
+    pub(super) async fn stop_codex(&self, agent: &AgentAddress) -> Result<(), String> {
+        let request = self.request(agent, Method::POST, "/stop");
+        let response = request.timeout(STOP_TIMEOUT).send().await;
+        let response = response.and_then(Response::error_for_status);
+        response.map(drop).map_err(|error| causes(&error))
     }
 }
 
-/// Reads what is small, whatever an agent sends: codex runs beside it.
-async fn small<T: DeserializeOwned>(mut answer: Response) -> Result<T, String> {
+/// Decodes a response whose size is limited: codex runs beside the agent, and
+/// may answer in its place.
+async fn small_json<T: DeserializeOwned>(mut response: Response) -> Result<T, String> {
     let mut bytes = Vec::new();
-    loop {
-        let piece = answer.chunk().await;
-        match piece.map_err(|error| causes(&error))? {
-            Some(piece) => bytes.extend_from_slice(&piece),
-            None => break,
-        }
-        if bytes.len() > LONGEST_ANSWER {
-            return Err(format!("its answer is longer than {LONGEST_ANSWER} bytes"));
+    while let Some(piece) = response.chunk().await.map_err(|error| causes(&error))? {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > MAX_RESPONSE {
+            return Err(format!("its response is longer than {MAX_RESPONSE} bytes"));
         }
     }
-    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+    serde_json::from_slice(&bytes)
+        .map_err(|error| format!("its response cannot be decoded: {error}"))
 }

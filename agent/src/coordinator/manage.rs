@@ -1,19 +1,23 @@
-//! `/machines`: the lifecycle, over HTTP.
+//! `/machines`: the operations on machines, over HTTP.
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
-    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
 
-use super::{App, routes::refusal, wanted::Wanted};
-use crate::fly::{self, Error, Filter, Machine, MachineId, Mode, Size, State as MachineState};
+use super::{app::App, spec::AgentSpec};
+use crate::{
+    fly::{self, Error, Filter, Machine, MachineId, Size, State as MachineState},
+    mode::Mode,
+};
 
-/// Whether what runs may be cut.
+type Shared = State<Arc<App>>;
+
+/// `?force=true`: do it even while codex is working.
 #[derive(Debug, Deserialize)]
 struct Force {
     #[serde(default)]
@@ -26,7 +30,7 @@ struct Restart {
     mode: Option<Mode>,
 }
 
-/// What is done to one machine.
+/// An operation on one machine.
 #[derive(Debug)]
 enum Action {
     Start,
@@ -38,7 +42,6 @@ enum Action {
     Destroy,
 }
 
-/// The routes.
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/machines", get(list).post(create))
@@ -46,43 +49,37 @@ pub(super) fn router() -> Router<Arc<App>> {
         .route("/machines/{id}/{action}", post(act))
 }
 
-async fn list(State(app): State<Arc<App>>) -> Response {
-    answer(app.client.list(&Filter::default(), app.deadline()).await)
+async fn list(State(app): Shared) -> Result<Json<Vec<Machine>>, Error> {
+    let machines = app.client.list(&Filter::default(), app.deadline()).await?;
+    Ok(Json(machines))
 }
 
-async fn show(State(app): State<Arc<App>>, Path(id): Path<MachineId>) -> Response {
-    answer(app.client.get(&id, app.deadline()).await)
+async fn show(State(app): Shared, Path(id): Path<MachineId>) -> Result<Json<Machine>, Error> {
+    Ok(Json(app.client.get(&id, app.deadline()).await?))
 }
 
-/// Picks or makes a machine, and wakes it.
-async fn create(State(app): State<Arc<App>>, Json(wanted): Json<Wanted>) -> Response {
-    let made = async {
-        wanted.check()?;
-        let id = app.picker.pick(&app.agents, &wanted).await?;
-        app.waker.ensure(&id).await?;
-        app.client.get(&id, app.deadline()).await
-    };
-    answer(made.await)
+/// Picks or creates a machine, and wakes it.
+async fn create(State(app): Shared, Json(spec): Json<AgentSpec>) -> Result<Json<Machine>, Error> {
+    spec.check()?;
+    let id = app.picker.pick(&spec).await?;
+    Ok(Json(app.started(&id).await?))
 }
 
 async fn destroy(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Path(id): Path<MachineId>,
     Query(force): Query<Force>,
-) -> Response {
-    app.to_the_end(id, Action::Destroy, force.force).await
+) -> Result<Json<Machine>, Error> {
+    app.run(id, Action::Destroy, force.force).await
 }
 
 async fn act(
-    State(app): State<Arc<App>>,
+    State(app): Shared,
     Path((id, action)): Path<(MachineId, String)>,
     Query(force): Query<Force>,
     body: bytes::Bytes,
-) -> Response {
-    match parse(&action, &body) {
-        Ok(action) => app.to_the_end(id, action, force.force).await,
-        Err(error) => refusal(&error),
-    }
+) -> Result<Json<Machine>, Error> {
+    app.run(id, parse(&action, &body)?, force.force).await
 }
 
 fn parse(action: &str, body: &[u8]) -> Result<Action, Error> {
@@ -101,6 +98,7 @@ fn parse(action: &str, body: &[u8]) -> Result<Action, Error> {
     })
 }
 
+/// An empty body stands for an object without fields.
 fn json<T: Default + for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Error> {
     if body.is_empty() {
         return Ok(T::default());
@@ -108,20 +106,19 @@ fn json<T: Default + for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, Error>
     serde_json::from_slice(body).map_err(|error| Error::Invalid(error.to_string()))
 }
 
-fn answer<T: serde::Serialize>(outcome: Result<T, Error>) -> Response {
-    match outcome {
-        Ok(value) => Json(value).into_response(),
-        Err(error) => refusal(&error),
-    }
-}
-
 impl App {
-    /// Does it, also when the caller goes away: half a change is none.
-    async fn to_the_end(self: Arc<Self>, id: MachineId, action: Action, force: bool) -> Response {
+    /// Runs an operation to its end, even when the caller goes away: a change must
+    /// not stop half way.
+    async fn run(
+        self: Arc<Self>,
+        id: MachineId,
+        action: Action,
+        force: bool,
+    ) -> Result<Json<Machine>, Error> {
         let work = tokio::spawn(async move { self.act(&id, action, force).await });
         match work.await {
-            Ok(outcome) => answer(outcome),
-            Err(error) => refusal(&Error::Invalid(error.to_string())),
+            Ok(outcome) => outcome.map(Json),
+            Err(error) => Err(Error::Internal(error.to_string())),
         }
     }
 
@@ -130,22 +127,19 @@ impl App {
         let client = &self.client;
         if !matches!(action, Action::Start) {
             self.refuse_if_busy(id, force).await?;
-            self.waker.doubt(id);
+            self.waker.invalidate(id);
         }
         match action {
-            Action::Start => {
-                self.waker.ensure(id).await?;
-                client.get(id, deadline).await
-            }
+            Action::Start => self.started(id).await,
             Action::Stop => fly::stop(client, id, None, deadline).await,
             Action::Suspend => fly::suspend(client, id, deadline).await,
-            Action::Release => self.picker.release(&self.agents, id, deadline).await,
+            Action::Release => self.picker.release(id, deadline).await,
             Action::Restart(None) => {
                 fly::stop(client, id, None, deadline).await?;
                 self.started(id).await
             }
             Action::Restart(Some(mode)) => {
-                fly::change(client, id, |config| mode.set(config), deadline).await?;
+                fly::change(client, id, |config| config.set_mode(mode), deadline).await?;
                 self.started(id).await
             }
             Action::Resize(size) => self.resize(id, &size).await,
@@ -158,6 +152,7 @@ impl App {
         }
     }
 
+    /// Wakes the machine, and shows it.
     async fn started(&self, id: &MachineId) -> Result<Machine, Error> {
         self.waker.ensure(id).await?;
         self.client.get(id, self.deadline()).await
@@ -171,7 +166,7 @@ impl App {
         Ok(changed)
     }
 
-    /// A run that would be cut is not, unless it is meant.
+    /// Refuses to interrupt codex at work, unless forced.
     async fn refuse_if_busy(&self, id: &MachineId, force: bool) -> Result<(), Error> {
         if force {
             return Ok(());
@@ -180,10 +175,10 @@ impl App {
         if machine.state != MachineState::Started {
             return Ok(());
         }
-        let place = self.agents.place(&machine)?;
-        match self.agents.status(&place).await {
+        let agent = self.agents.address(&machine)?;
+        match self.agents.status(&agent).await {
             Ok(status) if status.is_busy() => Err(Error::Busy(id.clone())),
-            // An agent that does not answer does no work that could be known of.
+            // An agent that does not answer reports no work.
             _ => Ok(()),
         }
     }

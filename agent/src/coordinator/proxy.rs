@@ -1,4 +1,5 @@
-//! What may not be replayed is passed on: as a stream, in both directions.
+//! A request that cannot be replayed is forwarded: as a stream, in both
+//! directions.
 
 use axum::{
     body::Body,
@@ -7,10 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::agents::{Agents, Place};
+use super::agents::{AgentAddress, Agents};
 use crate::{fly::causes, token::REPLAY_SOURCE};
 
-/// Between two neighbours only (RFC 9110, 7.6.1).
+/// Headers that hold for one connection only (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -22,44 +23,41 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// Passes a request on to a machine, and its answer back.
-pub(super) async fn pass(agents: &Agents, place: &Place, request: Request) -> Response {
+/// Forwards a request to an agent, and its response back.
+pub(super) async fn forward(agents: &Agents, agent: &AgentAddress, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if parts.headers.contains_key(header::UPGRADE) {
-        return unavailable("a connection that changes its protocol can only be replayed\n");
+        return unavailable("an upgraded connection can be replayed, but not forwarded\n");
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let passed = agents
-        .request(place, parts.method.clone(), path)
-        .headers(onwards(&parts));
-    // A body that is empty must not become a chunked one.
-    let passed = if is_empty(&parts.headers) {
-        passed
+    let forwarded = agents
+        .request(agent, parts.method.clone(), path)
+        .headers(request_headers(&parts));
+    // An empty body must not become a chunked one.
+    let forwarded = if is_empty(&parts.headers) {
+        forwarded
     } else {
-        passed.body(reqwest::Body::wrap_stream(body.into_data_stream()))
+        forwarded.body(reqwest::Body::wrap_stream(body.into_data_stream()))
     };
-    match passed.send().await {
-        Ok(answer) => back(answer),
-        Err(error) => {
-            let told = format!(
-                "machine {} does not answer: {}\n",
-                place.machine,
-                causes(&error)
-            );
-            unavailable(&told)
-        }
+    match forwarded.send().await {
+        Ok(response) => response_from(response),
+        Err(error) => unavailable(&format!(
+            "machine {} does not answer: {}\n",
+            agent.machine,
+            causes(&error)
+        )),
     }
 }
 
 fn is_empty(headers: &HeaderMap) -> bool {
     let length = headers.get(header::CONTENT_LENGTH);
-    let is_nothing = length.is_none_or(|value| value == "0");
-    is_nothing && !headers.contains_key(header::TRANSFER_ENCODING)
+    let has_no_length = length.is_none_or(|value| value == "0");
+    has_no_length && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// The caller's headers, without those that are between him and us, and
-/// without what only the proxy and we may say.
-fn onwards(parts: &Parts) -> HeaderMap {
+/// The caller's headers, without those of its connection to us, and without the
+/// one by which proxy and coordinator vouch for a request.
+fn request_headers(parts: &Parts) -> HeaderMap {
     let mut headers = end_to_end(&parts.headers);
     headers.remove(header::HOST);
     headers.remove(REPLAY_SOURCE);
@@ -68,31 +66,32 @@ fn onwards(parts: &Parts) -> HeaderMap {
 
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
     let named = headers.get_all(header::CONNECTION).iter();
+    // A value that is not ASCII names no header.
     let named = named.filter_map(|value| value.to_str().ok());
     let named: Vec<_> = named
         .flat_map(|value| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    let is_between = |name: &HeaderName| {
-        HOP_BY_HOP.contains(name) || named.iter().any(|between| between == name.as_str())
+    let is_hop_by_hop = |name: &HeaderName| {
+        HOP_BY_HOP.contains(name) || named.iter().any(|named| named == name.as_str())
     };
-    let kept = headers.iter().filter(|(name, _)| !is_between(name));
+    let end_to_end = headers.iter().filter(|(name, _)| !is_hop_by_hop(name));
     let mut copy = HeaderMap::new();
-    for (name, value) in kept {
+    for (name, value) in end_to_end {
         copy.append(name, value.clone());
     }
     copy
 }
 
-fn back(answer: reqwest::Response) -> Response {
-    let (status, headers) = (answer.status(), end_to_end(answer.headers()));
-    let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
+fn response_from(upstream: reqwest::Response) -> Response {
+    let (status, headers) = (upstream.status(), end_to_end(upstream.headers()));
+    let mut response = Response::new(Body::from_stream(upstream.bytes_stream()));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
 }
 
-fn unavailable(told: &str) -> Response {
+fn unavailable(message: &str) -> Response {
     let retry = [(header::RETRY_AFTER, "2")];
-    (StatusCode::SERVICE_UNAVAILABLE, retry, told.to_owned()).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, retry, message.to_owned()).into_response()
 }

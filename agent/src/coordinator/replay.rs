@@ -1,5 +1,5 @@
-//! Fly's replay: we answer with the name of a machine, and the proxy sends
-//! the request there instead.
+//! Fly's replay: the response names a machine, and Fly's proxy sends the request
+//! there instead.
 //! See <https://fly.io/docs/networking/dynamic-request-routing/>.
 
 use axum::{
@@ -9,39 +9,42 @@ use axum::{
 
 use crate::fly::MachineId;
 
-/// What the proxy replays by.
+/// Makes the proxy replay the request.
 const REPLAY: HeaderName = HeaderName::from_static("fly-replay");
-/// What a request carries whose replay has failed: it may not be replayed again.
+/// Marks a request whose replay has failed: it must not be replayed again.
 const FAILED: HeaderName = HeaderName::from_static("fly-replay-failed");
-/// The documents say "larger than 1MB" in one place and 10 MB in another.
-const LONGEST_BODY: u64 = 1_000_000;
-/// How long the proxy tries to reach a machine that was ready just now.
+/// Bodies of so many bytes are not replayed. The documents say "larger than 1MB"
+/// in one place and 10 MB in another.
+const MAX_BODY: u64 = 1_000_000;
+/// How long the proxy tries to reach the machine, which is ready by now.
 const TIMEOUT: &str = "10s";
 
-/// The answer that sends a request to a machine.
-pub(super) fn to(app: &str, machine: &MachineId, token: &str) -> Response {
+/// The response that has a request replayed on a machine, with a token for it.
+pub(super) fn replay_to(app: &str, machine: &MachineId, token: &str) -> Response {
     let replay =
         format!("app={app};instance={machine};timeout={TIMEOUT};fallback=force_self;state={token}");
-    let told = format!(
-        "this is for machine {machine}: Fly's proxy replays it there. There is no such proxy between us.\n"
+    let message = format!(
+        "this request is for machine {machine}, where Fly's proxy would replay it, but there is no such proxy between caller and coordinator: call the coordinator by its flycast address\n"
     );
-    (StatusCode::CONFLICT, [(REPLAY, replay)], told).into_response()
+    (StatusCode::CONFLICT, [(REPLAY, replay)], message).into_response()
 }
 
-/// Whether its replay has failed already.
+/// Whether the request was replayed before, in vain.
 pub(super) fn has_failed(headers: &HeaderMap) -> bool {
     headers.contains_key(FAILED)
 }
 
-/// Whether the proxy can send it a second time: only if it has kept all of it.
+/// Whether the proxy can send the request a second time, which takes a body that
+/// it has buffered.
 pub(super) fn can_be_replayed(method: &Method, headers: &HeaderMap) -> bool {
     if has_failed(headers) {
         return false;
     }
-    let length = headers.get(header::CONTENT_LENGTH);
-    match length.map(|value| value.to_str().unwrap_or("").parse::<u64>()) {
-        Some(Ok(length)) => length < LONGEST_BODY,
-        Some(Err(_)) => false,
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(value) => {
+            let length = value.to_str().map(str::parse::<u64>);
+            matches!(length, Ok(Ok(length)) if length < MAX_BODY)
+        }
         None => {
             let has_no_body = matches!(
                 *method,
@@ -58,7 +61,7 @@ mod tests {
 
     use super::can_be_replayed;
 
-    fn given(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    fn with(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let header = |(name, value): &(&'static str, &str)| {
             (HeaderName::from_static(name), value.parse().unwrap())
         };
@@ -66,27 +69,27 @@ mod tests {
     }
 
     #[test]
-    fn what_the_proxy_keeps_is_replayed() {
+    fn a_request_with_a_small_body_of_known_length_is_replayed() {
         for (method, headers, expected) in [
-            (Method::GET, given(&[]), true),
-            (Method::DELETE, given(&[]), true),
-            (Method::POST, given(&[("content-length", "999999")]), true),
-            (Method::POST, given(&[("content-length", "1000000")]), false),
-            (Method::POST, given(&[("content-length", "many")]), false),
-            (Method::POST, given(&[]), false),
+            (Method::GET, with(&[]), true),
+            (Method::DELETE, with(&[]), true),
+            (Method::POST, with(&[("content-length", "999999")]), true),
+            (Method::POST, with(&[("content-length", "1000000")]), false),
+            (Method::POST, with(&[("content-length", "many")]), false),
+            (Method::POST, with(&[]), false),
             (
                 Method::POST,
-                given(&[("transfer-encoding", "chunked")]),
+                with(&[("transfer-encoding", "chunked")]),
                 false,
             ),
             (
                 Method::GET,
-                given(&[("transfer-encoding", "chunked")]),
+                with(&[("transfer-encoding", "chunked")]),
                 false,
             ),
             (
                 Method::GET,
-                given(&[("fly-replay-failed", "instance=x")]),
+                with(&[("fly-replay-failed", "instance=x")]),
                 false,
             ),
         ] {

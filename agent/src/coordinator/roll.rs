@@ -1,93 +1,87 @@
-//! An agent that runs on another image than the template's is given that image
-//! when it has nothing to do. Its work is never cut for it.
+//! Rolling update: a running agent whose image is not the template's gets that
+//! image while it is idle. Its work is never interrupted for it.
 //!
 //! ```text
 //! lease ─► mark, cordon ─► still idle? ─► stop ─► image ─► uncordon, unmark
-//!                              └─ no, or something fails ──────┘  with the image that it has
+//!                              └─ no, or an error ─────────┘  with the old image
 //! ```
-//! It stays stopped: who asks for it next starts it. Who asks meanwhile sees the
-//! mark and waits for the lease. Whoever gets the lease and finds the mark knows
-//! that a coordinator was killed half way, and takes both marks away.
+//! The machine stays stopped: the next request for it starts it. A request that
+//! arrives meanwhile sees the mark, and waits for the lease. Whoever holds the
+//! lease and finds a mark knows that a coordinator was killed in between, and
+//! removes both mark and cordon.
 
-use std::{mem, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::{
-    App,
-    metadata::{BEFORE, REFUSED, ROLLING, said},
+    agents::Agents,
+    image::{mark, set_image, unmark},
+    waker::Waker,
 };
-use crate::fly::{self, Client, Config, Error, Lease, Machine, MachineId, State};
+use crate::fly::{self, Client, Config, Error, Lease, MachineId, State};
 
-/// So many at the same time.
-const AT_ONCE: usize = 4;
-/// How long a lease is waited for: who has it will look after the image, too.
-const CLAIM: Duration = Duration::from_secs(3);
-/// After so long without work, none is on its way: coordinators believe for
-/// 3 s that a machine is ready, and the proxy replays at once.
-const SETTLED: Duration = Duration::from_secs(5);
-/// How often it is looked whether it has nothing to do.
-const LOOK: Duration = Duration::from_millis(500);
+/// How many machines are updated at the same time.
+const MAX_CONCURRENT: usize = 4;
+/// How long to wait for a lease: its holder will see to the image, too.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(3);
+/// After so long no request is under way to a cordoned machine: coordinators
+/// cache for 3 s that a machine is ready, and the proxy replays at once.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// The pause between two looks at an agent that has work to finish.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How gently it is done.
+/// When a running agent gets a new image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Gently {
-    /// Only what has been idle for so long.
-    pub(super) idle: Duration,
-    /// What finds work all the same is waited for, not longer.
-    pub(super) drain: Duration,
+pub struct RollPolicy {
+    /// Only an agent that has been idle for so long.
+    pub idle: Duration,
+    /// How long to wait for work that arrives all the same.
+    pub drain: Duration,
 }
 
-/// Whether it should have this image, and has another.
-pub(super) fn is_outdated(machine: &Machine, image: &str) -> bool {
-    machine.config.image != image && said(machine, REFUSED) != Some(image)
+/// Gives machines a new image.
+#[derive(Debug)]
+pub(super) struct Roller {
+    pub(super) client: Client,
+    pub(super) agents: Arc<Agents>,
+    pub(super) waker: Arc<Waker>,
+    pub(super) policy: RollPolicy,
+    pub(super) request_timeout: Duration,
 }
 
-/// Whether somebody is at it, or was.
-pub(super) fn is_marked(machine: &Machine) -> bool {
-    said(machine, ROLLING).is_some()
-}
-
-/// Gives a configuration this image; the last one that came up is remembered.
-pub(super) fn give(config: &mut Config, image: &str) {
-    let last = mem::replace(&mut config.image, image.to_owned());
-    let before = config.metadata.entry(BEFORE.to_owned()).or_default();
-    if before.is_empty() {
-        *before = last;
-    }
-    if *before == image {
-        before.clear();
-    }
-}
-
-impl App {
-    /// Gives all of these an image, a few at a time.
+impl Roller {
+    /// Gives all of these machines an image, a few at a time.
     pub(super) async fn roll_all(&self, machines: &[MachineId], image: &str) {
         let rolls = stream::iter(machines);
         rolls
-            .for_each_concurrent(AT_ONCE, |id| async move {
+            .for_each_concurrent(MAX_CONCURRENT, |id| async move {
                 if let Err(error) = self.roll(id, image).await {
-                    warn!(machine = %id, %error, "it keeps its image");
+                    warn!(machine = %id, %error, "the machine retains its image");
                 }
             })
             .await;
     }
 
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.request_timeout
+    }
+
     async fn roll(&self, id: &MachineId, image: &str) -> Result<(), Error> {
         let client = &self.client;
         let work = |lease: Lease| async move {
-            let (nonce, deadline) = (lease.nonce(), self.deadline() + self.gently.drain);
-            let mark = (ROLLING, "yes");
-            client.set_metadata(id, mark, Some(nonce), deadline).await?;
-            self.waker.doubt(id);
+            let (nonce, deadline) = (lease.nonce(), self.deadline() + self.policy.drain);
+            mark(client, id, nonce, deadline).await?;
+            self.waker.invalidate(id);
             let rolled = self.roll_marked(id, image, nonce, deadline).await;
-            // Whatever came of it, it is there for requests again.
+            // Whatever the outcome, the machine takes requests again.
             let unmarked = unmark(client, id, nonce, self.deadline()).await;
             rolled.and(unmarked)
         };
-        client.leased(id, Instant::now() + CLAIM, work).await
+        let deadline = Instant::now() + LEASE_TIMEOUT;
+        client.leased(id, deadline, work).await
     }
 
     async fn roll_marked(
@@ -101,129 +95,32 @@ impl App {
         client.cordon(id, nonce, deadline).await?;
         self.drained(id, deadline).await?;
         fly::stop(client, id, Some(nonce), deadline).await?;
-        let edit = |config: &mut Config| give(config, image);
+        let edit = |config: &mut Config| set_image(config, image);
         fly::change_held(client, id, edit, nonce, deadline).await?;
-        info!(machine = %id, image, "it has another image");
+        info!(machine = %id, image, "the machine has a new image");
         Ok(())
     }
 
-    /// Waits until nothing is on its way to it and it has nothing to do.
+    /// Waits until no request is under way to the machine and its agent is idle.
     async fn drained(&self, id: &MachineId, deadline: Instant) -> Result<(), Error> {
-        let patience = Instant::now() + self.gently.drain;
+        let drain_deadline = Instant::now() + self.policy.drain;
         let machine = self.client.get(id, deadline).await?;
         if machine.state != State::Started {
             return Ok(());
         }
-        let place = self.agents.place(&machine)?;
-        // What it was doing before counts for nothing: somebody may be let in still.
-        sleep(SETTLED).await;
+        let agent = self.agents.address(&machine)?;
+        // What the agent did before this does not count: requests may still arrive.
+        sleep(DRAIN_TIME).await;
         loop {
-            match self.agents.status(&place).await {
-                Ok(status) if status.rests(SETTLED) => return Ok(()),
-                Ok(_) if Instant::now() >= patience => return Err(Error::Busy(id.clone())),
-                Ok(_) => sleep(LOOK).await,
+            match self.agents.status(&agent).await {
+                Ok(status) if status.rests(DRAIN_TIME) => return Ok(()),
+                Ok(_) if Instant::now() >= drain_deadline => return Err(Error::Busy(id.clone())),
+                Ok(_) => sleep(POLL_INTERVAL).await,
                 Err(last) => {
                     let machine = id.clone();
                     return Err(Error::NotReady { machine, last });
                 }
             }
         }
-    }
-}
-
-/// Waits for whoever is giving it another image, and takes the marks away if
-/// he has not.
-pub(super) async fn waited_for(
-    client: &Client,
-    id: &MachineId,
-    deadline: Instant,
-) -> Result<(), Error> {
-    let work = |lease: Lease| async move {
-        if is_marked(&client.get(id, deadline).await?) {
-            warn!(machine = %id, "somebody was killed while he gave it another image");
-            unmark(client, id, lease.nonce(), deadline).await?;
-        }
-        Ok(())
-    };
-    client.leased(id, deadline, work).await
-}
-
-async fn unmark(
-    client: &Client,
-    id: &MachineId,
-    nonce: &str,
-    deadline: Instant,
-) -> Result<(), Error> {
-    client.uncordon(id, nonce, deadline).await?;
-    let mark = (ROLLING, "");
-    client.set_metadata(id, mark, Some(nonce), deadline).await
-}
-
-/// It has come up with its image, and needs the one before no more.
-pub(super) async fn came_up(client: &Client, machine: &Machine, deadline: Instant) {
-    if said(machine, BEFORE).is_none() {
-        return;
-    }
-    let forgotten = client.set_metadata(&machine.id, (BEFORE, ""), None, deadline);
-    if let Err(error) = forgotten.await {
-        warn!(machine = %machine.id, %error, "it will be asked again which image it had before");
-    }
-}
-
-/// Gives a machine that does not come up the image before, with which it did;
-/// whether there was one.
-pub(super) async fn taken_back(
-    client: &Client,
-    id: &MachineId,
-    deadline: Instant,
-) -> Result<bool, Error> {
-    if said(&client.get(id, deadline).await?, BEFORE).is_none() {
-        return Ok(false);
-    }
-    let work = |lease: Lease| async move {
-        let machine = client.get(id, deadline).await?;
-        let Some(before) = said(&machine, BEFORE) else {
-            return Ok(false);
-        };
-        let nonce = lease.nonce();
-        fly::stop(client, id, Some(nonce), deadline).await?;
-        let edit = |config: &mut Config| {
-            let refused = mem::replace(&mut config.image, before.to_owned());
-            config.metadata.insert(REFUSED.to_owned(), refused);
-            config.metadata.remove(BEFORE);
-        };
-        fly::change_held(client, id, edit, nonce, deadline).await?;
-        warn!(machine = %id, image = machine.config.image, before, "it has the image before again");
-        Ok(true)
-    };
-    client.leased(id, deadline, work).await
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::{give, is_outdated};
-    use crate::fly::Machine;
-
-    #[test]
-    fn an_image_that_did_not_come_up_is_not_given_again() {
-        let machine = json!({ "id": "m1", "state": "started", "config": { "image": "old" } });
-        let mut machine: Machine = serde_json::from_value(machine).unwrap();
-        assert!(is_outdated(&machine, "new") && !is_outdated(&machine, "old"));
-        give(&mut machine.config, "new");
-        assert_eq!(machine.config.image, "new");
-        assert_eq!(machine.metadata("image-before"), Some("old"));
-        give(&mut machine.config, "newer");
-        assert_eq!(
-            machine.metadata("image-before"),
-            Some("old"),
-            "new never came up"
-        );
-        give(&mut machine.config, "old");
-        assert_eq!(machine.metadata("image-before"), Some(""));
-        let refused = ("image-refused".to_owned(), "new".to_owned());
-        machine.config.metadata.extend([refused]);
-        assert!(!is_outdated(&machine, "new") && is_outdated(&machine, "newer"));
     }
 }

@@ -1,9 +1,9 @@
-//! The routes, and what becomes of a request for an agent.
+//! The routes, and the way of a request for an agent.
 //!
 //! ```text
-//! /mcp  /live…  /terminal  /status  …    an agent's: woken, then replayed there
-//! /machines…                             start, stop, resize and so on
-//! /promote                               by an identity token
+//! /mcp  /live…  /terminal  /status  …    wake the agent's machine, replay there
+//! /machines…                             operations on machines
+//! /promote                               authorized by an identity token
 //! /healthz
 //! ```
 
@@ -12,18 +12,17 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
-    middleware,
-    response::{IntoResponse, Response},
+    middleware::from_fn_with_state,
+    response::Response,
     routing::{any, get, post},
 };
-use serde_json::json;
 
 use super::{
-    App,
-    agents::Place,
-    manage, promote, proxy, replay,
-    roll::is_marked,
+    app::App,
+    image::is_marked,
+    manage,
+    promote::{Candidate, Promoted, PromotionError},
+    proxy, replay,
     target::{Target, may_wake, target},
 };
 use crate::{
@@ -31,7 +30,7 @@ use crate::{
     http_access::{Access, require_known_host, require_token},
 };
 
-/// Paths of an agent that callers may reach through us.
+/// The paths of an agent that callers may reach through a coordinator.
 const PATHS: [&str; 9] = [
     "/mcp",
     "/live",
@@ -44,7 +43,7 @@ const PATHS: [&str; 9] = [
     "/interrupt",
 ];
 
-/// All routes.
+/// All routes; `callers` may reach agents, `managers` may manage machines.
 pub(super) fn router(app: &Arc<App>, callers: Access, managers: Access) -> Router {
     let (callers, managers) = (Arc::new(callers), Arc::new(managers));
     let agents = PATHS.iter().fold(Router::new(), |router, path| {
@@ -52,25 +51,27 @@ pub(super) fn router(app: &Arc<App>, callers: Access, managers: Access) -> Route
     });
     let agents = agents
         .route("/stop", post(forward))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&callers),
-            require_token,
-        ));
-    let managed = manage::router().layer(middleware::from_fn_with_state(managers, require_token));
+        .layer(from_fn_with_state(Arc::clone(&callers), require_token));
+    let managed = manage::router().layer(from_fn_with_state(managers, require_token));
     agents
         .merge(managed)
-        .route("/promote", post(promote::promote))
+        .route("/promote", post(promote))
         .route("/healthz", get(async || "ok\n"))
-        .layer(middleware::from_fn_with_state(callers, require_known_host))
+        .layer(from_fn_with_state(callers, require_known_host))
         .with_state(Arc::clone(app))
 }
 
-/// Sends a request to the machine that it is for, which is awake by then.
-async fn forward(State(app): State<Arc<App>>, request: Request) -> Response {
-    match app.forward(request).await {
-        Ok(response) => response,
-        Err(error) => refusal(&error),
-    }
+/// Needs no token of ours: the candidate's identity token authorizes it.
+async fn promote(
+    State(app): State<Arc<App>>,
+    Json(candidate): Json<Candidate>,
+) -> Result<Json<Promoted>, PromotionError> {
+    app.promoter.promote(candidate).await.map(Json)
+}
+
+/// Wakes the machine that a request is for, and sends the request there.
+async fn forward(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    app.forward(request).await
 }
 
 impl App {
@@ -78,7 +79,7 @@ impl App {
         let target = target(request.uri(), request.headers())?;
         if let Target::Session(id) = &target
             && !may_wake(&target, request.method())
-            && !self.keeps_sessions(id).await?
+            && !self.has_sessions(id).await?
         {
             return Err(Error::NotFound(
                 "session of that id: its machine is stopped".into(),
@@ -86,21 +87,21 @@ impl App {
         }
         let id = match target {
             Target::Machine(id) | Target::Session(id) => id,
-            Target::Agent(wanted) => self.picker.pick(&self.agents, &wanted).await?,
+            Target::Agent(spec) => self.picker.pick(&spec).await?,
         };
         if replay::has_failed(request.headers()) {
-            self.waker.doubt(&id);
+            self.waker.invalidate(&id);
         }
-        let place: Place = self.waker.ensure(&id).await?;
+        let agent = self.waker.ensure(&id).await?;
         if replay::can_be_replayed(request.method(), request.headers()) {
             let token = self.agents.token(&id);
-            return Ok(replay::to(self.client.app(), &id, &token));
+            return Ok(replay::replay_to(self.client.app(), &id, &token));
         }
-        Ok(proxy::pass(&self.agents, &place, request).await)
+        Ok(proxy::forward(&self.agents, &agent, request).await)
     }
 
     /// Whether the sessions on a machine are still in its memory.
-    async fn keeps_sessions(&self, id: &MachineId) -> Result<bool, Error> {
+    async fn has_sessions(&self, id: &MachineId) -> Result<bool, Error> {
         let machine = self.client.get(id, self.deadline()).await?;
         let is_stopped = matches!(
             machine.state,
@@ -108,20 +109,4 @@ impl App {
         );
         Ok(!is_stopped && !is_marked(&machine))
     }
-
-    /// Until when a request may take.
-    pub(super) fn deadline(&self) -> tokio::time::Instant {
-        tokio::time::Instant::now() + self.patience
-    }
-}
-
-/// An error as an answer: one sentence, as JSON.
-pub(super) fn refusal(error: &Error) -> Response {
-    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-    let mut response = (status, Json(json!({ "error": error.to_string() }))).into_response();
-    if let Some(after) = error.retry_after() {
-        let after = HeaderValue::from(after.as_secs());
-        response.headers_mut().insert(header::RETRY_AFTER, after);
-    }
-    response
 }

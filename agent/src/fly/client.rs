@@ -1,77 +1,54 @@
-//! The calls that we make. See <https://fly.io/docs/machines/api/>.
+//! The calls of the Machines API. See <https://fly.io/docs/machines/api/>.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use reqwest::{Method, redirect::Policy};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
     error::Error,
-    http::{Call, causes},
     model::{Config, Machine, MachineId, State},
-    rates::Rates,
+    request::Request,
+    transport::{Endpoint, Transport},
 };
 
-/// The API waits no longer than that.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// Where the API is, for which app, and how to be let in.
-#[derive(Clone)]
-pub struct Endpoint {
-    /// Like <http://_api.internal:4280>.
-    pub url: String,
-    /// The app that the machines are of.
-    pub app: String,
-    /// A token; the machine's own socket needs none.
-    pub token: Option<String>,
-}
-
-impl std::fmt::Debug for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Without the token.
-        write!(f, "{} of {}", self.app, self.url)
-    }
-}
+/// The longest wait that the API accepts.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// How long the API is asked to wait at a time. Its waits do not end when a
+/// machine dies: so long that may go unnoticed.
+const WAIT_SLICE: Duration = Duration::from_secs(3);
 
 /// The machines of one app.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    http: reqwest::Client,
-    endpoint: Endpoint,
-    rates: Rates,
-    slice: Duration,
-}
+pub struct Client(Arc<Transport>);
 
 /// Which machines are listed.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only those with all of these metadata.
+    /// Only machines with all of these metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// A machine to be made.
+/// A machine to be created.
 #[derive(Debug, Clone, Serialize)]
 pub struct Create {
-    /// Unique in the app: a second one is refused.
+    /// Unique in the app: a second machine of this name is refused.
     pub name: String,
-    /// Where; near us when left out.
+    /// The region; `None` leaves the choice to the platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// What it is made of.
+    /// The configuration.
     pub config: Config,
-    /// Made, but not started.
+    /// Do not start the machine.
     pub skip_launch: bool,
-    /// The proxy sends it nothing.
+    /// Do not register the machine's services: the proxy sends it no requests.
     pub skip_service_registration: bool,
 }
 
 #[derive(Deserialize)]
-struct Leased {
+struct LeaseResponse {
     data: LeaseData,
 }
 
@@ -81,75 +58,40 @@ struct LeaseData {
 }
 
 impl Client {
-    /// A client that speaks of each change within `slice`: the API's waits do
-    /// not end when a machine dies, so they are cut short and it is looked at.
+    /// A client for the machines of an app.
     ///
     /// # Errors
     ///
-    /// When there is no TLS, or the token cannot be sent.
-    pub fn new(endpoint: Endpoint, slice: Duration) -> Result<Self, Error> {
-        // Who is sent elsewhere would send the token there.
-        let http = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .build()
-            .map_err(|error| Error::Invalid(causes(&error)))?;
-        Ok(Self(Arc::new(Inner {
-            http,
-            endpoint,
-            rates: Rates::default(),
-            slice,
-        })))
+    /// [`Error::Invalid`] when TLS cannot be set up.
+    pub fn new(endpoint: Endpoint) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Transport::new(endpoint)?)))
     }
 
-    pub(super) fn http(&self) -> &reqwest::Client {
-        &self.0.http
-    }
-
-    pub(super) fn rates(&self) -> &Rates {
-        &self.0.rates
-    }
-
-    /// The app that the machines are of.
+    /// The app that the machines belong to.
     pub fn app(&self) -> &str {
-        &self.0.endpoint.app
+        self.0.app()
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
-        let Endpoint { url, app, .. } = &self.0.endpoint;
-        format!("{}/v1/apps/{app}/machines{path}", url.trim_end_matches('/'))
-    }
-
-    /// Macaroons name their scheme themselves.
-    pub(super) fn authorization(&self) -> Option<String> {
-        let token = self.0.endpoint.token.as_deref()?;
-        let is_macaroon = token.starts_with("fm1") || token.starts_with("fm2_");
-        Some(match token.split_once(' ') {
-            Some(_) => token.to_owned(),
-            None if is_macaroon => format!("FlyV1 {token}"),
-            None => format!("Bearer {token}"),
-        })
-    }
-
-    /// All machines, but those that are gone.
+    /// All machines that exist and match the filter.
     ///
     /// # Errors
     ///
     /// See [`Error`], as with all calls.
     pub async fn list(&self, filter: &Filter, deadline: Instant) -> Result<Vec<Machine>, Error> {
-        let doing = format!("the list of app {}", self.app());
-        let mut call = Call::new(Method::GET, "list", String::new(), doing);
+        let app = format!("app {}", self.app());
+        let operation = format!("the list of {app}");
+        let mut request = Request::new(Method::GET, "list", String::new(), operation, app);
         for (key, value) in &filter.metadata {
-            call = call.query(format!("metadata.{key}"), value);
+            request = request.query(format!("metadata.{key}"), value);
         }
-        let machines: Vec<Machine> = self.call(call, deadline).await?;
-        let is_there = |machine: &Machine| {
+        let machines: Vec<Machine> = self.0.json(request, deadline).await?;
+        let exists = |machine: &Machine| {
             !matches!(
                 machine.state,
                 State::Destroyed | State::Destroying | State::Replaced | State::Migrated
             )
         };
-        Ok(machines.into_iter().filter(is_there).collect())
+        Ok(machines.into_iter().filter(exists).collect())
     }
 
     /// A machine as it is now.
@@ -158,32 +100,33 @@ impl Client {
     ///
     /// See [`Error`].
     pub async fn get(&self, id: &MachineId, deadline: Instant) -> Result<Machine, Error> {
-        let call = on(id, Method::GET, "get", "", "the state");
-        self.call(call, deadline).await
+        let request = on(id, Method::GET, "get", "", "the state");
+        self.0.json(request, deadline).await
     }
 
-    /// Makes a machine.
+    /// Creates a machine.
     ///
     /// # Errors
     ///
-    /// [`Error::NameTaken`] when there is one of that name. See [`Error`].
+    /// [`Error::NameTaken`] when the app has a machine of that name. See [`Error`].
     pub async fn create(&self, create: &Create, deadline: Instant) -> Result<Machine, Error> {
-        let doing = format!("the creation of {}", create.name);
-        let call = Call::new(Method::POST, "create", String::new(), doing);
+        let operation = format!("the creation of {}", create.name);
+        let app = format!("app {}", self.app());
+        let request = Request::new(Method::POST, "create", String::new(), operation, app);
         let body = serde_json::to_value(create).map_err(|error| Error::Invalid(error.to_string()));
-        let made = self.call(call.body(body?), deadline).await;
-        made.map_err(|error| match error {
+        let created = self.0.json(request.body(body?), deadline).await;
+        created.map_err(|error| match error {
             Error::NameTaken(_) => Error::NameTaken(create.name.clone()),
             other => other,
         })
     }
 
-    /// Gives a machine that is stopped a new configuration, if it is still the
-    /// one that was read. It stays stopped.
+    /// Replaces the configuration of a stopped machine, which stays stopped,
+    /// unless the machine has changed since `read`.
     ///
     /// # Errors
     ///
-    /// [`Error::Conflict`] when somebody was faster. See [`Error`].
+    /// [`Error::Conflict`] when it has changed. See [`Error`].
     pub async fn update(
         &self,
         read: &Machine,
@@ -196,52 +139,53 @@ impl Client {
             "current_version": read.instance_id,
             "skip_launch": true,
         });
-        let call = on(&read.id, Method::POST, "update", "", "an update");
-        self.call(call.body(body).under(Some(nonce)), deadline)
-            .await
+        let request = on(&read.id, Method::POST, "update", "", "an update");
+        let request = request.body(body).nonce(Some(nonce));
+        self.0.json(request, deadline).await
     }
 
-    /// Starts it, or lets it go on.
+    /// Asks for the start, or the resumption, of a machine.
     ///
     /// # Errors
     ///
     /// See [`Error`].
-    pub async fn launch(
+    pub async fn request_start(
         &self,
         id: &MachineId,
         nonce: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let call = on(id, Method::POST, "start", "/start", "the start");
-        self.done(call.under(nonce), deadline).await
+        let request = on(id, Method::POST, "start", "/start", "the start");
+        self.0.send(request.nonce(nonce), deadline).await
     }
 
-    /// Tells it to end.
+    /// Asks for the stop of a machine.
     ///
     /// # Errors
     ///
     /// See [`Error`].
-    pub async fn halt(
+    pub async fn request_stop(
         &self,
         id: &MachineId,
         nonce: Option<&str>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let call = on(id, Method::POST, "stop", "/stop", "the stop");
-        self.done(call.body(json!({})).under(nonce), deadline).await
+        let request = on(id, Method::POST, "stop", "/stop", "the stop");
+        let request = request.body(json!({})).nonce(nonce);
+        self.0.send(request, deadline).await
     }
 
-    /// Keeps its memory and stops it.
+    /// Asks for the suspension of a machine: a stop that saves its memory.
     ///
     /// # Errors
     ///
     /// See [`Error`].
-    pub async fn suspend(&self, id: &MachineId, deadline: Instant) -> Result<(), Error> {
-        let call = on(id, Method::POST, "suspend", "/suspend", "the suspension");
-        self.done(call, deadline).await
+    pub async fn request_suspend(&self, id: &MachineId, deadline: Instant) -> Result<(), Error> {
+        let request = on(id, Method::POST, "suspend", "/suspend", "the suspension");
+        self.0.send(request, deadline).await
     }
 
-    /// Has the proxy send it nothing more.
+    /// Cordons a machine: the proxy sends it no new requests.
     ///
     /// # Errors
     ///
@@ -252,11 +196,11 @@ impl Client {
         nonce: &str,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let call = on(id, Method::POST, "cordon", "/cordon", "the cordon");
-        self.done(call.under(Some(nonce)), deadline).await
+        let request = on(id, Method::POST, "cordon", "/cordon", "the cordoning");
+        self.0.send(request.nonce(Some(nonce)), deadline).await
     }
 
-    /// Has the proxy send it requests again.
+    /// Uncordons a machine: the proxy sends it requests again.
     ///
     /// # Errors
     ///
@@ -267,27 +211,21 @@ impl Client {
         nonce: &str,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let call = on(
-            id,
-            Method::POST,
-            "uncordon",
-            "/uncordon",
-            "the cordon's end",
-        );
-        self.done(call.under(Some(nonce)), deadline).await
+        let request = on(id, Method::POST, "uncordon", "/uncordon", "the uncordoning");
+        self.0.send(request.nonce(Some(nonce)), deadline).await
     }
 
-    /// Takes it away for good.
+    /// Destroys a machine, whether it runs or not.
     ///
     /// # Errors
     ///
     /// See [`Error`].
     pub async fn destroy(&self, id: &MachineId, deadline: Instant) -> Result<(), Error> {
-        let call = on(id, Method::DELETE, "destroy", "", "the destruction");
-        self.done(call.query("force", "true"), deadline).await
+        let request = on(id, Method::DELETE, "destroy", "", "the destruction");
+        self.0.send(request.query("force", "true"), deadline).await
     }
 
-    /// Sets what can be asked for. It makes no new version.
+    /// Sets one of a machine's metadata. The machine's version stays the same.
     ///
     /// # Errors
     ///
@@ -300,12 +238,13 @@ impl Client {
         deadline: Instant,
     ) -> Result<(), Error> {
         let path = format!("/metadata/{key}");
-        let call = on(id, Method::POST, "metadata", &path, "the metadata");
-        let call = call.body(json!({ "value": value })).under(nonce);
-        self.done(call, deadline).await
+        let request = on(id, Method::POST, "metadata", &path, "the metadata");
+        let request = request.body(json!({ "value": value })).nonce(nonce);
+        self.0.send(request, deadline).await
     }
 
-    /// Waits for a state, for one slice. Whether it is in it, only [`Self::get`] tells.
+    /// Waits for a state, but only for a few seconds: whether it was reached.
+    /// What else has become of the machine, only [`Self::get`] says.
     ///
     /// # Errors
     ///
@@ -316,23 +255,24 @@ impl Client {
         state: State,
         deadline: Instant,
     ) -> Result<bool, Error> {
+        // A deadline that has passed leaves the shortest wait there is.
         let left = deadline.saturating_duration_since(Instant::now());
-        let seconds = self.0.slice.min(LONGEST_WAIT).min(left).as_secs().max(1);
-        let mut call = on(&machine.id, Method::GET, "wait", "/wait", "the wait");
-        call = call.query("timeout", seconds.to_string());
-        call = call.query("state", state.to_string());
-        // The API asks for it where a version has to end.
-        if state == State::Stopped && !machine.instance_id.is_empty() {
-            call = call.query("instance_id", &machine.instance_id);
+        let seconds = WAIT_SLICE.min(MAX_WAIT).min(left).as_secs().max(1);
+        let mut request = on(&machine.id, Method::GET, "wait", "/wait", "the wait");
+        request = request.query("timeout", seconds.to_string());
+        request = request.query("state", state.to_string());
+        // Required for `stopped`, which is a state of one version.
+        if let (State::Stopped, Some(version)) = (state, &machine.instance_id) {
+            request = request.query("instance_id", version);
         }
-        match self.is_so(call, deadline).await {
-            // It can no longer get there: whoever looks at it will see why.
+        match self.0.poll(request, deadline).await {
+            // The machine can no longer reach the state; the caller looks why.
             Err(Error::Conflict { .. }) => Ok(false),
             outcome => outcome,
         }
     }
 
-    /// Takes the lease of a machine, or makes ours last.
+    /// Takes the lease of a machine, or extends the one with this nonce.
     pub(super) async fn lease_nonce(
         &self,
         id: &MachineId,
@@ -340,12 +280,10 @@ impl Client {
         nonce: Option<&str>,
         deadline: Instant,
     ) -> Result<String, Error> {
-        let call = on(id, Method::POST, "lease", "/lease", "the lease");
-        let call = call.query("ttl", ttl.as_secs().to_string()).body(json!({
-            "ttl": ttl.as_secs(),
-            "description": "agent",
-        }));
-        let leased: Leased = self.call(call.under(nonce), deadline).await?;
+        let request = on(id, Method::POST, "lease", "/lease", "the lease");
+        let body = json!({ "ttl": ttl.as_secs(), "description": "agent" });
+        let request = request.query("ttl", ttl.as_secs().to_string()).body(body);
+        let leased: LeaseResponse = self.0.json(request.nonce(nonce), deadline).await?;
         Ok(leased.data.nonce)
     }
 
@@ -355,18 +293,20 @@ impl Client {
         nonce: &str,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let call = on(id, Method::DELETE, "release", "/lease", "the lease's end");
-        self.done(call.under(Some(nonce)), deadline).await
+        let request = on(id, Method::DELETE, "release", "/lease", "the lease release");
+        self.0.send(request.nonce(Some(nonce)), deadline).await
     }
 }
 
+/// A request about one machine.
 fn on<'a>(
     id: &MachineId,
     method: Method,
     action: &'static str,
-    below: &str,
-    doing: &str,
-) -> Call<'a> {
-    let doing = format!("{doing} of machine {id}");
-    Call::new(method, action, format!("/{id}{below}"), doing)
+    path: &str,
+    operation: &str,
+) -> Request<'a> {
+    let machine = format!("machine {id}");
+    let operation = format!("{operation} of {machine}");
+    Request::new(method, action, format!("/{id}{path}"), operation, machine)
 }

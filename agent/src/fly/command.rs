@@ -1,7 +1,6 @@
-//! `agent machines`: the lifecycle from a shell.
+//! `agent machines`: one operation on an app's machines, from a shell.
 
 use std::{
-    fs,
     io::{self, Write},
     time::Duration,
 };
@@ -12,85 +11,122 @@ use tokio::time::Instant;
 use super::{
     client::{Client, Create, Filter},
     error::Error,
-    lifecycle::{self, change, start, stop, suspend},
-    model::{Guest, Machine, MachineId, Mode, State},
+    lifecycle::{change, resize, start, stop, suspend},
+    model::{Config, Guest, Machine, MachineId, Size, State},
 };
-use crate::cli::fly::{Command, Create as CreateArgs, Machines, Restart};
+use crate::mode::Mode;
 
-/// Does what the command line says.
+/// What `agent machines` does.
+#[derive(Debug)]
+pub struct Options {
+    /// The app's machines.
+    pub client: Client,
+    /// The operation.
+    pub action: Action,
+    /// How long the operation may take.
+    pub timeout: Duration,
+    /// Print JSON instead of a table.
+    pub json: bool,
+}
+
+/// An operation on an app's machines.
+#[derive(Debug)]
+pub enum Action {
+    /// List all machines.
+    List,
+    /// Start a machine, and wait until it runs.
+    Start(MachineId),
+    /// Stop a machine, and wait until it is stopped.
+    Stop(MachineId),
+    /// Suspend a machine, and wait until it is suspended.
+    Suspend(MachineId),
+    /// Change a machine's size.
+    Resize(MachineId, Size),
+    /// Stop a machine, set its mode if one is given, and start it.
+    Restart(MachineId, Option<Mode>),
+    /// Create a machine, unless there is one of this name.
+    Create {
+        /// The machine's name.
+        name: String,
+        /// Its configuration.
+        config: Box<Config>,
+        /// Its region; `None` leaves the choice to the platform.
+        region: Option<String>,
+        /// Whether to start it.
+        start: bool,
+    },
+    /// Destroy a machine.
+    Destroy(MachineId),
+}
+
+/// Runs the operation, and prints the machines that it was about.
 ///
 /// # Errors
 ///
-/// A sentence about what could not be done.
-pub async fn run(args: &Machines) -> Result<()> {
-    let client = args.api.client()?;
-    let deadline = Instant::now() + Duration::from_secs(args.deadline);
-    let machine = match &args.command {
-        Command::List => {
+/// Those of the operation, or of standard output.
+pub async fn run(options: Options) -> Result<()> {
+    let client = &options.client;
+    let deadline = Instant::now() + options.timeout;
+    let machine = match options.action {
+        Action::List => {
             let mut machines = client.list(&Filter::default(), deadline).await?;
             machines.sort_by(|a, b| a.name.cmp(&b.name));
-            return print(&machines, args.json);
+            return print(&machines, options.json);
         }
-        Command::Start(which) => start(&client, &which.id, None, deadline).await?,
-        Command::Stop(which) => stop(&client, &which.id, None, deadline).await?,
-        Command::Suspend(which) => suspend(&client, &which.id, deadline).await?,
-        Command::Resize(resize) => {
-            lifecycle::resize(&client, &resize.id, &resize.size, deadline).await?
+        Action::Start(id) => start(client, &id, None, deadline).await?,
+        Action::Stop(id) => stop(client, &id, None, deadline).await?,
+        Action::Suspend(id) => suspend(client, &id, deadline).await?,
+        Action::Resize(id, size) => resize(client, &id, &size, deadline).await?,
+        Action::Restart(id, mode) => restart(client, &id, mode, deadline).await?,
+        Action::Create {
+            name,
+            config,
+            region,
+            start,
+        } => {
+            let create = Create {
+                name,
+                region,
+                config: *config,
+                skip_launch: !start,
+                skip_service_registration: false,
+            };
+            create_or_find(client, &create, deadline).await?
         }
-        Command::Restart(restart) => restarted(&client, restart, deadline).await?,
-        Command::Create(create) => created(&client, create, deadline).await?,
-        Command::Destroy(which) => destroyed(&client, &which.id, deadline).await?,
+        Action::Destroy(id) => destroy(client, &id, deadline).await?,
     };
-    print(&[machine], args.json)
+    print(&[machine], options.json)
 }
 
-async fn restarted(client: &Client, args: &Restart, deadline: Instant) -> Result<Machine> {
-    let Some(mode) = args.mode else {
-        stop(client, &args.id, None, deadline).await?;
-        return Ok(start(client, &args.id, None, deadline).await?);
-    };
-    restart_as(client, &args.id, mode, deadline)
-        .await
-        .map_err(Into::into)
-}
-
-/// Restarts it with another mode.
-pub(super) async fn restart_as(
+async fn restart(
     client: &Client,
     id: &MachineId,
-    mode: Mode,
+    mode: Option<Mode>,
     deadline: Instant,
 ) -> Result<Machine, Error> {
-    change(client, id, |config| mode.set(config), deadline).await?;
+    match mode {
+        Some(mode) => change(client, id, |config| config.set_mode(mode), deadline).await?,
+        None => stop(client, id, None, deadline).await?,
+    };
     start(client, id, None, deadline).await
 }
 
-async fn created(client: &Client, args: &CreateArgs, deadline: Instant) -> Result<Machine> {
-    let file = args.config.display();
-    let text = fs::read(&args.config).with_context(|| format!("cannot read {file}"))?;
-    let config = serde_json::from_slice(&text).with_context(|| format!("{file}"))?;
-    let create = Create {
-        name: args.name.clone(),
-        region: args.region.clone(),
-        config,
-        skip_launch: args.stopped,
-        skip_service_registration: false,
-    };
-    let machine = match client.create(&create, deadline).await {
+async fn create_or_find(client: &Client, create: &Create, deadline: Instant) -> Result<Machine> {
+    let machine = match client.create(create, deadline).await {
         Err(Error::NameTaken(name)) => {
             let machines = client.list(&Filter::default(), deadline).await?;
-            let known = machines.into_iter().find(|machine| machine.name == name);
-            known.with_context(|| format!("machine {name} was there and is gone: try again"))?
+            let named = machines.into_iter().find(|machine| machine.name == name);
+            named.with_context(|| format!("machine {name} existed and is gone: try again"))?
         }
-        made => made?,
+        created => created?,
     };
-    if args.stopped {
+    if create.skip_launch {
         return Ok(machine);
     }
     Ok(start(client, &machine.id, None, deadline).await?)
 }
 
-async fn destroyed(client: &Client, id: &MachineId, deadline: Instant) -> Result<Machine> {
+async fn destroy(client: &Client, id: &MachineId, deadline: Instant) -> Result<Machine, Error> {
     let machine = client.get(id, deadline).await?;
     client.destroy(id, deadline).await?;
     let state = State::Destroyed;
@@ -109,15 +145,16 @@ fn print(machines: &[Machine], json: bool) -> Result<()> {
             "{:<16} {:<10} {:<6} {:<24} {}",
             machine.id.as_str(),
             machine.state.to_string(),
-            machine.region,
+            machine.region.as_deref().unwrap_or("-"),
             machine.name,
-            about(machine)
+            details(machine)
         )?;
     }
     Ok(())
 }
 
-fn about(machine: &Machine) -> String {
+/// A machine's size, and what it works on.
+fn details(machine: &Machine) -> String {
     let size = machine.config.guest.as_ref().map(|guest| {
         let Guest {
             cpu_kind,
@@ -127,7 +164,10 @@ fn about(machine: &Machine) -> String {
         } = guest;
         format!("{cpu_kind}-{cpus}x/{memory_mb}MB")
     });
-    let known = ["mode", "repository", "commit", "task"].map(|key| machine.metadata(key));
-    let known = known.into_iter().flatten().map(str::to_owned);
-    size.into_iter().chain(known).collect::<Vec<_>>().join(" ")
+    let metadata = ["mode", "repository", "commit", "task"].map(|key| machine.metadata(key));
+    let metadata = metadata.into_iter().flatten().map(str::to_owned);
+    size.into_iter()
+        .chain(metadata)
+        .collect::<Vec<_>>()
+        .join(" ")
 }

@@ -1,114 +1,101 @@
-//! What may go wrong with a machine, told apart by what a caller can do.
-
-use std::time::Duration;
+//! Errors of machine operations, distinguished by what a caller can do about them.
 
 use thiserror::Error;
 
 use super::model::{MachineId, State};
 
-/// Why something was not done. It can be cloned: many may wait for one outcome.
+/// Why an operation on a machine failed. It can be cloned: several callers may
+/// wait for one outcome.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
-    /// There is no such machine or app.
+    /// The machine, app or other subject does not exist.
     #[error("there is no {0}")]
     NotFound(String),
-    /// Somebody else changes it at this moment.
-    #[error("{0} is leased by somebody else: try again when its lease has ended")]
+    /// Somebody else holds the machine's lease.
+    #[error("{0} is leased by somebody else: try again when that lease has expired")]
     Leased(String),
-    /// We had the lease, and lost it: what was begun may not be whole.
-    #[error("the lease on machine {0} was lost while it was changed: look at it, and try again")]
+    /// We lost the machine's lease: the operation may be half done.
+    #[error("the lease on machine {0} was lost during a change: check the machine, and try again")]
     LeaseLost(MachineId),
-    /// A machine of this name is there.
-    #[error("there is a machine {0} already")]
+    /// The app has a machine of this name.
+    #[error("there is already a machine named {0}")]
     NameTaken(String),
-    /// The platform has no room. Another region or a smaller machine may do.
-    #[error("the platform has no capacity for {doing}: {told}; try again, elsewhere, or smaller")]
+    /// The platform has no host with room for the machine.
+    #[error(
+        "the platform has no capacity for {operation}: {message}; try again later, in another region, or with a smaller machine"
+    )]
     NoCapacity {
-        /// What was asked for.
-        doing: String,
-        /// In the platform's words.
-        told: String,
+        /// What was attempted.
+        operation: String,
+        /// The platform's message.
+        message: String,
     },
-    /// It was changed by somebody else, or is not in a state to do that.
-    #[error("{doing} conflicts with what goes on there: {told}")]
+    /// The machine was changed by somebody else, or its state does not allow the operation.
+    #[error("{operation} conflicts with the state of the machine: {message}")]
     Conflict {
-        /// What was asked for.
-        doing: String,
-        /// In the platform's words.
-        told: String,
+        /// What was attempted.
+        operation: String,
+        /// The platform's message.
+        message: String,
     },
-    /// The platform refuses, and would again.
-    #[error("the Machines API refuses {doing} with {status}: {told}")]
+    /// The API refused the request, and would refuse it again.
+    #[error("the Machines API refused {operation} with status {status}: {message}")]
     Refused {
-        /// What was asked for.
-        doing: String,
+        /// What was attempted.
+        operation: String,
         /// The HTTP status.
         status: u16,
-        /// In the platform's words.
-        told: String,
+        /// The platform's message.
+        message: String,
     },
-    /// It was tried until the deadline.
-    #[error("{doing} was not done in time: {last}")]
-    Late {
-        /// What was asked for.
-        doing: String,
-        /// What was heard last.
+    /// The operation was retried until its deadline.
+    #[error("{operation} did not finish in time: {last}")]
+    TimedOut {
+        /// What was attempted.
+        operation: String,
+        /// The last that was learnt.
         last: String,
     },
-    /// It was started, and is not running.
-    #[error("machine {machine} was started {times} times and is {state} again: see its logs")]
+    /// The machine was started, and does not run.
+    #[error("machine {machine} was started {starts} times and is {state} again: see its logs")]
     Died {
-        /// Which.
+        /// The machine.
         machine: MachineId,
-        /// How often.
-        times: u32,
-        /// As what it was found.
+        /// How often it was started.
+        starts: u32,
+        /// Its state now.
         state: State,
     },
-    /// It is in a state that it cannot be started from.
+    /// The machine's state does not allow a start, ever.
     #[error("machine {machine} is {state} and cannot be started: see its logs, or destroy it")]
-    Dead {
-        /// Which.
+    Unstartable {
+        /// The machine.
         machine: MachineId,
-        /// As what it was found.
+        /// Its state.
         state: State,
     },
-    /// It runs, but its agent does not answer.
+    /// The machine runs, but its agent does not answer.
     #[error("machine {machine} is started, but its agent was not ready in time: {last}")]
     NotReady {
-        /// Which.
+        /// The machine.
         machine: MachineId,
-        /// What was heard last.
+        /// The last that was learnt.
         last: String,
     },
-    /// Its codex is at work.
-    #[error("machine {0} is at work: wait, or force it")]
+    /// Codex is working on the machine.
+    #[error("codex is working on machine {0}: wait until it is idle, or force the operation")]
     Busy(MachineId),
-    /// What was asked for makes no sense.
+    /// The request is not valid; the text says why.
     #[error("{0}")]
     Invalid(String),
+    /// A defect of ours; the text names it.
+    #[error("internal error: {0}")]
+    Internal(String),
 }
 
 impl Error {
-    /// As an HTTP status for those who asked us.
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::NotFound(_) => 404,
-            Self::Invalid(_) => 400,
-            Self::NameTaken(_) | Self::Conflict { .. } | Self::Busy(_) => 409,
-            Self::Refused { .. } | Self::Died { .. } | Self::Dead { .. } => 502,
-            Self::Late { .. } | Self::NotReady { .. } => 504,
-            Self::Leased(_) | Self::LeaseLost(_) | Self::NoCapacity { .. } => 503,
-        }
-    }
-
-    /// When to try again, if that may help.
-    pub fn retry_after(&self) -> Option<Duration> {
-        matches!(self.status(), 503 | 504).then_some(Duration::from_secs(5))
-    }
-
-    /// Whether it passes by itself.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether the cause passes by itself.
+    pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Leased(_) | Self::Conflict { .. })
     }
 }

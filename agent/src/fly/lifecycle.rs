@@ -1,58 +1,60 @@
-//! What takes several calls: to start a machine and see it run, to stop it,
-//! to change it.
+//! Operations that take several calls: starting a machine until it runs,
+//! stopping it, changing its configuration.
 
 use tokio::time::Instant;
 use tracing::info;
 
 use super::{
+    backoff::backoff,
     client::Client,
     error::Error,
-    http::pause,
     lease::Lease,
     model::{Config, Guest, Machine, MachineId, Size, State},
 };
 
-/// A machine that was started so often and does not run will not run.
-const STARTS: u32 = 2;
+/// A machine that does not run after so many starts will not run.
+const MAX_STARTS: u32 = 2;
+/// The pause between attempts stops growing after so many.
+const MAX_BACKOFF: u32 = 3;
 
 /// How often a machine was started for one purpose.
 #[derive(Debug, Default)]
 pub struct Starts(u32);
 
 impl Starts {
-    /// Whether one more may help.
-    pub fn are_enough(&self) -> bool {
-        self.0 >= STARTS
+    /// Whether there is no point in another start.
+    pub fn are_exhausted(&self) -> bool {
+        self.0 >= MAX_STARTS
     }
 
-    /// A machine that did not stay up.
+    /// The error for a machine that was started and is in `state` again.
     pub fn died(&self, machine: &MachineId, state: State) -> Error {
         Error::Died {
             machine: machine.clone(),
-            times: self.0,
+            starts: self.0,
             state,
         }
     }
 }
 
-/// What a state asks for, on the way to `started`.
+/// What to do next on the way to `started`.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    /// It runs.
+    /// Nothing: the machine runs.
     Done,
-    /// It can be started.
-    Launch,
-    /// It is on its way to this state.
+    /// Start the machine.
+    Start,
+    /// Wait for this state, which the machine is changing to.
     Wait(State),
-    /// It will never run.
+    /// Give up: the machine will never run.
     Never,
 }
 
 fn towards_started(state: State) -> Step {
     match state {
         State::Started => Step::Done,
-        State::Stopped | State::Suspended | State::Created => Step::Launch,
-        // Starting one that is stopping is an error (PM08).
+        State::Stopped | State::Suspended | State::Created => Step::Start,
+        // Starting a machine that is stopping is an error (PM08).
         State::Stopping => Step::Wait(State::Stopped),
         State::Suspending => Step::Wait(State::Suspended),
         State::Creating
@@ -70,23 +72,23 @@ fn towards_started(state: State) -> Step {
     }
 }
 
-/// Starts a machine, unless it runs, and waits until it does. Whoever else
-/// starts or changes it at the time is waited for.
+/// Starts a machine, unless it runs, and waits until it runs. Other starts and
+/// changes in progress are waited for.
 ///
 /// # Errors
 ///
-/// [`Error::Died`] when it does not stay up, [`Error::NoCapacity`] when there
-/// is no room; see [`Error`].
+/// [`Error::Died`] when the machine does not stay up, [`Error::NoCapacity`] when
+/// the platform has no room for it; see [`Error`].
 pub async fn start(
     client: &Client,
     id: &MachineId,
     nonce: Option<&str>,
     deadline: Instant,
 ) -> Result<Machine, Error> {
-    start_counted(client, id, (nonce, &mut Starts::default()), deadline).await
+    start_counted(client, id, nonce, &mut Starts::default(), deadline).await
 }
 
-/// The same, for a purpose that it may have been started for before.
+/// [`start`] for a purpose that the machine may have been started for before.
 ///
 /// # Errors
 ///
@@ -94,30 +96,31 @@ pub async fn start(
 pub async fn start_counted(
     client: &Client,
     id: &MachineId,
-    (nonce, starts): (Option<&str>, &mut Starts),
+    nonce: Option<&str>,
+    starts: &mut Starts,
     deadline: Instant,
 ) -> Result<Machine, Error> {
-    let mut last = "nothing was heard".to_owned();
-    for times in 1.. {
+    let mut last = "its state is unknown".to_owned();
+    for attempt in 0.. {
         let machine = client.get(id, deadline).await?;
         match towards_started(machine.state) {
             Step::Done => return Ok(machine),
-            Step::Never => return Err(dead(machine)),
+            Step::Never => return Err(unstartable(machine)),
             Step::Wait(state) => {
                 client.wait(&machine, state, deadline).await?;
                 last = format!("it is {}", machine.state);
             }
-            Step::Launch if starts.are_enough() => return Err(starts.died(id, machine.state)),
-            Step::Launch => match client.launch(id, nonce, deadline).await {
+            Step::Start if starts.are_exhausted() => return Err(starts.died(id, machine.state)),
+            Step::Start => match client.request_start(id, nonce, deadline).await {
                 Ok(()) => {
                     starts.0 += 1;
                     info!(machine = %id, "started");
                     client.wait(&machine, State::Started, deadline).await?;
                     last = format!("it was {} and is started", machine.state);
                 }
-                Err(error) if error.is_passing() => {
+                Err(error) if error.is_transient() => {
                     last = error.to_string();
-                    pause(times.min(4), None, deadline).await;
+                    backoff(attempt.min(MAX_BACKOFF), None, deadline).await;
                 }
                 Err(error) => return Err(error),
             },
@@ -126,13 +129,13 @@ pub async fn start_counted(
             break;
         }
     }
-    let doing = format!("the start of machine {id}");
-    Err(Error::Late { doing, last })
+    let operation = format!("the start of machine {id}");
+    Err(Error::TimedOut { operation, last })
 }
 
-fn dead(machine: Machine) -> Error {
+fn unstartable(machine: Machine) -> Error {
     match machine.state {
-        State::Failed | State::LaunchFailed => Error::Dead {
+        State::Failed | State::LaunchFailed => Error::Unstartable {
             machine: machine.id,
             state: machine.state,
         },
@@ -140,7 +143,7 @@ fn dead(machine: Machine) -> Error {
     }
 }
 
-/// Stops a machine and waits until it is stopped.
+/// Stops a machine, and waits until it is stopped.
 ///
 /// # Errors
 ///
@@ -151,23 +154,25 @@ pub async fn stop(
     nonce: Option<&str>,
     deadline: Instant,
 ) -> Result<Machine, Error> {
-    let mut last = "nothing was heard".to_owned();
-    for times in 1.. {
+    let mut last = "its state is unknown".to_owned();
+    for attempt in 0.. {
         let machine = client.get(id, deadline).await?;
-        let told = match machine.state {
+        let requested = match machine.state {
             State::Stopped | State::Created => return Ok(machine),
             State::Stopping => Ok(()),
             State::Failed | State::LaunchFailed | State::Destroyed | State::Destroying => {
-                return Err(dead(machine));
+                return Err(unstartable(machine));
             }
-            _ => client.halt(id, nonce, deadline).await,
+            _ => client.request_stop(id, nonce, deadline).await,
         };
         last = format!("it is {}", machine.state);
-        match told {
-            Ok(()) => drop(client.wait(&machine, State::Stopped, deadline).await?),
-            Err(error) if error.is_passing() => {
+        match requested {
+            Ok(()) => {
+                client.wait(&machine, State::Stopped, deadline).await?;
+            }
+            Err(error) if error.is_transient() => {
                 last = error.to_string();
-                pause(times.min(4), None, deadline).await;
+                backoff(attempt.min(MAX_BACKOFF), None, deadline).await;
             }
             Err(error) => return Err(error),
         }
@@ -175,42 +180,42 @@ pub async fn stop(
             break;
         }
     }
-    let doing = format!("the stop of machine {id}");
-    Err(Error::Late { doing, last })
+    let operation = format!("the stop of machine {id}");
+    Err(Error::TimedOut { operation, last })
 }
 
-/// Suspends a machine that runs and waits until it is suspended, or stopped
-/// where the platform cannot keep its memory.
+/// Suspends a machine that runs, and waits until it is suspended, or stopped
+/// where the platform cannot save its memory.
 ///
 /// # Errors
 ///
 /// See [`Error`].
 pub async fn suspend(client: &Client, id: &MachineId, deadline: Instant) -> Result<Machine, Error> {
-    let mut asked = false;
+    let mut is_requested = false;
     loop {
         let machine = client.get(id, deadline).await?;
         match machine.state {
             State::Suspended | State::Stopped | State::Created => return Ok(machine),
-            State::Started if !asked => {
-                client.suspend(id, deadline).await?;
-                asked = true;
+            State::Started if !is_requested => {
+                client.request_suspend(id, deadline).await?;
+                is_requested = true;
             }
             _ => {}
         }
         client.wait(&machine, State::Suspended, deadline).await?;
         if Instant::now() >= deadline {
-            let doing = format!("the suspension of machine {id}");
+            let operation = format!("the suspension of machine {id}");
             let last = format!("it is {}", machine.state);
-            return Err(Error::Late { doing, last });
+            return Err(Error::TimedOut { operation, last });
         }
     }
 }
 
-/// Gives a machine another size: see [`change`].
+/// Changes the size of a machine: see [`change`].
 ///
 /// # Errors
 ///
-/// See [`Error`]; there is no such size.
+/// [`Error::Invalid`] when the platform has no such size; see [`Error`].
 pub async fn resize(
     client: &Client,
     id: &MachineId,
@@ -228,18 +233,18 @@ pub async fn resize(
         memory_mb: size.memory_mb.unwrap_or(guest.memory_mb),
         rest: guest.rest,
     };
-    guest.check()?;
+    guest.check().map_err(Error::Invalid)?;
     let edit = |config: &mut Config| config.guest = Some(guest.clone());
     change(client, id, edit, deadline).await
 }
 
-/// Changes a machine's configuration under a lease, while it is stopped, and
-/// starts it again if it ran. What `edit` leaves alone stays.
+/// Changes a machine's configuration under its lease: stops the machine, updates
+/// it, and starts it again if it ran. What `edit` leaves alone stays.
 ///
 /// # Errors
 ///
-/// See [`Error`]. A machine that was stopped for it and could not be changed
-/// is stopped.
+/// See [`Error`]. A machine that was stopped and could not be changed stays
+/// stopped.
 pub async fn change(
     client: &Client,
     id: &MachineId,
@@ -252,7 +257,7 @@ pub async fn change(
         let Some(config) = edited(&before, edit) else {
             return Ok(before);
         };
-        // Never a running one: an update restarts it where it stands.
+        // An update would restart a running machine at any point of its work.
         let stopped = stop(client, id, Some(nonce), deadline).await?;
         let changed = update(client, &stopped, &config, nonce, deadline).await?;
         match before.state {
@@ -263,7 +268,8 @@ pub async fn change(
     client.leased(id, deadline, work).await
 }
 
-/// Changes a machine's configuration if it is stopped still, and leaves it so.
+/// Changes the configuration of a machine under its lease, if the machine is
+/// stopped, and leaves it stopped.
 ///
 /// # Errors
 ///
@@ -279,7 +285,7 @@ pub async fn change_stopped(
     client.leased(id, deadline, work).await
 }
 
-/// The same, by whoever has its lease already.
+/// [`change_stopped`] for a caller that holds the lease.
 ///
 /// # Errors
 ///
@@ -314,16 +320,16 @@ async fn update(
     deadline: Instant,
 ) -> Result<Machine, Error> {
     let changed = match client.update(read, config, nonce, deadline).await {
-        Err(Error::Conflict { doing, told }) => {
+        Err(Error::Conflict { operation, message }) => {
             let now = client.get(&read.id, deadline).await?;
-            // Perhaps it was us, and the answer to a first try was lost.
+            // The first attempt may have succeeded, and its response been lost.
             if now.config != *config {
-                return Err(Error::Conflict { doing, told });
+                return Err(Error::Conflict { operation, message });
             }
             now
         }
         changed => changed?,
     };
-    info!(machine = %read.id, version = changed.instance_id, "changed");
+    info!(machine = %read.id, version = changed.instance_id, "updated");
     Ok(changed)
 }

@@ -1,32 +1,36 @@
-//! Fly's Machines API: a thin, typed client, and what is done to a machine in
-//! more than one call.
+//! A typed client of Fly's Machines API, and the operations on a machine that
+//! take more than one call.
 //!
 //! ```text
-//! args ─► command ─► lifecycle ─► client ─► http ─► the API
-//!                    (start, stop, change)   (rates, retries, deadlines)
+//! command ─► lifecycle ─► client ─► transport ─► the API
+//!            (start, stop, change)  (rate limits, retries, deadlines)
 //! ```
 //!
-//! Names of fields are the API's. What it answers is parsed here, once; what
-//! we do not know of a machine's configuration is kept as it is, since an
-//! update replaces all of it.
+//! Fields have the API's names. Responses are decoded here, once. What is not
+//! known of a machine's configuration is retained as it is, because an update
+//! replaces all of it.
 
-pub(crate) mod client;
+mod backoff;
+mod client;
 mod command;
-pub(crate) mod error;
-mod http;
+mod error;
 mod lease;
 mod lifecycle;
-pub(crate) mod model;
+mod model;
 mod rates;
+mod refusal;
+mod request;
+mod transport;
 
-pub(crate) use self::http::causes;
+pub(crate) use self::transport::causes;
 pub use self::{
-    client::{Client, Create, Endpoint, Filter},
-    command::run,
+    client::{Client, Create, Filter},
+    command::{Action, Options, run},
     error::Error,
     lease::Lease,
     lifecycle::{
         Starts, change, change_held, change_stopped, resize, start, start_counted, stop, suspend,
     },
-    model::{Config, Guest, ImageRef, Machine, MachineId, Mode, NotAnId, Size, State},
+    model::{Config, Guest, ImageRef, Machine, MachineId, NotAnId, Size, State},
+    transport::Endpoint,
 };

@@ -1,4 +1,4 @@
-//! What the API speaks of, in its own words.
+//! The API's objects, under its own names.
 
 use std::{
     collections::BTreeMap,
@@ -7,23 +7,25 @@ use std::{
     str::FromStr,
 };
 
-use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// Names a machine. It is safe in a path, a header and a host name.
+use crate::mode::Mode;
+
+/// A machine's id: 1 to 32 lowercase letters and digits, and so safe in a path, a
+/// header and a host name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MachineId(String);
 
-/// A text that cannot name a machine.
+/// A text that is not a machine's id; at most its first 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0:?} cannot be a machine's id: that is up to 32 small letters and digits")]
+#[error("{0:?} is not a machine's id: 1 to 32 lowercase letters and digits")]
 pub struct NotAnId(String);
 
 impl MachineId {
-    /// As text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,45 +64,46 @@ impl Display for MachineId {
     }
 }
 
-/// What a machine does.
+/// The state of a machine.
+/// See <https://fly.io/docs/machines/machine-states/>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Never started.
     Created,
-    /// Runs.
+    /// Running.
     Started,
-    /// Does not run.
+    /// Not running.
     Stopped,
-    /// Its memory is kept.
+    /// Not running, with its memory saved.
     Suspended,
-    /// Could not be made.
+    /// Its creation failed.
     Failed,
-    /// On its way to `created`.
+    /// Changing to `created`.
     Creating,
-    /// On its way to `started`.
+    /// Changing to `started`.
     Starting,
-    /// On its way to `stopped`.
+    /// Changing to `stopped`.
     Stopping,
-    /// Stops and starts.
+    /// Stopping, and starting again.
     Restarting,
-    /// On its way to `suspended`.
+    /// Changing to `suspended`.
     Suspending,
-    /// Gets a new configuration.
+    /// Getting a new configuration.
     Updating,
-    /// Gives way to a new version.
+    /// Being replaced by a new version.
     Replacing,
-    /// On its way to `destroyed`.
+    /// Changing to `destroyed`.
     Destroying,
-    /// Was never able to run.
+    /// Its first start failed.
     LaunchFailed,
-    /// Is gone.
+    /// Gone.
     Destroyed,
-    /// An older version.
+    /// An older version of a machine.
     Replaced,
-    /// Lives on another host now.
+    /// Moved to another host.
     Migrated,
-    /// One that we do not know yet.
+    /// A state that this version does not know.
     #[serde(other)]
     Unknown,
 }
@@ -111,67 +114,39 @@ impl Display for State {
     }
 }
 
-/// Whether an agent may change what it works on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
-pub enum Mode {
-    /// Only reads.
-    #[serde(rename = "ro")]
-    #[value(name = "ro")]
-    ReadOnly,
-    /// Reads and writes.
-    #[serde(rename = "rw")]
-    #[value(name = "rw")]
-    ReadWrite,
-}
-
-impl Mode {
-    /// Writes it where the machine's entry point and those who list it look.
-    pub fn set(self, config: &mut Config) {
-        let mode = self.as_str().to_owned();
-        config.env.insert("MODE".into(), mode.clone());
-        config.metadata.insert("mode".into(), mode);
-    }
-
-    /// As it stands in a machine's environment and metadata.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "ro",
-            Self::ReadWrite => "rw",
-        }
-    }
-}
-
-/// A machine, as it was when asked for.
+/// A machine, as it was when the API answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Machine {
-    /// Its id, for life.
+    /// Its id, which never changes.
     pub id: MachineId,
-    /// Unique in its app.
+    /// Unique in its app; empty where the API leaves it out.
     #[serde(default)]
     pub name: String,
-    /// What it does.
+    /// Its state.
     pub state: State,
-    /// Where it is.
-    #[serde(default)]
-    pub region: String,
-    /// Its version: a new one with each update.
-    #[serde(default)]
-    pub instance_id: String,
-    /// Its address now. It changes when the machine moves: never keep it.
+    /// The region that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Its version, which every update changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Its address on the private network. It changes when the machine moves to
+    /// another host: never store it.
     #[serde(default)]
     pub private_ip: Option<IpAddr>,
-    /// When it was made, as RFC 3339 has it.
-    #[serde(default)]
-    pub created_at: String,
-    /// What its image was found to be.
+    /// When it was created (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<String>,
+    /// The image that it runs, resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_ref: Option<ImageRef>,
-    /// What it is made of; a destroyed machine may have none.
-    #[serde(default, deserialize_with = "or_default")]
+    /// Its configuration; empty for a destroyed machine, of which the API says `null`.
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub config: Config,
 }
 
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+/// The API writes `null` for an empty object.
+fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
     T: Default + Deserialize<'de>,
@@ -180,96 +155,106 @@ where
 }
 
 impl Machine {
-    /// What it says about itself.
+    /// One of its metadata.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.config.metadata.get(key).map(String::as_str)
     }
 }
 
-/// An image, resolved.
+/// The image that a machine runs, as the platform resolved it; a machine that
+/// never ran may lack parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRef {
-    /// Like `registry.fly.io`.
+    /// The registry, like `registry.fly.io`.
     #[serde(default)]
-    pub registry: String,
-    /// Like `agents`.
+    pub registry: Option<String>,
+    /// The repository, like `agents`.
     #[serde(default)]
-    pub repository: String,
-    /// Like `sha256:…`.
+    pub repository: Option<String>,
+    /// The digest of the manifest, `sha256:` and 64 hexadecimal digits.
     #[serde(default)]
-    pub digest: String,
+    pub digest: Option<String>,
 }
 
 impl ImageRef {
-    /// What stands for these bytes for ever.
-    pub fn pinned(&self) -> String {
-        format!("{}/{}@{}", self.registry, self.repository, self.digest)
+    /// The reference that always means this image, `REGISTRY/REPOSITORY@DIGEST`.
+    pub fn pinned(&self) -> Option<String> {
+        let (registry, repository) = (self.registry.as_ref()?, self.repository.as_ref()?);
+        Some(format!("{registry}/{repository}@{}", self.digest.as_ref()?))
     }
 }
 
-/// A machine's configuration. An update replaces all of it, so nothing that
-/// was read may be lost.
+/// A machine's configuration. An update replaces all of it: fields that are not
+/// known here are retained.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Config {
-    /// What it runs, best by digest.
+    /// The image reference.
     #[serde(default)]
     pub image: String,
-    /// Its size.
+    /// The machine's size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<Guest>,
-    /// Its environment.
-    #[serde(default, deserialize_with = "or_default")]
+    /// The environment of its processes.
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub env: BTreeMap<String, String>,
-    /// What can be asked for.
-    #[serde(default, deserialize_with = "or_default")]
+    /// Metadata, which lists can be filtered by.
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub metadata: BTreeMap<String, String>,
-    /// All else.
+    /// All other fields.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
 
-/// What of a machine's size is to change; what is not named stays.
-#[derive(Debug, Clone, Default, Deserialize, Args)]
+impl Config {
+    /// Sets the mode where the machine's entry point (`agent boot`) reads it, and
+    /// where lists show it.
+    pub fn set_mode(&mut self, mode: Mode) {
+        let mode = mode.as_str().to_owned();
+        self.env.insert("MODE".to_owned(), mode.clone());
+        self.metadata.insert("mode".to_owned(), mode);
+    }
+}
+
+/// A change of a machine's size; what is `None` stays as it is.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Size {
-    /// shared or performance.
-    #[arg(long, value_name = "KIND")]
+    /// `shared` or `performance`.
     pub cpu_kind: Option<String>,
-    /// How many: 1, 2, 4, 8 or 16.
-    #[arg(long, value_name = "N")]
+    /// The number of CPUs: 1, 2, 4, 8 or 16.
     pub cpus: Option<u32>,
-    /// How much memory; a multiple of 256.
-    #[arg(long, value_name = "MB")]
+    /// The memory in MB, a multiple of 256.
     pub memory_mb: Option<u32>,
 }
 
-/// How large a machine is.
+/// A machine's size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {
     /// `shared` or `performance`.
     pub cpu_kind: String,
-    /// How many.
+    /// The number of CPUs.
     pub cpus: u32,
-    /// A multiple of 256.
+    /// The memory in MB, a multiple of 256.
     pub memory_mb: u32,
-    /// All else.
+    /// All other fields.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
 
 impl Guest {
-    /// Whether the platform has such machines.
+    /// Checks that the platform has machines of this size.
     ///
     /// # Errors
     ///
-    /// A sentence with the sizes that it has.
-    pub fn check(&self) -> Result<(), super::Error> {
+    /// A message that says which sizes there are.
+    pub fn check(&self) -> Result<(), String> {
         let per_cpu = match self.cpu_kind.as_str() {
             "shared" => 256..=2048,
             "performance" => 2048..=8192,
             other => {
-                let told = format!("cpu_kind {other:?} is neither shared nor performance");
-                return Err(super::Error::Invalid(told));
+                return Err(format!(
+                    "cpu_kind {other:?} is neither shared nor performance"
+                ));
             }
         };
         let fits = matches!(self.cpus, 1 | 2 | 4 | 8 | 16)
@@ -278,14 +263,14 @@ impl Guest {
         if fits {
             return Ok(());
         }
-        Err(super::Error::Invalid(format!(
+        Err(format!(
             "there is no machine with {} {} CPUs and {} MB: 1, 2, 4, 8 or 16 CPUs, each with {} to {} MB, in steps of 256 MB",
             self.cpus,
             self.cpu_kind,
             self.memory_mb,
             per_cpu.start(),
             per_cpu.end()
-        )))
+        ))
     }
 }
 
@@ -296,7 +281,7 @@ mod tests {
     use super::{Guest, Machine, MachineId, State};
 
     #[test]
-    fn what_we_do_not_know_is_kept() {
+    fn unknown_fields_are_retained() {
         let config = json!({
             "image": "i", "env": { "A": "b" }, "metadata": {},
             "guest": { "cpu_kind": "shared", "cpus": 1, "memory_mb": 256, "gpus": 2 },
@@ -308,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_or_a_configuration_that_is_new_or_missing_is_no_error() {
+    fn an_unknown_state_and_a_missing_configuration_are_no_errors() {
         let state = |text| serde_json::from_value::<State>(json!(text)).unwrap();
         assert_eq!(state("launch_failed"), State::LaunchFailed);
         assert_eq!(state("hibernating"), State::Unknown);
@@ -330,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn only_sizes_that_there_are() {
+    fn only_sizes_of_the_platform_are_accepted() {
         let guest = |kind: &str, cpus, memory_mb| Guest {
             cpu_kind: kind.to_owned(),
             cpus,

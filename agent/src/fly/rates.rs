@@ -1,54 +1,55 @@
-//! The API's rate limits, kept on our side: a call that waits a little is
+//! The API's rate limits, observed on our side: a request that waits a little is
 //! better than one that is refused.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-/// How often something may be done.
+/// A rate limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
-    /// One each so long.
-    every: Duration,
-    /// So many at once after a pause.
+    /// The time between two requests in the long run.
+    interval: Duration,
+    /// How many requests may follow each other at once after a pause.
     burst: u32,
 }
 
-/// Documented: one a second for each action and machine, three at once.
+/// Documented: one request per second for each action and machine, bursts of three.
 pub(super) const ACTION: Rate = Rate {
-    every: Duration::from_secs(1),
+    interval: Duration::from_secs(1),
     burst: 3,
 };
-/// Documented: five a second for getting a machine, ten at once.
+/// Documented: five requests per second for getting a machine, bursts of ten.
 pub(super) const GET: Rate = Rate {
-    every: Duration::from_millis(200),
+    interval: Duration::from_millis(200),
     burst: 10,
 };
 
-/// Beyond so many, those that are full again are forgotten.
-const MANY: usize = 1024;
+/// With more entries than this, those without a recent request are removed.
+const MAX_ENTRIES: usize = 1024;
 
-/// When each action on each machine was done, as the generic cell rate
-/// algorithm has it: one instant for each, that moves on with each call.
+/// The generic cell rate algorithm: for each action on each machine, the
+/// instant at which its next request is due in the long run.
 #[derive(Debug, Default)]
 pub(super) struct Rates(Mutex<HashMap<String, Instant>>);
 
 impl Rates {
-    /// Waits until it is within the limit.
+    /// Waits until a request is within the limit.
     pub(super) async fn wait(&self, key: &str, rate: Rate) {
         let at = self.reserve(key, rate, Instant::now());
         sleep_until(at).await;
     }
 
-    /// When the next call may go out.
+    /// The instant at which a request may be sent, which is counted from now on.
     pub(super) fn reserve(&self, key: &str, rate: Rate, now: Instant) -> Instant {
-        let mut next = self.0.lock().expect("nothing panics with it");
-        if next.len() > MANY {
+        let mut next = self.0.lock().expect("no holder of the lock panics");
+        if next.len() > MAX_ENTRIES {
             next.retain(|_, next| *next > now);
         }
-        let due = next.get(key).copied().unwrap_or(now).max(now);
-        next.insert(key.to_owned(), due + rate.every);
-        let tolerance = rate.every * (rate.burst - 1);
+        let due = next.get(key).map_or(now, |next| now.max(*next));
+        next.insert(key.to_owned(), due + rate.interval);
+        let tolerance = rate.interval * (rate.burst - 1);
+        // The monotonic clock may be younger than the tolerance: nothing was sent then.
         due.checked_sub(tolerance).map_or(now, |at| at.max(now))
     }
 }
@@ -62,7 +63,7 @@ mod tests {
     use super::{ACTION, GET, Rates};
 
     #[test]
-    fn a_burst_goes_out_at_once_and_the_rest_one_by_one() {
+    fn a_burst_is_sent_at_once_and_the_rest_at_the_rate() {
         let (rates, now) = (Rates::default(), Instant::now());
         let waits = |key, rate| {
             rates
@@ -72,11 +73,15 @@ mod tests {
         };
         let starts: Vec<_> = (0..5).map(|_| waits("start a", ACTION)).collect();
         assert_eq!(starts, [0, 0, 0, 1000, 2000]);
-        assert_eq!(waits("start b", ACTION), 0, "each machine for itself");
+        assert_eq!(
+            waits("start b", ACTION),
+            0,
+            "each machine has its own limit"
+        );
         let gets: Vec<_> = (0..12).map(|_| waits("get a", GET)).collect();
         assert_eq!(gets[9..], [0, 200, 400]);
         let later = now + Duration::from_secs(60);
         let at = rates.reserve("start a", ACTION, later);
-        assert_eq!(at, later, "after a pause there is a burst again");
+        assert_eq!(at, later, "a burst is allowed again after a pause");
     }
 }

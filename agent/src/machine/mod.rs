@@ -1,100 +1,61 @@
-//! `agent boot`: what a machine runs. It looks at the kernel, attaches the
-//! repository that its environment names, and starts `agent serve` as a user
-//! without power; when that ends, it takes the work tree down and hands the
-//! diff over before the machine stops.
+//! `agent boot`: what a machine runs. It attaches the repository that its
+//! environment names, and starts `agent serve` as an unprivileged user; when that
+//! ends, it detaches the work tree and uploads the changes before the machine
+//! stops.
 //!
 //! ```text
-//! probe ─► bring the diff ─► attach ─► agent serve ─► detach ─► hand the diff over ─► exit
+//! doctor ─► fetch changes ─► attach ─► agent serve ─► detach ─► upload changes ─► exit
 //! ```
-//! It ends well when `agent serve` does, as after idleness, and the platform
-//! leaves it stopped; after a failure the platform restarts it.
+//! The exit status is that of `agent serve`: after success, as when it was idle,
+//! the platform leaves the machine stopped; after a failure it restarts it.
 
-pub(crate) mod attach;
-mod diff;
-pub mod probe;
+pub(crate) mod blockd;
+mod changes;
+pub(crate) mod doctor;
+mod options;
+pub(crate) mod process;
 mod server;
 pub mod store;
 pub mod user;
 mod volume;
+mod work_tree;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use tokio::{fs, io::AsyncWriteExt, time::timeout};
 use tracing::{info, warn};
 
+pub use self::options::Options;
 use self::{
-    attach::{Mode, WorkTree},
-    diff::Diff,
-    probe::Probe,
-    user::User,
+    changes::Changes,
+    doctor::Findings,
+    volume::attach_directory,
+    work_tree::{WorkTree, clean_up},
 };
-use crate::{machine::store::Store, signals::EndSignals};
+use crate::signals::EndSignals;
 
-/// How long codex may take to sign in; it only writes a file.
-const SIGN_IN: Duration = Duration::from_secs(30);
-
-/// What a machine is.
-#[derive(Debug)]
-pub struct Options {
-    /// The export, without a server; none: an empty workspace.
-    pub repo: Option<String>,
-    /// Where blockd is, the best first.
-    pub servers: Vec<String>,
-    /// Whether changes are taken.
-    pub mode: Mode,
-    /// Where codex works.
-    pub workspace: PathBuf,
-    /// Where changes are kept; none: where there is a place.
-    pub state: Option<PathBuf>,
-    /// Where the diff goes when the machine stops.
-    pub store: Option<Store>,
-    /// What the diff is called there.
-    pub name: Option<String>,
-    /// Who runs codex.
-    pub user: User,
-    /// The token that callers must send.
-    pub token: Option<String>,
-    /// The key that the coordinator's grants are made with.
-    pub grant_key: Option<String>,
-    /// Codex's key, if it shall sign in with one.
-    pub codex_key: Option<String>,
-    /// Our own program, and blockd's.
-    pub agent: PathBuf,
-    /// See `agent`.
-    pub blockd: PathBuf,
-    /// What is told to `agent serve` besides.
-    pub serve: Vec<String>,
-    /// Where exercises are laid out for `agent smoke`, if they shall be.
-    pub ground: Option<String>,
-}
+/// How long `codex login` may take; it only writes a file.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs a machine until `agent serve` has ended.
 ///
 /// # Errors
 ///
-/// A sentence about what does not work; nothing is left mounted.
+/// When a step fails; nothing is left mounted.
 pub async fn boot(options: &Options) -> Result<()> {
     let mut signals = EndSignals::listen()?;
-    let state = volume::place(options.state.as_deref())?;
-    let probe = Probe::take(&state).await;
-    info!(
-        "this machine: {}",
-        serde_json::to_string(&probe).unwrap_or_default()
-    );
+    let state = volume::state_directory(options.state.as_deref())?;
+    log_findings(options, &state).await?;
     let run = state.join("run");
     prepare(options, &run).await?;
-    let diff = Diff::new(options, &state);
+    let changes = Changes::new(options, &state);
     let tree = if let Some(repo) = &options.repo {
         tokio::select! {
-            tree = begin(options, repo, &diff, &state) => Some(tree?),
+            tree = attach(options, repo, &changes, &state) => Some(tree?),
             () = signals.received() => {
-                info!("told to end before the work tree was there");
-                return attach::clear(options, &state).await;
+                info!("ended by a signal before the work tree was attached");
+                return clean_up(options, &state).await;
             }
         }
     } else {
@@ -103,66 +64,80 @@ pub async fn boot(options: &Options) -> Result<()> {
     };
     let served = server::serve(options, &state, &run, &mut signals).await;
     if let Some(tree) = tree {
-        finish(&tree, &diff).await?;
+        detach(&tree, &changes).await?;
     }
     served
 }
 
-/// Brings what was changed before, and attaches.
-async fn begin(options: &Options, repo: &str, diff: &Diff<'_>, state: &Path) -> Result<WorkTree> {
-    let export = diff.bring().await?;
-    let wanted = export.as_deref().unwrap_or(repo);
-    let tree = WorkTree::attach(options, wanted, state).await?;
-    diff.remember(repo, &tree.export).await?;
-    Ok(tree)
-}
-
-/// Takes the work tree down, and hands the diff over.
-async fn finish(tree: &WorkTree, diff: &Diff<'_>) -> Result<()> {
-    let changed = tree.detach().await?;
-    let handed = diff.hand_over(changed).await;
-    // An exit code other than 0 has the machine restarted, with the diff on it.
-    handed.context("the diff is on this machine only")
-}
-
-async fn empty_workspace(options: &Options) -> Result<()> {
-    let workspace = &options.workspace;
-    let made = fs::create_dir_all(workspace).await;
-    made.with_context(|| format!("cannot make {}", workspace.display()))?;
-    options.user.own(workspace)
-}
-
-/// The token's file, and codex's key.
-async fn prepare(options: &Options, run: &Path) -> Result<()> {
-    fs::create_dir_all(run).await?;
-    options.user.own(run)?;
-    if let Some(token) = &options.token {
-        options.user.secret(&run.join("token"), token)?;
-    }
-    if let Some(key) = &options.grant_key {
-        options.user.secret(&run.join("grant"), key)?;
-    }
-    if let Some(key) = &options.codex_key
-        && let Err(error) = sign_in(options, key).await
-    {
-        // Its own configuration may need no key.
-        warn!("codex does not sign in: {error:#}");
+/// Logs what this machine can do, for whoever asks why it cannot attach.
+async fn log_findings(options: &Options, state: &Path) -> Result<()> {
+    match Findings::collect(&options.blockd, &attach_directory(state)).await {
+        Ok(findings) => info!("this machine: {}", serde_json::to_string(&findings)?),
+        Err(error) => warn!("cannot examine this machine: {error:#}"),
     }
     Ok(())
 }
 
-/// Codex asks for a sign-in although its key is in the environment.
+/// Fetches earlier changes, and attaches.
+async fn attach(
+    options: &Options,
+    repo: &str,
+    changes: &Changes<'_>,
+    state: &Path,
+) -> Result<WorkTree> {
+    let base = changes.fetch().await?;
+    let export = base.as_deref().unwrap_or(repo);
+    let tree = WorkTree::attach(options, export, state).await?;
+    changes.set_base(repo, &tree.export).await?;
+    Ok(tree)
+}
+
+/// Detaches the work tree, and uploads its changes.
+async fn detach(tree: &WorkTree, changes: &Changes<'_>) -> Result<()> {
+    let has_changes = tree.detach().await?;
+    let uploaded = changes.upload(has_changes).await;
+    // The exit status of a failure has the machine restarted, with the changes on it.
+    uploaded.context("the changes are on this machine only")
+}
+
+async fn empty_workspace(options: &Options) -> Result<()> {
+    let workspace = &options.workspace;
+    let created = fs::create_dir_all(workspace).await;
+    created.with_context(|| format!("cannot create {}", workspace.display()))?;
+    options.user.chown(workspace)
+}
+
+/// Writes the secrets of `agent serve`, and signs codex in.
+async fn prepare(options: &Options, run: &Path) -> Result<()> {
+    fs::create_dir_all(run).await?;
+    options.user.chown(run)?;
+    if let Some(token) = &options.token {
+        options.user.write_secret(&run.join("token"), token)?;
+    }
+    if let Some(key) = &options.grant_key {
+        options.user.write_secret(&run.join("grant"), key)?;
+    }
+    if let Some(key) = &options.codex_key
+        && let Err(error) = sign_in(options, key).await
+    {
+        // A model provider in codex's own configuration may need no key.
+        warn!("cannot sign codex in: {error:#}");
+    }
+    Ok(())
+}
+
+/// Signs codex in with a key: one in its environment alone is not used.
 async fn sign_in(options: &Options, key: &str) -> Result<()> {
     let mut login = options.user.command("codex".as_ref());
     login
         .args(["login", "--with-api-key"])
         .stdin(Stdio::piped());
     login.kill_on_drop(true);
-    let mut login = login.spawn().context("there is no codex")?;
-    if let Some(mut input) = login.stdin.take() {
-        input.write_all(key.as_bytes()).await?;
-    }
-    let status = timeout(SIGN_IN, login.wait()).await;
+    let mut login = login.spawn().context("cannot run codex")?;
+    let mut input = login.stdin.take().expect("standard input is a pipe");
+    input.write_all(key.as_bytes()).await?;
+    drop(input);
+    let status = timeout(LOGIN_TIMEOUT, login.wait()).await;
     let status = status.context("codex login does not end")??;
     ensure!(status.success(), "codex login: {status}");
     Ok(())

@@ -1,23 +1,26 @@
-//! `agent serve` as a child, and beside it the ground for exercises where the
-//! machine is one that is tried out.
+//! `agent serve` as a child process, and beside it `agent exercises` on a machine
+//! that `agent smoke` tests.
 
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},
     time::timeout,
 };
 use tracing::{info, warn};
 
-use super::Options;
+use super::{options::Options, process::terminate};
 use crate::signals::EndSignals;
 
-/// How long exercises may take to be taken away.
-const GROUND: Duration = Duration::from_secs(20);
+/// How long `agent exercises` may take to end.
+const EXERCISES_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Runs it until it ends, or is told to.
+/// Runs `agent serve` until it ends, by itself or by a signal to this process.
+///
+/// # Errors
+///
+/// When it cannot be started, or fails.
 pub(super) async fn serve(
     options: &Options,
     state: &Path,
@@ -25,34 +28,34 @@ pub(super) async fn serve(
     signals: &mut EndSignals,
 ) -> Result<()> {
     let mut server = start(serve_command(options, run), "agent serve")?;
-    let mut ground = match &options.ground {
+    let mut exercises = match &options.exercises {
         Some(listen) => Some(start(
-            ground_command(options, listen, state, run),
-            "agent ground",
+            exercises_command(options, listen, state, run),
+            "agent exercises",
         )?),
         None => None,
     };
-    let mut is_told = false;
-    let ended = loop {
+    let mut is_terminated = false;
+    let status = loop {
         tokio::select! {
-            ended = server.wait() => break ended?,
+            status = server.wait() => break status?,
             () = signals.received() => {
-                is_told = true;
-                tell(&server, Signal::TERM);
+                is_terminated = true;
+                terminate(&server)?;
             }
         }
     };
-    if let Some(ground) = &mut ground {
-        tell(ground, Signal::TERM);
-        // The diff is still to be handed over: that does not wait for exercises.
-        if timeout(GROUND, ground.wait()).await.is_err() {
-            warn!("agent ground does not end: it is killed");
-            ground.kill().await?;
+    if let Some(exercises) = &mut exercises {
+        terminate(exercises)?;
+        // The changes are still to be uploaded: they do not wait for exercises.
+        if timeout(EXERCISES_TIMEOUT, exercises.wait()).await.is_err() {
+            warn!("agent exercises does not end: killing it");
+            exercises.kill().await?;
         }
     }
-    // It may be told before it listens, and dies of it.
-    let dies_of_it = is_told && ended.code().is_none();
-    ensure!(ended.success() || dies_of_it, "agent serve: {ended}");
+    // SIGTERM kills a server that has not installed its handler yet.
+    let is_killed = is_terminated && status.code().is_none();
+    ensure!(status.success() || is_killed, "agent serve: {status}");
     info!("agent serve has ended");
     Ok(())
 }
@@ -74,18 +77,18 @@ fn serve_command(options: &Options, run: &Path) -> Command {
     serve
 }
 
-/// It attaches and judges, and keeps the power to do so.
-fn ground_command(options: &Options, listen: &str, state: &Path, run: &Path) -> Command {
-    let mut ground = Command::new(&options.agent);
-    ground.args(["ground", "--listen", listen, "--directory"]);
-    ground.arg(state.join("ground"));
-    ground.arg("--blockd").arg(&options.blockd);
-    ground.arg(format!("--uid={}", options.user.uid));
-    ground.arg(format!("--gid={}", options.user.gid));
+/// It attaches file systems, and so runs with our own privileges.
+fn exercises_command(options: &Options, listen: &str, state: &Path, run: &Path) -> Command {
+    let mut exercises = Command::new(&options.agent);
+    exercises.args(["exercises", "--listen", listen, "--directory"]);
+    exercises.arg(state.join("exercises"));
+    exercises.arg("--blockd").arg(&options.blockd);
+    exercises.arg(format!("--uid={}", options.user.uid));
+    exercises.arg(format!("--gid={}", options.user.gid));
     if options.token.is_some() {
-        ground.arg("--token-file").arg(run.join("token"));
+        exercises.arg("--token-file").arg(run.join("token"));
     }
-    ground
+    exercises
 }
 
 fn start(mut command: Command, name: &str) -> Result<Child> {
@@ -93,12 +96,4 @@ fn start(mut command: Command, name: &str) -> Result<Child> {
     command
         .spawn()
         .with_context(|| format!("cannot start {name}"))
-}
-
-fn tell(child: &Child, sign: Signal) {
-    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    if let Some(pid) = pid {
-        // It may have ended just now.
-        let _told = kill_process(pid, sign);
-    }
 }

@@ -1,9 +1,9 @@
-//! A place that outlives this machine: a folder on a volume, or an object store
-//! that takes PUT, GET and DELETE (S3 and its like), spoken to by curl, which
-//! signs too.
+//! Storage that outlives this machine: a directory on a volume, or an object
+//! store that takes PUT, GET and DELETE (S3 and compatible ones). Requests are
+//! made, and signed, by curl.
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -11,30 +11,32 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{fs, io::AsyncWriteExt, process::Command};
 
-/// Longer than a large diff takes; after it the platform kills us anyhow.
-const LONGEST_TRANSFER: &str = "240";
+/// Seconds that a transfer may take: longer than large changes need, and not so
+/// long that the platform kills us first.
+const TRANSFER_TIMEOUT: &str = "240";
 
-/// Where things are kept.
+/// A store of files by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
-    place: Place,
+    location: Location,
     keys: Option<Keys>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    Folder(PathBuf),
+enum Location {
+    Directory(PathBuf),
+    /// A URL without a slash at the end, to which names are appended.
     Web(String),
 }
 
-/// What an S3 store knows us by.
+/// An access key of an S3 store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// The access key's id.
+    /// The id of the key.
     pub id: String,
-    /// Its secret.
+    /// The secret of the key.
     pub secret: String,
-    /// The region that is signed for.
+    /// The region that signatures are for.
     pub region: String,
 }
 
@@ -45,64 +47,63 @@ impl fmt::Debug for Keys {
 }
 
 impl Store {
-    /// A folder, or a URL that names are appended to.
+    /// The store in a directory (`/PATH`) or at a URL (`http://…`, `https://…`).
     ///
     /// # Errors
     ///
-    /// When it is neither.
-    pub fn new(place: &str, keys: Option<Keys>) -> Result<Self> {
-        let place = if place.starts_with('/') {
-            Place::Folder(place.into())
+    /// When `location` is neither.
+    pub fn new(location: &str, keys: Option<Keys>) -> Result<Self> {
+        let location = if location.starts_with('/') {
+            Location::Directory(location.into())
         } else {
-            let is_web = place.starts_with("http://") || place.starts_with("https://");
+            let is_web = location.starts_with("http://") || location.starts_with("https://");
             ensure!(
                 is_web,
-                "the store {place} is neither a folder (/PATH) nor a URL (https://…)"
+                "the store {location} is neither a directory (/PATH) nor a URL (https://…)"
             );
-            Place::Web(place.trim_end_matches('/').to_owned())
+            Location::Web(location.trim_end_matches('/').to_owned())
         };
-        Ok(Self { place, keys })
+        Ok(Self { location, keys })
     }
 
-    /// Keeps a file under a name, in place of what was there.
+    /// Stores a file under a name, in place of an earlier one.
     ///
     /// # Errors
     ///
-    /// When it is not there afterwards.
+    /// When the file cannot be read, or the store does not accept it.
     pub async fn put(&self, name: &str, file: &Path) -> Result<()> {
-        match &self.place {
-            Place::Folder(folder) => {
-                let target = folder.join(name);
-                let new = folder.join(format!("{name}.new"));
-                let parent = target.parent().unwrap_or(folder);
+        match &self.location {
+            Location::Directory(directory) => {
+                let target = directory.join(name);
+                let new = directory.join(format!("{name}.new"));
+                let parent = target.parent().expect("a joined path has a parent");
                 fs::create_dir_all(parent).await?;
                 let copied = fs::copy(file, &new).await;
                 copied.with_context(|| format!("cannot write {}", new.display()))?;
                 fs::File::open(&new).await?.sync_all().await?;
                 Ok(fs::rename(new, target).await?)
             }
-            Place::Web(url) => {
-                let answer = self
-                    .curl(url, name, &[("upload-file", file.as_os_str())])
-                    .await?;
+            Location::Web(url) => {
+                let upload = [("upload-file", utf8(file)?)];
+                let status = self.curl(url, name, &upload).await?;
                 ensure!(
-                    answer.starts_with('2'),
-                    "{url}/{name} was not taken: the store answers {answer}"
+                    status.starts_with('2'),
+                    "cannot upload {url}/{name}: the store answered {status}"
                 );
                 Ok(())
             }
         }
     }
 
-    /// Brings what is kept under a name; false when there is nothing.
+    /// Fetches the file of a name; false when there is none.
     ///
     /// # Errors
     ///
-    /// When there may be something, but it does not come.
+    /// When there may be one, but it cannot be fetched.
     pub async fn get(&self, name: &str, into: &Path) -> Result<bool> {
-        match &self.place {
-            Place::Folder(folder) => {
-                let path = folder.join(name);
+        match &self.location {
+            Location::Directory(directory) => {
+                let path = directory.join(name);
                 if !fs::try_exists(&path).await? {
                     return Ok(false);
                 }
@@ -110,62 +111,54 @@ impl Store {
                 copied.with_context(|| format!("cannot copy {}", path.display()))?;
                 Ok(true)
             }
-            Place::Web(url) => {
-                let answer = self
-                    .curl(url, name, &[("output", into.as_os_str())])
-                    .await?;
-                match answer.as_str() {
+            Location::Web(url) => {
+                let status = self.curl(url, name, &[("output", utf8(into)?)]).await?;
+                match status.as_str() {
                     "200" => Ok(true),
                     "404" => Ok(false),
-                    other => bail!("{url}/{name} does not come: the store answers {other}"),
+                    other => bail!("cannot fetch {url}/{name}: the store answered {other}"),
                 }
             }
         }
     }
 
-    /// Forgets what is kept under a name.
+    /// Removes the file of a name, if there is one.
     ///
     /// # Errors
     ///
     /// When it may still be there.
     pub async fn delete(&self, name: &str) -> Result<()> {
-        match &self.place {
-            Place::Folder(folder) => match fs::remove_file(folder.join(name)).await {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        match &self.location {
+            Location::Directory(directory) => match fs::remove_file(directory.join(name)).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
                 _ => Ok(()),
             },
-            Place::Web(url) => {
-                let delete = [("request", "DELETE".as_ref())];
-                let answer = self.curl(url, name, &delete).await?;
-                let gone = answer.starts_with('2') || answer == "404";
-                ensure!(gone, "{url}/{name} stays: the store answers {answer}");
+            Location::Web(url) => {
+                let status = self.curl(url, name, &[("request", "DELETE")]).await?;
+                let is_gone = status.starts_with('2') || status == "404";
+                ensure!(
+                    is_gone,
+                    "cannot delete {url}/{name}: the store answered {status}"
+                );
                 Ok(())
             }
         }
     }
 
-    /// One request; its status. All goes in by standard input, since command
-    /// lines are everybody's to read.
-    async fn curl(
-        &self,
-        url: &str,
-        name: &str,
-        more: &[(&str, &std::ffi::OsStr)],
-    ) -> Result<String> {
+    /// Makes one request, and returns its HTTP status. The options go through
+    /// standard input, because command lines can be read by every user.
+    async fn curl(&self, url: &str, name: &str, more: &[(&str, &str)]) -> Result<String> {
         let mut config = vec![
             ("url", format!("{url}/{name}")),
             ("write-out", "%{http_code}".to_owned()),
-            ("max-time", LONGEST_TRANSFER.to_owned()),
+            ("max-time", TRANSFER_TIMEOUT.to_owned()),
             ("retry", "3".to_owned()),
         ];
         if let Some(keys) = &self.keys {
             config.push(("user", format!("{}:{}", keys.id, keys.secret)));
             config.push(("aws-sigv4", format!("aws:amz:{}:s3", keys.region)));
         }
-        config.extend(more.iter().map(|(key, value)| {
-            let value = value.to_string_lossy().into_owned();
-            (*key, value)
-        }));
+        config.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
         if !config.iter().any(|(key, _)| *key == "output") {
             config.push(("output", "/dev/null".to_owned()));
         }
@@ -181,10 +174,10 @@ impl Store {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .context("cannot run curl, which speaks to the store")?;
-        if let Some(mut input) = curl.stdin.take() {
-            input.write_all(lines.as_bytes()).await?;
-        }
+            .context("cannot run curl, which makes the requests to the store")?;
+        let mut input = curl.stdin.take().expect("standard input is a pipe");
+        input.write_all(lines.as_bytes()).await?;
+        drop(input);
         let output = curl.wait_with_output().await?;
         ensure!(
             output.status.success(),
@@ -193,6 +186,12 @@ impl Store {
         );
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
+}
+
+/// A path in curl's configuration.
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str()
+        .with_context(|| format!("the path {} is not UTF-8", path.display()))
 }
 
 #[cfg(test)]
@@ -217,24 +216,24 @@ mod tests {
         }
     }
 
-    /// A store of one thing, for those who sign; its URL.
+    /// Serves a store of one file to callers that sign their requests; its URL.
     async fn served() -> String {
-        let kept = Arc::new(Mutex::new(None::<Bytes>));
+        let stored = Arc::new(Mutex::new(None::<Bytes>));
         let answer = move |method: Method, headers: HeaderMap, body: Bytes| {
-            let mut kept = kept.lock().unwrap();
+            let mut stored = stored.lock().unwrap();
             let signed = headers.get("authorization").is_some_and(|value| {
                 value
                     .as_bytes()
                     .starts_with(b"AWS4-HMAC-SHA256 Credential=id/")
             });
-            let answer = match (signed, method.as_str(), kept.clone()) {
+            let answer = match (signed, method.as_str(), stored.clone()) {
                 (false, ..) => (StatusCode::FORBIDDEN, Bytes::new()),
                 (_, "PUT", _) => {
-                    *kept = Some(body);
+                    *stored = Some(body);
                     (StatusCode::OK, Bytes::new())
                 }
                 (_, "DELETE", _) => {
-                    *kept = None;
+                    *stored = None;
                     (StatusCode::NO_CONTENT, Bytes::new())
                 }
                 (_, _, Some(bytes)) => (StatusCode::OK, bytes),
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_bucket_keeps_brings_and_forgets() {
+    async fn a_bucket_stores_fetches_and_deletes() {
         let folder = tempfile::tempdir().unwrap();
         let (file, back) = (folder.path().join("file"), folder.path().join("back"));
         std::fs::write(&file, vec![7; 100_000]).unwrap();
@@ -269,12 +268,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_keeps_brings_and_forgets() {
+    async fn a_directory_stores_fetches_and_deletes() {
         let folder = tempfile::tempdir().unwrap();
         let (file, back) = (folder.path().join("file"), folder.path().join("back"));
         std::fs::write(&file, "one").unwrap();
-        let kept = folder.path().join("kept");
-        let store = Store::new(kept.to_str().unwrap(), None).unwrap();
+        let directory = folder.path().join("store");
+        let store = Store::new(directory.to_str().unwrap(), None).unwrap();
         assert!(!store.get("diffs/a", &back).await.unwrap());
         store.put("diffs/a", &file).await.unwrap();
         std::fs::write(&file, "two").unwrap();
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn other_places_are_refused_and_secrets_not_shown() {
+    fn other_locations_are_refused_and_secrets_not_shown() {
         assert!(Store::new("ftp://x", None).is_err());
         assert!(Store::new("relative", None).is_err());
         assert!(!format!("{:?}", keys()).contains("hidden"));

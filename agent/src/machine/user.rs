@@ -1,4 +1,4 @@
-//! Who runs codex: a user without power, where we have any to give away.
+//! The user that codex runs as: an unprivileged one, if we run as root.
 
 use std::{
     ffi::OsStr,
@@ -11,9 +11,9 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-/// What of our environment is not for them: what opens the store, the platform,
-/// and us. They get the token as a file.
-const WITHHELD: [&str; 5] = [
+/// Variables that are removed from their environment: the credentials for the
+/// store, the platform and the agent. The agent gets its token as a file.
+const SECRETS: [&str; 5] = [
     "AGENT_TOKEN",
     "AGENT_GRANT_KEY",
     "AWS_ACCESS_KEY_ID",
@@ -21,52 +21,58 @@ const WITHHELD: [&str; 5] = [
     "FLY_API_TOKEN",
 ];
 
-/// A user and a group by number.
+/// A user and a group, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct User {
-    /// The user.
+    /// The user id.
     pub uid: u32,
-    /// The group.
+    /// The group id.
     pub gid: u32,
 }
 
 impl User {
-    /// Who we are.
-    pub fn own_self() -> Self {
+    /// The effective user and group of this process.
+    pub fn current() -> Self {
         Self {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
         }
     }
 
-    /// A program that runs as this user, without our other groups and secrets.
+    /// A command that runs as this user, without our supplementary groups and secrets.
     pub fn command(&self, program: &OsStr) -> Command {
         let mut command = Command::new(program);
-        for name in WITHHELD {
+        for name in SECRETS {
             command.env_remove(name);
         }
-        if *self != Self::own_self() {
+        if *self != Self::current() {
             command.uid(self.uid).gid(self.gid);
         }
         command
     }
 
-    /// Gives a file or directory to this user.
+    /// Makes this user the owner of a file or directory.
     ///
     /// # Errors
     ///
-    /// When that is not ours to do.
-    pub fn own(&self, path: &Path) -> Result<()> {
-        let given = chown(path, Some(self.uid), Some(self.gid));
-        given.with_context(|| format!("cannot give {} to user {}", path.display(), self.uid))
+    /// When we may not, or there is no such file.
+    pub fn chown(&self, path: &Path) -> Result<()> {
+        let changed = chown(path, Some(self.uid), Some(self.gid));
+        changed.with_context(|| {
+            format!(
+                "cannot change the owner of {} to user {}",
+                path.display(),
+                self.uid
+            )
+        })
     }
 
-    /// Writes a file that only this user can read.
+    /// Writes a file that only this user can read, in place of an earlier one.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    pub fn secret(&self, path: &Path, text: &str) -> Result<()> {
+    pub fn write_secret(&self, path: &Path, text: &str) -> Result<()> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
@@ -76,8 +82,8 @@ impl User {
             .create_new(true)
             .mode(0o400)
             .open(path);
-        let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
+        let mut file = file.with_context(|| format!("cannot create {}", path.display()))?;
         file.write_all(text.as_bytes())?;
-        self.own(path)
+        self.chown(path)
     }
 }

@@ -1,8 +1,8 @@
-//! Where changes are kept. Overlayfs takes no upper layer that lies on an
-//! overlay, which the root file system of such a machine is.
+//! The place of the state directory. Overlayfs accepts no upper layer on another
+//! overlay, which the root file system of a Fly machine is.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -10,45 +10,58 @@ use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, mount};
 use tracing::{info, warn};
 
-/// A volume, where there is one; then the ext4 behind the root's overlay.
-const PLACES: [(&str, &str); 2] = [
+/// File systems that may not be an overlay, and the state directory on each: a
+/// volume, where there is one; else the ext4 below the root's overlay.
+const CANDIDATES: [(&str, &str); 2] = [
     ("/data", "/data/agent"),
     ("/.fly-upper-layer", "/.fly-upper-layer/agent"),
 ];
-const LAST: &str = "/var/lib/agent";
+/// The state directory where there is no such file system.
+const FALLBACK: &str = "/var/lib/agent";
 
 /// `f_type` of overlayfs (`linux/magic.h`).
 const OVERLAYFS_SUPER_MAGIC: i128 = 0x794c_7630;
 
-/// A directory for state that takes an upper layer.
+/// Creates a state directory that may hold an upper layer: the one that is
+/// given, or the first that this machine offers.
 ///
 /// # Errors
 ///
-/// When it cannot be made.
-pub(super) fn place(wanted: Option<&Path>) -> Result<PathBuf> {
-    let found = || {
-        PLACES
-            .iter()
-            .find(|(sign, _)| takes_layers(Path::new(sign)))
+/// When it cannot be created.
+pub(super) fn state_directory(given: Option<&Path>) -> Result<PathBuf> {
+    let directory = match given {
+        Some(given) => given.to_owned(),
+        None => {
+            let mut candidates = CANDIDATES.iter();
+            // A file system that is not there, or not ours to look at, is no candidate.
+            let found =
+                candidates.find(|(root, _)| is_overlay(Path::new(root)).is_ok_and(|is| !is));
+            found.map_or(FALLBACK, |(_, directory)| directory).into()
+        }
     };
-    let place = match wanted {
-        Some(wanted) => wanted.to_owned(),
-        None => found().map_or(LAST, |(_, place)| place).into(),
-    };
-    let made = fs::create_dir_all(&place);
-    made.with_context(|| format!("cannot make {}", place.display()))?;
-    if !takes_layers(&place) {
-        warn!(
-            "{} lies on an overlay: changes are kept in memory, and end with this machine",
-            place.display()
+    let shown = directory.display();
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {shown}"))?;
+    if is_overlay(&directory).with_context(|| format!("cannot look at {shown}"))? {
+        warn!("{shown} is on an overlay: changes are in memory, and lost when this machine stops");
+        let mounted = mount(
+            "tmpfs",
+            &directory,
+            "tmpfs",
+            MountFlags::NODEV,
+            c"mode=0755",
         );
-        let mounted = mount("tmpfs", &place, "tmpfs", MountFlags::NODEV, c"mode=0755");
-        mounted.with_context(|| format!("cannot mount a tmpfs at {}", place.display()))?;
+        mounted.with_context(|| format!("cannot mount a tmpfs at {shown}"))?;
     }
-    info!("changes are kept in {}", place.display());
-    Ok(place)
+    info!("the state directory is {shown}");
+    Ok(directory)
 }
 
-fn takes_layers(place: &Path) -> bool {
-    rustix::fs::statfs(place).is_ok_and(|all| i128::from(all.f_type) != OVERLAYFS_SUPER_MAGIC)
+/// The state directory of blockd within ours.
+pub(super) fn attach_directory(state: &Path) -> PathBuf {
+    state.join("attach")
+}
+
+fn is_overlay(path: &Path) -> io::Result<bool> {
+    let found = rustix::fs::statfs(path)?;
+    Ok(i128::from(found.f_type) == OVERLAYFS_SUPER_MAGIC)
 }

@@ -1,27 +1,30 @@
-//! The machine that is tried out, as its callers see it.
+//! The machine under test, the candidate, as its callers see it.
 
 use anyhow::{Context, Result, bail, ensure};
-use reqwest::{Client, Method, RequestBuilder};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use reqwest::Method;
+use serde::{Serialize, de::DeserializeOwned, de::IgnoredAny};
+use serde_json::Value;
 
 use super::{
+    agent_client::AgentClient,
     exercise::Exercise,
-    ground::{Change, Judgement, Started},
-    player::Player,
+    exercises::protocol::{
+        AgentRequest, Change, CopyRequest, DeployRequest, JudgeRequest, Judgement, OutputsRequest,
+        Started,
+    },
 };
-use crate::{client::Server, machine::probe::Probe};
+use crate::{client::Server, machine::doctor::Findings};
 
 /// The candidate.
 #[derive(Debug)]
 pub struct Candidate {
     agent: Server,
-    ground: Server,
+    exercises: Server,
 }
 
 impl Candidate {
-    /// At these addresses.
-    pub fn new(agent: String, ground: String, token: Option<&str>) -> Self {
+    /// A candidate whose agent, and whose `agent exercises`, are at these URLs.
+    pub fn new(agent: String, exercises: String, token: Option<&str>) -> Self {
         let server = |url| Server {
             url,
             token: token.map(str::to_owned),
@@ -29,121 +32,118 @@ impl Candidate {
         };
         Self {
             agent: server(agent),
-            ground: server(ground),
+            exercises: server(exercises),
         }
     }
 
-    pub(super) fn url(&self) -> String {
-        self.agent.url.clone()
+    pub(super) fn url(&self) -> &str {
+        &self.agent.url
     }
 
     pub(super) fn token(&self) -> Option<&str> {
         self.agent.token.as_deref()
     }
 
-    /// Whether it answers at all.
-    pub(super) async fn healthy(&self) -> Result<()> {
-        let answer = request(&self.agent, Method::GET, "/healthz").send().await;
-        let answer = answer.with_context(|| format!("{} does not answer", self.agent.url))?;
-        ensure!(
-            answer.status().is_success(),
-            "/healthz answers {}",
-            answer.status()
-        );
+    /// Checks that the agent answers.
+    pub(super) async fn check_health(&self) -> Result<()> {
+        let response = self.agent.request(Method::GET, "/healthz")?.send().await;
+        let response = response.with_context(|| format!("{} does not answer", self.agent.url))?;
+        let status = response.status();
+        ensure!(status.is_success(), "/healthz answers {status}");
         Ok(())
     }
 
-    pub(super) async fn probe(&self) -> Result<Probe> {
-        self.ask(Method::GET, "/probe", &Value::Null).await
+    /// What the machine can do.
+    pub(super) async fn findings(&self) -> Result<Findings> {
+        self.call(Method::GET, "/probe", &()).await
     }
 
-    /// Lays an exercise out, in place of the last one.
-    pub(super) async fn lay_out(&self, exercise: &Exercise) -> Result<Value> {
-        let name = exercise.name;
-        self.ask(Method::PUT, "/exercise", &json!({ "name": name }))
+    /// Deploys an exercise in place of the last one; the views of it.
+    pub(super) async fn deploy(&self, exercise: &Exercise) -> Result<Value> {
+        let name = exercise.name.to_owned();
+        self.call(Method::PUT, "/exercise", &DeployRequest { name })
             .await
     }
 
-    /// Changes something in a view, and looks where it shows.
+    /// Changes files in one view, and reports where the changes show.
     pub(super) async fn change(&self) -> Result<Change> {
-        self.ask(Method::POST, "/change", &Value::Null).await
+        self.call(Method::POST, "/change", &()).await
     }
 
-    /// An agent on the view of this part.
-    pub(super) async fn agent(&self, part: usize) -> Result<Player> {
-        let asked = json!({ "part": part });
-        let started: Started = self.ask(Method::POST, "/agents", &asked).await?;
-        let mut url = reqwest::Url::parse(&self.ground.url)?;
+    /// Starts an agent on the view of a part.
+    pub(super) async fn agent(&self, part: usize) -> Result<AgentClient> {
+        let started: Started = self
+            .call(Method::POST, "/agents", &AgentRequest { part })
+            .await?;
+        let mut url = reqwest::Url::parse(&self.exercises.url)?;
         let set = url.set_port(Some(started.port));
-        ensure!(set.is_ok(), "{} names no host", self.ground.url);
-        Ok(Player::new(Server {
-            url: url.to_string().trim_end_matches('/').to_owned(),
+        ensure!(set.is_ok(), "the URL {} has no host", self.exercises.url);
+        Ok(AgentClient::new(Server {
+            url: url.as_str().trim_end_matches('/').to_owned(),
             token: self.agent.token.clone(),
             machine: None,
         }))
     }
 
     /// The machine's own agent.
-    pub(super) fn own_agent(&self) -> Player {
-        Player::new(self.agent.clone())
+    pub(super) fn own_agent(&self) -> AgentClient {
+        AgentClient::new(self.agent.clone())
     }
 
-    /// Gives the view of a part what others have repaired.
-    pub(super) async fn hand(&self, to: usize, from: &[usize]) -> Result<()> {
-        let asked = json!({ "to": to, "from": from });
-        let _done: Value = self.ask(Method::POST, "/hand", &asked).await?;
+    /// Copies what some parts have repaired into the view of another.
+    pub(super) async fn copy(&self, from: &[usize], to: usize) -> Result<()> {
+        let from = from.to_vec();
+        let _: IgnoredAny = self
+            .call(Method::POST, "/copy", &CopyRequest { from, to })
+            .await?;
         Ok(())
     }
 
-    /// The suite on a view of its own, with what these parts have repaired.
+    /// Runs the test suite on a view of its own, with the repairs of these parts.
     pub(super) async fn judge(&self, parts: &[usize]) -> Result<Judgement> {
-        self.ask(Method::POST, "/judge", &json!({ "parts": parts }))
+        let parts = parts.to_vec();
+        self.call(Method::POST, "/judge", &JudgeRequest { parts })
             .await
     }
 
-    /// What a program prints for each input, likewise.
+    /// Runs a program on that view for each input; what it prints.
     pub(super) async fn outputs(
         &self,
         parts: &[usize],
         program: &str,
         inputs: &[String],
     ) -> Result<Vec<String>> {
-        let asked = json!({ "parts": parts, "program": program, "inputs": inputs });
-        self.ask(Method::POST, "/outputs", &asked).await
+        let request = OutputsRequest {
+            parts: parts.to_vec(),
+            program: program.to_owned(),
+            inputs: inputs.to_vec(),
+        };
+        self.call(Method::POST, "/outputs", &request).await
     }
 
-    /// Takes the exercise away.
+    /// Removes the exercise.
     pub(super) async fn clear(&self) -> Result<()> {
-        let _done: Value = self.ask(Method::DELETE, "/exercise", &Value::Null).await?;
+        let _: IgnoredAny = self.call(Method::DELETE, "/exercise", &()).await?;
         Ok(())
     }
 
-    async fn ask<T: for<'a> Deserialize<'a>>(
+    async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<T> {
-        let request = request(&self.ground, method, path)
-            .header("content-type", "application/json")
-            .body(serde_json::to_vec(body)?);
-        let answer = request.send().await;
-        let answer =
-            answer.with_context(|| format!("{}: exercises cannot be laid out", self.ground.url))?;
-        let status = answer.status();
-        let text = answer.text().await?;
+        let request = self.exercises.request(method, path)?.json(body);
+        let response = request.send().await;
+        let response = response.with_context(|| {
+            format!("agent exercises at {} does not answer", self.exercises.url)
+        })?;
+        let status = response.status();
+        let text = response.text().await?;
         if !status.is_success() {
             bail!("{path}: {}", text.trim());
         }
-        serde_json::from_str(&text).with_context(|| format!("{path} answers something else"))
-    }
-}
-
-/// A request with the server's token.
-pub(super) fn request(server: &Server, method: Method, path: &str) -> RequestBuilder {
-    let request = Client::new().request(method, format!("{}{path}", server.url));
-    match &server.token {
-        Some(token) => request.bearer_auth(token),
-        None => request,
+        serde_json::from_str(&text)
+            .with_context(|| format!("the response to {path} cannot be decoded"))
     }
 }

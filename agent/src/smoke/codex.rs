@@ -1,44 +1,45 @@
-//! Codex answers a message: the answer is on the screen, and was not in the
-//! question.
+//! The tier `codex`: codex answers a message. The answer is on its screen, and was
+//! not part of the question.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use rand::RngExt;
 use tokio::time::{Instant, sleep};
 
-use super::{Facts, candidate::Candidate, puzzle::random};
+use super::{agent_client::POLL_INTERVAL, candidate::Candidate, verdict::Facts};
 
-const LOOK: Duration = Duration::from_millis(250);
-/// How long it may rest without an answer: between a message and the first
-/// report of work it looks idle too.
-const SILENCE: Duration = Duration::from_secs(10);
+/// How long codex may be idle without an answer: between a message and the first
+/// report of work it looks idle, too.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(candidate: &Candidate, facts: &mut Facts) -> Result<()> {
-    let (a, b) = (10_000 + random(70_000), 10_000 + random(9_999));
+    let a: u32 = rand::rng().random_range(10_000..80_000);
+    let b: u32 = rand::rng().random_range(10_000..20_000);
     let answer = (a + b).to_string();
-    let player = candidate.own_agent();
-    player.start().await?;
+    let agent = candidate.own_agent();
+    agent.start().await?;
     let question =
         format!("What is {a} plus {b}? Answer with the number alone, without separators.");
-    player.message(&question).await?;
-    let mut rested = Instant::now();
-    while !shows(&player.screen().await?, &answer) {
-        if player.working().await? {
-            rested = Instant::now();
+    agent.message(&question).await?;
+    let mut idle_since = Instant::now();
+    while !shows(&agent.screen().await?, &answer) {
+        if agent.is_working().await? {
+            idle_since = Instant::now();
         }
-        if rested.elapsed() >= SILENCE {
+        if idle_since.elapsed() >= ANSWER_TIMEOUT {
             bail!(
-                "codex rests and has not answered {answer}; its screen shows:\n{}",
-                player.screen().await?
+                "codex is idle and has not answered {answer}; its screen shows:\n{}",
+                agent.screen().await?
             );
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
     facts.insert("answer".to_owned(), answer.into());
-    player.stop().await
+    agent.stop().await
 }
 
-/// Whether a number stands on the screen, not as part of another one.
+/// Whether a number is on the screen, and not as part of another one.
 fn shows(screen: &str, number: &str) -> bool {
     let mut words = screen.split(|c: char| !c.is_ascii_digit());
     words.any(|word| word == number)

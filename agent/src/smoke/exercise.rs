@@ -1,5 +1,5 @@
-//! The exercises: small repositories that are broken in known places, and who
-//! gets which place to repair.
+//! The exercises: small repositories with known faults, and the parts in which
+//! agents repair them.
 
 /// A repository, and its parts.
 #[derive(Debug)]
@@ -16,23 +16,25 @@ pub(super) struct File {
     pub(super) text: &'static str,
 }
 
-/// What one agent repairs. Of its view only these files count: that is why it
-/// takes more than one.
+/// What one agent repairs.
 #[derive(Debug)]
 pub(super) struct Part {
+    /// The files that are copied from the agent's view, and no others: so one
+    /// agent alone cannot repair an exercise of several parts.
     pub(super) files: &'static [&'static str],
+    /// The tests that must pass.
     pub(super) tests: &'static [&'static str],
 }
 
 impl File {
-    /// Programs are those that are called.
-    pub(super) fn is_program(&self) -> bool {
+    /// Whether the file is executable.
+    pub(super) fn is_executable(&self) -> bool {
         matches!(self.path, "tests/run" | "roman" | "bin/ledger")
     }
 }
 
 impl Part {
-    /// What the agent is told.
+    /// The first message to the agent.
     pub(super) fn brief(&self) -> String {
         format!(
             "README.md says what this repository is for. Its tests {tests} fail (sh tests/run runs all). \
@@ -44,7 +46,7 @@ impl Part {
     }
 }
 
-/// By its name.
+/// The exercise of this name.
 pub(super) fn named(name: &str) -> Option<&'static Exercise> {
     [&PUZZLE, &TEAM]
         .into_iter()
@@ -53,7 +55,7 @@ pub(super) fn named(name: &str) -> Option<&'static Exercise> {
 
 const RUN: File = File {
     path: "tests/run",
-    text: include_str!("exercises/run.sh"),
+    text: include_str!("repositories/run.sh"),
 };
 
 macro_rules! file {
@@ -63,7 +65,7 @@ macro_rules! file {
     ($folder:literal, $path:literal, $source:literal) => {
         File {
             path: $path,
-            text: include_str!(concat!("exercises/", $folder, "/", $source)),
+            text: include_str!(concat!("repositories/", $folder, "/", $source)),
         }
     };
 }
@@ -84,8 +86,8 @@ pub(super) static PUZZLE: Exercise = Exercise {
     }],
 };
 
-/// Faults in three modules, and one in how they are put together, which shows
-/// only when the modules are right.
+/// Faults in three modules, and one in how they are combined, which shows only
+/// when the modules are right.
 pub(super) static TEAM: Exercise = Exercise {
     name: "team",
     files: &[

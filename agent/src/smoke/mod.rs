@@ -1,25 +1,27 @@
-//! `agent smoke`: whether a machine may be let loose. A thin driver here, all
-//! the work on the machine that is tried out, the *candidate*.
+//! `agent smoke`: a smoke test of a machine. This program only drives it; all work
+//! is done on the machine under test, the *candidate*.
 //!
 //! ```text
-//! wiring   it answers, its kernel can attach, a change stays in its own layer
-//! codex    a message through MCP is answered on the screen
-//! puzzle   codex makes a red test green, and inputs it has not seen come out right
-//! team     three agents on views of one broken repository make its suite green
+//! wiring   it answers, blockd attach works, a change stays in its own upper layer
+//! codex    a message sent over MCP is answered on the screen
+//! puzzle   codex makes a failing test pass, and unknown inputs come out right
+//! team     three agents on views of one broken repository make its suite pass
 //!
-//! driver ─► candidate  agent serve   /mcp /status /screen      (its own codex)
-//!        └►            agent ground  lays out, starts agents, judges
+//! driver ─► candidate  agent serve      /mcp /status /screen     (its own codex)
+//!        └►            agent exercises  deploys, starts agents, judges
 //! ```
-//! What codex says is never believed: the ground looks at files, runs suites on
-//! views that codex has never touched, and compares the tests with the first ones.
+//! What codex says is never trusted: `agent exercises` looks at files, runs test
+//! suites on views that codex had no access to, and compares the tests with the
+//! original ones.
 
-pub(crate) mod candidate;
+mod agent_client;
+mod candidate;
 mod codex;
 mod exercise;
-pub mod ground;
+pub mod exercises;
+mod options;
 mod passes;
-mod player;
-pub(crate) mod promote;
+mod promote;
 mod puzzle;
 mod roman;
 mod task;
@@ -33,109 +35,84 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use self::{
-    candidate::Candidate,
-    verdict::{Outcome, Verdict},
+use self::verdict::{Facts, Outcome, Verdict};
+pub use self::{
+    candidate::Candidate, options::Options, passes::Passes, promote::Promotion, verdict::Tier,
 };
-pub use self::{passes::Passes, promote::Promotion, verdict::Tier};
 
-/// How long the candidate may take to clean up.
-const CLEAN_UP: Duration = Duration::from_secs(60);
+/// How long the candidate may take to remove an exercise.
+const CLEAR_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What is tried out, and how.
-#[derive(Debug)]
-pub struct Options {
-    /// The candidate.
-    pub candidate: Candidate,
-    /// What is tried, in order.
-    pub tiers: Vec<Tier>,
-    /// How long a tier may take, where not as long as it is used to.
-    pub seconds: Option<u64>,
-    /// How many messages an agent gets.
-    pub turns: u32,
-    /// The digest of the candidate's image.
-    pub image: Option<String>,
-    /// Where passes are remembered.
-    pub passes: Option<Passes>,
-    /// Who is told of a pass, so that the image is promoted.
-    pub promote: Option<Promotion>,
-}
-
-/// What a tier has found out, for people and machines that read the verdict.
-type Facts = Map<String, Value>;
-
-/// Tries the candidate, and prints the verdict.
+/// Tests the candidate, and prints the verdict as JSON.
 ///
 /// # Errors
 ///
-/// When it has failed, or could not be tried.
+/// When the candidate has failed; when its pass cannot be recorded, or its image
+/// not be promoted.
 pub async fn smoke(options: &Options) -> Result<()> {
-    let cached = remembered(options).await;
-    let tiers = if cached {
-        &[Tier::Wiring][..]
+    let is_cached = has_passed_before(options).await;
+    let up_to = if is_cached {
+        Tier::Wiring
     } else {
-        &options.tiers
+        options.up_to
     };
-    let mut verdict = Verdict::new(&options.candidate.url(), options.image.clone(), cached);
-    for tier in tiers {
-        let outcome = attempt(options, *tier).await;
-        let failed = !outcome.passed;
+    let mut verdict = Verdict::new(options.candidate.url(), options.image.clone(), is_cached);
+    for tier in up_to.and_before() {
+        let outcome = run_tier(options, *tier).await;
+        let has_failed = !outcome.passed;
         verdict.add(outcome);
-        if failed {
+        if has_failed {
             break;
         }
     }
     let text = serde_json::to_string_pretty(&verdict)?;
     writeln!(io::stdout(), "{text}")?;
-    if let Some(failed) = verdict.failure() {
-        bail!("smoke: {failed}");
+    if let Some(failure) = verdict.failure() {
+        bail!("smoke: {failure}");
     }
-    passed(options, cached, &verdict, &text).await
+    if let (false, Some(passes), Some(image)) = (is_cached, &options.passes, &options.image) {
+        passes.record(image, options.up_to, &text).await?;
+    }
+    if let Some(promotion) = &options.promote {
+        let verdict = serde_json::to_value(&verdict)?;
+        promotion
+            .request(options.candidate.token(), &verdict)
+            .await?;
+    }
+    Ok(())
 }
 
-/// What follows from a pass.
-async fn passed(options: &Options, cached: bool, verdict: &Verdict, text: &str) -> Result<()> {
-    if let (false, Some(passes), Some(image)) = (cached, &options.passes, &options.image) {
-        passes.remember(image, &options.tiers, text).await?;
-    }
-    match &options.promote {
-        Some(promotion) => {
-            let token = options.candidate.token();
-            promotion.ask(token, &serde_json::to_value(verdict)?).await
-        }
-        None => Ok(()),
-    }
-}
-
-/// Whether this image has passed all of this before.
-async fn remembered(options: &Options) -> bool {
+/// Whether this image has passed all of these tiers before.
+async fn has_passed_before(options: &Options) -> bool {
     let (Some(passes), Some(image)) = (&options.passes, &options.image) else {
         return false;
     };
-    match passes.has(image, &options.tiers).await {
+    match passes.has(image, options.up_to).await {
         Ok(has) => has,
         Err(error) => {
-            warn!("passes are not to be had, so it is tried again: {error:#}");
+            warn!("cannot look up earlier passes, so every tier runs: {error:#}");
             false
         }
     }
 }
 
-/// One tier, in its time; whatever it has begun is cleaned up.
-async fn attempt(options: &Options, tier: Tier) -> Outcome {
-    info!("trying {tier}");
-    let (began, mut facts) = (Instant::now(), Facts::new());
-    let patience = Duration::from_secs(options.seconds.unwrap_or(tier.seconds()));
-    let tried = timeout(patience, run(options, tier, &mut facts)).await;
-    let tried =
-        tried.unwrap_or_else(|_| Err(anyhow!("over its budget of {} seconds", patience.as_secs())));
-    let cleaned = timeout(CLEAN_UP, options.candidate.clear()).await;
-    let cleaned = cleaned.unwrap_or_else(|_| Err(anyhow!("the candidate does not clean up")));
-    Outcome::new(tier, tried.and(cleaned), began.elapsed(), facts)
+/// Runs one tier within its time, and removes the exercise that it may have deployed.
+async fn run_tier(options: &Options, tier: Tier) -> Outcome {
+    info!("running tier {tier}");
+    let (started, mut facts) = (Instant::now(), Facts::new());
+    let limit = options.tier_timeout.unwrap_or(tier.timeout());
+    let outcome = match timeout(limit, run(options, tier, &mut facts)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(anyhow!("over its limit of {} seconds", limit.as_secs())),
+    };
+    let cleared = match timeout(CLEAR_TIMEOUT, options.candidate.clear()).await {
+        Ok(cleared) => cleared,
+        Err(_) => Err(anyhow!("the candidate does not remove the exercise")),
+    };
+    Outcome::new(tier, outcome.and(cleared), started.elapsed(), facts)
 }
 
 async fn run(options: &Options, tier: Tier, facts: &mut Facts) -> Result<()> {

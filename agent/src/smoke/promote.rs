@@ -1,57 +1,57 @@
-//! A candidate that has passed says so to the coordinator, and the platform
-//! says who it is: its word is a token that only this machine can ask for.
+//! A candidate that has passed asks the coordinator to promote its image. The
+//! platform vouches for it: an identity token that only this machine can get.
 
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use reqwest::Client;
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
+use tracing::info;
 
-/// What the token is good for, and nothing else.
+/// The audience of the token: it is good for nothing else.
 const AUDIENCE: &str = "agent-promotion";
-/// The coordinator brings one machine up with the image before it answers.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// The platform is on the same machine.
-const SOON: Duration = Duration::from_secs(30);
+/// How long the coordinator may take: it waits for a trial machine to be ready.
+const PROMOTION_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long the platform may take for a token.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whom to tell, and who says who we are.
+/// Where to ask for a promotion, and for the identity token.
 #[derive(Debug)]
 pub struct Promotion {
-    /// The coordinator's URL.
+    /// The coordinator's URL, without a slash at the end.
     pub coordinator: String,
-    /// The machine's own socket into the platform.
+    /// The machine's own socket to the platform.
     pub platform: PathBuf,
 }
 
 impl Promotion {
-    /// Has the image promoted.
-    pub(super) async fn ask(&self, token: Option<&str>, verdict: &Value) -> Result<()> {
+    /// Asks the coordinator to promote the image.
+    pub(super) async fn request(&self, token: Option<&str>, verdict: &Value) -> Result<()> {
         let coordinator = &self.coordinator;
-        let body = json!({ "token": self.identity().await?, "verdict": verdict });
+        let body = json!({ "token": self.identity_token().await?, "verdict": verdict });
         let request = Client::new()
             .post(format!("{coordinator}/promote"))
-            .timeout(PATIENCE)
-            .header("content-type", "application/json")
-            .body(serde_json::to_vec(&body)?);
+            .timeout(PROMOTION_TIMEOUT)
+            .json(&body);
         let request = match token {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let answer = request.send().await;
-        let answer = answer.with_context(|| format!("{coordinator} does not answer"))?;
-        let status = answer.status();
-        let told = answer.text().await?;
+        let response = request.send().await;
+        let response = response.with_context(|| format!("{coordinator} does not answer"))?;
+        let status = response.status();
+        let text = response.text().await?;
         ensure!(
             status.is_success(),
-            "it is not promoted: {status}: {}",
-            told.trim()
+            "the image was not promoted: {status}: {}",
+            text.trim()
         );
-        tracing::info!("promoted: {}", told.trim());
+        info!("promoted: {}", text.trim());
         Ok(())
     }
 
-    /// Who this machine is, in the platform's words.
-    async fn identity(&self) -> Result<String> {
+    /// A token by which the platform says which machine this is.
+    async fn identity_token(&self) -> Result<String> {
         let socket = self.platform.display();
         ensure!(
             self.platform.exists(),
@@ -59,16 +59,15 @@ impl Promotion {
         );
         let client = Client::builder()
             .unix_socket(self.platform.as_path())
-            .timeout(SOON)
+            .timeout(TOKEN_TIMEOUT)
             .build()?;
-        let answer = client
+        let response = client
             .post("http://localhost/v1/tokens/oidc")
-            .header("content-type", "application/json")
-            .body(serde_json::to_vec(&json!({ "aud": AUDIENCE }))?)
+            .json(&json!({ "aud": AUDIENCE }))
             .send()
             .await
-            .and_then(reqwest::Response::error_for_status);
-        let answer = answer.with_context(|| format!("{socket} says not who this machine is"))?;
-        Ok(answer.text().await?.trim().to_owned())
+            .and_then(Response::error_for_status);
+        let response = response.with_context(|| format!("cannot get a token from {socket}"))?;
+        Ok(response.text().await?.trim().to_owned())
     }
 }

@@ -1,51 +1,40 @@
-//! Codex makes a red test green, and has understood why: inputs that no test
-//! has come out right too.
-
-use std::{
-    collections::hash_map::RandomState,
-    hash::{BuildHasher, Hasher},
-};
+//! The tier `puzzle`: codex makes a failing test pass, and has understood the
+//! fault: inputs that are in no test come out right, too.
 
 use anyhow::{Result, ensure};
+use rand::RngExt;
 
-use super::{Facts, candidate::Candidate, exercise::PUZZLE, roman::roman, task::Task};
+use super::{candidate::Candidate, exercise::PUZZLE, roman::roman, task::Task, verdict::Facts};
 
-/// How many hidden inputs there are besides the telling ones.
-const HIDDEN: u32 = 16;
+/// How many random inputs there are besides the chosen ones.
+const RANDOM_INPUTS: u32 = 16;
 
 pub(super) async fn run(candidate: &Candidate, turns: u32, facts: &mut Facts) -> Result<()> {
-    candidate.lay_out(&PUZZLE).await?;
-    let player = candidate.agent(0).await?;
-    player.start().await?;
+    candidate.deploy(&PUZZLE).await?;
+    let agent = candidate.agent(0).await?;
+    agent.start().await?;
     let task = Task {
         candidate,
         part: &PUZZLE.parts[0],
         judged: &[0],
         turns,
     };
-    let used = task.solve(&player).await?;
+    let used = task.solve(&agent).await?;
     facts.insert("turns".to_owned(), used.into());
-    player.stop().await?;
-    let numbers: Vec<_> = [40, 94, 400, 1994]
-        .into_iter()
-        .chain((0..HIDDEN).map(|_| 1 + random(3999)))
-        .collect();
+    agent.stop().await?;
+    // Random, so that nobody can have learnt them.
+    let random = (0..RANDOM_INPUTS).map(|_| rand::rng().random_range(1..4000));
+    let numbers: Vec<u32> = [40, 94, 400, 1994].into_iter().chain(random).collect();
     let inputs: Vec<_> = numbers.iter().map(ToString::to_string).collect();
     let outputs = candidate.outputs(&[0], "./roman", &inputs).await?;
     ensure!(outputs.len() == numbers.len(), "outputs are missing");
     for (number, output) in numbers.iter().zip(&outputs) {
-        let right = roman(*number);
+        let expected = roman(*number);
         ensure!(
-            *output == right,
-            "the tests are green, but {number} becomes {output:?} and not {right}"
+            *output == expected,
+            "the tests pass, but {number} becomes {output:?} and not {expected}"
         );
     }
     facts.insert("hidden".to_owned(), inputs.len().into());
     Ok(())
-}
-
-/// A number below `end`, another one each time: nobody can have learnt it.
-pub(super) fn random(end: u32) -> u32 {
-    let drawn = RandomState::new().build_hasher().finish() % u64::from(end);
-    u32::try_from(drawn).unwrap_or_default()
 }

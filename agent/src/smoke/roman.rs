@@ -1,4 +1,4 @@
-//! What the puzzle's hidden check compares with.
+//! Roman numerals, to check the puzzle's solution.
 
 const DIGITS: [(u32, &str); 13] = [
     (1000, "M"),
@@ -16,7 +16,7 @@ const DIGITS: [(u32, &str); 13] = [
     (1, "I"),
 ];
 
-/// A number up to 3999 as a Roman numeral.
+/// A number from 1 to 3999 as a Roman numeral.
 pub(super) fn roman(mut number: u32) -> String {
     let mut numeral = String::new();
     for (value, digit) in DIGITS {

@@ -1,44 +1,41 @@
-//! What one agent is to do, in how many turns.
+//! A part of an exercise, as one agent solves it.
 
 use anyhow::{Result, bail};
 
-use super::{candidate::Candidate, exercise::Part, player::Player};
+use super::{agent_client::AgentClient, candidate::Candidate, exercise::Part};
 
-/// A part of an exercise.
+/// A part of an exercise, and how it is judged.
 #[derive(Debug)]
 pub(super) struct Task<'a> {
     pub(super) candidate: &'a Candidate,
     pub(super) part: &'a Part,
-    /// Whose repairs are judged together; its own are among them.
+    /// The parts whose repairs are judged together; this part is among them.
     pub(super) judged: &'a [usize],
+    /// How many messages the agent gets.
     pub(super) turns: u32,
 }
 
 impl Task<'_> {
-    /// Has it done, and told what is still red as long as there are turns; how
-    /// many it took.
-    pub(super) async fn solve(&self, player: &Player) -> Result<u32> {
+    /// Has the agent solve it, and sends it the output of failing tests as long as
+    /// there are turns left; how many turns it took.
+    pub(super) async fn solve(&self, agent: &AgentClient) -> Result<u32> {
         let mut message = self.part.brief();
-        let mut said = String::new();
+        let mut output = String::new();
         for turn in 1..=self.turns {
-            player.turn(&message).await?;
-            let judged = self.candidate.judge(self.judged).await?;
-            if let Some(told) = judged.tampering() {
-                bail!("{told}");
+            agent.turn(&message).await?;
+            let judgement = self.candidate.judge(self.judged).await?;
+            if let Some(tampering) = judgement.tampering() {
+                bail!("{tampering}");
             }
-            if !self
-                .part
-                .tests
-                .iter()
-                .any(|test| judged.failing.contains(*test))
-            {
+            let mut tests = self.part.tests.iter();
+            if !tests.any(|test| judgement.failing.contains(*test)) {
                 return Ok(turn);
             }
-            said = judged.said;
-            message = format!("Not yet. sh tests/run says:\n{said}");
+            output = judgement.output;
+            message = format!("Not yet. sh tests/run says:\n{output}");
         }
         bail!(
-            "{} still fails after {} turns: {said}",
+            "{} still fails after {} turns: {output}",
             self.part.tests.join(" or "),
             self.turns
         )

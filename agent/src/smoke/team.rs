@@ -1,22 +1,25 @@
-//! Agents on views of one base repair a repository together: two at the same
-//! time, then a third that puts their work together. Each is needed: without
-//! what any one of them has done the suite is red.
+//! The tier `team`: agents on views of one base repair a repository together: two
+//! at the same time, then a third one that builds on their work. Each is needed:
+//! without the repairs of any of them the suite fails.
 
 use anyhow::{Result, bail, ensure};
 use serde_json::json;
 use tokio::try_join;
 
-use super::{Facts, candidate::Candidate, exercise::TEAM, player::Player, task::Task};
+use super::{
+    agent_client::AgentClient, candidate::Candidate, exercise::TEAM, task::Task, verdict::Facts,
+};
 
-/// How many must have contributed.
-const ENOUGH: usize = 2;
+/// How many agents must have contributed.
+const MIN_CONTRIBUTORS: usize = 2;
 
 pub(super) async fn run(candidate: &Candidate, turns: u32, facts: &mut Facts) -> Result<()> {
-    candidate.lay_out(&TEAM).await?;
+    candidate.deploy(&TEAM).await?;
     let before = candidate.judge(&[]).await?;
     ensure!(
         before.failing.len() == 4,
-        "the exercise is not as it was made"
+        "the exercise should fail 4 tests at first, but fails {:?}",
+        before.failing
     );
     let (first, second) = (started(candidate, 0).await?, started(candidate, 1).await?);
     let task = |part: usize, judged| Task {
@@ -25,11 +28,11 @@ pub(super) async fn run(candidate: &Candidate, turns: u32, facts: &mut Facts) ->
         judged,
         turns,
     };
-    // The first two know nothing of each other.
-    let (own, other) = (task(0, &[0]), task(1, &[1]));
-    let used = try_join!(own.solve(&first), other.solve(&second))?;
+    // The first two work independently of each other.
+    let (first_task, second_task) = (task(0, &[0]), task(1, &[1]));
+    let used = try_join!(first_task.solve(&first), second_task.solve(&second))?;
     try_join!(first.stop(), second.stop())?;
-    candidate.hand(2, &[0, 1]).await?;
+    candidate.copy(&[0, 1], 2).await?;
     let third = started(candidate, 2).await?;
     let last = task(2, &[0, 1, 2]).solve(&third).await?;
     third.stop().await?;
@@ -37,30 +40,30 @@ pub(super) async fn run(candidate: &Candidate, turns: u32, facts: &mut Facts) ->
     let contributed = contributors(candidate).await?;
     facts.insert("contributed".to_owned(), contributed.clone().into());
     ensure!(
-        contributed.len() >= ENOUGH,
+        contributed.len() >= MIN_CONTRIBUTORS,
         "only {contributed:?} contributed"
     );
     Ok(())
 }
 
-async fn started(candidate: &Candidate, part: usize) -> Result<Player> {
-    let player = candidate.agent(part).await?;
-    player.start().await?;
-    Ok(player)
+async fn started(candidate: &Candidate, part: usize) -> Result<AgentClient> {
+    let agent = candidate.agent(part).await?;
+    agent.start().await?;
+    Ok(agent)
 }
 
-/// The parts without which the suite is red; with all of them it is green.
+/// The parts without which the suite fails; with all of them it passes.
 async fn contributors(candidate: &Candidate) -> Result<Vec<usize>> {
     let all: Vec<_> = (0..TEAM.parts.len()).collect();
     let whole = candidate.judge(&all).await?;
-    if let Some(told) = whole.tampering() {
-        bail!("{told}");
+    if let Some(tampering) = whole.tampering() {
+        bail!("{tampering}");
     }
     ensure!(
         whole.failing.is_empty(),
         "with all repairs {:?} fail: {}",
         whole.failing,
-        whole.said
+        whole.output
     );
     let mut needed = Vec::new();
     for part in &all {

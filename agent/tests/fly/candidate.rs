@@ -1,14 +1,14 @@
-//! A machine of the gate app that asks for its image to be promoted.
+//! A machine of the gate app, which asks for the promotion of its image.
 
 use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::{fleet::Fleet, platform::AUDIENCE};
 
-/// What candidates run.
+/// The image of candidates.
 pub(crate) const NEW: &str = "registry.fly.io/agents@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-/// One that runs, and its own socket into the platform.
+/// A running machine, and its own socket to the platform.
 pub(crate) struct Candidate {
     pub(crate) id: String,
     pub(crate) socket: String,
@@ -29,7 +29,7 @@ impl Candidate {
         }
     }
 
-    /// Who it is, for the coordinator.
+    /// An identity token for a promotion.
     pub(crate) async fn token(&self) -> String {
         self.token_with(json!({ "aud": AUDIENCE })).await
     }
@@ -40,15 +40,17 @@ impl Candidate {
     }
 }
 
-/// Without any token but that of the candidate.
+/// Asks for a promotion, with no other token than that of the candidate.
 pub(crate) async fn promote(fleet: &Fleet, token: &str, verdict: Value) -> (u16, Value) {
     let body = json!({ "token": token, "verdict": verdict });
-    let request = fleet.bare("POST", "coord", "/promote").json(&body);
+    let request = fleet
+        .request_without_token("POST", "coord", "/promote")
+        .json(&body);
     let answer = request.send().await.unwrap();
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-/// What `agent smoke` says of an image that has passed.
+/// The verdict of `agent smoke` on an image that passed.
 pub(crate) fn passed(image: &str) -> Value {
     let (_, digest) = image.split_once('@').unwrap();
     json!({ "passed": true, "digest": digest, "tiers": [] })

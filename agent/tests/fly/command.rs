@@ -1,4 +1,4 @@
-//! `agent machines`: the same from a shell.
+//! `agent machines`.
 
 use std::process::{Command, Output};
 
@@ -22,13 +22,13 @@ async fn machines(fleet: &Fleet, arguments: &[&str]) -> Output {
 
 async fn done(fleet: &Fleet, arguments: &[&str]) -> Value {
     let output = machines(fleet, &[arguments, &["--json"]].concat()).await;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{arguments:?}: {told}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {message}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machines_whole_life() {
+async fn every_operation_in_the_life_of_a_machine() {
     under_both(async |fleet| {
         let file = fleet.platform.file("config.json");
         std::fs::write(&file, config().to_string()).unwrap();
@@ -55,8 +55,8 @@ async fn a_machines_whole_life() {
             ),
             (&["restart", id], "started"),
         ] {
-            let told = done(&fleet, arguments).await;
-            assert_eq!(told[0]["state"], state, "{arguments:?}");
+            let message = done(&fleet, arguments).await;
+            assert_eq!(message[0]["state"], state, "{arguments:?}");
             assert_eq!(fleet.platform.state(id), state, "{arguments:?}");
         }
         assert_eq!(fleet.platform.config(id)["env"]["MODE"], "ro");
@@ -76,12 +76,12 @@ async fn a_machines_whole_life() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_done_is_said_in_a_sentence() {
+async fn failed_operations_print_the_reason() {
     under_both(async |fleet| {
         let id = fleet.stopped("one");
         for (arguments, expected) in [
             (&["start", "0badc0de"][..], "there is no machine 0badc0de"),
-            (&["start", "../x"], "cannot be a machine's id"),
+            (&["start", "../x"], "is not a machine's id"),
             (&["resize", &id, "--cpus", "3"], "1, 2, 4, 8 or 16 CPUs"),
             (
                 &["restart", &id, "--mode", "wo"],
@@ -93,13 +93,27 @@ async fn what_cannot_be_done_is_said_in_a_sentence() {
             ),
         ] {
             let output = machines(&fleet, arguments).await;
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            let message = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(
-                !output.status.success() && told.contains(expected),
-                "{arguments:?}: {told}"
+                !output.status.success() && message.contains(expected),
+                "{arguments:?}: {message}"
             );
-            assert!(!told.contains("fm2_secret"), "{told}");
+            assert!(!message.contains("fm2_secret"), "{message}");
         }
     })
     .await;
+}
+
+#[test]
+fn names_of_the_last_release_are_accepted() {
+    for arguments in [
+        &["ground", "--help"][..],
+        &["boot", "--ground", "[::1]:0", "--help"],
+        &["smoke", "--ground", "http://127.0.0.1:1", "--help"],
+    ] {
+        let output = Command::new(AGENT).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(!help.contains("ground"), "{help}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The double itself, where no test of ours would notice that it is wrong.
+//! The double itself, where no other test would notice a mistake in it.
 
 use std::net::SocketAddr;
 
@@ -8,11 +8,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{
-    fleet::{Fleet, under_both, until},
+    fleet::{Fleet, under_both},
     platform::{APP, Cordoned, PORT},
 };
 
-/// A machine that runs and answers each request the same.
+/// A running machine that answers every request alike.
 async fn answering(
     fleet: &Fleet,
     name: &str,
@@ -20,7 +20,7 @@ async fn answering(
 ) -> String {
     let id = fleet.stopped(name);
     let answer = answer(&id);
-    let ip = fleet.platform.with(&id, |machine| {
+    let ip = fleet.platform.change(&id, |machine| {
         machine.state = "started";
         machine.ip
     });
@@ -38,7 +38,7 @@ fn headers(name: &'static str, value: &str) -> HeaderMap {
 
 async fn get(fleet: &Fleet, name: &str, value: &str) -> (u16, String) {
     let answer = fleet
-        .ask("GET", APP, "/")
+        .request("GET", APP, "/")
         .header(name, value)
         .send()
         .await
@@ -63,7 +63,7 @@ async fn pins_preferences_and_replays() {
         assert_eq!(
             get(&fleet, "fly-prefer-instance-id", "none").await.0,
             200,
-            "any will do"
+            "without the preferred machine any other one is used"
         );
         assert_eq!(get(&fleet, "fly-force-instance-id", "none").await.0, 404);
         let there = json!({ "app": APP, "instance": two }).to_string();
@@ -84,8 +84,11 @@ async fn pins_preferences_and_replays() {
                 String::new(),
             )
         });
-        let (status, told) = get(&fleet, "fly-force-instance-id", &round.await).await;
-        assert!(status == 502 && told.contains("PA02"), "{status} {told}");
+        let (status, message) = get(&fleet, "fly-force-instance-id", &round.await).await;
+        assert!(
+            status == 502 && message.contains("PA02"),
+            "{status} {message}"
+        );
         let lost = answering(&fleet, "lost", |_| {
             (
                 headers("fly-replay", &format!("app={APP};instance=none")),
@@ -102,13 +105,15 @@ async fn pins_preferences_and_replays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_is_cordoned_gets_no_requests() {
+async fn a_cordoned_machine_gets_no_requests() {
     under_both(async |fleet| {
         let plain = |_: &str| (HeaderMap::new(), "one".to_owned());
         let id = answering(&fleet, "one", plain).await;
-        fleet.platform.with(&id, |machine| machine.cordoned = true);
+        fleet
+            .platform
+            .change(&id, |machine| machine.cordoned = true);
         assert_eq!(get(&fleet, "fly-prefer-instance-id", &id).await.0, 502);
-        // The documents do not say what becomes of those that are for it alone.
+        // The documents do not say what becomes of requests that are forced on it.
         let answers = fleet.platform.shared.switches.cordoned == Cordoned::GetsItsOwn;
         let forced = get(&fleet, "fly-force-instance-id", &id).await.0;
         assert_eq!(forced == 200, answers, "{forced}");
@@ -125,7 +130,7 @@ async fn a_machine_stops_itself_by_its_own_socket() {
         let client = Client::builder().unix_socket(socket).build().unwrap();
         let url = format!("http://flaps/v1/apps/{APP}/machines/{id}/stop");
         assert_eq!(client.post(url).send().await.unwrap().status(), 200);
-        until(|| fleet.platform.state(&id) == "stopped").await;
+        fleet.until(|| fleet.platform.state(&id) == "stopped").await;
         assert!(
             fleet
                 .platform

@@ -1,4 +1,4 @@
-//! A platform with coordinators, and who calls them.
+//! A platform with coordinators, and clients of them.
 
 use std::{
     future::Future,
@@ -17,18 +17,20 @@ use crate::{
 };
 
 pub(crate) const TOKEN: &str = "0123456789abcdef-token";
-/// What takes longer hangs.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+/// A test that takes longer hangs, even on a busy machine.
+const TEST_TIMEOUT: Duration = Duration::from_secs(300);
+/// The pause between two requests to an agent that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// A platform and its coordinators, which end with it.
+/// A platform and its coordinators, which end when it is dropped.
 pub(crate) struct Fleet {
     pub(crate) platform: Platform,
     pub(crate) coordinators: Vec<Child>,
     http: Client,
 }
 
-/// Runs a test under all settings of the platform's switches.
+/// Runs a test with all settings of the platform's switches.
 pub(crate) async fn under_both<F: Future<Output = ()>>(test: impl Fn(Fleet) -> F) {
     for switches in [STRICT, LENIENT] {
         let fleet = Fleet {
@@ -36,13 +38,13 @@ pub(crate) async fn under_both<F: Future<Output = ()>>(test: impl Fn(Fleet) -> F
             coordinators: Vec::new(),
             http: Client::builder().no_proxy().build().unwrap(),
         };
-        let done = tokio::time::timeout(DEADLINE, test(fleet)).await;
+        let done = tokio::time::timeout(TEST_TIMEOUT, test(fleet)).await;
         assert!(done.is_ok(), "it hangs with {switches:?}");
     }
 }
 
 impl Fleet {
-    /// One more coordinator.
+    /// Starts one more coordinator; its URL.
     pub(crate) fn coordinator(&mut self, more: &[&str]) -> String {
         let mut command = Command::new(AGENT);
         command.args(["coordinator", "--listen", "127.0.0.1:0", "--app", APP]);
@@ -74,40 +76,46 @@ impl Fleet {
     }
 
     /// A request to an app by its flycast name, through the proxy.
-    pub(crate) fn ask(&self, method: &str, app: &str, path: &str) -> RequestBuilder {
-        self.bare(method, app, path).bearer_auth(TOKEN)
+    pub(crate) fn request(&self, method: &str, app: &str, path: &str) -> RequestBuilder {
+        self.request_without_token(method, app, path)
+            .bearer_auth(TOKEN)
     }
 
-    /// The same, of somebody who knows no token.
-    pub(crate) fn bare(&self, method: &str, app: &str, path: &str) -> RequestBuilder {
+    /// The same without a token.
+    pub(crate) fn request_without_token(
+        &self,
+        method: &str,
+        app: &str,
+        path: &str,
+    ) -> RequestBuilder {
         let url = format!("{}{path}", self.platform.proxy);
         let request = self.http.request(method.parse().unwrap(), url);
         request.header("host", format!("{app}.flycast"))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
-        self.ask("GET", "coord", path).send().await.unwrap()
+        self.request("GET", "coord", path).send().await.unwrap()
     }
 
-    /// A machine, through the coordinator, what it does.
-    pub(crate) async fn asked(&self, id: &str) -> Response {
+    /// The status of a machine's agent, through a coordinator.
+    pub(crate) async fn status_of(&self, id: &str) -> Response {
         self.get(&format!("/status?machine={id}")).await
     }
 
-    /// The same of one that cannot answer: the status, the one sentence, and
-    /// when to ask again.
-    pub(crate) async fn refused(&self, id: &str) -> (u16, String, Option<String>) {
-        let answer = self.asked(id).await;
+    /// The same for a machine that cannot answer: the HTTP status, the message, and
+    /// the `Retry-After`.
+    pub(crate) async fn refusal_of(&self, id: &str) -> (u16, String, Option<String>) {
+        let answer = self.status_of(id).await;
         let status = answer.status().as_u16();
         let retry = answer.headers().get("retry-after");
         let retry = retry.map(|value| value.to_str().unwrap().to_owned());
-        let told: Value = answer.json().await.unwrap();
-        (status, told["error"].as_str().unwrap().to_owned(), retry)
+        let message: Value = answer.json().await.unwrap();
+        (status, message["error"].as_str().unwrap().to_owned(), retry)
     }
 
-    /// Its status, and what it says.
+    /// A request to manage machines: the HTTP status, and the body.
     pub(crate) async fn manage(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
-        let request = self.ask(method, "coord", path);
+        let request = self.request(method, "coord", path);
         let request = if body.is_null() {
             request
         } else {
@@ -122,12 +130,11 @@ impl Fleet {
 
     /// A machine's own address, past the proxy.
     pub(crate) fn own_url(&self, id: &str) -> String {
-        let ip = self.platform.with(id, |machine| machine.ip);
+        let ip = self.platform.inspect(id, |machine| machine.ip);
         format!("http://{}", SocketAddr::new(ip, PORT))
     }
 
-    /// Codex on a machine that runs is started and given a message, at the
-    /// machine's own address.
+    /// Starts codex on a machine that runs, and sends it a message, past the proxy.
     pub(crate) async fn message(&self, id: &str, text: &str) {
         self.platform.listens(id).await;
         let url = self.own_url(id);
@@ -137,12 +144,12 @@ impl Fleet {
             command.env("AGENT_TOKEN_FILE", self.platform.file("token"));
             let output = tokio::task::spawn_blocking(move || command.output().unwrap());
             let output = output.await.unwrap();
-            let told = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{arguments:?}: {told}");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{arguments:?}: {message}");
         }
     }
 
-    /// Ends codex's turn there.
+    /// Interrupts codex there.
     pub(crate) async fn interrupt(&self, id: &str) {
         let request = self.http.post(self.own_url(id) + "/interrupt");
         let answer = request.bearer_auth(TOKEN).send().await.unwrap();
@@ -150,19 +157,24 @@ impl Fleet {
     }
 
     /// Waits until codex there is in this state.
-    pub(crate) async fn is(&self, id: &str, state: &str) {
+    pub(crate) async fn wait_for_state(&self, id: &str, state: &str) {
         loop {
             let request = self.http.get(self.own_url(id) + "/status");
             let answer = request.bearer_auth(TOKEN).send().await.unwrap();
-            let told: Value = answer.json().await.unwrap();
-            if told["state"] == state {
+            let message: Value = answer.json().await.unwrap();
+            if message["state"] == state {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// No coordinator is left, and none could tidy up.
+    /// Waits until the platform's state is such that this holds.
+    pub(crate) async fn until(&self, holds: impl FnMut() -> bool) {
+        self.platform.shared.until(holds).await;
+    }
+
+    /// Kills all coordinators.
     pub(crate) fn kill_coordinators(&mut self) {
         for process in &mut self.coordinators {
             process.kill().unwrap();
@@ -177,9 +189,10 @@ impl Fleet {
         self.platform.machine(APP, name, config())
     }
 
+    /// Creates the template.
     pub(crate) fn template(&self) -> String {
         let id = self.platform.machine(APP, "ag-template", config());
-        self.platform.with(&id, |machine| {
+        self.platform.change(&id, |machine| {
             machine.state = "created";
             machine.config["metadata"]["role"] = "template".into();
         });
@@ -190,14 +203,13 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         for process in &mut self.coordinators {
-            // Some were killed already.
-            let _killed = process.kill();
-            let _reaped = process.wait();
+            process.kill().expect("it is our child");
+            process.wait().expect("it is our child");
         }
     }
 }
 
-/// What an agent's machine is made of, under the API's own names.
+/// The configuration of an agent's machine.
 pub(crate) fn config() -> Value {
     json!({
         "image": "registry.fly.io/agents@sha256:aaaa",
@@ -209,11 +221,4 @@ pub(crate) fn config() -> Value {
             "autostop": "off", "concurrency": { "type": "requests", "soft_limit": 50 } }],
         "rootfs": { "persist": "restart" },
     })
-}
-
-/// Looks until it is so; the test's deadline is for both.
-pub(crate) async fn until(mut is_so: impl FnMut() -> bool) {
-    while !is_so() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

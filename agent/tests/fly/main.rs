@@ -1,5 +1,5 @@
-//! The coordinator and the machines' commands against a double of the
-//! platform, with real agents behind it.
+//! `agent coordinator` and `agent machines` against a double of Fly's platform, with
+//! real agents on its machines.
 
 #[cfg(test)]
 mod candidate;
@@ -12,11 +12,11 @@ mod failures;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod manage;
 #[cfg(test)]
 mod mcp;
-#[cfg(test)]
-mod peers;
 #[cfg(test)]
 mod pin;
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! The lifecycle over HTTP, and the sweep.
+//! Operations on machines over HTTP, and the sweep.
 
 use serde_json::{Value, json};
 
 use crate::{
-    fleet::{Fleet, config, under_both, until},
+    fleet::{Fleet, config, under_both},
     platform::APP,
 };
 
@@ -37,11 +37,11 @@ async fn start_stop_suspend_resize_restart_and_destroy() {
             ("restart", json!({ "mode": "ro" }), "started"),
             ("restart", Value::Null, "started"),
         ] {
-            let (status, told) = act(&fleet, &id, action, body).await;
+            let (status, message) = act(&fleet, &id, action, body).await;
             assert_eq!(
-                (status, told["state"].as_str()),
+                (status, message["state"].as_str()),
                 (200, Some(state)),
-                "{action}: {told}"
+                "{action}: {message}"
             );
             assert_eq!(fleet.platform.state(&id), state, "{action}");
         }
@@ -50,51 +50,57 @@ async fn start_stop_suspend_resize_restart_and_destroy() {
         expected["guest"] = json!({ "cpu_kind": "shared", "cpus": 1, "memory_mb": 1024 });
         expected["env"]["MODE"] = "ro".into();
         expected["metadata"]["mode"] = "ro".into();
-        assert_eq!(now, expected, "nothing else is lost or made up");
-        let lease = fleet.platform.with(&id, |machine| machine.lease.clone());
-        assert!(lease.is_none(), "it is given back");
+        assert_eq!(now, expected, "nothing else is lost or added");
+        let lease = fleet.platform.inspect(&id, |machine| machine.lease.clone());
+        assert!(lease.is_none(), "it is released");
         let (status, listed) = fleet.manage("GET", "/machines", Value::Null).await;
         assert_eq!((status, listed[0]["id"].as_str()), (200, Some(id.as_str())));
-        let (status, told) = fleet
+        let (status, message) = fleet
             .manage("DELETE", &format!("/machines/{id}"), Value::Null)
             .await;
-        assert_eq!((status, told["state"].as_str()), (200, Some("destroyed")));
-        let (status, told) = act(&fleet, &id, "start", Value::Null).await;
-        assert_eq!(status, 404, "{told}");
-        assert_eq!(told["error"], format!("there is no machine {id}"));
+        assert_eq!(
+            (status, message["state"].as_str()),
+            (200, Some("destroyed"))
+        );
+        let (status, message) = act(&fleet, &id, "start", Value::Null).await;
+        assert_eq!(status, 404, "{message}");
+        assert_eq!(message["error"], format!("there is no machine {id}"));
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_works_is_not_cut_unless_it_is_meant() {
+async fn work_is_interrupted_only_by_force() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
         act(&fleet, &id, "start", Value::Null).await;
         fleet.message(&id, "work 600").await;
-        fleet.is(&id, "working").await;
+        fleet.wait_for_state(&id, "working").await;
         for action in ["stop", "restart", "resize", "suspend", "release"] {
-            let (status, told) = act(&fleet, &id, action, Value::Null).await;
-            assert_eq!(status, 409, "{action}: {told}");
+            let (status, message) = act(&fleet, &id, action, Value::Null).await;
+            assert_eq!(status, 409, "{action}: {message}");
             assert!(
-                told["error"].as_str().unwrap().contains("is at work"),
-                "{told}"
+                message["error"]
+                    .as_str()
+                    .unwrap()
+                    .contains("codex is working"),
+                "{message}"
             );
         }
         assert_eq!(fleet.platform.state(&id), "started");
-        let (status, told) = act(&fleet, &id, "stop?force=true", Value::Null).await;
+        let (status, message) = act(&fleet, &id, "stop?force=true", Value::Null).await;
         assert_eq!(
-            (status, told["state"].as_str()),
+            (status, message["state"].as_str()),
             (200, Some("stopped")),
-            "{told}"
+            "{message}"
         );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_makes_no_sense_is_refused_with_a_sentence() {
+async fn invalid_requests_are_refused_with_the_reason() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
@@ -114,12 +120,15 @@ async fn what_makes_no_sense_is_refused_with_a_sentence() {
             ("resize", json!({ "disks": 1 }), "unknown field"),
             ("restart", json!({ "mode": "wo" }), "unknown variant"),
         ] {
-            let (status, told) = act(&fleet, &id, action, body).await;
-            assert_eq!(status, 400, "{told}");
-            assert!(told["error"].as_str().unwrap().contains(expected), "{told}");
+            let (status, message) = act(&fleet, &id, action, body).await;
+            assert_eq!(status, 400, "{message}");
+            assert!(
+                message["error"].as_str().unwrap().contains(expected),
+                "{message}"
+            );
         }
         assert_eq!(act(&fleet, &id, "explode", Value::Null).await.0, 404);
-        assert_eq!(fleet.platform.count("lease", ""), 0, "nothing was touched");
+        assert_eq!(fleet.platform.count("lease", ""), 0, "nothing was changed");
     })
     .await;
 }
@@ -131,15 +140,18 @@ async fn managers_have_a_token_of_their_own() {
         std::fs::write(&file, "fedcba9876543210-manager").unwrap();
         fleet.coordinator(&["--manager-token-file", &file]);
         let id = fleet.stopped("one");
-        assert_eq!(fleet.asked(&id).await.status(), 200);
+        assert_eq!(fleet.status_of(&id).await.status(), 200);
         for (method, path) in [
             ("GET", "/machines".to_owned()),
             ("DELETE", format!("/machines/{id}")),
         ] {
             let (status, _) = fleet.manage(method, &path, Value::Null).await;
-            assert_eq!(status, 401, "{path}: a caller is no manager");
+            assert_eq!(
+                status, 401,
+                "{path}: the token of callers is not that of managers"
+            );
             let request = fleet
-                .bare(method, "coord", &path)
+                .request_without_token(method, "coord", &path)
                 .bearer_auth("fedcba9876543210-manager");
             assert_eq!(request.send().await.unwrap().status(), 200, "{path}");
         }
@@ -148,7 +160,7 @@ async fn managers_have_a_token_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sweep_stops_what_is_idle_and_takes_away_what_has_expired() {
+async fn the_sweep_stops_idle_machines_and_destroys_expired_ones() {
     under_both(async |mut fleet| {
         let template = fleet.template();
         let idle = fleet.stopped("idle");
@@ -170,7 +182,7 @@ async fn the_sweep_stops_what_is_idle_and_takes_away_what_has_expired() {
         let old = fleet.stopped("old");
         fleet
             .platform
-            .with(&old, |machine| machine.config["image"] = "old".into());
+            .change(&old, |machine| machine.config["image"] = "old".into());
         fleet.platform.listens(&idle).await;
         fleet.coordinator(&["--sweep", "1", "--idle-stop", "2"]);
         let is_done = |fleet: &Fleet| {
@@ -178,25 +190,25 @@ async fn the_sweep_stops_what_is_idle_and_takes_away_what_has_expired() {
                 && fleet.platform.state(&expired) == "destroyed"
                 && fleet.platform.config(&old)["image"] == config()["image"]
         };
-        until(|| is_done(&fleet)).await;
+        fleet.until(|| is_done(&fleet)).await;
         assert_eq!(fleet.platform.state(&template), "created");
         assert_eq!(fleet.platform.state(&lasting), "stopped");
         assert_eq!(
             fleet.platform.config(&strange)["image"],
             "other",
-            "not ours to touch"
+            "not an agent"
         );
         assert_eq!(
             fleet.platform.count("start", ""),
             0,
-            "nothing is started for it"
+            "nothing is started by a sweep"
         );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_machines_that_run_have_a_name_and_the_proxys_tick_leaves_ours_alone() {
+async fn only_started_machines_resolve_and_the_proxy_does_not_autostop_ours() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let ids = ["one", "two", "three"].map(|name| fleet.stopped(name));
@@ -225,9 +237,9 @@ async fn only_machines_that_run_have_a_name_and_the_proxys_tick_leaves_ours_alon
                 .len(),
             0
         );
-        // No request is open: the formula finds one machine too many.
+        // No request is open: by the proxy's formula one machine is in excess.
         assert_eq!(fleet.platform.autostop(APP), None, "autostop is off");
-        fleet.platform.with(&ids[1], |machine| {
+        fleet.platform.change(&ids[1], |machine| {
             machine.config["services"][0]["autostop"] = "stop".into();
         });
         assert_eq!(fleet.platform.autostop(APP).as_ref(), Some(&ids[1]));

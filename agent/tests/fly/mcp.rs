@@ -1,5 +1,5 @@
-//! MCP through the coordinator: the session carries its machine, and a call
-//! that comes twice is done once.
+//! MCP through the coordinator: a session id names its machine, and a repeated call
+//! is executed once.
 
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn post(
     session: Option<&str>,
     body: &Value,
 ) -> Response {
-    let request = fleet.ask("POST", app, path).json(body);
+    let request = fleet.request("POST", app, path).json(body);
     let request = request.header("accept", "application/json, text/event-stream");
     let request = match session {
         Some(session) => request.header(SESSION, session),
@@ -33,8 +33,8 @@ async fn initialize(fleet: &Fleet, path: &str) -> String {
         "clientInfo": { "name": "test", "version": "1" } } });
     let answer = post(fleet, "coord", path, None, &body).await;
     let (status, headers) = (answer.status(), answer.headers().clone());
-    let told = answer.text().await.unwrap();
-    assert_eq!(status, 200, "{told}");
+    let message = answer.text().await.unwrap();
+    assert_eq!(status, 200, "{message}");
     let session = headers[SESSION].to_str().unwrap().to_owned();
     let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
     let answer = post(fleet, "coord", "/mcp", Some(&session), &ready).await;
@@ -47,7 +47,7 @@ fn call(id: u32, tool: &str, arguments: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
 }
 
-/// What a tool call comes to, whether it comes as JSON or as one event.
+/// The result of a tool call, which is JSON or one event.
 async fn called(answer: Response) -> Value {
     assert_eq!(answer.status(), 200);
     let text = answer.text().await.unwrap();
@@ -60,7 +60,7 @@ async fn called(answer: Response) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_named_after_its_machine_and_found_by_it() {
+async fn a_session_id_begins_with_its_machine_which_it_is_routed_by() {
     under_both(async |mut fleet| {
         fleet.template();
         fleet.coordinator(&[]);
@@ -110,7 +110,7 @@ async fn a_session_is_named_after_its_machine_and_found_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_of_another_machine_is_none() {
+async fn a_session_of_another_machine_is_not_found() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let (one, two) = (fleet.stopped("one"), fleet.stopped("two"));
@@ -125,7 +125,7 @@ async fn a_session_of_another_machine_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_comes_twice_is_done_once() {
+async fn a_repeated_call_is_executed_once() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
@@ -149,7 +149,7 @@ async fn a_call_that_comes_twice_is_done_once() {
         assert_eq!(called(second).await, third);
         let other = call(3, "message", &json!({ "text": "only once" }));
         called(post(&fleet, "coord", "/mcp", Some(&session), &other).await).await;
-        // The agent types in order: with a third text done, the others are.
+        // The agent types in order: when the last text is done, the others are.
         let last = call(4, "message", &json!({ "text": "the last" }));
         called(post(&fleet, "coord", "/mcp", Some(&session), &last).await).await;
         let output = shows(&fleet, &id, "did <the last>").await;
@@ -162,33 +162,37 @@ async fn a_call_that_comes_twice_is_done_once() {
     .await;
 }
 
+/// Follows a machine's output until it has this text; all of it.
 async fn shows(fleet: &Fleet, id: &str, text: &str) -> String {
-    loop {
-        let output = fleet
-            .get(&format!("/live?machine={id}"))
-            .await
-            .text()
-            .await
-            .unwrap();
-        if output.contains(text) {
-            return output;
+    let mut answer = fleet.get(&format!("/live?follow=1&machine={id}")).await;
+    let mut output = Vec::new();
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        output.extend_from_slice(&piece);
+        let shown = String::from_utf8_lossy(&output);
+        if shown.contains(text) {
+            return shown.into_owned();
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    panic!(
+        "the output ends without {text}: {}",
+        String::from_utf8_lossy(&output)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_session_and_its_notices_wake_nothing() {
+async fn the_end_of_a_session_and_its_stream_start_no_machine() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
         let session = initialize(&fleet, &format!("/mcp?machine={id}")).await;
-        let (status, told) = fleet
+        let (status, message) = fleet
             .manage("POST", &format!("/machines/{id}/stop"), Value::Null)
             .await;
-        assert_eq!(status, 200, "{told}");
+        assert_eq!(status, 200, "{message}");
         for method in ["GET", "DELETE"] {
-            let request = fleet.ask(method, "coord", "/mcp").header(SESSION, &session);
+            let request = fleet
+                .request(method, "coord", "/mcp")
+                .header(SESSION, &session);
             let answer = request
                 .header("accept", "text/event-stream")
                 .send()
@@ -197,7 +201,7 @@ async fn the_end_of_a_session_and_its_notices_wake_nothing() {
             assert_eq!(answer.status(), 404, "{method}");
         }
         assert_eq!(fleet.platform.state(&id), "stopped");
-        // A message wakes it; the session is gone, and the agent says so.
+        // A message starts it; the session is lost, and the agent says so.
         let answer = post(
             &fleet,
             "coord",
@@ -213,14 +217,14 @@ async fn the_end_of_a_session_and_its_notices_wake_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn agents_know_the_coordinator_by_its_leave_alone() {
+async fn agents_accept_replayed_requests_by_a_valid_token_only() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
-        assert_eq!(fleet.asked(&id).await.status(), 200);
-        // Straight to the app, with no token of its own, and a leave made up.
+        assert_eq!(fleet.status_of(&id).await.status(), 200);
+        // Directly to the app, without its token, and with a forged machine token.
         let bare = |state: &str| {
-            let request = fleet.bare("GET", APP, "/status");
+            let request = fleet.request_without_token("GET", APP, "/status");
             request.header("fly-replay-src", format!("instance=x;state={state}"))
         };
         for state in ["", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0."] {

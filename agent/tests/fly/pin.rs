@@ -1,4 +1,4 @@
-//! `--machine ID`: this machine and no other, and never woken.
+//! `--machine ID`: this machine and no other, which is never started.
 
 use std::process::Command;
 
@@ -8,10 +8,9 @@ use crate::{
     platform::{APP, COORD},
 };
 
-/// One of the agent's commands, through the proxy by the app's own name.
+/// Runs a command of `agent` through the proxy; whether it succeeded, and its output.
 async fn command(fleet: &Fleet, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(AGENT);
-    // The proxy goes by the Host; our clients by the address.
     command
         .args(arguments)
         .env("AGENT_TOKEN_FILE", fleet.platform.file("token"));
@@ -19,12 +18,12 @@ async fn command(fleet: &Fleet, arguments: &[&str]) -> (bool, String) {
     let output = tokio::task::spawn_blocking(move || command.output().unwrap())
         .await
         .unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(told).unwrap())
+    let message = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(message).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stopped_target_fails_at_once_and_is_not_woken() {
+async fn a_pinned_machine_that_is_stopped_is_not_started() {
     under_both(async |fleet| {
         let id = fleet.stopped("pinned");
         let other = fleet.stopped("other");
@@ -37,10 +36,10 @@ async fn a_stopped_target_fails_at_once_and_is_not_woken() {
             &["start", &url, "--machine", &id],
             &["message", &url, "--machine", &id, "hello"],
         ] {
-            let (done, told) = command(&fleet, arguments).await;
-            assert!(!done, "{arguments:?}: {told}");
+            let (done, message) = command(&fleet, arguments).await;
+            assert!(!done, "{arguments:?}: {message}");
             let sentence = format!("machine {id} does not answer, and --machine never wakes one");
-            assert!(told.contains(&sentence), "{arguments:?}: {told}");
+            assert!(message.contains(&sentence), "{arguments:?}: {message}");
         }
         assert_eq!(fleet.platform.state(&id), "stopped");
         assert_eq!(fleet.platform.count("proxy start", ""), 0);
@@ -49,7 +48,7 @@ async fn a_stopped_target_fails_at_once_and_is_not_woken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_runs_is_the_one_that_answers() {
+async fn a_pinned_machine_that_runs_answers() {
     under_both(async |fleet| {
         let ids = ["first", "second", "third"].map(|name| fleet.stopped(name));
         let url = fleet.platform.flycast(APP).await;
@@ -57,28 +56,31 @@ async fn a_target_that_runs_is_the_one_that_answers() {
             fleet.platform.boot(id);
         }
         fleet.platform.listens(&ids[1]).await;
-        let (done, told) = command(&fleet, &["start", &url, "--machine", &ids[1]]).await;
-        assert!(done, "{told}");
+        let (done, message) = command(&fleet, &["start", &url, "--machine", &ids[1]]).await;
+        assert!(done, "{message}");
         for (id, expected) in [(&ids[0], "none"), (&ids[1], "idle"), (&ids[2], "none")] {
             fleet.platform.listens(id).await;
-            let (done, told) = command(&fleet, &["status", &url, "--machine", id]).await;
-            assert!(done && told.contains(&format!("\"{expected}\"")), "{told}");
+            let (done, message) = command(&fleet, &["status", &url, "--machine", id]).await;
+            assert!(
+                done && message.contains(&format!("\"{expected}\"")),
+                "{message}"
+            );
         }
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_whose_service_has_autostart_is_why_ours_have_not() {
+async fn whether_a_pinned_request_starts_a_machine_depends_on_autostart() {
     under_both(async |fleet| {
         let mut config = config();
         config["services"][0]["autostart"] = true.into();
         let id = fleet.platform.machine(APP, "autostart", config);
         let request = fleet
-            .ask("GET", APP, "/status")
+            .request("GET", APP, "/status")
             .header("fly-force-instance-id", &id);
         let status = request.send().await.unwrap().status();
-        // The documents say both; we depend on neither.
+        // The documents say both; the coordinator depends on neither.
         let wakes = fleet.platform.shared.switches.forced_wakes;
         assert_eq!(status.is_success(), wakes, "{status}");
         assert_eq!(fleet.platform.count("proxy start", &id), usize::from(wakes));
@@ -92,12 +94,12 @@ async fn wake_asks_the_coordinator() {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
         let url = fleet.platform.flycast(COORD).await;
-        let (done, told) = command(&fleet, &["start", &url, "--wake", &id]).await;
-        assert!(done && told.contains("\"idle\""), "{told}");
-        let (done, told) = command(&fleet, &["message", &url, "--wake", &id, "hello"]).await;
-        assert!(done && told.contains("\"submitted\": true"), "{told}");
-        let (done, told) = command(&fleet, &["live", &url, "--wake", &id]).await;
-        assert!(done && told.contains("fake codex"), "{told}");
+        let (done, message) = command(&fleet, &["start", &url, "--wake", &id]).await;
+        assert!(done && message.contains("\"idle\""), "{message}");
+        let (done, message) = command(&fleet, &["message", &url, "--wake", &id, "hello"]).await;
+        assert!(done && message.contains("\"submitted\": true"), "{message}");
+        let (done, message) = command(&fleet, &["live", &url, "--wake", &id]).await;
+        assert!(done && message.contains("fake codex"), "{message}");
         assert_eq!(fleet.platform.count("start", &id), 1);
     })
     .await;

@@ -1,17 +1,17 @@
-//! A candidate promotes its own image, if the platform says who it is.
+//! Promotions: a candidate proves its identity, and its image becomes the template's.
 
 use serde_json::json;
 
 use crate::{
     candidate::{Candidate, NEW, passed, promote},
-    fleet::{config, under_both, until},
+    fleet::{config, under_both},
     platform::{APP, AUDIENCE, Fault, GATE},
 };
 
 const NEWER: &str = "registry.fly.io/agents@sha256:cccc";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_that_passed_becomes_what_agents_are_made_of() {
+async fn the_image_of_a_candidate_that_passed_becomes_the_templates() {
     under_both(async |mut fleet| {
         let template = fleet.template();
         let candidate = Candidate::new(&mut fleet, GATE, NEW);
@@ -22,32 +22,40 @@ async fn a_candidate_that_passed_becomes_what_agents_are_made_of() {
         }
         fleet.message(&working, "work 600").await;
         fleet.platform.listens(&idle).await;
-        // It looks once an hour, and when there is something new.
+        // It sweeps once an hour, and after a promotion.
         fleet.coordinator(&["--sweep", "3600", "--roll-idle", "0"]);
         let token = candidate.token().await;
-        let (status, told) = promote(&fleet, &token, passed(NEW)).await;
-        assert_eq!((status, told["image"].as_str()), (200, Some(NEW)), "{told}");
+        let (status, message) = promote(&fleet, &token, passed(NEW)).await;
+        assert_eq!(
+            (status, message["image"].as_str()),
+            (200, Some(NEW)),
+            "{message}"
+        );
         assert_eq!(fleet.platform.image(&template), NEW);
         assert_eq!(fleet.platform.state(&template), "created", "it never runs");
-        assert_eq!(fleet.platform.count("create", ""), 1, "one was tried");
-        assert_eq!(fleet.platform.machines_of(APP).len(), 4, "and taken away");
-        for id in [&stopped, &idle] {
-            until(|| fleet.platform.image(id) == NEW).await;
-        }
-        assert_eq!(fleet.platform.count("stop", &working), 0, "it is at work");
-        assert_eq!(fleet.platform.image(&working), config()["image"]);
-        let (status, told) = promote(&fleet, &token, passed(NEW)).await;
+        assert_eq!(fleet.platform.count("create", ""), 1, "one trial");
         assert_eq!(
-            (status, told["before"].as_str()),
+            fleet.platform.machines_of(APP).len(),
+            4,
+            "the trial is destroyed"
+        );
+        for id in [&stopped, &idle] {
+            fleet.until(|| fleet.platform.image(id) == NEW).await;
+        }
+        assert_eq!(fleet.platform.count("stop", &working), 0, "it is working");
+        assert_eq!(fleet.platform.image(&working), config()["image"]);
+        let (status, message) = promote(&fleet, &token, passed(NEW)).await;
+        assert_eq!(
+            (status, message["before"].as_str()),
             (200, Some(NEW)),
-            "once is enough"
+            "a second promotion changes nothing"
         );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_good_for_nothing_once_there_is_something_newer() {
+async fn a_token_older_than_the_last_promotion_is_refused() {
     under_both(async |mut fleet| {
         let template = fleet.template();
         let first = Candidate::new(&mut fleet, GATE, NEW);
@@ -58,33 +66,33 @@ async fn a_token_is_good_for_nothing_once_there_is_something_newer() {
             .await;
         let new = second.token().await;
         for (token, image) in [(&old, NEW), (&new, NEWER)] {
-            let (status, told) = promote(&fleet, token, passed(image)).await;
-            assert_eq!(status, 200, "{told}");
+            let (status, message) = promote(&fleet, token, passed(image)).await;
+            assert_eq!(status, 200, "{message}");
         }
-        // Overheard, and sent again; or promoted too late.
+        // One that was overheard and is sent again, and one that comes too late.
         let unused = first
             .token_with(json!({ "aud": AUDIENCE, "age": 30 }))
             .await;
         for token in [&old, &unused] {
-            let (status, told) = promote(&fleet, token, passed(NEW)).await;
-            assert_eq!(status, 409, "{told}");
-            let told = told["error"].as_str().unwrap();
-            assert!(told.contains("its token is not newer"), "{told}");
+            let (status, message) = promote(&fleet, token, passed(NEW)).await;
+            assert_eq!(status, 409, "{message}");
+            let message = message["error"].as_str().unwrap();
+            assert!(message.contains("its token is not newer"), "{message}");
         }
-        // Nor does it undo what a person has set by hand.
+        // Nor may it replace an image that was set by hand.
         let image = json!("by hand");
         fleet
             .platform
-            .with(&template, |machine| machine.config["image"] = image);
+            .change(&template, |machine| machine.config["image"] = image);
         assert_eq!(promote(&fleet, &new, passed(NEWER)).await.0, 409);
         assert_eq!(fleet.platform.image(&template), "by hand");
-        assert_eq!(fleet.platform.count("create", ""), 2, "none was tried");
+        assert_eq!(fleet.platform.count("create", ""), 2, "no further trial");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_does_not_come_up_changes_nothing() {
+async fn an_image_that_does_not_become_ready_changes_nothing() {
     under_both(async |mut fleet| {
         let template = fleet.template();
         let before = fleet.platform.config(&template);
@@ -99,14 +107,14 @@ async fn an_image_that_does_not_come_up_changes_nothing() {
             (full, 503),
         ] {
             fleet.platform.next_faults(&[fault; 4]);
-            let (status, told) = promote(&fleet, &token, passed(NEW)).await;
+            let (status, message) = promote(&fleet, &token, passed(NEW)).await;
             fleet.platform.next_faults(&[]);
-            assert_eq!(status, code, "{fault:?}: {told}");
+            assert_eq!(status, code, "{fault:?}: {message}");
             assert_eq!(fleet.platform.config(&template), before, "{fault:?}");
             assert_eq!(
                 fleet.platform.machines_of(APP).len(),
                 1,
-                "{fault:?}: nothing is left over"
+                "{fault:?}: the trial is destroyed"
             );
         }
     })
@@ -114,7 +122,7 @@ async fn an_image_that_does_not_come_up_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_platforms_word_counts() {
+async fn only_valid_identity_tokens_are_accepted() {
     under_both(async |mut fleet| {
         let template = fleet.template();
         let before = fleet.platform.config(&template);
@@ -129,27 +137,27 @@ async fn only_the_platforms_word_counts() {
         let (_, claims) = (parts.next(), parts.next().unwrap());
         let unsigned = format!("eyJhbGciOiJub25lIn0.{claims}.");
         for (token, verdict, expected) in [
-            (forged.replace(claims, "e30"), passed(NEW), "does not count"),
-            (unsigned, passed(NEW), "does not count"),
-            ("no token".to_owned(), passed(NEW), "does not count"),
+            (forged.replace(claims, "e30"), passed(NEW), "is not valid"),
+            (unsigned, passed(NEW), "is not valid"),
+            ("no token".to_owned(), passed(NEW), "is not valid"),
             (
                 candidate
                     .token_with(json!({ "aud": "https://other" }))
                     .await,
                 passed(NEW),
-                "does not count",
+                "is not valid",
             ),
             (
                 candidate
                     .token_with(json!({ "aud": AUDIENCE, "lifetime": -120 }))
                     .await,
                 passed(NEW),
-                "does not count",
+                "is not valid",
             ),
             (
                 agent.token().await,
                 passed(NEW),
-                "machines of agents promote nothing",
+                "machines of app agents may not promote",
             ),
             (good.clone(), json!({ "passed": false }), "did not pass"),
             (
@@ -158,15 +166,18 @@ async fn only_the_platforms_word_counts() {
                 "about another image",
             ),
         ] {
-            let (status, told) = promote(&fleet, &token, verdict).await;
-            assert_eq!(status, 403, "{told}");
-            assert!(told["error"].as_str().unwrap().contains(expected), "{told}");
+            let (status, message) = promote(&fleet, &token, verdict).await;
+            assert_eq!(status, 403, "{message}");
+            assert!(
+                message["error"].as_str().unwrap().contains(expected),
+                "{message}"
+            );
         }
-        // The machine is gone, or runs something else by now.
+        // The machine runs another image by now, or is gone.
         let other = json!("registry.fly.io/agents@sha256:dddd");
         fleet
             .platform
-            .with(&candidate.id, |machine| machine.config["image"] = other);
+            .change(&candidate.id, |machine| machine.config["image"] = other);
         assert_eq!(promote(&fleet, &good, passed(NEW)).await.0, 400);
         fleet.platform.shared.world().machines.remove(&candidate.id);
         assert_eq!(promote(&fleet, &good, passed(NEW)).await.0, 404);

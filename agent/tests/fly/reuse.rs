@@ -1,18 +1,18 @@
-//! Who gets which machine: one task, one machine; a free one before a new one.
+//! Which machine a task gets: one machine for a task, a free one before a new one.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    fleet::{COMMIT, Fleet, TOKEN, under_both, until},
+    fleet::{COMMIT, Fleet, TOKEN, under_both},
     platform::{APP, Fault},
 };
 
 const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
 async fn pick(fleet: &Fleet, commit: &str, mode: &str, task: &str) -> Value {
-    let wanted = json!({ "repository": "org/x", "commit": commit, "mode": mode, "task": task });
-    let (status, machine) = fleet.manage("POST", "/machines", wanted).await;
+    let spec = json!({ "repository": "org/x", "commit": commit, "mode": mode, "task": task });
+    let (status, machine) = fleet.manage("POST", "/machines", spec).await;
     assert_eq!(status, 200, "{machine}");
     machine
 }
@@ -23,12 +23,12 @@ fn id(machine: &Value) -> &str {
 
 async fn release(fleet: &Fleet, machine: &Value) {
     let path = format!("/machines/{}/release", id(machine));
-    let (status, told) = fleet.manage("POST", &path, Value::Null).await;
-    assert_eq!(status, 200, "{told}");
+    let (status, message) = fleet.manage("POST", &path, Value::Null).await;
+    assert_eq!(status, 200, "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_free_machine_is_handed_out_before_a_new_one_is_made() {
+async fn a_free_machine_is_assigned_before_a_new_one_is_created() {
     under_both(async |mut fleet| {
         fleet.template();
         fleet.coordinator(&[]);
@@ -38,9 +38,9 @@ async fn a_free_machine_is_handed_out_before_a_new_one_is_made() {
         assert_eq!(first["config"]["env"]["MODE"], "ro");
         assert_eq!(
             first["config"]["rootfs"]["persist"], "restart",
-            "the template's, untouched"
+            "the template's, unchanged"
         );
-        // It is not free: others get their own.
+        // It is not free: another task gets another one.
         let second = pick(&fleet, COMMIT, "ro", "two").await;
         assert_ne!(id(&first), id(&second));
         release(&fleet, &first).await;
@@ -55,9 +55,9 @@ async fn a_free_machine_is_handed_out_before_a_new_one_is_made() {
         assert_eq!(
             fleet.platform.count("start", id(&first)),
             0,
-            "it ran all the time"
+            "it was never stopped"
         );
-        // Its first task's name is taken by it; the task gets another.
+        // The name for its first task is taken; that task gets another machine.
         let again = pick(&fleet, COMMIT, "ro", "one").await;
         assert_ne!(id(&again), id(&first));
         assert_eq!(id(&pick(&fleet, COMMIT, "ro", "one").await), id(&again));
@@ -66,7 +66,7 @@ async fn a_free_machine_is_handed_out_before_a_new_one_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_could_write_begins_anew() {
+async fn a_released_read_write_machine_is_stopped() {
     under_both(async |mut fleet| {
         fleet.template();
         fleet.coordinator(&[]);
@@ -81,7 +81,7 @@ async fn one_that_could_write_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_ask_two_coordinators_and_one_machine_is_made() {
+async fn concurrent_requests_for_one_task_create_one_machine() {
     under_both(async |mut fleet| {
         fleet.template();
         fleet.coordinator(&[]);
@@ -95,13 +95,17 @@ async fn many_ask_two_coordinators_and_one_machine_is_made() {
         ids.dedup();
         assert_eq!(ids.len(), 1);
         assert_eq!(fleet.platform.count("create", ""), 1);
-        assert_eq!(fleet.platform.machines_of(APP).len(), 2, "and the template");
+        assert_eq!(
+            fleet.platform.machines_of(APP).len(),
+            2,
+            "one, and the template"
+        );
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_tasks_get_one_each_and_the_free_one_only_once() {
+async fn concurrent_tasks_get_one_machine_each_and_a_free_one_once() {
     under_both(async |mut fleet| {
         fleet.template();
         fleet.coordinator(&[]);
@@ -120,38 +124,40 @@ async fn many_tasks_get_one_each_and_the_free_one_only_once() {
     .await;
 }
 
-/// The same of one coordinator, whoever's turn it is.
+/// [`pick`] at one coordinator, past the proxy.
 async fn pick_at(url: &str, task: &str) -> String {
-    let wanted = json!({ "repository": "org/x", "commit": COMMIT, "mode": "ro", "task": task });
+    let spec = json!({ "repository": "org/x", "commit": COMMIT, "mode": "ro", "task": task });
     let request = reqwest::Client::new().post(format!("{url}/machines"));
-    let answer = request.bearer_auth(TOKEN).json(&wanted).send().await;
-    let told: Value = answer.unwrap().json().await.unwrap();
-    id(&told).to_owned()
+    let answer = request.bearer_auth(TOKEN).json(&spec).send().await;
+    let message: Value = answer.unwrap().json().await.unwrap();
+    id(&message).to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_coordinators_and_one_that_is_given_back_make_one_machine_for_a_task() {
+async fn a_release_during_a_creation_does_not_give_a_task_two_machines() {
     under_both(async |mut fleet| {
         fleet.template();
         let (one, two) = (fleet.coordinator(&[]), fleet.coordinator(&[]));
         let first = pick_at(&one, "first").await;
-        // None is free, and so one is about to be made: in that moment one is
-        // given back, and the other coordinator looks.
+        // No machine is free, and so one is about to be created: meanwhile one is
+        // released, and the other coordinator decides.
         fleet.platform.hold(Some("create"));
-        let (made, (given, waited)) = tokio::join!(pick_at(&one, "second"), async {
-            until(|| fleet.platform.is_waited_for()).await;
+        let (created, (released, waited)) = tokio::join!(pick_at(&one, "second"), async {
+            fleet.until(|| fleet.platform.holds_a_call()).await;
             let path = format!("/machines/{first}/release");
-            let given = fleet.manage("POST", &path, Value::Null).await;
+            let released = fleet.manage("POST", &path, Value::Null).await;
             let other = pick_at(&two, "second");
             let release = async {
-                until(|| fleet.platform.statuses("lease").contains(&409)).await;
+                fleet
+                    .until(|| fleet.platform.statuses("lease").contains(&409))
+                    .await;
                 fleet.platform.hold(None);
             };
-            (given, tokio::join!(other, release).0)
+            (released, tokio::join!(other, release).0)
         });
-        assert_eq!(given.0, 200, "{}", given.1);
-        assert_eq!(made, waited, "one task, one machine");
-        assert_ne!(made, first);
+        assert_eq!(released.0, 200, "{}", released.1);
+        assert_eq!(created, waited, "one task, one machine");
+        assert_ne!(created, first);
         assert_eq!(fleet.platform.count("create", ""), 2);
         assert_eq!(pick_at(&two, "third").await, first, "it is free");
     })
@@ -159,7 +165,7 @@ async fn two_coordinators_and_one_that_is_given_back_make_one_machine_for_a_task
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_free_machine_goes_to_a_task_once_although_two_hand_it_out() {
+async fn two_coordinators_assign_the_same_free_machine_to_a_task() {
     under_both(async |mut fleet| {
         fleet.template();
         let (one, two) = (fleet.coordinator(&[]), fleet.coordinator(&[]));
@@ -173,33 +179,33 @@ async fn a_free_machine_goes_to_a_task_once_although_two_hand_it_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_made_is_refused_with_a_sentence() {
+async fn a_machine_that_cannot_be_created_is_refused_with_the_reason() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
-        let wanted = json!({ "repository": "org/x", "commit": COMMIT });
-        let (status, told) = fleet.manage("POST", "/machines", wanted.clone()).await;
+        let spec = json!({ "repository": "org/x", "commit": COMMIT });
+        let (status, message) = fleet.manage("POST", "/machines", spec.clone()).await;
         assert_eq!(status, 404);
-        let told = told["error"].as_str().unwrap();
+        let message = message["error"].as_str().unwrap();
         assert!(
-            told.contains("agent machines create ag-template --stopped"),
-            "{told}"
+            message.contains("agent machines create ag-template --stopped"),
+            "{message}"
         );
         fleet.template();
         let full = "could not reserve resource for machine: insufficient CPUs available";
         fleet.platform.next_faults(&[Fault::Capacity(409, full)]);
-        let (status, told) = fleet.manage("POST", "/machines", wanted).await;
+        let (status, message) = fleet.manage("POST", "/machines", spec).await;
         assert_eq!(status, 503);
         assert!(
-            told["error"].as_str().unwrap().contains("no capacity"),
-            "{told}"
+            message["error"].as_str().unwrap().contains("no capacity"),
+            "{message}"
         );
-        for wanted in [
+        for spec in [
             json!({ "repository": "../x y", "commit": COMMIT }),
             json!({ "repository": "x", "commit": "main" }),
             json!({ "repository": "x", "commit": COMMIT, "task": "a\nb" }),
         ] {
-            let (status, told) = fleet.manage("POST", "/machines", wanted).await;
-            assert_eq!(status, 400, "{told}");
+            let (status, message) = fleet.manage("POST", "/machines", spec).await;
+            assert_eq!(status, 400, "{message}");
         }
         assert_eq!(
             fleet.platform.machines_of(APP).len(),

@@ -1,67 +1,67 @@
-//! A request for a stopped machine: it is started once, and all are served.
+//! Requests for stopped machines: a machine is started once, and all are answered.
 
 use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::{
-    fleet::{Fleet, config, under_both, until},
+    fleet::{Fleet, config, under_both},
     platform::APP,
 };
 
-async fn fifty_ask(fleet: &Fleet, id: &str) {
-    let answers = join_all((0..50).map(|_| fleet.asked(id))).await;
+async fn fifty_requests(fleet: &Fleet, id: &str) {
+    let answers = join_all((0..50).map(|_| fleet.status_of(id))).await;
     for answer in answers {
         assert_eq!(answer.status(), 200);
-        let told: Value = answer.json().await.unwrap();
-        assert_eq!(told["state"], "none", "{told}");
+        let message: Value = answer.json().await.unwrap();
+        assert_eq!(message["state"], "none", "{message}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_ask_at_once_and_it_is_started_once() {
+async fn concurrent_requests_start_a_machine_once() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
-        fifty_ask(&fleet, &id).await;
+        fifty_requests(&fleet, &id).await;
         assert_eq!(fleet.platform.count("start", &id), 1);
         assert_eq!(
             fleet.platform.count("proxy start", ""),
             0,
-            "the coordinator wakes, not the proxy"
+            "the coordinator starts it, not the proxy"
         );
-        fifty_ask(&fleet, &id).await;
+        fifty_requests(&fleet, &id).await;
         assert_eq!(fleet.platform.count("start", &id), 1);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_coordinators_start_it_once() {
+async fn two_coordinators_start_a_machine_once() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
-        fifty_ask(&fleet, &id).await;
+        fifty_requests(&fleet, &id).await;
         assert_eq!(fleet.platform.count("start", &id), 1);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_stopped_behind_our_back_is_woken_again() {
+async fn a_machine_that_was_cached_as_ready_and_stopped_is_started_again() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
-        assert_eq!(fleet.asked(&id).await.status(), 200);
-        // It is believed to be ready; the replay fails, and comes back to us.
-        let process = fleet.platform.with(&id, |machine| {
+        assert_eq!(fleet.status_of(&id).await.status(), 200);
+        // It is cached as ready; the replay fails, and returns to the coordinator.
+        let process = fleet.platform.change(&id, |machine| {
             machine.state = "stopped";
             machine.process.take()
         });
         let mut process = process.unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
-        let answer = fleet.asked(&id).await;
+        let answer = fleet.status_of(&id).await;
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
         assert_eq!(fleet.platform.count("start", &id), 2);
     })
@@ -69,7 +69,7 @@ async fn a_machine_that_stopped_behind_our_back_is_woken_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn states_between_are_waited_out() {
+async fn transitional_states_are_waited_for() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         for state in ["stopping", "suspending"] {
@@ -80,8 +80,9 @@ async fn states_between_are_waited_out() {
                 "suspended"
             };
             fleet.platform.set_state(&id, state);
-            let (answer, ()) = tokio::join!(fleet.asked(&id), async {
-                tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            let (answer, ()) = tokio::join!(fleet.status_of(&id), async {
+                // The coordinator has seen the state, and is about to wait or waits.
+                fleet.until(|| fleet.platform.count("get", &id) > 0).await;
                 fleet.platform.set_state(&id, then);
             });
             assert_eq!(answer.status(), 200, "{state}");
@@ -92,7 +93,7 @@ async fn states_between_are_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_proxy_the_answer_says_what_it_is() {
+async fn without_the_proxy_the_response_explains_itself() {
     under_both(async |mut fleet| {
         let url = fleet.coordinator(&[]);
         let id = fleet.stopped("one");
@@ -112,7 +113,7 @@ async fn without_the_proxy_the_answer_says_what_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_large_or_of_unknown_length_is_passed_on() {
+async fn large_bodies_and_those_of_unknown_length_are_forwarded() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
@@ -124,16 +125,16 @@ async fn what_is_large_or_of_unknown_length_is_passed_on() {
                 .header("content-type", "application/json")
                 .header("accept", "application/json, text/event-stream")
         };
-        let large = post(fleet.ask("POST", "coord", &path)).body(message.to_string());
+        let large = post(fleet.request("POST", "coord", &path)).body(message.to_string());
         let large = large.send().await.unwrap();
-        // The agent's own answer: there is no session in it.
+        // The agent's own answer: the request has no session.
         assert!(
             large.status().is_client_error() && large.status() != 409,
             "{}",
             large.status()
         );
         let pieces = futures_util::stream::iter([Ok::<_, std::io::Error>("{"), Ok("}")]);
-        let unknown = post(fleet.ask("POST", "coord", &path));
+        let unknown = post(fleet.request("POST", "coord", &path));
         let unknown = unknown
             .body(reqwest::Body::wrap_stream(pieces))
             .send()
@@ -150,7 +151,7 @@ async fn what_is_large_or_of_unknown_length_is_passed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_those_with_the_token_wake_anything() {
+async fn requests_without_the_token_start_no_machine() {
     under_both(async |mut fleet| {
         let url = fleet.coordinator(&[]);
         let id = fleet.stopped("one");
@@ -184,18 +185,19 @@ async fn only_those_with_the_token_wake_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_ended_itself_is_woken_again() {
+async fn an_agent_that_ended_by_itself_is_started_again() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let mut config = config();
-        config["env"]["AGENT_IDLE_EXIT"] = "1".into();
+        // Long enough that a busy machine answers before it ends.
+        config["env"]["AGENT_IDLE_EXIT"] = "5".into();
         let id = fleet.platform.machine(APP, "idle", config);
         for times in 1..=2 {
-            assert_eq!(fleet.asked(&id).await.status(), 200);
+            assert_eq!(fleet.status_of(&id).await.status(), 200);
             assert_eq!(fleet.platform.count("start", &id), times);
-            until(|| fleet.platform.state(&id) == "stopped").await;
+            fleet.until(|| fleet.platform.state(&id) == "stopped").await;
         }
-        assert_eq!(fleet.platform.count("stop", &id), 0, "it did so by itself");
+        assert_eq!(fleet.platform.count("stop", &id), 0, "it ended by itself");
     })
     .await;
 }

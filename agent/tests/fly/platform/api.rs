@@ -16,7 +16,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{HopelessWait, Record, Shared, World, life};
+use super::{HopelessWait, Record, Shared, World, lifecycle};
 
 type Asked = BTreeMap<String, String>;
 type Answer = Result<Value, (u16, String)>;
@@ -30,39 +30,37 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-fn refuse(status: u16, told: &str) -> Answer {
-    Err((status, told.to_owned()))
+fn refuse(status: u16, message: &str) -> Answer {
+    Err((status, message.to_owned()))
 }
 
 impl Shared {
-    /// Waits for as long as calls for this action are held.
+    /// Waits for as long as calls of this action are held.
     async fn held(&self, action: &str) {
-        if self.world().held != Some(action) {
+        if self.read().held != Some(action) {
             return;
         }
         self.world().waiting += 1;
-        let far = Instant::now() + Duration::from_secs(600);
-        self.until(far, |world| world.held != Some(action)).await;
+        self.until(|| self.read().held != Some(action)).await;
         self.world().waiting -= 1;
     }
 }
 
-/// Writes the call down and answers.
+/// Records the call, and answers.
 fn answer(shared: &Shared, action: &str, id: &str, outcome: Answer) -> Response {
     let status = outcome.as_ref().map_or_else(|(status, _)| *status, |_| 200);
     let call = (action.to_owned(), id.to_owned(), status);
     shared.world().calls.push(call);
-    shared.changed.notify_waiters();
     match outcome {
         Ok(value) => Json(value).into_response(),
-        Err((status, told)) => {
+        Err((status, message)) => {
             let status = StatusCode::from_u16(status).unwrap();
-            (status, Json(json!({ "error": told }))).into_response()
+            (status, Json(json!({ "error": message }))).into_response()
         }
     }
 }
 
-/// One a second for each action and machine, three at once; more for getting.
+/// One call per second for each action and machine, bursts of three; more for `get`.
 fn is_too_much(world: &mut World, action: &str, id: &str) -> bool {
     if world.storm > 0 {
         world.storm -= 1;
@@ -70,7 +68,7 @@ fn is_too_much(world: &mut World, action: &str, id: &str) -> bool {
     }
     let (window, most) = match action {
         "get" => (Duration::from_secs(1), 15),
-        // The same, with a little for the clock's grain.
+        // One more, for calls that a busy machine delivers late.
         _ => (Duration::from_secs(1), 4),
     };
     let times = world.rates.entry(format!("{action} {id}")).or_default();
@@ -88,11 +86,11 @@ fn leased(machine: &Record, headers: &HeaderMap) -> Result<(), (u16, String)> {
     if *until < Instant::now() || given.is_some_and(|given| given == nonce.as_str()) {
         return Ok(());
     }
-    let told = format!(
+    let message = format!(
         "lease currently held by another@user, machine {}",
         machine.id
     );
-    Err((409, told))
+    Err((409, message))
 }
 
 async fn all(
@@ -128,7 +126,7 @@ async fn all(
         .as_ref()
         .is_ok_and(|made| made["state"] == "starting")
     {
-        life::start(&shared, &id);
+        lifecycle::start(&shared, &id);
     }
     answer(&shared, action, &id, outcome)
 }
@@ -149,15 +147,15 @@ fn create(shared: &Shared, world: &mut World, app: &str, body: &[u8]) -> Answer 
     let name = body["name"].as_str().unwrap_or_default();
     let mut known = world.machines.values();
     if let Some(known) = known.find(|machine| machine.app == app && machine.name == name) {
-        let told = format!(
+        let message = format!(
             "already_exists: unique machine name violation, machine ID {} already exists with name \"{name}\"",
             known.id
         );
-        return Err((409, told));
+        return Err((409, message));
     }
-    if let Some(super::Fault::Capacity(status, told)) = world.next_faults.first().copied() {
+    if let Some(super::Fault::Capacity(status, message)) = world.next_faults.first().copied() {
         world.next_faults.remove(0);
-        return refuse(status, told);
+        return refuse(status, message);
     }
     let id = shared.make(world, app, name, body["config"].clone());
     let machine = world.machines.get_mut(&id).unwrap();
@@ -213,7 +211,7 @@ fn changed(
     }
     leased(machine, headers)?;
     if action == "destroy" {
-        life::end(machine);
+        lifecycle::end(machine);
         world.machines.remove(id);
         return Ok(json!({ "ok": true }));
     }
@@ -270,9 +268,9 @@ async fn act(
     };
     if outcome.is_ok() {
         match action {
-            "start" => life::start(&shared, &id),
-            "stop" => life::stop(&shared, &id, "stopped"),
-            "suspend" => life::stop(&shared, &id, "suspended"),
+            "start" => lifecycle::start(&shared, &id),
+            "stop" => lifecycle::stop(&shared, &id, "stopped"),
+            "suspend" => lifecycle::stop(&shared, &id, "suspended"),
             _ => {}
         }
     }
@@ -285,7 +283,7 @@ fn acted(machine: &mut Record, action: &str, asked: &Asked, headers: &HeaderMap)
     }
     leased(machine, headers)?;
     match action {
-        "start" => life::begin_start(machine)?,
+        "start" => lifecycle::begin_start(machine)?,
         "stop" if machine.state == "stopped" => {}
         "stop" => machine.state = "stopping",
         "suspend" if machine.state != "started" => {
@@ -338,11 +336,11 @@ async fn wait(shared: &Shared, id: &str, asked: &Asked) -> Answer {
             && matches!(now, "stopped" | "failed" | "destroyed")
     };
     shared
-        .until(deadline, |world| {
+        .until_deadline(deadline, |world| {
             is_now(world) == state || is_in_vain(is_now(world))
         })
         .await;
-    match is_now(&shared.world()) {
+    match is_now(&shared.read()) {
         now if now == state => Ok(json!({ "ok": true })),
         now if is_in_vain(now) => refuse(412, "failed_precondition: machine is stopped"),
         _ => refuse(408, "deadline_exceeded: timeout reached"),

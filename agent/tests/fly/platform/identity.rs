@@ -1,5 +1,5 @@
-//! The issuer of identity tokens: its keys, and the tokens that a machine's
-//! socket makes.
+//! The issuer of identity tokens: its keys, and the tokens that a machine's socket
+//! hands out.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::Record;
 
-/// Whom tokens of a promotion are for.
+/// The audience of tokens for a promotion.
 pub(crate) const AUDIENCE: &str = "agent-promotion";
 
 pub(super) struct Issuer {
@@ -47,7 +47,7 @@ impl Issuer {
         }
     }
 
-    /// One that says it is this one, and has not its key.
+    /// An issuer that claims to be this one, without its key.
     pub(super) fn forger(&self) -> Self {
         Self::new(self.address)
     }
@@ -67,7 +67,7 @@ impl Issuer {
             .route("/org/keys", get(async move || Json(Value::clone(&keys))))
     }
 
-    /// A token for a machine, with the claims that Fly's have.
+    /// A token for a machine, with the claims of Fly's tokens.
     pub(super) fn token(
         &self,
         machine: &Record,
@@ -93,7 +93,7 @@ impl Issuer {
     }
 }
 
-/// The key itself, out of the PKCS #8 around it: sequence, version, algorithm, octets.
+/// The PKCS #1 key in a PKCS #8 document: sequence, version, algorithm, octets.
 fn pkcs1(pkcs8: &[u8]) -> Vec<u8> {
     let start = pkcs8
         .windows(2)

@@ -1,29 +1,30 @@
-//! A double of the platform, written from its documents: the Machines API,
-//! the proxy, each machine's own socket, the issuer of identity tokens and the
-//! names in its DNS. Machines are real `agent serve` processes, each with an
-//! address of its own.
+//! A double of Fly's platform, written from its documents: the Machines API, the
+//! proxy, each machine's own socket, the issuer of identity tokens and the names in
+//! its DNS. Machines are real `agent serve` processes, each with an address of its
+//! own.
 //!
-//! Where the documents contradict each other, there is a switch. Every test
-//! holds under all settings.
+//! Where the documents contradict each other, there is a switch. Every test passes
+//! with all settings.
 
 mod api;
+mod control;
 mod identity;
-mod life;
+mod lifecycle;
 mod names;
 mod proxy;
 mod replay;
 mod socket;
-mod told;
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::{Deref, DerefMut},
     process::Child,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU8, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use axum::Router;
@@ -36,37 +37,38 @@ pub(crate) use self::identity::AUDIENCE;
 pub(crate) const APP: &str = "agents";
 pub(crate) const GATE: &str = "agents-gate";
 pub(crate) const COORD: &str = "coord";
-/// Machines listen here, each on its own address.
+/// The port that machines listen on, each on an address of its own.
 pub(crate) const PORT: u16 = 8080;
 
-/// How the documents are read where they say two things.
+/// How the documents are read where they contradict each other.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Switches {
-    /// A forced request starts a stopped machine whose service has autostart;
-    /// else it fails.
+    /// Whether a request with `fly-force-instance-id` starts a stopped machine whose
+    /// service has autostart; otherwise it fails.
     pub(crate) forced_wakes: bool,
-    /// What a cordoned machine gets of what is forced on it or replayed to it.
+    /// What becomes of requests that are forced on a cordoned machine or replayed to it.
     pub(crate) cordoned: Cordoned,
-    /// So does a replay.
+    /// Whether a replay starts such a machine.
     pub(crate) replay_wakes: bool,
-    /// How large a body may be that is replayed: 1 MB, or 10 MB.
+    /// The size from which on a body is not replayed, in bytes.
     pub(crate) body_limit: usize,
-    /// The fields of `fly-replay-src` are separated by that.
+    /// The separator of the fields of `fly-replay-src`.
     pub(crate) separator: char,
-    /// What a service does that says nothing of autostart.
+    /// Whether a service has autostart that does not mention it.
     pub(crate) autostart_default: bool,
-    /// What a wait does when a machine can no longer get there.
+    /// What a wait does when the machine can no longer reach the state.
     pub(crate) hopeless_wait: HopelessWait,
 }
 
-/// The documents do not say.
+/// What a wait does when the machine can no longer reach the state: the documents
+/// do not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HopelessWait {
     GoesOn,
     Ends,
 }
 
-/// The documents do not say.
+/// Which requests a cordoned machine gets: the documents do not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cordoned {
     GetsNothing,
@@ -93,16 +95,16 @@ pub(crate) const LENIENT: Switches = Switches {
     hopeless_wait: HopelessWait::Ends,
 };
 
-/// What goes wrong with a machine's next starts.
+/// A fault of a machine's next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It ends before it is started.
+    /// The machine stops before it is started.
     Dies,
-    /// It is started, and its process ends at once.
+    /// The machine is started, and its process ends at once.
     Crashes,
-    /// It is started, and its agent never listens.
+    /// The machine is started, and its agent never listens.
     Silent,
-    /// There is no room: the platform's words and their status.
+    /// The start is refused: the status, and the platform's message.
     Capacity(u16, &'static str),
 }
 
@@ -123,28 +125,29 @@ pub(crate) struct Record {
     pub(crate) open_requests: u32,
 }
 
-/// All that is there.
+/// The state of the platform.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) machines: BTreeMap<String, Record>,
-    /// What was asked of the API in its order: the action, the machine, the answer.
+    /// The calls of the API in order: the action, the machine, the status.
     pub(crate) calls: Vec<(String, String, u16)>,
-    /// When each action was asked for, for the rate limits.
+    /// When each action was called, for the rate limits.
     rates: BTreeMap<String, Vec<Instant>>,
-    /// Calls for this action wait for as long as it stands here.
+    /// The action whose calls are held.
     pub(crate) held: Option<&'static str>,
+    /// How many calls are held now.
     waiting: u32,
-    /// So many calls are answered 429 first.
+    /// How many of the next calls are answered 429.
     pub(crate) storm: u32,
-    /// Faults that the next machine is made with.
+    /// The faults of the machine that is created next.
     pub(crate) next_faults: Vec<Fault>,
-    /// Where the coordinators are.
+    /// The addresses of the coordinators.
     pub(crate) coordinators: Vec<SocketAddr>,
     turn: usize,
-    made: u8,
+    created: u8,
 }
 
-/// What all parts know.
+/// What all parts of the platform share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) world: Mutex<World>,
@@ -156,9 +159,65 @@ pub(crate) struct Shared {
     http: reqwest::Client,
 }
 
+/// Access to the state that may change it: whoever waits for a change looks again
+/// when it is dropped.
+pub(crate) struct Changing<'a> {
+    world: MutexGuard<'a, World>,
+    changed: &'a Notify,
+}
+
+impl Deref for Changing<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        // Those that wait take the lock when this function has returned.
+        self.changed.notify_waiters();
+    }
+}
+
 impl Shared {
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+    /// The state, to change it.
+    pub(crate) fn world(&self) -> Changing<'_> {
+        Changing {
+            world: self.world.lock().unwrap(),
+            changed: &self.changed,
+        }
+    }
+
+    /// The state as it is.
+    pub(crate) fn read(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
+    }
+
+    /// Waits until the state is such that this holds.
+    pub(crate) async fn until(&self, mut holds: impl FnMut() -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            if holds() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The same until a deadline; whether it held before that.
+    async fn until_deadline(&self, deadline: Instant, holds: impl Fn(&World) -> bool) -> bool {
+        let until = self.until(|| holds(&self.read()));
+        tokio::time::timeout_at(deadline.into(), until)
+            .await
+            .is_ok()
     }
 }
 
@@ -196,7 +255,7 @@ impl Platform {
         let issuer_server = tokio::spawn(async move {
             axum::serve(issuer, issuer_router).await.unwrap();
         });
-        let watcher = tokio::spawn(life::watch(Arc::clone(&shared)));
+        let watcher = tokio::spawn(lifecycle::watch(Arc::clone(&shared)));
         let machine_files = ["token", "key"];
         for name in machine_files {
             std::fs::write(
@@ -236,16 +295,19 @@ impl Drop for Platform {
         }
         let mut world = self.shared.world();
         for machine in world.machines.values_mut() {
-            life::end(machine);
+            lifecycle::end(machine);
         }
     }
 }
 
 impl Shared {
     fn make(&self, world: &mut World, app: &str, name: &str, config: Value) -> String {
-        world.made += 1;
-        let id = format!("{:x}", 0x9080_e000_0000_u64 + u64::from(world.made) * 0x91);
-        let ip = Ipv4Addr::new(127, self.net[0], self.net[1], world.made);
+        world.created += 1;
+        let id = format!(
+            "{:x}",
+            0x9080_e000_0000_u64 + u64::from(world.created) * 0x91
+        );
+        let ip = Ipv4Addr::new(127, self.net[0], self.net[1], world.created);
         let record = Record {
             id: id.clone(),
             app: app.to_owned(),
@@ -262,21 +324,6 @@ impl Shared {
         };
         world.machines.insert(id.clone(), record);
         id
-    }
-
-    /// Waits until something is so.
-    async fn until(&self, deadline: Instant, is_so: impl Fn(&World) -> bool) -> bool {
-        loop {
-            let changed = self.changed.notified();
-            if is_so(&self.world()) {
-                return true;
-            }
-            let tick = Duration::from_millis(50);
-            drop(tokio::time::timeout(tick, changed).await);
-            if Instant::now() >= deadline {
-                return false;
-            }
-        }
     }
 }
 
@@ -303,7 +350,7 @@ impl Record {
         format!("01{}v{}", self.id, self.version)
     }
 
-    /// What its service says, under the API's names.
+    /// Whether its service has autostart.
     fn autostart(&self, switches: &Switches) -> bool {
         let service = &self.config["services"][0]["autostart"];
         service.as_bool().unwrap_or(switches.autostart_default)

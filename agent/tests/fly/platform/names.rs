@@ -1,11 +1,11 @@
-//! `.internal` names, and the proxy's tick that stops what has too little to do.
+//! `.internal` names, and the proxy's autostop.
 
 use std::net::IpAddr;
 
-use super::{Platform, life};
+use super::{Platform, lifecycle};
 
 impl Platform {
-    /// What the DNS says: only machines that are started have an address.
+    /// The addresses of a name in the DNS, which has started machines only.
     pub(crate) fn resolve(&self, name: &str) -> Vec<IpAddr> {
         let world = self.shared.world();
         let labels: Vec<_> = name.split('.').collect();
@@ -24,9 +24,9 @@ impl Platform {
         started.filter(fits).map(|machine| machine.ip).collect()
     }
 
-    /// One tick: of several machines, those over their soft limit and one more
-    /// are needed; of those in excess one is stopped. A single one is stopped
-    /// when it has no load at all.
+    /// One pass of autostop: of several machines, those over their soft limit and one
+    /// more are needed, and one of those in excess is stopped. A single machine is
+    /// stopped when it has no load at all.
     pub(crate) fn autostop(&self, app: &str) -> Option<String> {
         let mut world = self.shared.world();
         let mut running: Vec<_> = world
@@ -62,7 +62,7 @@ impl Platform {
         machine.state = "stopping";
         let id = machine.id.clone();
         drop(world);
-        life::stop(&self.shared, &id, "stopped");
+        lifecycle::stop(&self.shared, &id, "stopped");
         Some(id)
     }
 }

@@ -1,4 +1,5 @@
-//! The proxy: `<app>.flycast` by Host, pins, autostart, and replays.
+//! The proxy: `<app>.flycast` by Host, forced and preferred machines, autostart, and
+//! replays.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,24 +17,27 @@ use axum::{
 use bytes::Bytes;
 
 use super::{
-    COORD, Cordoned, PORT, Platform, Shared, life,
+    COORD, Cordoned, PORT, Platform, Shared, lifecycle,
     replay::{JSON, Replay},
 };
 
 const FORCE: &str = "fly-force-instance-id";
 const PREFER: &str = "fly-prefer-instance-id";
 const FAILED: &str = "fly-replay-failed";
-/// More replays of one request are an error (PA02).
+/// How often one request may be replayed (PA02).
 const REPLAYS: u32 = 10;
 /// How long a machine may take that the proxy starts itself.
-const OWN_START: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The pause between two attempts to connect to a machine.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(route).with_state(shared)
 }
 
 impl Platform {
-    /// An address that stands for `<app>.flycast`, whatever the Host says.
+    /// An address that stands for `<app>.flycast`, whatever the Host is.
     pub(crate) async fn flycast(&self, app: &'static str) -> String {
         let shared = Arc::clone(&self.shared);
         let router = Router::new().fallback(async move |mut request: Request| {
@@ -45,8 +49,8 @@ impl Platform {
     }
 }
 
-/// A request that can be sent again, or only once.
-enum Kept {
+/// The body of a request that can be sent again, or only once.
+enum Buffered {
     Whole(Bytes),
     Stream(Body),
 }
@@ -66,16 +70,16 @@ async fn route(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let length = parts.headers.get("content-length");
     let length = length.map(|length| length.to_str().unwrap().parse::<usize>().unwrap());
     let is_chunked = parts.headers.contains_key("transfer-encoding");
-    let kept = match length {
+    let body = match length {
         Some(length) if length < shared.switches.body_limit => {
-            Kept::Whole(to_bytes(body, length).await.unwrap())
+            Buffered::Whole(to_bytes(body, length).await.unwrap())
         }
-        None if !is_chunked => Kept::Whole(Bytes::new()),
-        _ => Kept::Stream(body),
+        None if !is_chunked => Buffered::Whole(Bytes::new()),
+        _ => Buffered::Stream(body),
     };
-    match shared.routed(&app, parts, kept).await {
+    match shared.routed(&app, parts, body).await {
         Ok(response) => response,
-        Err((status, told)) => (status, format!("{told}\n")).into_response(),
+        Err((status, message)) => (status, format!("{message}\n")).into_response(),
     }
 }
 
@@ -84,12 +88,12 @@ impl Shared {
         self: &Arc<Self>,
         app: &str,
         parts: Parts,
-        kept: Kept,
+        body: Buffered,
     ) -> Result<Response, Failed> {
         let mut target = self.target(app, &parts.headers).await?;
-        let bytes = match kept {
-            Kept::Whole(bytes) => bytes,
-            Kept::Stream(body) => {
+        let bytes = match body {
+            Buffered::Whole(bytes) => bytes,
+            Buffered::Stream(body) => {
                 let response = self.send(target, &parts, HeaderMap::new(), body).await?;
                 return match replay_in(response).await {
                     (Some(_), _) => Err(failed("PA01: the body is too large to be replayed")),
@@ -123,7 +127,7 @@ impl Shared {
         Err(failed("PA02: the request was replayed too often"))
     }
 
-    /// Who gets a request at first.
+    /// The address that a request is sent to first.
     async fn target(
         self: &Arc<Self>,
         app: &str,
@@ -146,7 +150,7 @@ impl Shared {
             return self.forced(app, id).await;
         }
         let (preferred, any, stopped) = {
-            let world = self.world();
+            let world = self.read();
             let own = || {
                 world
                     .machines
@@ -170,12 +174,12 @@ impl Shared {
         };
         match (preferred.or(any), stopped) {
             (Some(ip), _) => Ok(at(ip)),
-            (None, Some(id)) => self.woken(&id, OWN_START).await.ok_or(UNREACHED),
+            (None, Some(id)) => self.woken(&id, START_TIMEOUT).await.ok_or(UNREACHED),
             (None, None) => Err((StatusCode::BAD_GATEWAY, "PR03: no candidate")),
         }
     }
 
-    /// Strictly this one.
+    /// The address of a machine that a request is forced on.
     async fn forced(self: &Arc<Self>, app: &str, id: &str) -> Result<SocketAddr, Failed> {
         let (state, ip, wakes) = {
             let world = self.world();
@@ -190,7 +194,7 @@ impl Shared {
             return Ok(at(ip));
         }
         if self.switches.forced_wakes && wakes {
-            return self.woken(id, OWN_START).await.ok_or(UNREACHED);
+            return self.woken(id, START_TIMEOUT).await.ok_or(UNREACHED);
         }
         Err(UNREACHED)
     }
@@ -210,27 +214,27 @@ impl Shared {
         let address = match state {
             "started" => at(ip),
             _ if self.switches.replay_wakes && wakes => {
-                self.woken(id, replay.patience()).await.ok_or("timeout")?
+                self.woken(id, replay.timeout()).await.ok_or("timeout")?
             }
             _ => return Err("no_candidate"),
         };
-        let is_there = reached(address, replay.patience()).await;
-        is_there.then_some(address).ok_or("retries_exhausted")
+        let is_reached = reached(address, replay.timeout()).await;
+        is_reached.then_some(address).ok_or("retries_exhausted")
     }
 
-    /// Starts a machine as the proxy does, without a word of what goes wrong.
-    async fn woken(self: &Arc<Self>, id: &str, patience: Duration) -> Option<SocketAddr> {
-        let deadline = Instant::now() + patience;
+    /// Starts a machine as the proxy does, which reports no errors.
+    async fn woken(self: &Arc<Self>, id: &str, timeout: Duration) -> Option<SocketAddr> {
+        let deadline = Instant::now() + timeout;
         let (begun, ip) = {
             let mut world = self.world();
             let machine = world.machines.get_mut(id)?;
-            (life::begin_start(machine).is_ok(), machine.ip)
+            (lifecycle::begin_start(machine).is_ok(), machine.ip)
         };
         if begun {
             self.world()
                 .calls
                 .push(("proxy start".into(), id.to_owned(), 200));
-            life::start(self, id);
+            lifecycle::start(self, id);
         }
         let runs = |world: &super::World| {
             world
@@ -238,7 +242,7 @@ impl Shared {
                 .get(id)
                 .is_some_and(|machine| machine.state == "started")
         };
-        let is_up = self.until(deadline, runs).await;
+        let is_up = self.until_deadline(deadline, runs).await;
         let left = deadline.saturating_duration_since(Instant::now());
         (is_up && reached(at(ip), left).await).then(|| at(ip))
     }
@@ -251,7 +255,7 @@ impl Shared {
         body: Body,
     ) -> Result<Response, Failed> {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        // What the proxy alone may say is taken off what comes from outside.
+        // Headers that only the proxy may set are removed from the caller's.
         let ours = ["fly-replay-src", FAILED];
         let mut headers = parts.headers.clone();
         for name in ours.iter().chain(&["transfer-encoding", "connection"]) {
@@ -291,11 +295,11 @@ const UNREACHED: Failed = (
     "PR04: could not find a good candidate",
 );
 
-fn failed(told: &'static str) -> Failed {
-    (StatusCode::BAD_GATEWAY, told)
+fn failed(message: &'static str) -> Failed {
+    (StatusCode::BAD_GATEWAY, message)
 }
 
-/// Whether an answer is a replay; it is whole again if it is not.
+/// The replay that a response asks for, if it does; the response is whole again.
 async fn replay_in(response: Response) -> (Option<Replay>, Response) {
     let (head, body) = response.into_parts();
     let is_json = head
@@ -314,9 +318,9 @@ fn at(ip: IpAddr) -> SocketAddr {
     SocketAddr::new(ip, PORT)
 }
 
-/// Whether somebody listens there, in time.
-async fn reached(address: SocketAddr, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+/// Whether something listens there in time.
+async fn reached(address: SocketAddr, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
     loop {
         if tokio::net::TcpStream::connect(address).await.is_ok() {
             return true;
@@ -324,6 +328,6 @@ async fn reached(address: SocketAddr, patience: Duration) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(CONNECT_INTERVAL).await;
     }
 }

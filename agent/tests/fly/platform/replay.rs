@@ -1,4 +1,4 @@
-//! What a replay says, in a header or as JSON, and what came of it.
+//! Replays: the header or JSON that asks for one, and the headers that report it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 pub(super) const JSON: &str = "application/vnd.fly.replay+json";
 
-/// Where a request is to go instead.
+/// The machine that a request is to be sent to instead.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Replay {
@@ -19,7 +19,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Reads it off an answer, if it is one.
+    /// The replay that a response asks for, if it does.
     pub(super) fn of(headers: &HeaderMap, body: &[u8]) -> Option<Self> {
         if headers.get("content-type").is_some_and(|kind| kind == JSON) {
             return Some(serde_json::from_slice(body).unwrap());
@@ -40,7 +40,7 @@ impl Replay {
         Some(replay)
     }
 
-    pub(super) fn patience(&self) -> Duration {
+    pub(super) fn timeout(&self) -> Duration {
         let seconds = self
             .timeout
             .as_deref()

@@ -1,5 +1,5 @@
-//! Each machine's own `/.fly/api`: it makes identity tokens, and stops or
-//! suspends the machine, without a token of the API.
+//! Each machine's own socket, `/.fly/api`: it issues identity tokens, and stops the
+//! machine, without an API token.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 
-use super::{AUDIENCE, Platform, Shared, life};
+use super::{AUDIENCE, Platform, Shared, lifecycle};
 
 type Machine = State<(Arc<Shared>, String)>;
 
 impl Platform {
-    /// Serves a machine's socket, and says where.
+    /// Serves a machine's socket; its path.
     pub(crate) fn socket(&mut self, id: &str) -> String {
         let own = format!("/v1/apps/{{app}}/machines/{id}");
         let router = Router::new()
@@ -22,7 +22,7 @@ impl Platform {
         self.serve_socket(&format!("{id}.api"), router)
     }
 
-    /// Somebody else who makes tokens for a machine, with a key of his own.
+    /// Serves a socket whose tokens for a machine are signed with another key; its path.
     pub(crate) fn forger(&mut self, id: &str) -> String {
         let forger = self.shared.issuer.forger();
         let world = self.shared.world();
@@ -45,7 +45,7 @@ impl Platform {
 async fn token(State((shared, id)): Machine, Json(asked): Json<Value>) -> String {
     let world = shared.world();
     let audience = asked["aud"].as_str().unwrap_or("https://fly.io/org");
-    // For tests of what is old, or has ended.
+    // For tests of old and expired tokens.
     let age = asked["age"].as_i64().unwrap_or(0);
     let lifetime = asked["lifetime"].as_i64().unwrap_or(600);
     shared
@@ -55,6 +55,6 @@ async fn token(State((shared, id)): Machine, Json(asked): Json<Value>) -> String
 
 async fn stop(State((shared, id)): Machine) -> (StatusCode, Json<Value>) {
     shared.world().machines.get_mut(&id).unwrap().state = "stopping";
-    life::stop(&shared, &id, "stopped");
+    lifecycle::stop(&shared, &id, "stopped");
     (StatusCode::OK, Json(json!({ "ok": true })))
 }

@@ -1,4 +1,4 @@
-//! How machines come to life and end: the states between, and the process.
+//! Starting and stopping machines: the transitional states, and the processes.
 
 use std::{
     fs,
@@ -8,25 +8,32 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::sleep};
+use tokio::{
+    net::TcpStream,
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
 
 use super::{Fault, PORT, Platform, Record, Shared};
 use crate::{AGENT, FAKE};
 
-/// How long a state between lasts at least.
-const BETWEEN: Duration = Duration::from_millis(40);
+/// How long a machine is in a transitional state at least, so that it can be seen there.
+const TRANSITION: Duration = Duration::from_millis(40);
 
-/// What starting comes to, from a state.
+/// The pause between two attempts to connect to an agent.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Begins a start, unless the state does not allow it.
 pub(super) fn begin_start(machine: &mut Record) -> Result<(), (u16, String)> {
     if !matches!(machine.state, "stopped" | "suspended" | "created") {
-        let told = format!(
+        let message = format!(
             "failed_precondition: unable to start machine from current state: '{}'",
             machine.state
         );
-        return Err((412, told));
+        return Err((412, message));
     }
-    if let Some(Fault::Capacity(status, told)) = machine.faults.first() {
-        let refused = Err((*status, (*told).to_owned()));
+    if let Some(Fault::Capacity(status, message)) = machine.faults.first() {
+        let refused = Err((*status, (*message).to_owned()));
         machine.faults.remove(0);
         return refused;
     }
@@ -34,11 +41,11 @@ pub(super) fn begin_start(machine: &mut Record) -> Result<(), (u16, String)> {
     Ok(())
 }
 
-/// Goes on from `starting`.
+/// Starts a machine that is `starting`.
 pub(super) fn start(shared: &Arc<Shared>, id: &str) {
     let (shared, id) = (Arc::clone(shared), id.to_owned());
     tokio::spawn(async move {
-        sleep(BETWEEN).await;
+        sleep(TRANSITION).await;
         let mut world = shared.world();
         let Some(machine) = world.machines.get_mut(&id) else {
             return;
@@ -59,15 +66,15 @@ pub(super) fn start(shared: &Arc<Shared>, id: &str) {
                 machine.state = "started";
             }
         }
-        shared.changed.notify_waiters();
     });
 }
 
-/// Ends a machine, which is `stopping` or `suspending`, and says as what.
+/// Ends the process of a machine that is `stopping` or `suspending`, and then sets
+/// its state.
 pub(super) fn stop(shared: &Arc<Shared>, id: &str, then: &'static str) {
     let (shared, id) = (Arc::clone(shared), id.to_owned());
     tokio::spawn(async move {
-        sleep(BETWEEN).await;
+        sleep(TRANSITION).await;
         let ended = {
             let mut world = shared.world();
             world
@@ -82,11 +89,10 @@ pub(super) fn stop(shared: &Arc<Shared>, id: &str, then: &'static str) {
         if let Some(machine) = world.machines.get_mut(&id) {
             machine.state = then;
         }
-        shared.changed.notify_waiters();
     });
 }
 
-/// Ends it now.
+/// Ends its process now.
 pub(super) fn end(machine: &mut Record) {
     if let Some(process) = machine.process.take() {
         terminate(process);
@@ -95,13 +101,14 @@ pub(super) fn end(machine: &mut Record) {
 
 fn terminate(mut process: Child) {
     let pid = process.id().to_string();
-    // It may have ended by itself.
-    let _told = Command::new("kill").arg(pid).stderr(Stdio::null()).status();
-    let _ended = process.wait();
+    // Fails if the process has ended by itself.
+    let kill = Command::new("kill").arg(pid).stderr(Stdio::null()).status();
+    kill.expect("kill is installed");
+    process.wait().expect("it is our child");
 }
 
 impl Platform {
-    /// A machine runs, and nobody has asked the API for it.
+    /// Starts a machine without a call of the API.
     pub(crate) fn boot(&self, id: &str) {
         let mut world = self.shared.world();
         let machine = world.machines.get_mut(id).unwrap();
@@ -114,14 +121,14 @@ impl Platform {
 
     /// Waits until its agent listens.
     pub(crate) async fn listens(&self, id: &str) {
-        let address = SocketAddr::new(self.shared.world().machines[id].ip, PORT);
+        let address = SocketAddr::new(self.inspect(id, |machine| machine.ip), PORT);
         while TcpStream::connect(address).await.is_err() {
-            sleep(BETWEEN).await;
+            sleep(CONNECT_INTERVAL).await;
         }
     }
 }
 
-/// What the machine's init does: the agent, told who it is by its environment.
+/// What the machine's init does: runs the agent, with the machine's environment.
 fn boot(shared: &Shared, machine: &Record) -> Child {
     let home = shared.home.path().join(&machine.id);
     for name in ["work", "codex"] {
@@ -156,10 +163,11 @@ fn boot(shared: &Shared, machine: &Record) -> Child {
     command.stdout(Stdio::null()).spawn().unwrap()
 }
 
-/// Notices processes that end by themselves: their machines are stopped.
+/// Stops machines whose processes have ended by themselves.
 pub(super) async fn watch(shared: Arc<Shared>) {
+    let mut child_ended = signal(SignalKind::child()).unwrap();
     loop {
-        sleep(BETWEEN).await;
+        child_ended.recv().await;
         let mut world = shared.world();
         for machine in world.machines.values_mut() {
             let Some(process) = &mut machine.process else {
@@ -168,7 +176,6 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             if machine.state == "started" && process.try_wait().unwrap().is_some() {
                 machine.process = None;
                 machine.state = "stopped";
-                shared.changed.notify_waiters();
             }
         }
     }

@@ -1,25 +1,29 @@
-//! What a caller wants an agent for.
+//! What an agent is asked to work on.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::metadata::{AGENT, KEY, PROMOTED, ROLE, TASK};
-use crate::fly::{Config, Error, Mode};
+use crate::{
+    fly::{Config, Error},
+    mode::Mode,
+};
 
-/// What an agent is to work on.
+/// What an agent is asked to work on, and for which task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Wanted {
-    /// As blockd names it.
+pub(super) struct AgentSpec {
+    /// The repository, by its export name.
     pub(super) repository: String,
-    /// A whole object id: a name would move.
+    /// A full object id; the machine's key must not depend on a ref.
     pub(super) commit: String,
-    /// Whether it may write.
+    /// Whether the agent may change the work tree; read-write if not given.
     #[serde(default = "read_write")]
     pub(super) mode: Mode,
-    /// Whose it is: one task has one machine, and all who name none share one.
+    /// Each task has a machine of its own; requests that name none share the
+    /// task `shared`.
     #[serde(default = "shared")]
     pub(super) task: String,
-    /// Where, for a new one.
+    /// The region of a new machine; the platform's choice if not given.
     #[serde(default)]
     pub(super) region: Option<String>,
 }
@@ -32,40 +36,51 @@ fn shared() -> String {
     "shared".to_owned()
 }
 
-impl Wanted {
-    /// Whether it makes sense.
+impl AgentSpec {
+    /// Checks the syntax of all fields.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`], which names the field.
     pub(super) fn check(&self) -> Result<(), Error> {
         let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
         if !matches!(self.repository.len(), 1..=200) || !self.repository.bytes().all(is_path) {
-            let told = format!("{:?} is no repository", self.repository);
-            return Err(Error::Invalid(told));
+            return Err(Error::Invalid(format!(
+                "{:?} is not the name of a repository: 1 to 200 letters, digits, . _ - and /",
+                self.repository
+            )));
         }
         let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if !matches!(self.commit.len(), 40 | 64) || !self.commit.bytes().all(is_hex) {
-            let told = format!("{:?} is no object id: all of it, please", self.commit);
-            return Err(Error::Invalid(told));
+            return Err(Error::Invalid(format!(
+                "{:?} is not a full object id: 40 or 64 hexadecimal digits",
+                self.commit
+            )));
         }
         let is_visible = |byte: u8| byte.is_ascii_graphic();
         if !matches!(self.task.len(), 1..=100) || !self.task.bytes().all(is_visible) {
-            let told = "a task has 1 to 100 visible ASCII characters".to_owned();
-            return Err(Error::Invalid(told));
+            return Err(Error::Invalid(format!(
+                "{:?} is not a task: 1 to 100 visible ASCII characters",
+                self.task
+            )));
         }
         Ok(())
     }
 
-    /// Of what it works on.
+    /// A hash of repository, commit and mode.
     pub(super) fn key(&self) -> String {
         hash(&[&self.repository, &self.commit, self.mode.as_str()])
     }
 
-    /// Of the `nth` machine for it: the same for all who want it.
+    /// The name of the `nth` machine for this spec; every coordinator derives the
+    /// same one.
     pub(super) fn name(&self, nth: u32) -> String {
         let nth = nth.to_string();
         format!("ag-{}", hash(&[&self.key(), &self.task, &nth]))
     }
 
-    /// Makes a machine of it.
-    pub(super) fn write(&self, config: &mut Config) {
+    /// Turns the template's configuration into that of a machine for this spec.
+    pub(super) fn apply(&self, config: &mut Config) {
         for (name, value) in [("REPO", &self.repository), ("BASE", &self.commit)] {
             config.env.insert(name.into(), value.clone());
         }
@@ -79,7 +94,7 @@ impl Wanted {
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
         config.metadata.extend(metadata);
         config.metadata.remove(PROMOTED);
-        self.mode.set(config);
+        config.set_mode(self.mode);
     }
 }
 

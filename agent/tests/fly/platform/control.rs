@@ -1,4 +1,4 @@
-//! What a test tells the platform, and asks it.
+//! How tests control and inspect the platform.
 
 use std::time::{Duration, Instant};
 
@@ -7,59 +7,62 @@ use serde_json::Value;
 use super::{Fault, Platform, Record};
 
 impl Platform {
-    /// Makes a stopped machine, without the API.
+    /// Creates a stopped machine, without a call of the API.
     pub(crate) fn machine(&self, app: &str, name: &str, config: Value) -> String {
         let mut world = self.shared.world();
         self.shared.make(&mut world, app, name, config)
     }
 
-    /// Changes or looks at what the platform knows of a machine.
-    pub(crate) fn with<T>(&self, id: &str, act: impl FnOnce(&mut Record) -> T) -> T {
+    /// Changes a machine.
+    pub(crate) fn change<T>(&self, id: &str, change: impl FnOnce(&mut Record) -> T) -> T {
         let mut world = self.shared.world();
-        act(world.machines.get_mut(id).unwrap())
+        change(world.machines.get_mut(id).unwrap())
+    }
+
+    /// Inspects a machine.
+    pub(crate) fn inspect<T>(&self, id: &str, inspect: impl FnOnce(&Record) -> T) -> T {
+        inspect(&self.shared.read().machines[id])
     }
 
     pub(crate) fn set_state(&self, id: &str, state: &'static str) {
-        self.with(id, |machine| machine.state = state);
-        self.shared.changed.notify_waiters();
+        self.change(id, |machine| machine.state = state);
     }
 
-    /// Somebody else has its lease.
+    /// Gives its lease to somebody else, for so many seconds.
     pub(crate) fn lease(&self, id: &str, seconds: u64) {
         let until = Instant::now() + Duration::from_secs(seconds);
-        self.with(id, |machine| {
+        self.change(id, |machine| {
             machine.lease = Some(("theirs".to_owned(), until));
         });
     }
 
-    /// What goes wrong with its next starts.
+    /// Sets the faults of its next starts.
     pub(crate) fn fault(&self, id: &str, faults: &[Fault]) {
-        self.with(id, |machine| machine.faults = faults.to_vec());
+        self.change(id, |machine| machine.faults = faults.to_vec());
     }
 
-    /// What goes wrong with the starts of the machine that is made next.
+    /// Sets the faults of the machine that is created next.
     pub(crate) fn next_faults(&self, faults: &[Fault]) {
         self.shared.world().next_faults = faults.to_vec();
     }
 
-    /// So many calls are answered 429 from now on.
+    /// Answers so many calls 429 from now on.
     pub(crate) fn storm(&self, calls: u32) {
         self.shared.world().storm = calls;
     }
 
-    /// Calls for an action wait from now on, or do so no more.
+    /// Holds calls of an action from now on, or releases those that are held.
     pub(crate) fn hold(&self, action: Option<&'static str>) {
         self.shared.world().held = action;
-        self.shared.changed.notify_waiters();
     }
 
-    /// Whether calls are held, and one waits.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        self.shared.world().waiting > 0
+    /// Whether a call is held.
+    pub(crate) fn holds_a_call(&self) -> bool {
+        self.shared.read().waiting > 0
     }
 
     pub(crate) fn state(&self, id: &str) -> &'static str {
-        let world = self.shared.world();
+        let world = self.shared.read();
         world
             .machines
             .get(id)
@@ -67,7 +70,7 @@ impl Platform {
     }
 
     pub(crate) fn config(&self, id: &str) -> Value {
-        self.with(id, |machine| machine.config.clone())
+        self.inspect(id, |machine| machine.config.clone())
     }
 
     pub(crate) fn image(&self, id: &str) -> String {
@@ -75,24 +78,24 @@ impl Platform {
     }
 
     pub(crate) fn machines_of(&self, app: &str) -> Vec<(String, String)> {
-        let world = self.shared.world();
+        let world = self.shared.read();
         let own = world.machines.values().filter(|machine| machine.app == app);
         own.map(|machine| (machine.id.clone(), machine.name.clone()))
             .collect()
     }
 
-    /// How often this was done with success, to a machine or (with "") at all.
+    /// How many calls of an action succeeded, for a machine or (with "") for all.
     pub(crate) fn count(&self, action: &str, id: &str) -> usize {
-        let world = self.shared.world();
+        let world = self.shared.read();
         let is_it = |(done, to, status): &&(String, String, u16)| {
             done == action && (id.is_empty() || to == id) && *status < 300
         };
         world.calls.iter().filter(is_it).count()
     }
 
-    /// Those of these actions that were done to a machine with success, in order.
+    /// The calls of these actions that succeeded for a machine, in order.
     pub(crate) fn done(&self, id: &str, actions: &[&str]) -> Vec<String> {
-        let world = self.shared.world();
+        let world = self.shared.read();
         let calls = world.calls.iter();
         calls
             .filter(|(done, to, status)| {
@@ -102,8 +105,9 @@ impl Platform {
             .collect()
     }
 
+    /// The statuses of all calls of an action, in order.
     pub(crate) fn statuses(&self, action: &str) -> Vec<u16> {
-        let world = self.shared.world();
+        let world = self.shared.read();
         let calls = world.calls.iter().filter(|(done, ..)| done == action);
         calls.map(|(.., status)| *status).collect()
     }

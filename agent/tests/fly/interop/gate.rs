@@ -1,6 +1,6 @@
-//! The whole way of an image: `agent smoke` tries a machine of the gate, as the
-//! platform's machine check does, with a real ground under it; what has passed
-//! is promoted and rolled, what has not changes nothing.
+//! The whole way of an image: `agent smoke` tests a machine of the gate, as the
+//! platform's machine check does, with a real `agent exercises` there. An image
+//! that passes is promoted and rolled out; one that fails changes nothing.
 
 use std::{
     env,
@@ -14,14 +14,14 @@ use tempfile::TempDir;
 use crate::{
     AGENT,
     candidate::{Candidate, NEW},
-    fleet::{Fleet, config, under_both, until},
+    fleet::{Fleet, config, under_both},
     platform::{APP, COORD, GATE},
 };
 
-/// A machine of the gate that runs, and lays out exercises.
+/// A machine of the gate, with `agent exercises`.
 struct Gate {
     candidate: Candidate,
-    ground: Child,
+    exercises: Child,
     _folder: TempDir,
 }
 
@@ -31,29 +31,29 @@ impl Gate {
         fleet.platform.boot(&candidate.id);
         fleet.platform.listens(&candidate.id).await;
         let folder = tempfile::tempdir().unwrap();
-        let mut ground = Command::new(AGENT);
-        ground.args(["ground", "--listen", &at(fleet, &candidate, 8081)]);
-        ground.arg("--directory").arg(folder.path());
-        ground.arg("--blockd").arg(blockd());
-        ground.args(["--token-file", &fleet.platform.file("token")]);
-        ground.env("AGENT_LOG", "warn").env("BLOCKD_LOG", "warn");
-        let mut ground = ground.stdout(Stdio::piped()).spawn().unwrap();
+        let mut exercises = Command::new(AGENT);
+        exercises.args(["exercises", "--listen", &at(fleet, &candidate, 8081)]);
+        exercises.arg("--directory").arg(folder.path());
+        exercises.arg("--blockd").arg(blockd());
+        exercises.args(["--token-file", &fleet.platform.file("token")]);
+        exercises.env("AGENT_LOG", "warn").env("BLOCKD_LOG", "warn");
+        let mut exercises = exercises.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        let said = ground.stdout.take().unwrap();
-        BufReader::new(said).read_line(&mut line).unwrap();
+        let output = exercises.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut line).unwrap();
         assert!(line.starts_with("exercises at"), "{line}");
         Self {
             candidate,
-            ground,
+            exercises,
             _folder: folder,
         }
     }
 
-    /// The machine check, on another machine of the app.
+    /// Runs the machine check, as on another machine of the app.
     async fn smoke(&self, fleet: &Fleet, more: &[&str]) -> Output {
         let mut command = Command::new(AGENT);
         let url = |port| format!("http://{}", at(fleet, &self.candidate, port));
-        command.args(["smoke", "--target", &url(8080), "--ground", &url(8081)]);
+        command.args(["smoke", "--target", &url(8080), "--exercises", &url(8081)]);
         command.args(["--token-file", &fleet.platform.file("token")]);
         command.args(["--promote", &fleet.platform.flycast(COORD).await]);
         command.args(more);
@@ -64,19 +64,20 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        // Its views go only if it takes them down itself.
-        let pid = self.ground.id().to_string();
-        let _told = Command::new("kill").arg(pid).status();
-        let _ended = self.ground.wait();
+        // Only `agent exercises` itself detaches its views.
+        let pid = self.exercises.id().to_string();
+        let kill = Command::new("kill").arg(pid).status();
+        kill.expect("kill is installed");
+        self.exercises.wait().expect("it is our child");
     }
 }
 
 fn at(fleet: &Fleet, candidate: &Candidate, port: u16) -> String {
-    let ip = fleet.platform.with(&candidate.id, |machine| machine.ip);
+    let ip = fleet.platform.change(&candidate.id, |machine| machine.ip);
     format!("{ip}:{port}")
 }
 
-/// Newly built, beside ours.
+/// The program that was built beside `agent`, or that `BLOCKD` names.
 fn blockd() -> PathBuf {
     let built = PathBuf::from(AGENT).with_file_name("blockd");
     let program = env::var_os("BLOCKD").map_or(built, PathBuf::from);
@@ -85,7 +86,7 @@ fn blockd() -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_passes_at_the_gate_is_promoted_and_rolled() {
+async fn an_image_that_passes_at_the_gate_is_promoted_and_rolled_out() {
     under_both(async |mut fleet| {
         let template = fleet.template();
         let agent = fleet.stopped("agent");
@@ -96,19 +97,19 @@ async fn an_image_that_passes_at_the_gate_is_promoted_and_rolled() {
         let socket = ["--platform", &gate.candidate.socket];
         let more = [&["--tier", "wiring", "--image", NEW], &socket[..]].concat();
         let output = gate.smoke(&fleet, &more).await;
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{told}");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{message}");
         assert_eq!(fleet.platform.image(&template), NEW);
-        assert_eq!(fleet.platform.count("create", ""), 1, "one was tried");
-        until(|| fleet.platform.image(&agent) == NEW).await;
-        assert_eq!(fleet.asked(&agent).await.status(), 200);
+        assert_eq!(fleet.platform.count("create", ""), 1, "one trial");
+        fleet.until(|| fleet.platform.image(&agent) == NEW).await;
+        assert_eq!(fleet.status_of(&agent).await.status(), 200);
         assert_eq!(fleet.platform.image(&agent), NEW);
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_fails_or_lies_at_the_gate_changes_nothing() {
+async fn a_candidate_that_fails_or_forges_its_identity_changes_nothing() {
     under_both(async |mut fleet| {
         let template = fleet.template();
         let gate = Gate::new(&mut fleet).await;
@@ -118,25 +119,30 @@ async fn what_fails_or_lies_at_the_gate_changes_nothing() {
         let other = NEW.replace('b', "d");
         let own = gate.candidate.socket.as_str();
         for (tier, image, socket, expected) in [
-            // This codex echoes, and does not add.
+            // The scripted codex does not add.
             ("codex", NEW, own, "has not answered"),
             ("wiring", &other, own, "about another image"),
-            ("wiring", NEW, &forger, "does not count"),
-            ("wiring", NEW, &agent.socket, "machines of agents promote"),
+            ("wiring", NEW, &forger, "is not valid"),
+            (
+                "wiring",
+                NEW,
+                &agent.socket,
+                "machines of app agents may not promote",
+            ),
             ("wiring", NEW, "/no/such/socket", "only a machine of the"),
         ] {
             let more = ["--tier", tier, "--image", image, "--platform", socket];
             let output = gate.smoke(&fleet, &more).await;
-            let told = String::from_utf8_lossy(&output.stderr);
-            assert!(!output.status.success(), "{expected}: {told}");
-            assert!(told.contains(expected), "{expected}: {told}");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success(), "{expected}: {message}");
+            assert!(message.contains(expected), "{expected}: {message}");
         }
         assert_eq!(fleet.platform.config(&template), {
             let mut before = config();
             before["metadata"]["role"] = "template".into();
             before
         });
-        assert_eq!(fleet.platform.count("create", ""), 0, "none was tried");
+        assert_eq!(fleet.platform.count("create", ""), 0, "no trial");
     })
     .await;
 }

@@ -1,0 +1,3 @@
+//! Tests that need blockd, and root for its mounts: `make e2e` runs them.
+
+mod gate;
