@@ -7,9 +7,11 @@
 //! attach:  device (kernel nbd, or FUSE and loop) ─► lower (ext4) ─► diff (overlayfs)
 //! ```
 
+mod atomic_file;
 pub mod attach;
 pub mod cli;
 pub mod local;
 pub mod relay;
 pub mod serve;
+mod signals;
 mod units;

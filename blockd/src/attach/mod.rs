@@ -1,62 +1,34 @@
 //! Attaching an export as a work tree, and detaching it.
 //!
 //! ```text
-//! servers ─► relay ─► device               ─► lower               ─► diff
+//! servers ─► relay ─► device               ─► lower               ─► upper
 //!                     nbd-client: /dev/nbdN           ext4, read-only        overlay at the mountpoint,
 //!           or FUSE file: /dev/loopN                                 or the lower bound there
 //!           └ one for all attachments of an export on this machine ┘ └ one for each
 //! ```
-//! `state` says what may exist, before it does; `undo` takes down what exists,
-//! from the top, however far an attach came and whatever died since.
+//! `state` is what is written down, before it is made; `layers` are what it is
+//! made of; `commands` put layers up and take them down. Imports run that way
+//! only: commands know layers, layers know the state.
 
-mod aside;
-mod busy;
-mod changes;
-mod clock;
-mod detach;
-mod device;
-mod diff;
-mod doctor;
-mod force;
-mod holders;
-pub mod hydrate;
-mod job;
-mod key;
-mod life;
-mod lock;
-mod lower;
-mod moment;
-mod mounts;
-mod name;
-mod options;
-mod overlay;
-mod place;
-mod preflight;
-mod privilege;
-mod profile;
-mod read_ahead;
-mod run;
-mod settle;
+mod commands;
+mod layers;
 mod state;
-mod status;
-mod store;
-mod undo;
 
 pub use self::{
-    changes::{Change, Changes, ChangesOptions, Kind, changes},
-    detach::detach,
-    device::Via,
-    diff::Upper,
-    doctor::{Check, DoctorOptions, Findings, Health, doctor},
-    holders::Holder,
-    hydrate::{HydrateOptions, Hydrated, hydrate},
-    options::{DetachOptions, Detached, Diff, Options, Report, Step},
-    profile::{RecordOptions, Recorded, record, warm},
-    read_ahead::read_ahead,
-    run::attach,
-    settle::settle,
-    status::{
-        AttachmentStatus, DiffStatus, RelayFigures, RelayStatus, Standing, Status, StatusOptions,
-        status,
+    commands::{
+        attach::attach,
+        detach::detach,
+        diff::{Change, Changes, ChangesOptions, Kind, changes},
+        doctor::{Check, DoctorOptions, Findings, Health, doctor},
+        hydrate::{HydrateOptions, Hydrated, hydrate},
+        options::{DetachOptions, Detached, Diff, Options, Report, Step},
+        prefetch::read_ahead,
+        profile::{RecordOptions, Recorded, record, warm},
+        reap::settle,
+        status::{
+            AttachmentStatus, DiffStatus, RelayFigures, RelayStatus, Standing, Status,
+            StatusOptions, status,
+        },
     },
+    layers::{device::Via, holders::Holder, upper::Upper},
 };

@@ -16,6 +16,7 @@ use anyhow::{Result, anyhow};
 use crate::{
     cli::{ImageFile, Info, Store},
     serve::catalog::{Catalog, CatalogOptions, Facts},
+    signals::{EndSignals, HangUp},
 };
 
 /// `blockd image`
@@ -28,11 +29,11 @@ pub async fn image(args: &ImageFile) -> Result<()> {
     let export = catalog
         .open_now(&name)
         .map_err(|error| anyhow!("{error}"))?;
+    let mut signals = EndSignals::catch(HangUp::Default)?;
     tokio::select! {
         written = image_file::write(export, &args.file) => written,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            Err(anyhow!("interrupted; nothing was written to {}", args.file.display()))
+        signal = signals.received() => {
+            Err(anyhow!("ended by {signal}; nothing was written to {}", args.file.display()))
         }
     }
 }

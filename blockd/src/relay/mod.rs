@@ -34,7 +34,6 @@ use std::{
 use anyhow::{Result, bail};
 use tokio::{
     runtime::{Builder, Handle},
-    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -61,7 +60,10 @@ pub(crate) use self::{
     fuse::NAME as DISK,
     pid_file::{Process, boot},
 };
-use crate::cli::relay::RelayArgs;
+use crate::{
+    cli::relay::RelayArgs,
+    signals::{EndSignals, HangUp},
+};
 use blockd_nbd::{
     Export, Limits, Writes,
     server::{Listener, Server},
@@ -118,7 +120,7 @@ struct Relay {
     sockets: Vec<JoinHandle<()>>,
     mounted: Option<Mounted>,
     cow: Option<Arc<Cow>>,
-    signals: Signals,
+    signals: EndSignals,
     _pid_file: Option<PidFile>,
 }
 
@@ -126,7 +128,12 @@ impl Relay {
     async fn start(args: &RelayArgs) -> Result<Self> {
         one_name(&args.uris)?;
         // Before anybody is told that we are here.
-        let signals = Signals::new(args.detached)?;
+        let hang_up = if args.detached {
+            HangUp::Ignored
+        } else {
+            HangUp::Default
+        };
+        let signals = EndSignals::catch(hang_up)?;
         let pid_file = args.pid_file.as_deref().map(PidFile::write).transpose()?;
         daemon::stay_in_memory();
         let resolved = resolve(&args.uris).await?;
@@ -208,7 +215,7 @@ impl Relay {
             }
         };
         tokio::select! {
-            () = self.signals.end() => info!("told to end"),
+            signal = self.signals.received() => info!("ended by {signal}"),
             ended = unmounted => {
                 info!("the FUSE file system was unmounted");
                 ended?;
@@ -245,31 +252,4 @@ fn one_name(uris: &[NbdUri]) -> Result<()> {
         bail!("a relay has one export, and the URIs name {names:?}: start a relay for each");
     }
     Ok(())
-}
-
-/// What tells a relay to end.
-#[derive(Debug)]
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    _hangup: Option<Signal>,
-}
-
-impl Signals {
-    /// In the background, the end of a terminal is not ours.
-    fn new(detached: bool) -> io::Result<Self> {
-        let hangup = detached.then(|| signal(SignalKind::hangup()));
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            _hangup: hangup.transpose()?,
-        })
-    }
-
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

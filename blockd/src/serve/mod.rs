@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::process::chdir;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use blockd_nbd::{
@@ -21,7 +20,10 @@ use blockd_nbd::{
 pub mod catalog;
 
 use self::catalog::{Catalog, CatalogOptions};
-use crate::cli::{Inherited, Serve};
+use crate::{
+    cli::{Inherited, Serve},
+    signals::{EndSignals, HangUp},
+};
 
 /// Where a server listens that was not told where.
 const LOOPBACK: &str = "localhost:10809";
@@ -98,13 +100,9 @@ async fn listeners(args: &Serve) -> Result<Vec<Listener>> {
 
 /// SIGTERM, or Ctrl-C.
 fn shutdown() -> Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = EndSignals::catch(HangUp::Default)?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.received().await;
     })
 }
 
@@ -124,6 +122,8 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
                 format!("nbd-client -unix {path}"),
             )
         }
+        // Only the service manager that passed it knows how to reach it.
+        Bound::UnixWithoutPath => return Ok(()),
     };
     let many = match repositories.len() {
         0 | 1 => String::new(),

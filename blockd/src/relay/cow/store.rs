@@ -29,6 +29,7 @@ use super::{
     journal::{About, Journal, Kind, Record},
     map::{BLOCK, Block, Map},
 };
+use crate::atomic_file;
 use blockd_nbd::WriteError;
 
 /// A journal with fewer records is short enough.
@@ -275,10 +276,7 @@ fn begin(folder: &Path, about: &About) -> io::Result<Journal> {
 
 /// Writes a journal anew; the old one stays until the new one is on storage.
 fn replace(folder: &Path, about: &About, records: &[Record]) -> io::Result<Journal> {
-    let path = folder.join("map.new");
-    let file = files().truncate(true).open(&path)?;
-    let journal = Journal::create(file, about, records)?;
-    fs::rename(&path, folder.join("map"))?;
-    File::open(folder)?.sync_all()?;
-    Ok(journal)
+    atomic_file::replace(&folder.join("map"), &folder.join("map.new"), |file| {
+        Journal::create(file.try_clone()?, about, records)
+    })
 }

@@ -105,7 +105,10 @@ impl Upstream {
     /// The client, if a connection is alive; and whether it answers.
     fn usable(&self) -> Option<(Arc<Client>, bool)> {
         let mut face = self.face();
-        let client = face.client.clone().filter(|client| client.alive() > 0)?;
+        let client = face
+            .client
+            .clone()
+            .filter(|client| client.live_connections() > 0)?;
         if face
             .stalled
             .is_some_and(|since| client.answered_since(since))
@@ -218,7 +221,7 @@ impl Upstream {
             } else {
                 NonZeroUsize::MIN
             };
-            match client.widen(wanted).await {
+            match client.ensure_connections(wanted).await {
                 Ok(()) => {
                     backoff = Backoff::default();
                     // The board never closes before its listeners.
@@ -242,10 +245,10 @@ impl Upstream {
 
 /// Cuts connections that owe an answer for too long; ends with the last one.
 async fn watch(client: &Client, patience: Duration) {
-    while client.alive() > 0 {
+    while client.live_connections() > 0 {
         // Either way it is looked again.
-        let _ended = timeout(WATCH, client.ended()).await;
-        client.cut_after(patience);
+        let _ended = timeout(WATCH, client.connection_ended()).await;
+        client.abort_stalled(patience);
     }
 }
 

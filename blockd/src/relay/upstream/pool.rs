@@ -358,7 +358,7 @@ impl Pool {
             UpstreamStatus {
                 uri: upstream.uri.to_string(),
                 state: face.state,
-                connections: usable.map_or(0, |(client, _)| client.alive()),
+                connections: usable.map_or(0, |(client, _)| client.live_connections()),
                 reason: face.reason.clone(),
             }
         };

@@ -1,0 +1,25 @@
+//! Processes of this program that work aside: nobody hears of them, and they
+//! outlive whoever starts them.
+
+use std::{
+    ffi::OsStr,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result};
+
+/// Starts a hidden subcommand.
+pub(crate) fn start(program: &Path, subcommand: &str, arguments: [&OsStr; 2]) -> Result<Child> {
+    Command::new(program)
+        .arg(subcommand)
+        .args(arguments)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))
+}

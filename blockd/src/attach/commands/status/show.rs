@@ -1,0 +1,164 @@
+//! The same for people.
+
+use std::fmt;
+
+use crate::{
+    attach::{
+        commands::status::{
+            AttachmentStatus, DiffStatus, Progress, RelayFigures, RelayStatus, Standing, Status,
+            relay::Upstream,
+        },
+        layers::upper::Upper,
+    },
+    relay::CacheStatus,
+};
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let attachments = self.attachments.iter().map(ToString::to_string);
+        let unreadable = self.unreadable.iter().cloned();
+        let mut shown: Vec<String> = attachments.chain(unreadable).collect();
+        if shown.is_empty() {
+            shown.push("nothing is attached".to_owned());
+        }
+        write!(f, "{}", shown.join("\n"))
+    }
+}
+
+impl fmt::Display for AttachmentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mountpoint = self.mountpoint.display();
+        let state = match self.state {
+            Standing::Attached => "attached".to_owned(),
+            Standing::Broken => format!("half attached: run `blockd detach {mountpoint}`"),
+            Standing::Lingering => "detached, with processes still inside".to_owned(),
+            Standing::Detached => "detached, with its changes kept".to_owned(),
+        };
+        writeln!(f, "{mountpoint}: {state}")?;
+        write!(f, "  export   {}", self.export)?;
+        if let (Some(device), Some(via)) = (&self.device, self.via) {
+            let device = device.display();
+            write!(f, "\n  device   {device} through {}", via.words())?;
+            match self.shared_with {
+                0 => {}
+                1 => write!(f, ", shared with one other attachment")?,
+                many => write!(f, ", shared with {many} other attachments")?,
+            }
+        }
+        if let Some(relay) = &self.relay {
+            write!(f, "{relay}")?;
+        }
+        if let Some(diff) = &self.diff {
+            write!(f, "\n  changes  {diff}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for DiffStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let within = match self.upper {
+            Upper::State => "",
+            Upper::Tmpfs { .. } => " of memory",
+            Upper::Block => return write!(f, "{} of changed blocks", size(self.bytes)),
+        };
+        let (entries, bytes) = (self.entries, size(self.bytes));
+        write!(f, "{entries} files and directories, {bytes}{within}")
+    }
+}
+
+impl fmt::Display for RelayStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alive(figures) => write!(f, "{figures}"),
+            Self::Silent { pid } => {
+                write!(f, "\n  relay    process {pid} runs and does not answer")
+            }
+            Self::Dead => write!(
+                f,
+                "\n  relay    dead: reads fail; detach, and attach again (changes are kept)"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for RelayFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for server in &self.upstreams {
+            write!(f, "\n  server   {server}")?;
+        }
+        let Self {
+            reads,
+            errors,
+            in_flight,
+            latency_us,
+            ..
+        } = self;
+        let bytes = size(self.bytes);
+        write!(
+            f,
+            "\n  reads    {reads} of {bytes}, {errors} failed, {in_flight} waiting"
+        )?;
+        write!(
+            f,
+            "\n  latency  {} half, {} 95 of 100, {} the longest",
+            time(latency_us.p50),
+            time(latency_us.p95),
+            time(latency_us.max)
+        )?;
+        if self.ahead.bytes > 0 {
+            let (bytes, used) = (size(self.ahead.bytes), size(self.ahead.used));
+            write!(
+                f,
+                "\n  ahead    {bytes} read before they were asked for, {used} used"
+            )?;
+        }
+        if let Some(cache) = &self.cache {
+            let CacheStatus { hits, misses, .. } = cache;
+            write!(f, "\n  cache    {}", Progress(cache))?;
+            write!(f, "\n           {hits} reads from here, {misses} not")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uri, state, .. } = self;
+        write!(f, "{uri} {state}")?;
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => write!(f, " over {} connections", self.connections),
+        }
+    }
+}
+
+/// Bytes in a unit of which there are not many.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let fits = |unit: &usize| bytes >> (10 * unit) < 10_000;
+    let unit = (0..units.len()).find(fits).unwrap_or(units.len() - 1);
+    format!("{} {}", bytes >> (10 * unit), units[unit])
+}
+
+fn time(microseconds: u64) -> String {
+    match microseconds {
+        0..10_000 => format!("{microseconds} µs"),
+        10_000..10_000_000 => format!("{} ms", microseconds / 1000),
+        _ => format!("{} s", microseconds / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_units() {
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(9_999), "9999 bytes");
+        assert_eq!(size(10_000), "9 KiB");
+        assert_eq!(size(u64::MAX), "16777215 TiB");
+        assert_eq!(time(12_345), "12 ms");
+    }
+}

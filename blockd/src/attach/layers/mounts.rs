@@ -1,0 +1,129 @@
+//! What is mounted where: `/proc/self/mountinfo`.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+/// One mount, in the words of `proc_pid_mountinfo(5)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// `major:minor` of the file system.
+    pub(crate) device: String,
+    pub(crate) mountpoint: PathBuf,
+    pub(crate) kind: String,
+    /// The file system's own options.
+    pub(crate) options: String,
+}
+
+/// All mounts that this process sees; a later one covers an earlier one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mounts(Vec<Mount>);
+
+impl Mounts {
+    pub(crate) fn read() -> io::Result<Self> {
+        Self::of(Path::new("/proc/self"))
+    }
+
+    /// Those that another process sees; `process` is `/proc/PID`.
+    pub(crate) fn of(process: &Path) -> io::Result<Self> {
+        Ok(Self::parse(&fs::read(process.join("mountinfo"))?))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mount> {
+        self.0.iter()
+    }
+
+    fn parse(text: &[u8]) -> Self {
+        Self(
+            text.split(|byte| *byte == b'\n')
+                .filter_map(parse_line)
+                .collect(),
+        )
+    }
+
+    /// The mount one sees at exactly this path.
+    pub(crate) fn at(&self, path: &Path) -> Option<&Mount> {
+        self.all_at(path).last()
+    }
+
+    /// All mounts at a path, the uppermost last.
+    pub(crate) fn all_at(&self, path: &Path) -> impl Iterator<Item = &Mount> {
+        self.0.iter().filter(move |mount| mount.mountpoint == path)
+    }
+
+    /// Where something is mounted below a path.
+    pub(crate) fn below(&self, path: &Path) -> impl Iterator<Item = &Path> {
+        let mounts = self.0.iter().map(|mount| mount.mountpoint.as_path());
+        mounts.filter(move |mountpoint| *mountpoint != path && mountpoint.starts_with(path))
+    }
+}
+
+fn parse_line(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let device = text(fields.nth(2)?);
+    let mountpoint = unescape(fields.nth(1)?);
+    let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
+    let kind = text(rest.next()?);
+    let options = text(rest.nth(1)?);
+    Some(Mount {
+        device,
+        mountpoint,
+        kind,
+        options,
+    })
+}
+
+fn text(field: &[u8]) -> String {
+    String::from_utf8_lossy(unescape(field).as_os_str().as_bytes()).into_owned()
+}
+
+/// The kernel writes space, tab, newline and backslash as `\ooo`.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(octal);
+        bytes.push(octal.unwrap_or(*first));
+        rest = after
+            .get(if octal.is_some() { 3 } else { 0 }..)
+            .unwrap_or_default();
+    }
+    OsString::from_vec(bytes).into()
+}
+
+fn octal(digits: &[u8]) -> Option<u8> {
+    u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+40 22 0:45 / /a\\040b rw shared:9 master:2 - overlay blockd rw,lowerdir=/l,upperdir=/u\\134054x
+41 40 7:3 / /a\\040b/c ro,nosuid - ext4 /dev/loop3 ro
+42 22 7:4 / /a\\040b ro - ext4 /dev/loop4 ro
+garbage
+";
+
+    #[test]
+    fn the_uppermost_mount_is_seen() {
+        let mounts = Mounts::parse(TEXT);
+        assert_eq!(mounts.0.len(), 4);
+        assert_eq!(mounts.at(Path::new("/a b")).unwrap().device, "7:4");
+        assert_eq!(mounts.0[1].kind, "overlay");
+        assert_eq!(mounts.0[1].options, "rw,lowerdir=/l,upperdir=/u\\054x");
+        assert!(mounts.at(Path::new("/a")).is_none());
+    }
+
+    #[test]
+    fn mounts_below_are_named() {
+        let mounts = Mounts::parse(TEXT);
+        let below: Vec<_> = mounts.below(Path::new("/a b")).collect();
+        assert_eq!(below, [Path::new("/a b/c")]);
+    }
+}
