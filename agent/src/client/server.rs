@@ -72,11 +72,11 @@ impl Server {
         })
     }
 
-    /// A request to a path of the server, with its token and the machine's header.
+    /// A request to a path of the server, with its token.
     ///
     /// # Errors
     ///
-    /// When the machine's id cannot stand in a header.
+    /// When the machine's id is not valid in a header.
     pub(crate) fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
         let mut headers = HeaderMap::new();
         headers.extend(self.machine()?);
