@@ -2,7 +2,10 @@
 # Sourced by the scripts that make trees of Debian: what debootstrap makes, whom
 # its programs trust, and namespaces that leave nothing behind.
 suite=bookworm
-authorities=/etc/ssl/certs/ca-certificates.crt
+# Whom this host trusts, and where a tree has that: in no place of a package,
+# which would write its own over it.
+host_authorities=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
+authorities=/usr/local/share/host-authorities.crt
 
 # alone LOCK ARGUMENT...: runs the calling script in namespaces of its own, and
 # no other with the same lock meanwhile: whatever becomes of it, no process and
@@ -45,8 +48,8 @@ debian_tree() {
     rm -rf "$1"/var/{cache/apt,lib/apt/lists}/*
 }
 
-# trust: the variables by which what fetches packages trusts whom this host
-# trusts, once its $authorities are there.
+# trust: the variables by which what fetches packages in a tree trusts whom this
+# host trusts, once its $authorities are there.
 trust() {
-    printf '%s\n' {SSL_CERT_FILE,NODE_EXTRA_CA_CERTS,CARGO_HTTP_CAINFO,PIP_CERT}="$authorities"
+    [ ! -e "$host_authorities" ] || printf '%s\n' {SSL_CERT_FILE,NODE_EXTRA_CA_CERTS,CARGO_HTTP_CAINFO,PIP_CERT}="$authorities"
 }

@@ -54,7 +54,8 @@ client_environment() {
 
 client_files() {
     local home=${HOME:-/root} file
-    for file in /etc/resolv.conf /etc/hosts "$authorities" /etc/pip.conf /etc/npmrc; do
+    ! [ -e "$host_authorities" ] || install -D -m 644 "$host_authorities" "$tree$authorities"
+    for file in /etc/resolv.conf /etc/hosts /etc/pip.conf /etc/npmrc; do
         ! [ -e "$file" ] || install -D -m 644 "$file" "$tree$file"
     done
     for file in .npmrc .config/pip/pip.conf .pip/pip.conf; do

@@ -8,6 +8,7 @@ cd "$(dirname "$0")"
 # PROGRAM:PACKAGE for all that is started, in groups of stages; tests/programs
 # compares this with the sources, both ways. Given are Debian's essential
 # packages and what debootstrap adds to them, and what the README asks for.
+# shellcheck disable=SC2034 # for tests/programs
 given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash cat:coreutils
     chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils diff:diffutils
     dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils find:findutils

@@ -22,7 +22,7 @@ make_debian() {
 
 # What fetches packages trusts whom this host trusts.
 trusting() {
-    buildah_here copy -q "$1" "$authorities" "$authorities"
+    buildah_here copy -q "$1" "$host_authorities" "$authorities"
     for variable in $(trust); do
         buildah_here config --env "$variable" "$1"
     done

@@ -102,7 +102,7 @@ fn is_assignment(word: &str) -> bool {
 
 #[test]
 fn first_words_of_commands_are_read_wherever_they_stand() {
-    let script = r##"#!/bin/sh
+    let script = r#"#!/bin/sh
         # commented out
         own() { local x; inner "$1"; }
         x=1 first --option "second $(third 'no | no')" | fourth && own || fifth; $x
@@ -116,7 +116,7 @@ no | no
 END
         list=(no no) && sh -euc 'fourteenth "$(fifteenth)"' no
         chroot x sh -c 'no; no'; no=$((1 + 2)); no=${no:-$(sixteenth)}
-    "##;
+    "#;
     let found = programs(script);
     let expected = "chroot eighth eleventh env fifteenth fifth first fourteenth fourth inner ninth own \
         python-module python3 seventh sh \
