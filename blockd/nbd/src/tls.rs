@@ -84,12 +84,12 @@ pub(crate) fn connector(directory: Option<&Path>) -> Result<TlsConnector, TlsErr
         Some(directory) => builder.with_root_certificates(authorities(directory)?),
         None => builder.with_platform_verifier().map_err(failed)?,
     };
-    let config = match directory.filter(|directory| directory.join("client-cert.pem").exists()) {
-        Some(directory) => {
+    let config = match directory {
+        Some(directory) if has_identity(directory, "client")? => {
             let (chain, key) = identity(directory, "client")?;
             builder.with_client_auth_cert(chain, key).map_err(failed)?
         }
-        None => builder.with_no_client_auth(),
+        _ => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config).into())
 }
@@ -107,6 +107,13 @@ fn authorities(directory: &Path) -> Result<RootCertStore, TlsError> {
             .map_err(|error| TlsError::new(&file, &error))?;
     }
     Ok(roots)
+}
+
+/// Whether there is a `WHO-cert.pem`.
+fn has_identity(directory: &Path, who: &str) -> Result<bool, TlsError> {
+    let file = directory.join(format!("{who}-cert.pem"));
+    file.try_exists()
+        .map_err(|error| TlsError::new(&file, &error))
 }
 
 /// `WHO-cert.pem`, the whole chain, and `WHO-key.pem`.
