@@ -6,17 +6,27 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
 
 pub mod attach;
+pub mod detach;
+pub mod diff;
+pub mod doctor;
+pub mod helpers;
 pub mod hydrate;
+pub mod profile;
 pub mod relay;
+pub mod state;
+pub mod status;
 pub(crate) mod values;
 
 use self::{
-    attach::{
-        AttachArgs, DetachArgs, DiffArgs, DoctorArgs, ProfileArgs, ReadAheadArgs, SettleArgs,
-        StatusArgs, WarmArgs,
-    },
+    attach::AttachArgs,
+    detach::DetachArgs,
+    diff::DiffArgs,
+    doctor::DoctorArgs,
+    helpers::{PrefetchArgs, ReapArgs},
     hydrate::HydrateArgs,
+    profile::{ProfileArgs, WarmArgs},
     relay::RelayArgs,
+    status::StatusArgs,
     values::{absolute, default_state},
 };
 use crate::units;
@@ -46,27 +56,27 @@ pub enum Command {
     Info(Info),
     /// Attach an export as a work tree.
     Attach(AttachArgs),
-    /// Take an attached work tree away; its changes are kept.
+    /// Detach a work tree; its changes are kept.
     Detach(DetachArgs),
-    /// Bring all of an attached disk to this host: then the servers may go away.
+    /// Copy the whole disk of an attachment to this host; then no server is needed.
     Hydrate(HydrateArgs),
-    /// Say what is attached, through what, and how it fares.
+    /// Show what is attached, through what, and whether it works.
     Status(StatusArgs),
-    /// List the paths that were changed, attached or not.
+    /// List the changed paths of a work tree, attached or not.
     Diff(DiffArgs),
-    /// Say what this host can do, what is wrong, and what mends it.
+    /// Check whether attach can work on this host, and print how to fix what is missing.
     Doctor(DoctorArgs),
     /// Record what sessions read first: who attaches next finds it read.
     Profile(ProfileArgs),
     /// Have the kernel read what a profile lists (started by attach).
     #[command(hide = true)]
     Warm(WarmArgs),
-    /// Read the front of a device ahead (started by attach).
+    /// Have the kernel read the front of a device (started by attach).
     #[command(hide = true)]
-    ReadAhead(ReadAheadArgs),
-    /// Take a lower layer away when nobody uses it (started by detach).
+    Prefetch(PrefetchArgs),
+    /// Remove a lower layer when its device is not in use any more (started by detach).
     #[command(hide = true)]
-    Settle(SettleArgs),
+    Reap(ReapArgs),
 }
 
 /// `blockd serve`

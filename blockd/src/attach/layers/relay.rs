@@ -17,8 +17,8 @@ use tokio::{
 
 use crate::{
     attach::{
-        commands::options::Options,
-        state::{lock::Lock, lower_dir::Lower},
+        layers::upstreams::Upstreams,
+        state::{lock::Lock, lower_dir::LowerDir},
     },
     relay::Greeting,
 };
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What a relay shall do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Start<'a> {
-    pub(crate) options: &'a Options,
+    pub(crate) options: &'a Upstreams,
     /// Canonical name.
     pub(crate) export: &'a str,
     /// Whether it shows a file as well.
@@ -46,11 +46,11 @@ pub(crate) struct Start<'a> {
 ///
 /// It has the lock until then: who comes after an attach that was killed finds
 /// it whole or not at all.
-pub(crate) async fn start(lower: &Lower, lock: &Lock, wanted: &Start<'_>) -> Result<()> {
+pub(crate) async fn start(lower: &LowerDir, lock: &Lock, wanted: &Start<'_>) -> Result<()> {
     let options = wanted.options;
     let log = lower.log_file();
     let log = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-    let lent = lock.lend()?;
+    let lent = lock.inheritable()?;
     let mut child = Command::new(&options.program)
         .args(arguments(lower, wanted)?)
         .current_dir("/")
@@ -75,7 +75,7 @@ pub(crate) async fn start(lower: &Lower, lock: &Lock, wanted: &Start<'_>) -> Res
     }
 }
 
-fn arguments(lower: &Lower, wanted: &Start<'_>) -> Result<Vec<OsString>> {
+fn arguments(lower: &LowerDir, wanted: &Start<'_>) -> Result<Vec<OsString>> {
     let Start {
         options,
         export,
@@ -118,7 +118,7 @@ fn arguments(lower: &Lower, wanted: &Start<'_>) -> Result<Vec<OsString>> {
 }
 
 /// What a process that died without a greeting left in its log.
-fn last_words(lower: &Lower) -> String {
+fn last_words(lower: &LowerDir) -> String {
     let log = fs::read_to_string(lower.log_file()).unwrap_or_default();
     log.lines().last().unwrap_or("it left no word").to_owned()
 }

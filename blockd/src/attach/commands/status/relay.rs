@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     attach::{
         layers::{liveness, process::Identity},
-        state::lower_dir::Lower,
+        state::lower_dir::LowerDir,
     },
     relay::{AheadStatus, CacheStatus},
 };
@@ -85,7 +85,7 @@ pub struct Latency {
 }
 
 /// Asks the relay of a lower layer; `None` when there is none.
-pub(crate) fn ask(lower: &Lower) -> Option<RelayStatus> {
+pub(crate) fn ask(lower: &LowerDir) -> Option<RelayStatus> {
     let running = Identity::alive(&lower.pid_file());
     if let Some(figures) = figures(lower) {
         return Some(RelayStatus::Alive(Box::new(figures)));
@@ -98,6 +98,6 @@ pub(crate) fn ask(lower: &Lower) -> Option<RelayStatus> {
     }
 }
 
-fn figures(lower: &Lower) -> Option<RelayFigures> {
+fn figures(lower: &LowerDir) -> Option<RelayFigures> {
     serde_json::from_slice(&liveness::status(lower)?).ok()
 }
