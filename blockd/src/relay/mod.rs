@@ -128,12 +128,7 @@ impl Relay {
     async fn start(args: &RelayArgs) -> Result<Self> {
         one_name(&args.uris)?;
         // Before anybody is told that we are here.
-        let hang_up = if args.detached {
-            HangUp::Ignored
-        } else {
-            HangUp::Default
-        };
-        let signals = EndSignals::catch(hang_up)?;
+        let signals = EndSignals::catch(hang_up(args.detached))?;
         let pid_file = args.pid_file.as_deref().map(PidFile::write).transpose()?;
         daemon::stay_in_memory();
         let resolved = resolve(&args.uris).await?;
@@ -234,6 +229,15 @@ impl Relay {
             cow.flush().await?;
         }
         Ok(())
+    }
+}
+
+/// In the background, the end of a terminal is not ours.
+fn hang_up(detached: bool) -> HangUp {
+    if detached {
+        HangUp::Ignored
+    } else {
+        HangUp::Default
     }
 }
 

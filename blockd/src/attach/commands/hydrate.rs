@@ -78,9 +78,9 @@ pub async fn hydrate(options: &HydrateOptions) -> Result<HydrateReport> {
     let (socket, size) = (lower.control_socket(), options.cache_size);
     let cache = spawn_blocking(move || relay::hydrate(&socket, size)).await??;
     let mut hydrated = HydrateReport {
-        cache,
         mountpoint,
         export,
+        cache,
     };
     if options.wait {
         let bar = progress(hydrated.cache.of).with_position(hydrated.cache.hydrated);

@@ -16,8 +16,8 @@ use rustix::fs::{Advice, fadvise};
 
 use super::helper_process;
 
-/// The most bytes that the kernel reads for one posix_fadvise(2), whatever the
-/// readahead of the device is.
+/// The most bytes that the kernel reads for one call of `posix_fadvise(2)`,
+/// whatever the readahead of the device is.
 const MAX_REQUEST: u64 = 128 << 10;
 /// The most bytes that are asked for without a helper process: up to here,
 /// starting one takes longer.

@@ -85,7 +85,7 @@ impl Lock {
         let directory = path.parent().expect("a lock file is in a directory");
         let attempt = || {
             private_directory(directory)?;
-            Self::lock(File::create(path)?, path)
+            Self::lock_file(File::create(path)?, path)
         };
         match attempt() {
             // The last user of the directory removes it.
@@ -124,7 +124,7 @@ impl Lock {
         }
     }
 
-    fn lock(file: File, path: &Path) -> io::Result<Option<Self>> {
+    fn lock_file(file: File, path: &Path) -> io::Result<Option<Self>> {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -169,10 +169,10 @@ mod tests {
         let path = directory.path().join("lock");
         let waiting = File::create(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        assert!(Lock::lock(waiting, &path).unwrap().is_none());
+        assert!(Lock::lock_file(waiting, &path).unwrap().is_none());
         let waiting = File::create(&path).unwrap();
         fs::remove_file(&path).unwrap();
         drop(File::create(&path).unwrap());
-        assert!(Lock::lock(waiting, &path).unwrap().is_none());
+        assert!(Lock::lock_file(waiting, &path).unwrap().is_none());
     }
 }

@@ -37,6 +37,7 @@ const MAX_SOCKET_PATH_LEN: usize = 107;
 pub(crate) struct LowerDir {
     state: PathBuf,
     key: String,
+    directory: PathBuf,
 }
 
 impl LowerDir {
@@ -60,6 +61,7 @@ impl LowerDir {
         Self {
             state: state.to_owned(),
             key: key.to_owned(),
+            directory: state.join(LOWERS).join(key),
         }
     }
 
@@ -90,52 +92,52 @@ impl LowerDir {
         &self.key
     }
 
-    pub(crate) fn directory(&self) -> PathBuf {
-        self.state.join(LOWERS).join(&self.key)
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     pub(crate) fn record_file(&self) -> PathBuf {
-        self.directory().join("lower.json")
+        self.directory.join("lower.json")
     }
 
     pub(crate) fn lock_file(&self) -> PathBuf {
-        self.directory().join("lock")
+        self.directory.join("lock")
     }
 
     /// The relay serves the export on this socket.
     pub(crate) fn socket(&self) -> PathBuf {
-        self.directory().join("relay.sock")
+        self.directory.join("relay.sock")
     }
 
     pub(crate) fn status_socket(&self) -> PathBuf {
-        self.directory().join("status.sock")
+        self.directory.join("status.sock")
     }
 
     pub(crate) fn control_socket(&self) -> PathBuf {
-        self.directory().join("control.sock")
+        self.directory.join("control.sock")
     }
 
     /// The relay's cache, which exists only until the relay has unlinked it.
     pub(crate) fn cache_file(&self) -> PathBuf {
-        self.directory().join(relay::CACHE)
+        self.directory.join(relay::CACHE)
     }
 
     pub(crate) fn pid_file(&self) -> PathBuf {
-        self.directory().join("relay.pid")
+        self.directory.join("relay.pid")
     }
 
     pub(crate) fn log_file(&self) -> PathBuf {
-        self.directory().join("relay.log")
+        self.directory.join("relay.log")
     }
 
     /// The output of nbd-client.
     pub(crate) fn client_log_file(&self) -> PathBuf {
-        self.directory().join("client.log")
+        self.directory.join("client.log")
     }
 
     /// The mountpoint of the FUSE file system.
     pub(crate) fn device(&self) -> PathBuf {
-        self.directory().join("device")
+        self.directory.join("device")
     }
 
     /// The file that the FUSE file system shows.
@@ -145,13 +147,13 @@ impl LowerDir {
 
     /// The mountpoint of the ext4.
     pub(crate) fn mountpoint(&self) -> PathBuf {
-        self.directory().join("mount")
+        self.directory.join("mount")
     }
 
     /// Holds an empty file, named by [`AttachmentDir::key`], for each attachment
     /// that uses this lower layer.
     pub(crate) fn users_directory(&self) -> PathBuf {
-        self.directory().join("users")
+        self.directory.join("users")
     }
 }
 

@@ -69,17 +69,14 @@ impl Steps<'_> {
         let mounted = mount(&lower, &spec, &mut self.times).await?;
         yield_now().await;
         let mountpoint = self.dir.mountpoint().to_owned();
-        let warnings = match self.upper(kind, changes, &lower)? {
-            Some(dirs) => {
-                let warnings = overlay::mount(&lower.mountpoint(), &dirs, &mountpoint)?;
-                self.times.step("mount the overlay");
-                warnings
-            }
-            None => {
-                ext4::bind(&lower, &mountpoint)?;
-                self.times.step("bind it to the mountpoint");
-                Vec::new()
-            }
+        let warnings = if let Some(dirs) = self.upper(kind, changes, &lower)? {
+            let warnings = overlay::mount(&lower.mountpoint(), &dirs, &mountpoint)?;
+            self.times.step("mount the overlay");
+            warnings
+        } else {
+            ext4::bind(&lower, &mountpoint)?;
+            self.times.step("bind it to the mountpoint");
+            Vec::new()
         };
         yield_now().await;
         if mounted.shared_with == 0 {

@@ -26,8 +26,7 @@ const OPEN_FILES: u64 = 1024;
 
 pub(super) fn versions() -> Check {
     let own = env!("CARGO_PKG_VERSION");
-    let kernel = probe::kernel_release()
-        .map_or_else(|error| format!("unknown ({error})"), |release| release);
+    let kernel = probe::kernel_release().unwrap_or_else(|error| format!("unknown ({error})"));
     let client = client_version();
     Check::good(
         "versions",

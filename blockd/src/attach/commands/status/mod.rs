@@ -164,7 +164,7 @@ impl Survey {
             .count();
         // One of them is this attachment, unless its attach was killed early.
         status.shared_with = users.saturating_sub(1);
-        let relay = self.relays.entry(lower.directory());
+        let relay = self.relays.entry(lower.directory().to_owned());
         status.relay.clone_from(relay.or_insert_with(|| ask(lower)));
         Ok(())
     }

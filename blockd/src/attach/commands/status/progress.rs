@@ -20,7 +20,7 @@ impl fmt::Display for Progress<'_> {
         let reason = reason.as_deref().unwrap_or("see the log of the relay");
         match state {
             Hydration::Hydrated => {
-                write!(f, "hydrated ({}): the servers may go away", size(*of))
+                write!(f, "hydrated ({}): no server is needed any more", size(*of))
             }
             Hydration::Hydrating => write!(f, "hydrated {}", part(*hydrated, *of)),
             Hydration::Incomplete => {

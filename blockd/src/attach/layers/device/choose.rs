@@ -55,8 +55,8 @@ async fn nbd_obstacle() -> Option<&'static str> {
     (!probe::has_nbd()).then_some("this kernel has no nbd")
 }
 
-/// Whether it was loaded is to be looked up: without CAP_SYS_MODULE, or in a
-/// container, modprobe(8) fails.
+/// Whether it was loaded is to be looked up: without `CAP_SYS_MODULE`, or in
+/// a container, modprobe(8) fails.
 async fn load_nbd() {
     let Some(modprobe) = programs::find("modprobe") else {
         return;

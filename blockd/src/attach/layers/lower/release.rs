@@ -240,7 +240,7 @@ fn remove_directory(lower: &LowerDir) -> io::Result<()> {
     for file in files {
         remove_file(&file)?;
     }
-    remove_empty_directory(&lower.directory())
+    remove_empty_directory(lower.directory())
 }
 
 fn unmount_flags(force: bool) -> UnmountFlags {

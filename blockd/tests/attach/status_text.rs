@@ -1,4 +1,4 @@
-//! What status, diff and doctor say.
+//! The output of status, diff and doctor.
 
 use std::{
     fs,
@@ -9,21 +9,21 @@ use std::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Bench, eventually, failure, run, send};
+use crate::harness::{Bench, failure, run, send, wait_until};
 
-fn said(bench: &Bench, command: &str, more: &[&str]) -> Value {
+fn json_of(bench: &Bench, command: &str, more: &[&str]) -> Value {
     serde_json::from_str(&run(bench.blockd(&[command, "--json"]).args(more))).unwrap()
 }
 
 #[test]
-fn status_says_what_is_attached_and_what_is_kept() {
+fn status_shows_attachments_relays_and_kept_changes() {
     let bench = Bench::new();
-    assert_eq!(said(&bench, "status", &[])["attachments"], json!([]));
+    assert_eq!(json_of(&bench, "status", &[])["attachments"], json!([]));
     assert_eq!(run(&mut bench.blockd(&["status"])), "nothing is attached\n");
     let report = bench.attach("repo@1234:layout=1", &[]);
     bench.attach_at("m2", "repo@1234:layout=1", &["--read-only"]);
     fs::write(bench.path("m/new"), vec![b'x'; 100_000]).unwrap();
-    let status = said(&bench, "status", &[]);
+    let status = json_of(&bench, "status", &[]);
     let [first, second] = status["attachments"].as_array().unwrap().as_slice() else {
         panic!("{status}");
     };
@@ -42,7 +42,7 @@ fn status_says_what_is_attached_and_what_is_kept() {
     bench.detach_from("m2", &[]);
 
     let mountpoint = bench.mountpoint();
-    let one = said(&bench, "status", &[mountpoint.to_str().unwrap()]);
+    let one = json_of(&bench, "status", &[mountpoint.to_str().unwrap()]);
     assert_eq!(one["attachments"].as_array().unwrap().len(), 1);
     let nowhere = failure(&mut bench.blockd(&["status", "/nowhere"]));
     assert!(
@@ -50,17 +50,17 @@ fn status_says_what_is_attached_and_what_is_kept() {
         "{nowhere}"
     );
 
-    send(bench.device_process(), Signal::STOP);
-    let silent = said(&bench, "status", &[]);
+    send(bench.relay(), Signal::STOP);
+    let silent = json_of(&bench, "status", &[]);
     assert_eq!(silent["attachments"][0]["relay"]["state"], "silent");
-    send(bench.device_process(), Signal::KILL);
-    eventually("the relay is dead", || {
-        said(&bench, "status", &[])["attachments"][0]["relay"]["state"] == "dead"
+    send(bench.relay(), Signal::KILL);
+    wait_until("the relay is dead", || {
+        json_of(&bench, "status", &[])["attachments"][0]["relay"]["state"] == "dead"
     });
     let text = run(&mut bench.blockd(&["status"]));
     assert!(text.contains("dead: reads fail"), "{text}");
     bench.detach(&[]);
-    let kept = said(&bench, "status", &[]);
+    let kept = json_of(&bench, "status", &[]);
     assert_eq!(kept["attachments"][0]["state"], "detached");
     assert_eq!(kept["attachments"][0]["diff"]["entries"], 1);
 }
@@ -108,7 +108,7 @@ fn diff_lists_every_kind_of_change() {
     changes[2] = "A link";
     assert_eq!(diff(&bench), changes);
 
-    let json = said(&bench, "diff", &[&path]);
+    let json = json_of(&bench, "diff", &[&path]);
     assert_eq!(json["exact"], false);
     assert_eq!(json["export"], "repo");
     let entry = json!({"kind": "M", "path": "src/deep/1.txt", "metadata": true});
@@ -119,7 +119,7 @@ fn diff_lists_every_kind_of_change() {
 }
 
 #[test]
-fn diff_lists_what_became_of_directories() {
+fn diff_lists_renamed_and_replaced_directories() {
     let bench = Bench::new();
     let tree = bench.mountpoint();
     let path = tree.display().to_string();
@@ -147,16 +147,16 @@ fn diff_lists_what_became_of_directories() {
 }
 
 #[test]
-fn doctor_finds_what_attach_needs_and_what_is_stale() {
+fn doctor_reports_faults_and_leftovers() {
     let bench = Bench::new();
-    let well = said(&bench, "doctor", &[]);
+    let well = json_of(&bench, "doctor", &[]);
     assert_eq!(well["works"], true, "{well}");
     bench.attach("repo", &[]);
     run(Command::new("umount").arg(bench.mountpoint()));
     let text = run(&mut bench.blockd(&["doctor"]));
-    let mend = format!("mend: blockd detach {}", bench.mountpoint().display());
+    let fix = format!("fix: blockd detach {}", bench.mountpoint().display());
     assert!(
-        text.contains("is half attached") && text.contains(&mend),
+        text.contains("is half attached") && text.contains(&fix),
         "{text}"
     );
     bench.detach(&[]);
@@ -169,30 +169,30 @@ fn doctor_finds_what_attach_needs_and_what_is_stale() {
         "--inh-caps=-all",
         env!("CARGO_BIN_EXE_blockd"),
     ]);
-    let said = failure(nobody.args(["doctor", "--state"]).arg(bench.state()));
+    let error = failure(nobody.args(["doctor", "--state"]).arg(bench.state()));
     assert!(
-        said.contains("attach cannot work here: CAP_SYS_ADMIN"),
-        "{said}"
+        error.contains("attach cannot work here: CAP_SYS_ADMIN"),
+        "{error}"
     );
 }
 
 #[test]
-fn a_state_directory_of_another_format_is_refused_by_all() {
+fn every_command_refuses_a_state_directory_of_another_format() {
     let bench = Bench::new();
     fs::create_dir(bench.state()).unwrap();
     fs::write(bench.state().join("version"), "9\n").unwrap();
-    let said = bench.refused("repo", &[]);
-    assert!(said.contains("has format 9"), "{said}");
+    let error = bench.refused("repo", &[]);
+    assert!(error.contains("has format 9"), "{error}");
     for command in ["detach", "status", "diff"] {
-        let said = failure(bench.blockd(&[command]).arg(bench.mountpoint()));
+        let error = failure(bench.blockd(&[command]).arg(bench.mountpoint()));
         assert!(
-            said.contains("has format 9") && said.contains("--state"),
-            "{said}"
+            error.contains("has format 9") && error.contains("--state"),
+            "{error}"
         );
     }
-    let said = failure(&mut bench.blockd(&["doctor"]));
+    let error = failure(&mut bench.blockd(&["doctor"]));
     assert!(
-        said.contains("attach cannot work here: state directory"),
-        "{said}"
+        error.contains("attach cannot work here: state directory"),
+        "{error}"
     );
 }

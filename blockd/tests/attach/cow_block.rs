@@ -1,4 +1,4 @@
-//! `--cow block`: a disk of one's own that is written to.
+//! `--cow block`: changes are kept as blocks of a disk.
 
 use std::{fs, process::Command};
 
@@ -10,7 +10,7 @@ use crate::harness::{Bench, failure, git, image, run, send};
 const BLOCK: [&str; 2] = ["--cow", "block"];
 
 #[test]
-fn a_disk_of_ones_own_is_written_detached_and_found_again() {
+fn changed_blocks_are_kept_until_they_are_discarded() {
     let bench = Bench::new();
     let tree = bench.mountpoint();
     bench.attach_at("m2", "repo:free=1G", &[]);
@@ -25,11 +25,11 @@ fn a_disk_of_ones_own_is_written_detached_and_found_again() {
     git(&tree, &["commit", "-q", "-a", "-m", "second"]);
     let shown = fs::read_to_string(bench.path("m2/README")).unwrap();
     assert_eq!(shown, "a repository\n");
-    let said = failure(bench.blockd(&["diff"]).arg(&tree));
-    assert!(said.contains("blocks of a disk"), "{said}");
+    let error = failure(bench.blockd(&["diff"]).arg(&tree));
+    assert!(error.contains("blocks of a disk"), "{error}");
     assert_eq!(bench.detach(&[])["upper"], "block");
-    let said = failure(&mut bench.attach_command("repo:free=1G", &["--upper", "state"]));
-    assert!(said.contains("leave --upper out"), "{said}");
+    let error = failure(&mut bench.attach_command("repo:free=1G", &["--upper", "state"]));
+    assert!(error.contains("leave --upper out"), "{error}");
 
     assert_eq!(bench.attach("repo:free=1G", &[])["diff"], "kept");
     assert_eq!(git(&tree, &["log", "--format=%s"]), "second\nfirst\n");
@@ -41,7 +41,7 @@ fn a_disk_of_ones_own_is_written_detached_and_found_again() {
 }
 
 #[test]
-fn what_was_synced_is_there_after_the_relay_was_killed() {
+fn synced_files_survive_a_kill_of_the_relay() {
     let folder = tempfile::tempdir().unwrap();
     let journaled = folder.path().join("image");
     fs::copy(image(), &journaled).unwrap();
@@ -58,9 +58,9 @@ fn what_was_synced_is_there_after_the_relay_was_killed() {
     }
     run(Command::new("sync").arg("-f").arg(&tree));
     fs::write(tree.join("unsynced"), vec![1; 1 << 20]).unwrap();
-    send(bench.device_process(), Signal::KILL);
+    send(bench.relay(), Signal::KILL);
     bench.detach(&[]);
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
 
     let report = bench.attach("repo", &[]);
     assert_eq!(report["diff"], "kept");

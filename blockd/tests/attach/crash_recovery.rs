@@ -1,4 +1,5 @@
-//! Whatever is killed, and whenever: detach leaves nothing but the changes.
+//! Attach, detach or a relay is killed at any moment: the next detach leaves nothing
+//! but the changes.
 
 use std::{
     collections::BTreeMap,
@@ -14,11 +15,11 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::harness::{Bench, eventually, run, send};
+use crate::harness::{Bench, run, send, wait_until};
 
 /// Where another attachment of the same export works meanwhile.
 const OTHER: &str = "m-other";
-/// What an attach or detach changes the world by.
+/// The system calls by which attach and detach change something.
 const STEPS: [&str; 10] = [
     "mount", "umount2", "rename", "unlink", "rmdir", "mkdir", "ioctl", "flock", "clone3", "vfork",
 ];
@@ -28,7 +29,7 @@ fn random(limit: u64) -> Duration {
     Duration::from_millis(RandomState::new().hash_one(()) % limit)
 }
 
-/// Reads and writes until it is told to end; how many rounds it had.
+/// Reads and writes until `end`; returns how many rounds it has made.
 fn work(tree: &Path, end: &AtomicBool) -> usize {
     let mut rounds = 0;
     while !end.load(Ordering::Relaxed) || rounds == 0 {
@@ -56,9 +57,9 @@ fn assert_whole(bench: &Bench, changes: &Changes) {
     let names = names.map(|entry| entry.file_name().into_string().unwrap());
     let mut found: Vec<String> = names.filter(|name| name.starts_with("change-")).collect();
     found.sort();
-    let mut wanted: Vec<String> = changes.keys().cloned().collect();
-    wanted.sort();
-    assert_eq!(found, wanted);
+    let mut expected: Vec<String> = changes.keys().cloned().collect();
+    expected.sort();
+    assert_eq!(found, expected);
     for (name, content) in changes {
         assert_eq!(
             &fs::read_to_string(bench.path("m").join(name)).unwrap(),
@@ -67,7 +68,7 @@ fn assert_whole(bench: &Bench, changes: &Changes) {
     }
 }
 
-/// Starts a command and kills it after so long.
+/// Starts a command and kills it after a time.
 fn kill_after(command: &mut Command, time: Duration) {
     let mut running = command
         .stdout(Stdio::null())
@@ -79,10 +80,10 @@ fn kill_after(command: &mut Command, time: Duration) {
     running.wait().unwrap();
 }
 
-fn attach_and_detach_killed_at_random_moments(moments: usize) {
+fn attach_and_detach_killed_at_random_times(moments: usize) {
     let bench = Bench::new();
     bench.attach_at(OTHER, "repo", &[]);
-    let relay = bench.device_process();
+    let relay = bench.relay();
     let (end, mut changes) = (AtomicBool::new(false), Changes::new());
     thread::scope(|scope| {
         let (other, end) = (bench.path(OTHER), &end);
@@ -100,11 +101,7 @@ fn attach_and_detach_killed_at_random_moments(moments: usize) {
         end.store(true, Ordering::Relaxed);
         assert!(worker.join().unwrap() > 0);
     });
-    assert_eq!(
-        bench.device_process(),
-        relay,
-        "the other went on with its device"
-    );
+    assert_eq!(bench.relay(), relay, "the other went on with its device");
     bench.detach_from(OTHER, &[]);
     bench.nothing_is_left();
     bench.attach("repo", &[]);
@@ -113,19 +110,19 @@ fn attach_and_detach_killed_at_random_moments(moments: usize) {
 }
 
 #[test]
-fn a_kill_at_random_moments_under_load_loses_and_leaves_nothing() {
-    attach_and_detach_killed_at_random_moments(12);
+fn a_kill_at_random_times_under_load_loses_and_leaves_nothing() {
+    attach_and_detach_killed_at_random_times(12);
 }
 
 #[test]
 #[ignore = "a minute: make soak"]
-fn a_kill_at_fifty_random_moments_under_load_loses_and_leaves_nothing() {
-    attach_and_detach_killed_at_random_moments(50);
+fn a_kill_at_fifty_random_times_under_load_loses_and_leaves_nothing() {
+    attach_and_detach_killed_at_random_times(50);
 }
 
-/// The relay is killed under its user, at any moment of an attach or detach.
+/// The relay is killed at random moments of an attach or detach.
 #[test]
-fn a_relay_killed_at_random_moments_leaves_nothing() {
+fn a_relay_killed_at_random_times_leaves_nothing() {
     let bench = Bench::new();
     let mut changes = Changes::new();
     for round in 0..6 {
@@ -148,14 +145,14 @@ fn a_relay_killed_at_random_moments_leaves_nothing() {
         }
         running.wait().unwrap();
         bench.detach(&[]);
-        bench.eventually_nothing_is_left();
+        bench.nothing_will_be_left();
     }
     bench.attach("repo", &[]);
     assert_whole(&bench, &changes);
 }
 
-/// Runs a command that is killed before it calls the kernel so for the `nth`
-/// time; `false` when it does not that often.
+/// Runs a command that is killed before its `nth` call of one system call; `false`
+/// when it makes fewer.
 fn killed_before(command: &Command, call: &str, nth: usize) -> bool {
     let mut traced = Command::new("strace");
     traced.args(["-o", "/dev/null", "-e", &format!("trace={call}")]);
@@ -170,14 +167,14 @@ fn killed_before(command: &Command, call: &str, nth: usize) -> bool {
     killed
 }
 
-/// Every attach and detach is killed before one of these calls, each once.
+/// Kills attach and detach before each of their calls of these system calls.
 fn killed_before_each(calls: &[&str]) {
     let bench = Bench::new();
     let (mut changes, mut attaches, mut detaches) = (Changes::new(), 0, 0);
     for call in calls {
         while killed_before(&bench.attach_command("repo", &[]), call, attaches + 1) {
             bench.detach(&[]);
-            bench.eventually_nothing_is_left();
+            bench.nothing_will_be_left();
             attaches += 1;
         }
         assert_whole(&bench, &changes);
@@ -185,7 +182,7 @@ fn killed_before_each(calls: &[&str]) {
         change(&bench, &mut changes);
         while killed_before(&bench.detach_command(&[]), call, detaches + 1) {
             bench.detach(&[]);
-            bench.eventually_nothing_is_left();
+            bench.nothing_will_be_left();
             bench.attach("repo", &[]);
             assert_whole(&bench, &changes);
             change(&bench, &mut changes);
@@ -216,13 +213,13 @@ fn detach_takes_down_what_a_killed_detach_began_with_the_server_gone() {
     send(bench.server(), Signal::KILL);
     kill_after(&mut bench.detach_command(&[]), random(30));
     bench.detach(&[]);
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
     let kept = run(&mut bench.blockd(&["diff", bench.mountpoint().to_str().unwrap()]));
     assert_eq!(kept, "A mine\n");
 }
 
 #[test]
-fn a_device_in_use_goes_when_who_waits_for_it_was_killed() {
+fn a_device_in_use_is_removed_though_its_reaper_was_killed() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     let mut inside = Command::new("sleep")
@@ -231,14 +228,14 @@ fn a_device_in_use_goes_when_who_waits_for_it_was_killed() {
         .spawn()
         .unwrap();
     bench.detach(&["--lazy"]);
-    for waiting in bench.processes_that("settle") {
+    for waiting in bench.processes_with("reap") {
         send(waiting, Signal::KILL);
     }
     inside.kill().unwrap();
     inside.wait().unwrap();
-    eventually("detach finds the device free", || {
+    wait_until("detach finds the device unused", || {
         bench.detach(&["--lazy"]);
         bench.entries("lowers").is_empty()
     });
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
 }

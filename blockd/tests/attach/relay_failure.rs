@@ -1,4 +1,4 @@
-//! Something dies, freezes or is killed.
+//! A relay or server dies or hangs, and attach is ended by a signal.
 
 use std::{
     fs,
@@ -15,15 +15,17 @@ use rustix::{
     process::Signal,
 };
 
-use crate::harness::{Bench, eventually, failure, git, pid, send};
+use crate::harness::{
+    Bench, fails_with_eio, failure, git, pid, send, wait_until, wait_until_blocked,
+};
 
 #[test]
-fn detach_works_after_the_death_of_the_relay() {
+fn detach_works_after_the_relay_has_died() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
-    send(bench.device_process(), Signal::KILL);
-    eventually("the disk is dead", || {
-        fs::read(bench.mountpoint().join("src/deep/9.txt")).is_err()
+    send(bench.relay(), Signal::KILL);
+    wait_until("reads fail with EIO", || {
+        fails_with_eio(&bench.mountpoint().join("src/deep/9.txt"))
     });
     bench.detach(&[]);
     bench.nothing_is_left();
@@ -32,46 +34,46 @@ fn detach_works_after_the_death_of_the_relay() {
 }
 
 #[test]
-fn the_end_of_a_terminal_does_not_take_the_disk_away() {
+fn a_relay_ignores_sighup() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
-    send(bench.device_process(), Signal::HUP);
+    send(bench.relay(), Signal::HUP);
     assert_eq!(git(&bench.mountpoint(), &["status", "--short"]), "");
     bench.detach(&[]);
     bench.nothing_is_left();
 }
 
 #[test]
-fn a_frozen_disk_is_given_up() {
+fn a_relay_that_hangs_is_killed_by_a_lazy_detach() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
-    send(bench.device_process(), Signal::STOP);
+    send(bench.relay(), Signal::STOP);
     let stuck = Command::new("cat")
         .arg(bench.mountpoint().join("src/deep/31.txt"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    thread::sleep(Duration::from_millis(100));
+    wait_until_blocked(&stuck, "cat");
     bench.detach(&["--lazy"]);
     assert!(
         !stuck.wait_with_output().unwrap().status.success(),
         "it read something"
     );
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
 }
 
 #[test]
-fn a_frozen_disk_that_nobody_uses_is_given_up() {
+fn a_relay_that_hangs_is_killed_by_a_detach() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
-    send(bench.device_process(), Signal::STOP);
+    send(bench.relay(), Signal::STOP);
     bench.detach(&[]);
     bench.nothing_is_left();
 }
 
 #[test]
-fn what_is_read_ahead_from_a_frozen_server_is_given_up() {
+fn a_detach_does_not_wait_for_readahead_from_a_server_that_hangs() {
     let bench = Bench::new();
     let report = bench.attach("repo", &["--read-only"]);
     send(bench.server(), Signal::STOP);
@@ -86,7 +88,7 @@ fn what_is_read_ahead_from_a_frozen_server_is_given_up() {
 }
 
 #[test]
-fn a_frozen_server_holds_nobody_for_ever() {
+fn a_server_that_hangs_keeps_the_mountpoint_busy_until_it_goes_on() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     send(bench.server(), Signal::STOP);
@@ -96,13 +98,13 @@ fn a_frozen_server_holds_nobody_for_ever() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    thread::sleep(Duration::from_millis(100));
-    let said = failure(&mut bench.detach_command(&[]));
-    assert!(said.contains("is busy"), "{said}");
+    wait_until_blocked(&stuck, "cat");
+    let error = failure(&mut bench.detach_command(&[]));
+    assert!(error.contains("is busy"), "{error}");
     bench.detach(&["--lazy"]);
     send(bench.server(), Signal::CONT);
     assert!(stuck.wait().unwrap().success());
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn a_signal_ends_an_attach_and_leaves_nothing() {
     let bench = Bench::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("nbd://{}/repo", silent.local_addr().unwrap());
-    for signal in [Signal::INT, Signal::TERM] {
+    for (signal, name) in [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")] {
         let mut command = bench.blockd(&["attach", &uri]);
         let mut attach = command
             .arg(bench.mountpoint())
@@ -119,15 +121,15 @@ fn a_signal_ends_an_attach_and_leaves_nothing() {
             .unwrap();
         let (connection, _) = silent.accept().unwrap();
         send(pid(attach.id()), signal);
-        let mut said = String::new();
+        let mut error = String::new();
         attach
             .stderr
             .take()
             .unwrap()
-            .read_to_string(&mut said)
+            .read_to_string(&mut error)
             .unwrap();
         assert!(!attach.wait().unwrap().success());
-        assert!(said.contains("ended by SIG"), "{said}");
+        assert!(error.contains(&format!("ended by {name}")), "{error}");
         drop(connection);
     }
     bench.nothing_is_left();
@@ -146,19 +148,19 @@ fn a_kill_at_any_moment_leaves_nothing_after_detach() {
         attach.kill().unwrap();
         attach.wait().unwrap();
         bench.detach(&[]);
-        bench.eventually_nothing_is_left();
+        bench.nothing_will_be_left();
     }
     bench.attach("repo", &[]);
     assert_eq!(git(&bench.mountpoint(), &["status", "--short"]), "");
 }
 
 #[test]
-fn a_lost_server_is_an_error_and_not_a_hang() {
+fn a_server_that_is_gone_is_an_error_and_not_a_hang() {
     let bench = Bench::new();
     bench.attach("repo", &["--timeout", "1s"]);
     send(bench.server(), Signal::KILL);
-    eventually("reads fail", || {
-        fs::read(bench.mountpoint().join("src/deep/33.txt")).is_err()
+    wait_until("reads fail with EIO", || {
+        fails_with_eio(&bench.mountpoint().join("src/deep/33.txt"))
     });
     bench.detach(&[]);
     bench.nothing_is_left();

@@ -1,4 +1,4 @@
-//! Somebody is still inside.
+//! Detach while processes, mounts or other namespaces use the mountpoint.
 
 use std::{
     fs,
@@ -7,9 +7,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use crate::harness::{Bench, failure, git, run};
+use crate::harness::{Bench, failure, git, run, wait_until};
 
-/// Somebody who stays inside.
+/// A process with its working directory in `directory`.
 fn sleeper(directory: &Path) -> Child {
     Command::new("sleep")
         .arg("600")
@@ -24,16 +24,16 @@ fn end(mut child: Child) {
 }
 
 #[test]
-fn a_busy_tree_names_who_is_inside_and_lazy_waits_for_them() {
+fn a_busy_mountpoint_names_its_users_and_lazy_lets_them_go_on() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     let inside = sleeper(&bench.mountpoint().join("src"));
-    let said = failure(&mut bench.detach_command(&[]));
+    let error = failure(&mut bench.detach_command(&[]));
     assert!(
-        said.contains(&format!("sleep (process {}, cwd ", inside.id())),
-        "{said}"
+        error.contains(&format!("sleep (process {}, cwd ", inside.id())),
+        "{error}"
     );
-    assert!(said.contains("--lazy"), "{said}");
+    assert!(error.contains("--lazy"), "{error}");
     assert_eq!(git(&bench.mountpoint(), &["status", "--short"]), "");
 
     let detached = bench.detach(&["--lazy"]);
@@ -46,58 +46,70 @@ fn a_busy_tree_names_who_is_inside_and_lazy_waits_for_them() {
         "file 11\n".repeat(220),
         "who is inside goes on reading"
     );
-    let said = failure(&mut bench.attach_command("repo", &[]));
-    assert!(said.contains("still inside"), "{said}");
-    let said = failure(&mut bench.detach_command(&[]));
-    assert!(said.contains("still inside"), "{said}");
-    let said = failure(&mut bench.detach_command(&["--lazy", "--discard"]));
+    let error = failure(&mut bench.attach_command("repo", &[]));
+    assert!(error.contains("still inside"), "{error}");
+    let error = failure(&mut bench.detach_command(&[]));
+    assert!(error.contains("still inside"), "{error}");
+    let error = failure(&mut bench.detach_command(&["--lazy", "--discard"]));
     assert!(
-        said.contains("discard them when the last has left"),
-        "{said}"
+        error.contains("discard them when the last has left"),
+        "{error}"
     );
     assert!(fs::read(Path::new(&cwd).join("deep/13.txt")).is_ok());
     end(inside);
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
     bench.attach("repo", &[]);
 }
 
 #[test]
-fn a_mount_inside_is_named() {
+fn a_mount_below_the_mountpoint_is_named() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     let inner = bench.mountpoint().join("src");
     run(Command::new("mount")
         .args(["-t", "tmpfs", "inner"])
         .arg(&inner));
-    let said = failure(&mut bench.detach_command(&[]));
+    let error = failure(&mut bench.detach_command(&[]));
     run(Command::new("umount").arg(&inner));
     assert!(
-        said.contains(&format!("the mount {}", inner.display())),
-        "{said}"
+        error.contains(&format!("the mount {}", inner.display())),
+        "{error}"
     );
     bench.detach(&[]);
     bench.nothing_is_left();
 }
 
 #[test]
-fn a_namespace_that_is_just_being_made_is_waited_for() {
+fn a_namespace_that_ends_at_once_is_waited_for() {
     let bench = Bench::alone();
     bench.attach("repo", &[]);
-    let mut passing = Command::new("unshare")
+    let mut other = Command::new("unshare")
         .args(["--mount", "--propagation", "private"])
-        .args(["sh", "-c", "echo; exec sleep 0.7"])
+        .args(["sh", "-c", "echo; read line"])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut output = passing.stdout.take().unwrap();
+    let mut output = other.stdout.take().unwrap();
     output.read_exact(&mut [0]).unwrap();
-    bench.detach(&[]);
-    passing.wait().unwrap();
+    let mut detach = bench
+        .detach_command(&[])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mountpoint = format!(" {} ", bench.mountpoint().display());
+    wait_until("it is unmounted in this namespace", || {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        !mounts.contains(&mountpoint)
+    });
+    other.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(detach.wait().unwrap().success());
+    other.wait().unwrap();
     bench.nothing_is_left();
 }
 
 #[test]
-fn a_tree_that_another_namespace_shows_is_left_alone() {
+fn a_mount_in_another_namespace_is_named() {
     let bench = Bench::alone();
     bench.attach("repo", &[]);
     let mut other = Command::new("unshare")
@@ -116,10 +128,10 @@ fn a_tree_that_another_namespace_shows_is_left_alone() {
         .unwrap();
     let mut output = other.stdout.take().unwrap();
     output.read_exact(&mut [0]).unwrap();
-    let said = failure(&mut bench.detach_command(&[]));
+    let error = failure(&mut bench.detach_command(&[]));
     assert!(
-        said.contains("another mount namespace") && said.contains("--lazy"),
-        "{said}"
+        error.contains("another mount namespace") && error.contains("--lazy"),
+        "{error}"
     );
     bench.detach(&["--lazy"]);
     other.stdin.take().unwrap().write_all(b"\n").unwrap();
@@ -127,5 +139,5 @@ fn a_tree_that_another_namespace_shows_is_left_alone() {
     output.read_to_string(&mut read).unwrap();
     assert_eq!(read, "a repository\n");
     other.wait().unwrap();
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
 }

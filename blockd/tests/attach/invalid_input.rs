@@ -1,4 +1,4 @@
-//! What cannot be attached, and what is said then.
+//! What cannot be attached, and the error messages.
 
 use std::{fs, io::Write, net::TcpListener, path::Path, process::Command, thread};
 
@@ -15,10 +15,10 @@ fn changes_to_another_export_are_not_mixed() {
     bench.attach("repo@two", &[]);
     fs::write(bench.mountpoint().join("new"), "x").unwrap();
     bench.detach(&[]);
-    let said = bench.refused("repo@three", &[]);
+    let error = bench.refused("repo@three", &[]);
     assert!(
-        said.contains("repo@two") && said.contains("detach --discard"),
-        "{said}"
+        error.contains("repo@two") && error.contains("detach --discard"),
+        "{error}"
     );
     bench.attach("repo@three", &["--read-only"]);
     bench.detach(&[]);
@@ -30,16 +30,16 @@ fn changes_to_another_export_are_not_mixed() {
 fn an_attached_mountpoint_is_not_attached_again() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
-    let said = failure(&mut bench.attach_command("repo", &[]));
+    let error = failure(&mut bench.attach_command("repo", &[]));
     assert!(
-        said.contains("attached at") && said.contains("already"),
-        "{said}"
+        error.contains("attached at") && error.contains("already"),
+        "{error}"
     );
     assert_eq!(git(&bench.mountpoint(), &["status", "--short"]), "");
 }
 
 #[test]
-fn bad_inputs_are_told_with_the_way_out() {
+fn errors_say_what_to_do() {
     let bench = Bench::new();
     let file = bench.path("file");
     fs::write(&file, "x").unwrap();
@@ -49,7 +49,9 @@ fn bad_inputs_are_told_with_the_way_out() {
     };
     let good = bench.uri("repo");
     let empty = bench.mountpoint();
-    let has = |said: String, words: &str| assert!(said.contains(words), "{words:?} not in {said}");
+    let has = |error: String, words: &str| {
+        assert!(error.contains(words), "{words:?} not in {error}");
+    };
     has(
         attach(&bench.path("missing"), &good),
         "make that directory first",
@@ -69,15 +71,15 @@ fn bad_inputs_are_told_with_the_way_out() {
     fs::create_dir(bench.path("full")).unwrap();
     fs::write(bench.path("full/x"), "x").unwrap();
     has(attach(&bench.path("full"), &good), "not empty");
-    let nbd = failure(bench.blockd(&["attach", "--via", "nbd", &good]).arg(&empty));
     if !Path::new("/sys/block/nbd0").exists() {
+        let nbd = failure(bench.blockd(&["attach", "--via", "nbd", &good]).arg(&empty));
         has(nbd, "this kernel has no nbd");
     }
     bench.nothing_is_left();
 }
 
 #[test]
-fn who_may_not_mount_is_told() {
+fn attach_without_privilege_is_an_error() {
     let bench = Bench::new();
     let mut command = Command::new("setpriv");
     command.args([
@@ -87,15 +89,15 @@ fn who_may_not_mount_is_told() {
         "attach",
     ]);
     command.args([&bench.uri("repo"), "/tmp", "--state", "/tmp/x"]);
-    let said = failure(&mut command);
+    let error = failure(&mut command);
     assert!(
-        said.contains("sudo") && said.contains("CAP_SYS_ADMIN"),
-        "{said}"
+        error.contains("sudo") && error.contains("CAP_SYS_ADMIN"),
+        "{error}"
     );
 }
 
 #[test]
-fn an_unknown_export_is_told_in_the_servers_words() {
+fn an_unknown_export_is_refused_in_the_words_of_the_server() {
     let image = image().display().to_string();
     let bench = Bench::with_server(&[
         "--filter=exportname",
@@ -104,20 +106,20 @@ fn an_unknown_export_is_told_in_the_servers_words() {
         "exportname=known",
         "exportname-strict=true",
     ]);
-    let said = bench.refused("unknown", &[]);
-    assert!(said.contains("refuses the export \"unknown\""), "{said}");
+    let error = bench.refused("unknown", &[]);
+    assert!(error.contains("refuses the export \"unknown\""), "{error}");
     bench.attach("known", &[]);
 }
 
 #[test]
 fn a_disk_without_ext4_leaves_nothing() {
     let bench = Bench::with_server(&["memory", "64M"]);
-    let said = bench.refused("repo", &[]);
-    assert!(said.contains("no ext4"), "{said}");
+    let error = bench.refused("repo", &[]);
+    assert!(error.contains("no ext4"), "{error}");
 }
 
 #[test]
-fn what_is_no_nbd_server_is_told() {
+fn a_server_that_is_not_nbd_is_an_error() {
     let bench = Bench::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let uri = format!("nbd://{}/repo", listener.local_addr().unwrap());
@@ -127,10 +129,10 @@ fn what_is_no_nbd_server_is_told() {
             .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             .unwrap();
     });
-    let said = failure(bench.blockd(&["attach", &uri]).arg(bench.mountpoint()));
+    let error = failure(bench.blockd(&["attach", &uri]).arg(bench.mountpoint()));
     assert!(
-        said.contains("no NBD server") && said.contains("NBDMAGIC"),
-        "{said}"
+        error.contains("no NBD server") && error.contains("NBDMAGIC"),
+        "{error}"
     );
     web.join().unwrap();
 }

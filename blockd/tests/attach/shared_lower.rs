@@ -1,10 +1,10 @@
-//! Many attachments of one export, one device.
+//! Many attachments of one export share one lower layer.
 
 use std::{fs, process::Stdio, thread, time::Duration};
 
 use rustix::process::Signal;
 
-use crate::harness::{Bench, eventually, failure, git, send};
+use crate::harness::{Bench, fails_with_eio, failure, git, send, wait_until};
 
 #[test]
 fn attachments_of_one_export_share_its_device_until_the_last_is_detached() {
@@ -18,7 +18,7 @@ fn attachments_of_one_export_share_its_device_until_the_last_is_detached() {
         [&first, &second, &third].map(|report| report["shared_with"].as_u64().unwrap()),
         [0, 1, 2]
     );
-    let relay = bench.device_process();
+    let relay = bench.relay();
     assert_eq!(bench.entries("lowers").len(), 1);
 
     fs::write(bench.path("m/README"), "one\n").unwrap();
@@ -28,7 +28,7 @@ fn attachments_of_one_export_share_its_device_until_the_last_is_detached() {
     bench.detach_from("m4", &[]);
 
     bench.detach(&[]);
-    assert_eq!(bench.device_process(), relay);
+    assert_eq!(bench.relay(), relay);
     assert_eq!(
         git(&bench.path("m2"), &["status", "--short"]),
         " M README\n"
@@ -42,7 +42,7 @@ fn attachments_of_one_export_share_its_device_until_the_last_is_detached() {
 }
 
 #[test]
-fn many_attach_at_once() {
+fn sixteen_attach_and_detach_at_once() {
     let bench = Bench::new();
     let names: Vec<String> = (0..16).map(|number| format!("m{number}")).collect();
     let attaching: Vec<_> = names
@@ -55,7 +55,7 @@ fn many_attach_at_once() {
     for mut attach in attaching {
         assert!(attach.wait().unwrap().success());
     }
-    bench.device_process();
+    bench.relay();
     for name in &names {
         assert_eq!(git(&bench.path(name), &["status", "--short"]), "");
     }
@@ -74,19 +74,22 @@ fn many_attach_at_once() {
 }
 
 #[test]
-fn a_dead_relay_is_replaced_when_nobody_would_be_hurt() {
+fn a_dead_relay_is_replaced_when_its_attachments_are_detached() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     bench.attach_at("m2", "repo", &["--read-only"]);
     fs::write(bench.path("m/new"), "mine").unwrap();
-    send(bench.device_process(), Signal::KILL);
-    eventually("the disk is dead", || {
-        fs::read(bench.path("m2/src/deep/19.txt")).is_err()
+    send(bench.relay(), Signal::KILL);
+    wait_until("reads fail with EIO", || {
+        fails_with_eio(&bench.path("m2/src/deep/19.txt"))
     });
-    let said = failure(&mut bench.attach_at_command("m3", "repo", &[]));
+    let error = failure(&mut bench.attach_at_command("m3", "repo", &[]));
     for name in ["m", "m2"] {
         let path = bench.path(name).display().to_string();
-        assert!(said.contains(&path) && said.contains("has died"), "{said}");
+        assert!(
+            error.contains(&path) && error.contains("has died"),
+            "{error}"
+        );
     }
     bench.detach(&[]);
     bench.detach_from("m2", &[]);
@@ -96,7 +99,7 @@ fn a_dead_relay_is_replaced_when_nobody_would_be_hurt() {
 }
 
 #[test]
-fn what_a_killed_attach_left_does_not_keep_the_device() {
+fn a_killed_attach_does_not_keep_the_device_in_use() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     for milliseconds in 0..20 {
@@ -110,28 +113,28 @@ fn what_a_killed_attach_left_does_not_keep_the_device() {
         attach.wait().unwrap();
     }
     assert_eq!(git(&bench.mountpoint(), &["status", "--short"]), "");
-    // Attached or not, it is counted only while it is mounted.
-    let _whatever = bench.detach_from("m2", &[]);
+    // The last one may have been attached before it was killed.
+    bench.detach_from("m2", &[]);
     bench.detach(&[]);
     bench.nothing_is_left();
 }
 
 #[test]
-fn another_way_than_the_shared_one_is_refused() {
+fn another_kind_of_device_than_the_shared_one_is_refused() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     fs::create_dir(bench.path("m2")).unwrap();
     let mut command = bench.blockd(&["attach", "--via", "nbd", &bench.uri("repo")]);
-    let said = failure(command.arg(bench.path("m2")));
+    let error = failure(command.arg(bench.path("m2")));
     let first = bench.mountpoint().display().to_string();
     assert!(
-        said.contains("leave --via out") && said.contains(&first),
-        "{said}"
+        error.contains("leave --via out") && error.contains(&first),
+        "{error}"
     );
 }
 
 #[test]
-fn who_is_inside_keeps_the_device_and_nobody_else_from_sharing_it() {
+fn a_process_inside_keeps_the_device_which_others_may_share() {
     let bench = Bench::new();
     let first = bench.attach("repo", &[]);
     let mut inside = std::process::Command::new("sleep")
@@ -144,16 +147,16 @@ fn who_is_inside_keeps_the_device_and_nobody_else_from_sharing_it() {
     let second = bench.attach_at("m2", "repo", &[]);
     assert_eq!(first["device"], second["device"], "it is the same device");
     bench.detach_from("m2", &[]);
-    let said = failure(&mut bench.attach_command("repo", &[]));
-    assert!(said.contains("still inside"), "{said}");
+    let error = failure(&mut bench.attach_command("repo", &[]));
+    assert!(error.contains("still inside"), "{error}");
     inside.kill().unwrap();
     inside.wait().unwrap();
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
     bench.attach("repo", &[]);
 }
 
 #[test]
-fn force_ends_who_is_inside() {
+fn force_kills_the_processes_inside() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     let mut inside = std::process::Command::new("sh")
@@ -169,7 +172,7 @@ fn force_ends_who_is_inside() {
 }
 
 #[test]
-fn a_frozen_relay_keeps_nobody_from_detaching_one_of_several() {
+fn a_relay_that_hangs_does_not_stop_detaches_of_shared_attachments() {
     let bench = Bench::new();
     bench.attach("repo", &[]);
     for name in ["m2", "m3", "m4"] {
@@ -177,7 +180,7 @@ fn a_frozen_relay_keeps_nobody_from_detaching_one_of_several() {
     }
     fs::write(bench.path("m/new"), "mine").unwrap();
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
-    let relay = bench.device_process();
+    let relay = bench.relay();
     send(relay, Signal::STOP);
     let mut stuck = std::process::Command::new("cat")
         .arg(bench.path("m4/src/deep/31.txt"))
@@ -188,6 +191,6 @@ fn a_frozen_relay_keeps_nobody_from_detaching_one_of_several() {
     bench.detach_from("m2", &["--force"]);
     bench.detach_from("m3", &["--lazy"]);
     bench.detach_from("m4", &["--lazy"]);
-    bench.eventually_nothing_is_left();
+    bench.nothing_will_be_left();
     stuck.wait().unwrap();
 }
