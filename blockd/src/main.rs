@@ -12,7 +12,7 @@ use blockd::{
         Cli, Command,
         attach::{DiffArgs, ProfileCommand},
     },
-    local, relay, serve,
+    local, serve,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -39,10 +39,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Serve(args) => runtime()?.block_on(serve::serve(&args)),
-        Command::Relay(args) => relay::relay(&args),
-        Command::Image(args) => runtime()?.block_on(local::image(&args)),
-        Command::Info(args) => local::info(&args),
+        Command::Serve(args) => runtime()?.block_on(serve::serve(&args.options()?)),
+        Command::Relay(args) => args.run(),
+        Command::RelayDaemon(args) => args.run(),
+        Command::Image(args) => runtime()?.block_on(local::image(&args.options())),
+        Command::Info(args) => local::info(&args.options()),
         Command::Attach(args) => {
             let report = attach::attach(&args.options()?)?;
             for warning in &report.warnings {

@@ -26,8 +26,7 @@ pub use self::{
         profile::{RecordOptions, Recorded, record, warm},
         reap::settle,
         status::{
-            AttachmentStatus, DiffStatus, RelayFigures, RelayStatus, Standing, Status,
-            StatusOptions, status,
+            AttachmentStatus, DiffStatus, RelayStatus, Standing, Status, StatusOptions, status,
         },
     },
     layers::{device::Via, holders::Holder, upper::Upper},

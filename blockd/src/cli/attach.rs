@@ -8,7 +8,10 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum, builder::FalseyValueParser};
 use rustix::process::{getegid, geteuid};
 
-use super::values::{default_state, running_program, size, time};
+use super::{
+    relay::relay_program,
+    values::{default_state, running_program, size, time},
+};
 use crate::attach::{
     ChangesOptions, DetachOptions, DoctorOptions, Options, RecordOptions, StatusOptions, Upper, Via,
 };
@@ -297,6 +300,7 @@ impl AttachArgs {
             hydrate: self.hydrate,
             cache_size: self.cache_size,
             program: running_program()?,
+            relay_program: relay_program()?,
         })
     }
 }

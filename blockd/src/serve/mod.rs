@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -21,9 +22,41 @@ use blockd_nbd::{
 pub mod catalog;
 
 use self::catalog::{Catalog, CatalogOptions};
-use crate::cli::{Inherited, Serve};
 
-/// Where a server listens that was not told where.
+/// What a server serves, where it listens, and whom it accepts. Paths are
+/// absolute: a server has `/` as its directory.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The repositories, and the server's own state.
+    pub catalog: CatalogOptions,
+    /// TCP addresses to listen on, `HOST[:PORT]`.
+    pub listen: Vec<String>,
+    /// A unix socket to listen on.
+    pub unix: Option<PathBuf>,
+    /// Serve one connection on standard input and output, and listen nowhere.
+    pub stdio: bool,
+    /// The folder with `ca-cert.pem`, `server-cert.pem` and `server-key.pem`:
+    /// TCP clients must use TLS.
+    pub tls: Option<PathBuf>,
+    /// TCP clients must have a certificate that `ca-cert.pem` has signed.
+    pub tls_verify_peer: bool,
+    /// Days after which a snapshot that nobody has opened is removed.
+    pub keep_days: u32,
+    /// The sockets that a service manager has opened.
+    pub inherited: Inherited,
+}
+
+/// The variables of the environment in which a service manager says which
+/// sockets it passes (`sd_listen_fds(3)`).
+#[derive(Clone, Debug, Default)]
+pub struct Inherited {
+    /// `LISTEN_PID`: the process they are for.
+    pub pid: Option<String>,
+    /// `LISTEN_FDS`: how many.
+    pub fds: Option<String>,
+}
+
+/// Where a server listens that has no other address.
 const LOOPBACK: &str = "localhost:10809";
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -32,30 +65,26 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 ///
 /// # Errors
 ///
-/// A sentence for the person who started it.
-pub async fn serve(args: &Serve) -> Result<()> {
-    let args = &args.absolute()?;
-    // The folder it was started in may go, and gix opens nothing without one.
+/// The directories cannot be used, the certificates cannot be read, or an
+/// address cannot be bound.
+pub async fn serve(options: &ServeOptions) -> Result<()> {
+    // The directory it was started in may be removed, and gix opens nothing
+    // without one.
     chdir("/").context("cannot leave the current directory")?;
-    let options = CatalogOptions {
-        repos: args.repos.clone(),
-        state: args.store.state(),
-        cache: args.store.cache,
-    };
-    let catalog = Arc::new(Catalog::new(&options)?);
+    let catalog = Arc::new(Catalog::new(&options.catalog)?);
     let limits = Limits::default();
-    // Before anybody is told that we are here.
+    // Before the addresses are printed, and signals may come.
     let shutdown = shutdown()?;
-    if args.stdio {
+    if options.stdio {
         return Ok(serve_stdio(catalog, limits, shutdown).await?);
     }
-    let certificates = args.tls.as_deref();
-    let tls = certificates.map(|folder| tls::acceptor(folder, args.tls_verify_peer));
+    let certificates = options.tls.as_deref();
+    let tls = certificates.map(|folder| tls::acceptor(folder, options.tls_verify_peer));
     let tls = tls.transpose().context("no TLS with --tls")?;
-    let listeners = listeners(args).await?;
+    let listeners = listeners(options).await?;
     announce(&catalog, &listeners, tls.is_some()).context("cannot say where the server listens")?;
     let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
-    let tidy = tokio::spawn(tidy(Arc::clone(&catalog), args.keep));
+    let tidy = tokio::spawn(tidy(Arc::clone(&catalog), options.keep_days));
     Server {
         listeners,
         limits,
@@ -80,14 +109,14 @@ async fn tidy(catalog: Arc<Catalog>, days: u32) {
     }
 }
 
-async fn listeners(args: &Serve) -> Result<Vec<Listener>> {
-    let inherited = Inherited::of_environment();
-    let (pid, fds) = (inherited.pid.as_deref(), inherited.fds.as_deref());
+async fn listeners(options: &ServeOptions) -> Result<Vec<Listener>> {
+    let Inherited { pid, fds } = &options.inherited;
+    let (pid, fds) = (pid.as_deref(), fds.as_deref());
     let mut listeners = inherited_listeners(pid, fds)?;
-    for address in &args.listen {
+    for address in &options.listen {
         listeners.extend(Listener::bind_tcp(address).await?);
     }
-    if let Some(path) = &args.unix {
+    if let Some(path) = &options.unix {
         listeners.push(Listener::bind_unix(path).await?);
     }
     if listeners.is_empty() {

@@ -6,6 +6,7 @@
 mod blocks;
 mod broken;
 mod busy;
+mod environment;
 mod harness;
 mod hydrate;
 mod kept;

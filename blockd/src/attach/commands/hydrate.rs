@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::{select, task::spawn_blocking, time::sleep};
@@ -121,12 +121,13 @@ async fn until_the_end(lower: &Lower, bar: &ProgressBar) -> Result<CacheStatus> 
         let asked = lower.clone();
         match spawn_blocking(move || ask(&asked)).await? {
             Some(RelayStatus::Alive(figures)) => {
-                let cache = figures.cache.unwrap_or_default();
+                let cache = figures.cache.context("the relay hydrates no more")?;
                 bar.set_position(cache.hydrated);
                 if cache.state != Hydration::Hydrating {
                     return Ok(cache);
                 }
             }
+            Some(RelayStatus::Unreadable { reason }) => bail!("{reason}"),
             // It may be stopped for a while.
             Some(RelayStatus::Silent { .. }) => {}
             Some(RelayStatus::Dead) | None => bail!("the relay has died, and the cache with it"),

@@ -9,7 +9,7 @@ use crate::{
         commands::{status::Progress, teardown::Manner},
         layers::{device::Via, holders::Holder, upper::Upper},
     },
-    relay::CacheStatus,
+    relay::{CacheStatus, RelayProgram},
 };
 use blockd_nbd::uri::NbdUri;
 
@@ -42,8 +42,10 @@ pub struct Options {
     pub hydrate: bool,
     /// The most that this may store; `None`: what the relay was started with.
     pub cache_size: Option<u64>,
-    /// The `blockd` whose `relay` serves the device.
+    /// The `blockd` that reads ahead in the background.
     pub program: PathBuf,
+    /// The `blockd` whose relay serves the device.
+    pub relay_program: RelayProgram,
 }
 
 impl Options {

@@ -1,10 +1,8 @@
 //! Starting the relay of a lower layer.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     path::Path,
-    process::Stdio,
     time::Duration,
 };
 
@@ -20,7 +18,7 @@ use crate::{
         commands::options::Options,
         state::{lock::Lock, lower_dir::Lower},
     },
-    relay::Greeting,
+    relay::{DEFAULT_CACHE_SIZE, Greeting, RelayOptions},
 };
 use blockd_nbd::uri::NbdUri;
 
@@ -47,19 +45,16 @@ pub(crate) struct Start<'a> {
 /// It has the lock until then: who comes after an attach that was killed finds
 /// it whole or not at all.
 pub(crate) async fn start(lower: &Lower, lock: &Lock, wanted: &Start<'_>) -> Result<()> {
-    let options = wanted.options;
+    let program = &wanted.options.relay_program;
+    let command = program.command(&relay_options(lower, wanted)?)?;
     let log = lower.log_file();
     let log = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
     let lent = lock.lend()?;
-    let mut child = Command::new(&options.program)
-        .args(arguments(lower, wanted)?)
-        .current_dir("/")
+    let mut child = Command::from(command)
         .kill_on_drop(true)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
-        .with_context(|| format!("cannot start {}", options.program.display()))?;
+        .with_context(|| format!("cannot start {}", program.executable.display()))?;
     drop(lent);
     let pipe = child.stdout.take().context("the relay has no pipe")?;
     let mut line = String::new();
@@ -75,46 +70,29 @@ pub(crate) async fn start(lower: &Lower, lock: &Lock, wanted: &Start<'_>) -> Res
     }
 }
 
-fn arguments(lower: &Lower, wanted: &Start<'_>) -> Result<Vec<OsString>> {
-    let Start {
-        options,
-        export,
-        fuse,
-        front,
-        blocks,
-    } = *wanted;
-    let mut arguments: Vec<OsString> = vec!["relay".into(), "--daemon".into()];
-    let mut paths = vec![
-        ("--unix", lower.socket()),
-        ("--status", lower.status_socket()),
-        ("--control", lower.control_socket()),
-        ("--cache", lower.directory().to_owned()),
-        ("--pid-file", lower.pid_file()),
-    ];
+fn relay_options(lower: &Lower, wanted: &Start<'_>) -> Result<RelayOptions> {
+    let Start { options, fuse, .. } = *wanted;
     if fuse {
         fs::create_dir_all(lower.device())?;
-        paths.push(("--fuse", lower.device()));
     }
-    paths.extend(blocks.map(|blocks| ("--cow", blocks.to_owned())));
-    for (option, path) in paths {
-        arguments.extend([option.into(), path.into()]);
-    }
-    let timeout = format!("{}ms", options.timeout.as_millis());
-    arguments.extend(["--timeout".into(), timeout.into()]);
-    arguments.extend([
-        "--connections".into(),
-        options.connections.to_string().into(),
-    ]);
-    arguments.extend(["--front".into(), front.to_string().into()]);
-    arguments.push("--".into());
-    for uri in options.servers() {
-        let uri = NbdUri {
-            export: export.to_owned(),
-            ..uri.clone()
-        };
-        arguments.push(uri.to_string().into());
-    }
-    Ok(arguments)
+    let servers = options.servers().map(|uri| NbdUri {
+        export: wanted.export.to_owned(),
+        ..uri.clone()
+    });
+    Ok(RelayOptions {
+        uris: servers.collect(),
+        unix: lower.socket(),
+        fuse: fuse.then(|| lower.device()),
+        cow: wanted.blocks.map(Path::to_owned),
+        status: Some(lower.status_socket()),
+        cache: Some(lower.directory().to_owned()),
+        cache_size: options.cache_size.unwrap_or(DEFAULT_CACHE_SIZE),
+        control: Some(lower.control_socket()),
+        pid_file: Some(lower.pid_file()),
+        timeout: options.timeout,
+        connections: options.connections,
+        front: wanted.front,
+    })
 }
 
 /// What a process that died without a greeting left in its log.

@@ -20,14 +20,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use self::{
     pace::{MOST, Pace},
     streams::{CHUNK, Streams},
 };
-use super::upstream::Pool;
+use super::{protocol::AheadStatus, upstream::Pool};
 use blockd_nbd::ReadError;
 
 /// Chunks that are kept, at most: 32 MiB.
@@ -45,15 +44,6 @@ pub(super) struct Ahead {
     on_their_way: AtomicUsize,
     bytes: AtomicU64,
     used: AtomicU64,
-}
-
-/// How much was read ahead.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AheadStatus {
-    /// Bytes that were read before anybody asked.
-    pub bytes: u64,
-    /// Bytes that somebody asked for then.
-    pub used: u64,
 }
 
 #[derive(Debug)]

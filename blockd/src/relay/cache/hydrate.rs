@@ -12,7 +12,8 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Cache, Hydration, cannot_write, store::Store};
+use super::{Cache, cannot_write, store::Store};
+use crate::relay::protocol::Hydration;
 
 /// Reads under way at once.
 const WINDOW: usize = 4;

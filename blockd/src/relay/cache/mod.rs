@@ -11,7 +11,6 @@
 
 mod hydrate;
 mod ranges;
-mod status;
 mod store;
 
 use std::{
@@ -31,10 +30,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-pub use self::status::{CacheStatus, Hydration};
 pub(crate) use self::store::NAME;
 use self::store::Store;
-use super::ahead::Ahead;
+use super::{
+    ahead::Ahead,
+    protocol::{CacheStatus, Hydration},
+};
+use crate::units::show_mebibytes;
 use blockd_nbd::{Extent, ReadError};
 
 /// Bytes that were read for others and wait to be stored; what is more is not
@@ -132,6 +134,11 @@ impl Cache {
             of,
             reason,
         })
+    }
+
+    /// The status once a hydration has begun: from then on there is one.
+    fn begun(&self) -> CacheStatus {
+        self.status().expect("a hydration has begun")
     }
 
     /// Reads what is here and waits for no disk; `false`: it is to be read.
@@ -241,13 +248,13 @@ impl Cache {
         let _alone = self.asking.lock().await;
         let store = match (self.store(), self.look(|face| face.state)) {
             (Some(store), Some(Hydration::Incomplete)) => store,
-            (Some(_), _) => return Ok(self.status().unwrap_or_default()),
+            (Some(_), _) => return Ok(self.begun()),
             (None, _) => self.begin(most.unwrap_or(self.most)).await?,
         };
         self.note(Some(Arc::clone(&store)), Hydration::Hydrating, None);
         info!("hydration begins");
         drop(tokio::spawn(hydrate::run(Arc::clone(self), store)));
-        Ok(self.status().unwrap_or_default())
+        Ok(self.begun())
     }
 
     async fn begin(&self, most: u64) -> Result<Arc<Store>, String> {
@@ -275,17 +282,17 @@ impl Cache {
             return Err(format!(
                 "{} has {} of data{parts}, and the cache may take {}: give a larger --cache-size, or go on without --hydrate",
                 info.name,
-                mebibytes(needed),
-                mebibytes(most)
+                show_mebibytes(needed),
+                show_mebibytes(most)
             ));
         }
         if needed > free {
             return Err(format!(
                 "{} has {} of data, and {} has room for {}: make room there, or go on without --hydrate",
                 info.name,
-                mebibytes(needed),
+                show_mebibytes(needed),
                 self.folder.display(),
-                mebibytes(free)
+                show_mebibytes(free)
             ));
         }
         let store = Store::new(file, size, unit, data);
@@ -324,8 +331,4 @@ impl Cache {
 
 fn cannot_write(error: &io::Error) -> String {
     format!("the cache cannot be written: {error}")
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
 }

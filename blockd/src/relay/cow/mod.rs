@@ -34,7 +34,7 @@ use self::{
     map::{BLOCK, Block},
     store::Store,
 };
-use super::status::ChangedStatus;
+use super::protocol::ChangedStatus;
 use blockd_nbd::{Export, ExportInfo, Extent, ReadError, WriteError, Writes, Written};
 
 /// What nobody flushes is flushed after this long.

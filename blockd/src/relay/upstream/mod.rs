@@ -1,5 +1,5 @@
-//! The servers above: each one connected, kept so and checked, and the reads
-//! that go to whichever answers.
+//! The upstream servers: each one is kept connected and checked, and reads go
+//! to whichever answers.
 //!
 //! ```text
 //! read ─► Pool ─► pick ─► Upstream (active)  ─► nbd client, N connections
@@ -8,62 +8,56 @@
 
 mod allocation;
 mod backoff;
-mod board;
 mod disk;
+mod events;
 mod pool;
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use self::{
     backoff::{Backoff, jittered},
-    board::Board,
+    events::UpstreamEvents,
 };
 pub(super) use self::{
     disk::Disk,
     pool::{Pool, resolve},
 };
+use super::protocol::UpstreamState as State;
 use blockd_nbd::{
     client::{self, Client, Error},
     uri::NbdUri,
     wire,
 };
 
-/// An upstream that shows another disk will not soon show the right one.
-const REFUSED: Duration = Duration::from_secs(5);
-/// A server that lasted this long is not one that crashes at every connect.
+/// How long to wait for an upstream that was refused: one that shows another
+/// disk will not soon show the right one.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(5);
+/// After a connection that lasted this long, the next attempt is a first one:
+/// the server does not crash at every connect.
 const STEADY: Duration = Duration::from_secs(2);
-/// How often it is looked whether answers are overdue.
-const WATCH: Duration = Duration::from_millis(500);
-
-/// How an upstream fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    Connected,
-    Connecting,
-    Refused,
-    Down,
-}
+/// How often connections are checked for overdue answers, and for lost ones.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One server, asked for the canonical name.
 #[derive(Debug)]
 pub(super) struct Upstream {
     uri: NbdUri,
     index: usize,
-    face: Mutex<Face>,
+    link: Mutex<Link>,
 }
 
+/// The state of the connections to a server.
 #[derive(Debug)]
-struct Face {
+struct Link {
     state: State,
+    /// What is wrong, or was the last time.
     reason: Option<String>,
     client: Option<Arc<Client>>,
     /// Since when it answers nothing, while another server does.
@@ -71,19 +65,20 @@ struct Face {
     reconnects: u64,
 }
 
-/// How one upstream is kept.
+/// How an upstream is kept connected.
 #[derive(Clone, Debug)]
-struct Keeping {
+struct ConnectionPolicy {
     disk: Disk,
+    /// Connections to the active upstream; others have one.
     connections: NonZeroUsize,
-    /// A connection that owes an answer for longer is cut.
+    /// A connection that owes an answer for longer is closed.
     timeout: Duration,
-    board: Arc<Board>,
+    events: Arc<UpstreamEvents>,
 }
 
 impl Upstream {
     fn new(uri: NbdUri, index: usize) -> Self {
-        let face = Face {
+        let link = Link {
             state: State::Connecting,
             reason: None,
             client: None,
@@ -93,163 +88,167 @@ impl Upstream {
         Self {
             uri,
             index,
-            face: Mutex::new(face),
+            link: Mutex::new(link),
         }
     }
 
-    /// Nothing panics while it holds this lock, so it cannot be poisoned.
-    fn face(&self) -> MutexGuard<'_, Face> {
-        self.face.lock().unwrap_or_else(PoisonError::into_inner)
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().expect("no holder of this lock panics")
     }
 
-    /// The client, if a connection is alive; and whether it answers.
+    /// The client, if a connection is open; and whether it answers.
     fn usable(&self) -> Option<(Arc<Client>, bool)> {
-        let mut face = self.face();
-        let client = face.client.clone().filter(|client| client.alive() > 0)?;
-        if face
+        let mut link = self.link();
+        let client = link.client.clone().filter(|client| client.alive() > 0)?;
+        if link
             .stalled
             .is_some_and(|since| client.answered_since(since))
         {
-            face.stalled = None;
-            face.reason = None;
+            link.stalled = None;
+            link.reason = None;
         }
-        Some((client, face.stalled.is_none()))
+        Some((client, link.stalled.is_none()))
     }
 
-    /// Notes that it let us wait while another server answered.
-    fn stall(&self, since: Instant) {
-        let mut face = self.face();
-        if face.stalled.is_none() {
-            face.stalled = Some(since);
-            face.reason = Some("it does not answer; reads go elsewhere".to_owned());
-            warn!(upstream = %self.uri.address, "it does not answer; reads go elsewhere");
+    /// Marks it as one that does not answer, while another server does.
+    fn set_stalled(&self, since: Instant) {
+        const REASON: &str = "it does not answer; reads go elsewhere";
+        let mut link = self.link();
+        if link.stalled.is_none() {
+            link.stalled = Some(since);
+            link.reason = Some(REASON.to_owned());
+            warn!(upstream = %self.uri.address, "{REASON}");
         }
     }
 
-    /// Keeps it connected for ever.
-    async fn keep(self: Arc<Self>, keeping: Keeping, mut first: Option<Client>) {
+    /// Keeps it connected until the task is aborted.
+    async fn maintain(self: Arc<Self>, policy: ConnectionPolicy, mut first: Option<Client>) {
         let mut backoff = Backoff::default();
         loop {
             let opened = match first.take() {
                 Some(client) => Ok(client),
-                None => self.open(&keeping.disk).await,
+                None => self.open(&policy.disk).await,
             };
             let pause = match opened {
                 Ok(client) => {
                     let begun = Instant::now();
-                    self.hold(client, &keeping).await;
+                    self.use_until_lost(client, &policy).await;
                     if begun.elapsed() > STEADY {
                         backoff = Backoff::default();
                     }
                     backoff.next()
                 }
                 Err((State::Refused, reason)) => {
-                    self.note(State::Refused, reason);
-                    jittered(REFUSED)
+                    self.set_failed(State::Refused, reason);
+                    jittered(REFUSED_INTERVAL)
                 }
                 Err((state, reason)) => {
-                    self.note(state, reason);
+                    self.set_failed(state, reason);
                     backoff.next()
                 }
             };
-            keeping.board.ring();
+            policy.events.notify();
             sleep(pause).await;
         }
     }
 
-    /// What was refused stays so until it is found to be right.
-    fn begin(&self) {
-        let mut face = self.face();
-        if face.state != State::Refused {
-            face.state = State::Connecting;
+    /// An upstream that was refused stays so until it shows the right disk.
+    fn set_connecting(&self) {
+        let mut link = self.link();
+        if link.state != State::Refused {
+            link.state = State::Connecting;
         }
     }
 
     async fn open(&self, disk: &Disk) -> Result<Client, (State, String)> {
-        self.begin();
+        self.set_connecting();
         let (address, name) = (&self.uri.address, &disk.info().name);
         let mut opened = Client::open(address, name).await;
         if let Err(Error::Refused { .. }) = &opened {
-            let known = client::info(address, &disk.anew()).await;
-            if known.is_ok_and(|offer| disk.refuses(&offer).is_ok()) {
+            let made = client::info(address, &disk.name_of_commit()).await;
+            if made.is_ok_and(|offer| disk.check(&offer).is_ok()) {
                 opened = Client::open(address, name).await;
             }
         }
-        let client = opened.map_err(|error| (state_after(&error), told(&error)))?;
-        match disk.refuses(client.offer()) {
+        let client = opened.map_err(|error| (state_after(&error), message(&error)))?;
+        match disk.check(client.offer()) {
             Ok(()) => Ok(client),
             Err(reason) => Err((State::Refused, reason)),
         }
     }
 
-    /// Reads from it until its last connection is over.
-    async fn hold(&self, client: Client, keeping: &Keeping) {
+    /// Offers a client to reads until its last connection is lost.
+    async fn use_until_lost(&self, client: Client, policy: &ConnectionPolicy) {
         let client = Arc::new(client);
         {
-            let mut face = self.face();
-            if face.reason.take().is_some() {
-                face.reconnects += 1;
+            let mut link = self.link();
+            if link.reason.take().is_some() {
+                link.reconnects += 1;
                 info!(upstream = %self.uri.address, "connected again");
             }
-            face.state = State::Connected;
-            face.stalled = None;
-            face.client = Some(Arc::clone(&client));
+            link.state = State::Connected;
+            link.stalled = None;
+            link.client = Some(Arc::clone(&client));
         }
-        keeping.board.set_outage(false);
-        keeping.board.ring();
+        policy.events.set_outage(false);
+        policy.events.notify();
         tokio::select! {
-            reason = self.widen(&client, keeping) => client.close(&reason),
-            () = watch(&client, keeping.timeout) => {}
+            reason = self.maintain_connections(&client, policy) => client.close(&reason),
+            () = until_lost(&client, policy.timeout) => {}
         }
-        let reason = client.last_error().map(|error| told(&error));
-        self.face().client = None;
-        self.note(State::Down, reason.unwrap_or_default());
+        let reason = match client.last_error() {
+            Some(error) => message(&error),
+            None => "the connection was closed".to_owned(),
+        };
+        self.link().client = None;
+        self.set_failed(State::Down, reason);
     }
 
-    /// Keeps as many connections as this upstream should have; ends when they
-    /// show two disks.
-    async fn widen(&self, client: &Client, keeping: &Keeping) -> String {
+    /// Keeps as many connections open as this upstream should have; returns,
+    /// with the reason, when they show two disks.
+    async fn maintain_connections(&self, client: &Client, policy: &ConnectionPolicy) -> String {
         let mut backoff = Backoff::default();
-        let mut changes = keeping.board.listen();
+        let mut changes = policy.events.subscribe();
         loop {
-            let active = keeping.board.active() == self.index;
-            let wanted = if active {
-                keeping.connections
+            let active = policy.events.active() == self.index;
+            let connections = if active {
+                policy.connections
             } else {
                 NonZeroUsize::MIN
             };
-            match client.widen(wanted).await {
+            match client.widen(connections).await {
                 Ok(()) => {
                     backoff = Backoff::default();
-                    // The board never closes before its listeners.
-                    let _rang = timeout(WATCH, changes.changed()).await;
+                    // Either way, the connections are counted again.
+                    let (Ok(()) | Err(_)) = timeout(CHECK_INTERVAL, changes.changed()).await;
                 }
-                Err(error @ Error::Protocol(_)) => return told(&error),
+                Err(error @ Error::Protocol(_)) => return message(&error),
                 Err(_) => sleep(backoff.next()).await,
             }
         }
     }
 
-    fn note(&self, state: State, reason: String) {
-        let mut face = self.face();
-        if face.reason.as_deref() != Some(&reason) {
+    fn set_failed(&self, state: State, reason: String) {
+        let mut link = self.link();
+        if link.reason.as_deref() != Some(&reason) {
             warn!(upstream = %self.uri.address, "{reason}");
         }
-        face.state = state;
-        face.reason = Some(reason);
+        link.state = state;
+        link.reason = Some(reason);
     }
 }
 
-/// Cuts connections that owe an answer for too long; ends with the last one.
-async fn watch(client: &Client, patience: Duration) {
+/// Closes connections that owe an answer for longer than `limit`; returns when
+/// the last is lost.
+async fn until_lost(client: &Client, limit: Duration) {
     while client.alive() > 0 {
-        // Either way it is looked again.
-        let _ended = timeout(WATCH, client.ended()).await;
-        client.cut_after(patience);
+        // Either way, answers may be overdue.
+        let (Ok(()) | Err(_)) = timeout(CHECK_INTERVAL, client.ended()).await;
+        client.cut_after(limit);
     }
 }
 
-/// Whether another attempt has a chance soon.
+/// The state after a failed attempt: refused, if the next would fail as well.
 fn state_after(error: &Error) -> State {
     match error {
         Error::Refused {
@@ -262,7 +261,7 @@ fn state_after(error: &Error) -> State {
 }
 
 /// An error and its source, in one sentence.
-fn told(error: &Error) -> String {
+fn message(error: &Error) -> String {
     match error {
         Error::Connect { source, .. } => format!("{error}: {source}"),
         error => error.to_string(),

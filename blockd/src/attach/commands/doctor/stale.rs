@@ -4,15 +4,18 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 
-use crate::attach::{
-    commands::{
-        doctor::{Check, Health},
-        status::{AttachmentStatus, RelayStatus, Standing, StatusOptions, size, status},
+use crate::{
+    attach::{
+        commands::{
+            doctor::{Check, Health},
+            status::{AttachmentStatus, RelayStatus, Standing, StatusOptions, status},
+        },
+        state::{
+            directory,
+            lower_dir::{LOWERS, Lower},
+        },
     },
-    state::{
-        directory,
-        lower_dir::{LOWERS, Lower},
-    },
+    units::show_size,
 };
 
 const NAME: &str = "state directory";
@@ -48,7 +51,7 @@ fn room(state: &Path) -> Check {
     let there = state.ancestors().find(|path| path.is_dir());
     let free = there.and_then(|there| statvfs(there).ok());
     let free = free.map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize));
-    let finding = format!("{shown} has {} free", size(free));
+    let finding = format!("{shown} has {} free", show_size(free));
     if free < ROOM {
         let mend = format!("make room below {shown}, or attach with --state or --upper tmpfs");
         return Check::bad(NAME, Health::Warning, finding, mend);

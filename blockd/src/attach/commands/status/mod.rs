@@ -13,8 +13,8 @@ use std::{
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-pub use self::relay::{RelayFigures, RelayStatus};
-pub(super) use self::{progress::Progress, relay::ask, show::size};
+pub use self::relay::RelayStatus;
+pub(super) use self::{progress::Progress, relay::ask};
 use crate::attach::{
     commands::{detach::resolve, teardown},
     layers::{

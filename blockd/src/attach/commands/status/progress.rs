@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::{
-    attach::commands::status::size,
     relay::{CacheStatus, Hydration},
+    units::show_size,
 };
 
 /// Shows it to people.
@@ -22,7 +22,7 @@ impl fmt::Display for Progress<'_> {
         let reason = reason.as_deref().unwrap_or("nobody knows why");
         match state {
             Hydration::Hydrated => {
-                write!(f, "hydrated ({}): the servers may go away", size(*of))
+                write!(f, "hydrated ({}): the servers may go away", show_size(*of))
             }
             Hydration::Hydrating => write!(f, "hydrated {}", part(*hydrated, *of)),
             Hydration::Incomplete => {
@@ -37,7 +37,7 @@ impl fmt::Display for Progress<'_> {
 /// `37% (120 of 320 MiB)`; all of it is never said of a part.
 fn part(hydrated: u64, of: u64) -> String {
     let percent = u128::from(hydrated) * 100 / u128::from(of.max(1));
-    let (have, all) = (size(hydrated), size(of));
+    let (have, all) = (show_size(hydrated), show_size(of));
     match (have.split_once(' '), all.split_once(' ')) {
         (Some((number, unit)), Some((_, same))) if unit == same => {
             format!("{percent}% ({number} of {all})")

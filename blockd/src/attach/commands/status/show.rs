@@ -4,13 +4,11 @@ use std::fmt;
 
 use crate::{
     attach::{
-        commands::status::{
-            AttachmentStatus, DiffStatus, Progress, RelayFigures, RelayStatus, Standing, Status,
-            relay::Upstream,
-        },
+        commands::status::{AttachmentStatus, DiffStatus, Progress, RelayStatus, Standing, Status},
         layers::upper::Upper,
     },
-    relay::CacheStatus,
+    relay::{self, CacheStatus, UpstreamStatus},
+    units::{show_microseconds, show_size},
 };
 
 impl fmt::Display for Status {
@@ -60,9 +58,9 @@ impl fmt::Display for DiffStatus {
         let within = match self.upper {
             Upper::State => "",
             Upper::Tmpfs { .. } => " of memory",
-            Upper::Block => return write!(f, "{} of changed blocks", size(self.bytes)),
+            Upper::Block => return write!(f, "{} of changed blocks", show_size(self.bytes)),
         };
-        let (entries, bytes) = (self.entries, size(self.bytes));
+        let (entries, bytes) = (self.entries, show_size(self.bytes));
         write!(f, "{entries} files and directories, {bytes}{within}")
     }
 }
@@ -71,6 +69,7 @@ impl fmt::Display for RelayStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alive(figures) => write!(f, "{figures}"),
+            Self::Unreadable { reason } => write!(f, "\n  relay    {reason}"),
             Self::Silent { pid } => {
                 write!(f, "\n  relay    process {pid} runs and does not answer")
             }
@@ -82,7 +81,7 @@ impl fmt::Display for RelayStatus {
     }
 }
 
-impl fmt::Display for RelayFigures {
+impl fmt::Display for relay::Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for server in &self.upstreams {
             write!(f, "\n  server   {server}")?;
@@ -94,7 +93,7 @@ impl fmt::Display for RelayFigures {
             latency_us,
             ..
         } = self;
-        let bytes = size(self.bytes);
+        let bytes = show_size(self.bytes);
         write!(
             f,
             "\n  reads    {reads} of {bytes}, {errors} failed, {in_flight} waiting"
@@ -102,12 +101,12 @@ impl fmt::Display for RelayFigures {
         write!(
             f,
             "\n  latency  {} half, {} 95 of 100, {} the longest",
-            time(latency_us.p50),
-            time(latency_us.p95),
-            time(latency_us.max)
+            show_microseconds(latency_us.p50),
+            show_microseconds(latency_us.p95),
+            show_microseconds(latency_us.max)
         )?;
         if self.ahead.bytes > 0 {
-            let (bytes, used) = (size(self.ahead.bytes), size(self.ahead.used));
+            let (bytes, used) = (show_size(self.ahead.bytes), show_size(self.ahead.used));
             write!(
                 f,
                 "\n  ahead    {bytes} read before they were asked for, {used} used"
@@ -122,7 +121,7 @@ impl fmt::Display for RelayFigures {
     }
 }
 
-impl fmt::Display for Upstream {
+impl fmt::Display for UpstreamStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uri, state, .. } = self;
         write!(f, "{uri} {state}")?;
@@ -130,35 +129,5 @@ impl fmt::Display for Upstream {
             Some(reason) => write!(f, " ({reason})"),
             None => write!(f, " over {} connections", self.connections),
         }
-    }
-}
-
-/// Bytes in a unit of which there are not many.
-pub(crate) fn size(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let fits = |unit: &usize| bytes >> (10 * unit) < 10_000;
-    let unit = (0..units.len()).find(fits).unwrap_or(units.len() - 1);
-    format!("{} {}", bytes >> (10 * unit), units[unit])
-}
-
-fn time(microseconds: u64) -> String {
-    match microseconds {
-        0..10_000 => format!("{microseconds} µs"),
-        10_000..10_000_000 => format!("{} ms", microseconds / 1000),
-        _ => format!("{} s", microseconds / 1_000_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_have_units() {
-        assert_eq!(size(0), "0 bytes");
-        assert_eq!(size(9_999), "9999 bytes");
-        assert_eq!(size(10_000), "9 KiB");
-        assert_eq!(size(u64::MAX), "16777215 TiB");
-        assert_eq!(time(12_345), "12 ms");
     }
 }
