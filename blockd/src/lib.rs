@@ -10,6 +10,7 @@
 pub mod attach;
 pub mod cli;
 pub mod local;
+mod progress;
 pub mod relay;
 pub mod serve;
 mod units;

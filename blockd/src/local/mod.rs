@@ -3,8 +3,6 @@
 
 mod image_file;
 
-pub(crate) use self::image_file::progress;
-
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -13,7 +11,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use crate::serve::catalog::{Catalog, CatalogOptions, Facts};
+use crate::serve::catalog::{Catalog, CatalogOptions, ImageInfo};
 
 /// An export of a repository on this host.
 #[derive(Clone, Debug)]
@@ -73,21 +71,23 @@ pub async fn image(options: &ImageOptions) -> Result<()> {
 pub fn info(options: &InfoOptions) -> Result<()> {
     let start = Instant::now();
     let (catalog, name) = options.export.open()?;
-    let facts = catalog.facts(&name).map_err(|error| anyhow!("{error}"))?;
+    let image = catalog
+        .image_info(&name)
+        .map_err(|error| anyhow!("{error}"))?;
     let took = start.elapsed();
     let mut out = io::stdout().lock();
     if options.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&facts)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&image)?)?;
         return Ok(());
     }
-    let Facts {
+    let ImageInfo {
         name,
         size,
         prefix,
         files,
         directories,
         ..
-    } = &facts;
+    } = &image;
     writeln!(out, "{name}")?;
     writeln!(
         out,
@@ -101,7 +101,7 @@ pub fn info(options: &InfoOptions) -> Result<()> {
         out,
         "  planned in {} ms, in {} bytes of memory",
         took.as_millis(),
-        facts.memory()
+        image.memory()
     )?;
     Ok(())
 }

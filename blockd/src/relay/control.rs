@@ -65,7 +65,7 @@ pub(crate) fn hydrate(socket: &Path, cache_size: Option<u64>) -> Result<CacheSta
         stream.read_to_end(&mut document)?;
         Ok::<_, io::Error>(document)
     };
-    let document = ask().with_context(|| format!("no relay answers at {}", socket.display()))?;
+    let document = ask().with_context(|| format!("the relay at {} is gone", socket.display()))?;
     match serde_json::from_slice(&document).context("the relay ended before it answered")? {
         Answer::Cache(status) => Ok(status),
         Answer::Refused(reason) => bail!("{reason}"),

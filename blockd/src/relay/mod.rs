@@ -12,6 +12,7 @@
 //! is late; and an error after a deadline, whatever happens.
 
 mod ahead;
+mod buffer;
 mod cache;
 mod control;
 mod counters;

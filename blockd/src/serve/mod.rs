@@ -1,4 +1,4 @@
-//! `blockd serve`: from the command line to a running server.
+//! `blockd serve`: a catalog of repositories behind an NBD server.
 
 use std::{
     io::{self, Write},
@@ -17,7 +17,7 @@ use blockd_nbd::{
     Exports, Limits,
     server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
     tls,
-    uri::DEFAULT_PORT,
+    uri::{Address, NbdUri, Tls},
 };
 pub mod catalog;
 
@@ -59,7 +59,9 @@ pub struct Inherited {
 /// Where a server listens that has no other address.
 const LOOPBACK: &str = "localhost:10809";
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How often snapshots are looked for that have expired.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -80,11 +82,14 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     }
     let certificates = options.tls.as_deref();
     let tls = certificates.map(|folder| tls::acceptor(folder, options.tls_verify_peer));
-    let tls = tls.transpose().context("no TLS with --tls")?;
+    let tls = tls
+        .transpose()
+        .context("the certificates of --tls cannot be used")?;
     let listeners = listeners(options).await?;
-    announce(&catalog, &listeners, tls.is_some()).context("cannot say where the server listens")?;
+    announce(&catalog, &listeners, tls.is_some())
+        .context("cannot print where the server listens")?;
     let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
-    let tidy = tokio::spawn(tidy(Arc::clone(&catalog), options.keep_days));
+    let expiry = tokio::spawn(expire_regularly(Arc::clone(&catalog), options.keep_days));
     Server {
         listeners,
         limits,
@@ -93,19 +98,17 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     }
     .run(shutdown)
     .await;
-    tidy.abort();
+    expiry.abort();
     info!(blob_bytes_inflated = catalog.inflated(), "stopped");
     Ok(())
 }
 
-/// Looks every hour for snapshots that nobody has opened for so many days.
-async fn tidy(catalog: Arc<Catalog>, days: u32) {
-    let mut hours = tokio::time::interval(HOUR);
+/// Removes snapshots that nobody has opened for so many days, every hour.
+async fn expire_regularly(catalog: Arc<Catalog>, days: u32) {
+    let mut ticks = tokio::time::interval(EXPIRY_INTERVAL);
     loop {
-        hours.tick().await;
-        catalog
-            .expire(HOUR.saturating_mul(24).saturating_mul(days))
-            .await;
+        ticks.tick().await;
+        catalog.expire(DAY * days).await;
     }
 }
 
@@ -137,7 +140,7 @@ fn shutdown() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Says where to attach, in lines that can be pasted.
+/// Prints where to attach, in lines that can be pasted.
 fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<()> {
     let repositories = catalog.repositories();
     let first = repositories.first().map_or("REPO", String::as_str);
@@ -145,13 +148,11 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
         return Ok(());
     };
     let (uri, client) = match bound {
-        Bound::Tcp(address) => of_tcp(*address, first, tls),
+        Bound::Tcp(address) => tcp_client(*address, first, tls),
         Bound::Unix(path) => {
-            let path = path.display();
-            (
-                format!("nbd+unix:///{first}?socket={path}"),
-                format!("nbd-client -unix {path}"),
-            )
+            let client = format!("nbd-client -unix {}", path.display());
+            let address = Address::Unix(path.clone());
+            (uri(address, first), client)
         }
     };
     let many = match repositories.len() {
@@ -168,24 +169,32 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
     out.flush()
 }
 
-/// The URI, and how `nbd-client` begins.
-fn of_tcp(address: SocketAddr, export: &str, tls: bool) -> (String, String) {
+fn uri(address: Address, export: &str) -> NbdUri {
+    NbdUri {
+        address,
+        export: export.to_owned(),
+    }
+}
+
+/// The URI, and the command line of `nbd-client` up to the device.
+fn tcp_client(address: SocketAddr, export: &str, tls: bool) -> (NbdUri, String) {
     let (ip, port) = (address.ip(), address.port());
     let host = if ip.is_unspecified() || ip.is_loopback() {
         "localhost".to_owned()
-    } else if ip.is_ipv6() {
-        format!("[{ip}]")
     } else {
         ip.to_string()
     };
-    let shown = match port {
-        DEFAULT_PORT => host.clone(),
-        _ => format!("{host}:{port}"),
+    let bracketed = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.clone()
     };
-    let client = format!("nbd-client {host} {port}");
+    let mut client = format!("nbd-client {bracketed} {port}");
     if tls {
-        let uri = format!("nbds://{shown}/{export}?tls-certificates=FOLDER");
-        return (uri, format!("{client} -x -A FOLDER/ca-cert.pem"));
+        client += " -x -A FOLDER/ca-cert.pem";
     }
-    (format!("nbd://{shown}/{export}"), client)
+    let tls = tls.then(|| Tls {
+        certificates: Some("FOLDER".into()),
+    });
+    (uri(Address::Tcp { host, port, tls }, export), client)
 }

@@ -20,7 +20,7 @@ use crate::{
         },
         state::{attachment_dir::Place, directory, lower_dir::Lower, record::State},
     },
-    local::progress,
+    progress,
     relay::{self, CacheStatus, Hydration},
 };
 
@@ -79,7 +79,7 @@ pub async fn hydrate(options: &HydrateOptions) -> Result<Hydrated> {
         export,
     };
     if options.wait {
-        let bar = progress(hydrated.cache.of).with_position(hydrated.cache.hydrated);
+        let bar = progress::bytes_bar(hydrated.cache.of).with_position(hydrated.cache.hydrated);
         // What was here before says nothing of the rate.
         bar.reset_eta();
         let done = select! {

@@ -5,7 +5,7 @@ use std::{ops::Range, time::Duration};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
-use super::{Pool, message};
+use super::{pool::Pool, server::message};
 use blockd_nbd::{
     ReadError,
     client::{self, Result},

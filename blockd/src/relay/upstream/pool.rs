@@ -15,7 +15,11 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{ConnectionPolicy, Disk, Upstream, UpstreamEvents, events::Changes, message};
+use super::{
+    disk::Disk,
+    events::{Changes, UpstreamEvents},
+    server::{ConnectionPolicy, Upstream, message},
+};
 use crate::relay::{
     counters::Counters,
     protocol::{Latency, UpstreamState as State, UpstreamStatus},

@@ -1,4 +1,4 @@
-//! The relay in the background, and what it says when it cannot be.
+//! The relay in the background, and errors of its command line.
 
 use std::{fs, io::Read, process::Command};
 
@@ -7,10 +7,10 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use crate::harness::{Bench, FRONT, blockd, eventually, output, status};
+use crate::harness::{Bench, FRONT, blockd, output, poll_until, status};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_the_background_it_shows_a_file_until_that_is_unmounted() {
+async fn a_relay_in_the_background_runs_until_its_file_system_is_unmounted() {
     let bench = Bench::new();
     let _server = bench.serve("a").await;
     let truth = bench.truth("a").await;
@@ -25,7 +25,7 @@ async fn in_the_background_it_shows_a_file_until_that_is_unmounted() {
         pid.to_str().unwrap(),
     ];
     let mut command: Command = bench.relay_command(&[bench.uri("a")], &more);
-    // It keeps its standard error for as long as it lives.
+    // The relay has its standard error open for as long as it runs.
     command.stderr(fs::File::create(bench.path("relay.log")).unwrap());
     let (started, greeting, _) = output(&mut command);
     let log = bench.relay_log();
@@ -41,11 +41,11 @@ async fn in_the_background_it_shows_a_file_until_that_is_unmounted() {
     let text = fs::read_to_string(&pid).unwrap();
     let process = Pid::from_raw(text.split(' ').next().unwrap().parse().unwrap()).unwrap();
     // A child that another test is about to start may still hold the file.
-    eventually("it is unmounted", async || {
+    poll_until("it is unmounted", async || {
         unmount(&mountpoint, UnmountFlags::empty()).is_ok()
     })
     .await;
-    eventually("the relay ends", async || !pid.exists()).await;
+    poll_until("the relay ends", async || !pid.exists()).await;
 
     let (started, greeting, _) = output(&mut command);
     assert!(started, "a second time: {greeting}");
@@ -54,12 +54,12 @@ async fn in_the_background_it_shows_a_file_until_that_is_unmounted() {
     let second = Pid::from_raw(again.split(' ').next().unwrap().parse().unwrap()).unwrap();
     assert_ne!(second, process);
     kill_process(second, Signal::TERM).unwrap();
-    eventually("the relay ends", async || !pid.exists()).await;
+    poll_until("the relay ends", async || !pid.exists()).await;
     assert_eq!(fs::read_dir(&mountpoint).unwrap().count(), 0, "unmounted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_is_told() {
+async fn errors_are_reported_with_their_reason() {
     let bench = Bench::new();
     let (started, greeting, said) =
         output(&mut bench.relay_command(&[bench.uri("a")], &["--daemon"]));
@@ -88,7 +88,7 @@ async fn what_cannot_be_is_told() {
 }
 
 #[test]
-fn the_help_teaches() {
+fn the_help_explains_how_to_use_it() {
     let (_, text, _) = output(&mut blockd(&["relay", "--help"]));
     for word in [
         "nbd-client -unix",

@@ -1,4 +1,4 @@
-//! A server in this process whose only disk goes by any name.
+//! A server in this process, whose only disk has every name.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -11,7 +11,8 @@ use tokio::{task::JoinHandle, time::sleep};
 
 use crate::harness::Bench;
 
-/// Serves the disk under this name of a server; to open it takes a while.
+/// Serves the disk on the socket of the server of this name; to open the export
+/// takes as long as `opening`.
 pub(crate) async fn serve(
     bench: &Bench,
     server: &str,
@@ -22,17 +23,17 @@ pub(crate) async fn serve(
         listeners: vec![Listener::bind_unix(&bench.socket(server)).await.unwrap()],
         tls: None,
         limits: Limits::default(),
-        exports: Arc::new(Any { disk, opening }),
+        exports: Arc::new(EveryName { disk, opening }),
     };
     tokio::spawn(server.run(pending()))
 }
 
-struct Any {
+struct EveryName {
     disk: Arc<dyn Export>,
     opening: Duration,
 }
 
-impl Exports for Any {
+impl Exports for EveryName {
     fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
         async { Vec::new() }.boxed()
     }

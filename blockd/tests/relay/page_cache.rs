@@ -1,4 +1,4 @@
-//! What the kernel keeps of the FUSE file, below a loop device that is read.
+//! The page cache of the FUSE file, below a loop device that is read.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,14 +11,12 @@ use std::{
 use rustix::fs::OFlags;
 
 use crate::{
-    cow::{Loop, Mount, run},
-    harness::{Bench, Relay, eventually},
-    hydrate::Nbdkit,
+    harness::{Bench, Relay, poll_until},
+    host::{Loop, Mount, Nbdkit, run},
 };
 
-/// The bound, and what may be on its way: the kernel reads ahead, and drops in
-/// pieces.
-const MOST: u64 = (64 + 16) << 20;
+/// Bytes in the page cache, at most: the bound, and what may be in flight.
+const MAX_CACHED: u64 = (64 + 16) << 20;
 const BLOCK: usize = 4096;
 
 /// A relay of nbdkit's pattern (every 8 bytes are their offset), its file and a
@@ -54,12 +52,12 @@ impl Shown {
         }
     }
 
-    /// What the kernel keeps of the file (fincore(1)).
-    fn kept(&self) -> u64 {
+    /// Bytes of the file in the page cache (fincore(1)).
+    fn cached(&self) -> u64 {
         let arguments = ["--bytes", "--noheadings", "--output", "RES"].map(Path::new);
         let file = self.mount.0.join("disk");
-        let kept = run("fincore", &[&arguments[..], &[&file]].concat());
-        kept.trim().parse().unwrap()
+        let cached = run("fincore", &[&arguments[..], &[&file]].concat());
+        cached.trim().parse().unwrap()
     }
 }
 
@@ -75,7 +73,7 @@ fn is_pattern(bytes: &[u8], offset: u64) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_what_was_read_through_a_loop_device_little_is_kept_twice() {
+async fn little_of_what_a_loop_device_reads_is_cached_twice() {
     let shown = Shown::new("400M", &[]).await;
     let device = File::open(&shown.loop_device.0).unwrap();
     let mut bytes = vec![0; 1 << 20];
@@ -83,11 +81,11 @@ async fn of_what_was_read_through_a_loop_device_little_is_kept_twice() {
         device.read_exact_at(&mut bytes, offset).unwrap();
         assert!(is_pattern(&bytes, offset), "wrong bytes at {offset}");
         if offset % (50 << 20) == 0 {
-            eventually("little is kept", async || shown.kept() <= MOST).await;
+            poll_until("little is cached", async || shown.cached() <= MAX_CACHED).await;
         }
     }
-    assert!(shown.kept() > 0, "what is kept is seen");
-    // Here and there, until as much was read again.
+    assert!(shown.cached() > 0, "the figure is of this file");
+    // At random places, until as much was read again.
     for number in 0..6000_u64 {
         let offset = number * 7919 % (100 << 10) * 4096;
         device.read_exact_at(&mut bytes[..BLOCK], offset).unwrap();
@@ -96,7 +94,7 @@ async fn of_what_was_read_through_a_loop_device_little_is_kept_twice() {
             "wrong bytes at {offset}"
         );
     }
-    eventually("little is kept", async || shown.kept() <= MOST).await;
+    poll_until("little is cached", async || shown.cached() <= MAX_CACHED).await;
 }
 
 #[repr(align(4096))]
@@ -136,7 +134,7 @@ fn write_about(device: &Path, writer: u64) {
 /// Every reader sees what was written last, while all around it is read and
 /// dropped.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_written_is_never_seen_as_it_was_before() {
+async fn reads_never_return_what_was_overwritten() {
     let shown = Shown::new("256M", &["--cow"]).await;
     let path = &shown.loop_device.0;
     thread::scope(|scope| {
@@ -150,5 +148,5 @@ async fn what_is_written_is_never_seen_as_it_was_before() {
             assert!(dd.status().unwrap().success());
         }
     });
-    eventually("little is kept", async || shown.kept() <= MOST).await;
+    poll_until("little is cached", async || shown.cached() <= MAX_CACHED).await;
 }

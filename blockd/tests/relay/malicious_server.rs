@@ -1,4 +1,4 @@
-//! Upstreams that lie, and one client that speaks for itself.
+//! Upstreams that show another disk, fail, or break the protocol.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,18 +11,18 @@ use tokio::{
 use zerocopy::IntoBytes;
 
 use crate::{
-    any,
-    harness::{Bench, right},
+    harness::{Bench, check_read},
+    in_process_server,
 };
 
-/// A disk that is not what it says.
-struct Liar {
+/// A disk with the name and size of another.
+struct Impostor {
     info: ExportInfo,
-    /// Breaks off at every read.
-    mute: bool,
+    /// Every read fails.
+    fails: bool,
 }
 
-impl Export for Liar {
+impl Export for Impostor {
     fn info(&self) -> &ExportInfo {
         &self.info
     }
@@ -37,7 +37,7 @@ impl Export for Liar {
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
         async move {
-            if self.mute {
+            if self.fails {
                 Err(ReadError("a broken pack".into()))
             } else {
                 Ok(vec![0xee; usize::try_from(length).unwrap()])
@@ -69,7 +69,7 @@ fn info(name: &str, size: u64) -> ExportInfo {
 }
 
 /// The canonical name and size of the repository's disk.
-async fn truth_of(bench: &Bench) -> (String, u64) {
+async fn name_and_size(bench: &Bench) -> (String, u64) {
     let relay = bench.relay(&[bench.uri("a")], &[]).await;
     let status = relay.status();
     let name = status["export"].as_str().unwrap().to_owned();
@@ -77,12 +77,12 @@ async fn truth_of(bench: &Bench) -> (String, u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_liar_is_refused_and_never_read_from() {
+async fn another_disk_is_refused_and_never_read_from() {
     let bench = Bench::new();
     let server = bench.serve("a").await;
     let truth = bench.truth("a").await;
-    let (name, size) = truth_of(&bench).await;
-    for (socket, lie, reason) in [
+    let (name, size) = name_and_size(&bench).await;
+    for (socket, info, reason) in [
         ("b", info("another", size), "two commits are never mixed"),
         (
             "c",
@@ -91,11 +91,9 @@ async fn a_liar_is_refused_and_never_read_from() {
         ),
         ("d", info(&name, 0), "another disk of the same name"),
     ] {
-        let liar = Liar {
-            info: lie,
-            mute: false,
-        };
-        let liar = any::serve(&bench, socket, Arc::new(liar), Duration::ZERO).await;
+        let impostor = Impostor { info, fails: false };
+        let impostor =
+            in_process_server::serve(&bench, socket, Arc::new(impostor), Duration::ZERO).await;
         let relay = bench
             .relay(
                 &[bench.uri("a"), bench.uri(socket)],
@@ -103,15 +101,15 @@ async fn a_liar_is_refused_and_never_read_from() {
             )
             .await;
         relay.upstream_is(1, "refused").await;
-        let said = relay.status()["upstreams"][1]["reason"].to_string();
-        assert!(said.contains(reason), "{said}");
+        let shown = relay.status()["upstreams"][1]["reason"].to_string();
+        assert!(shown.contains(reason), "{shown}");
         let client = relay.client().await;
-        right(&client, &truth, 0, 4096).await.unwrap();
-        server.freeze().await;
+        check_read(&client, &truth, 0, 4096).await.unwrap();
+        server.stop().await;
         let error = client.read(4096, 4096).await.unwrap_err();
         assert!(error.to_string().contains(reason), "{error}");
-        server.thaw();
-        liar.abort();
+        server.resume();
+        impostor.abort();
     }
 }
 
@@ -120,34 +118,34 @@ async fn a_block_that_one_server_cannot_read_is_read_from_the_other() {
     let bench = Bench::new();
     let server = bench.serve("a").await;
     let truth = bench.truth("a").await;
-    let (name, size) = truth_of(&bench).await;
-    let broken = Liar {
+    let (name, size) = name_and_size(&bench).await;
+    let broken = Impostor {
         info: info(&name, size),
-        mute: true,
+        fails: true,
     };
-    let _broken = any::serve(&bench, "b", Arc::new(broken), Duration::ZERO).await;
+    let _broken = in_process_server::serve(&bench, "b", Arc::new(broken), Duration::ZERO).await;
     let relay = bench.relay(&[bench.uri("b"), bench.uri("a")], &[]).await;
     relay.upstream_is(1, "connected").await;
     let client = relay.client().await;
-    right(&client, &truth, 0, 4096).await.unwrap();
+    check_read(&client, &truth, 0, 4096).await.unwrap();
     drop(server);
     relay.upstream_is(1, "down").await;
     let error = client.read(0, 4096).await.unwrap_err();
     assert!(error.to_string().contains("a broken pack"), "{error}");
 }
 
-/// A server that agrees on everything and then answers with noise.
+/// A server that negotiates as it should, and then sends noise.
 #[tokio::test(flavor = "multi_thread")]
-async fn noise_is_a_lost_connection() {
+async fn noise_ends_the_connection_and_reads_go_elsewhere() {
     let bench = Bench::new();
     let _server = bench.serve("a").await;
     let truth = bench.truth("a").await;
-    let (name, size) = truth_of(&bench).await;
+    let (name, size) = name_and_size(&bench).await;
     let listener = tokio::net::UnixListener::bind(bench.socket("b")).unwrap();
     let noise = tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
-            agree(&mut stream, &name, size).await;
+            negotiate(&mut stream, &name, size).await;
             let mut request = [0; 28];
             while stream.read_exact(&mut request).await.is_ok() {
                 stream.write_all(&[0x5a; 300]).await.ok();
@@ -158,14 +156,14 @@ async fn noise_is_a_lost_connection() {
     relay.upstream_is(1, "connected").await;
     let client = relay.client().await;
     for _ in 0..20 {
-        right(&client, &truth, 4096, 9000).await.unwrap();
+        check_read(&client, &truth, 4096, 9000).await.unwrap();
     }
     assert_eq!(relay.status()["errors"], 0);
     noise.abort();
 }
 
 /// Everything up to the transmission phase, with simple replies.
-async fn agree(stream: &mut UnixStream, name: &str, size: u64) {
+async fn negotiate(stream: &mut UnixStream, name: &str, size: u64) {
     let hello = wire::Hello {
         nbdmagic: wire::NBDMAGIC.into(),
         ihaveopt: wire::IHAVEOPT.into(),
@@ -213,7 +211,7 @@ async fn reply(stream: &mut UnixStream, option: u32, reply_type: u32, data: &[u8
         reply_type: reply_type.into(),
         length: u32::try_from(data.len()).unwrap().into(),
     };
-    // A client that has heard enough is gone.
+    // The client may have closed the connection.
     stream
         .write_all(&[head.as_bytes(), data].concat())
         .await

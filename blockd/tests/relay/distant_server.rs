@@ -1,4 +1,4 @@
-//! A server far away: what is asked for next is on its way before.
+//! A server a long round trip away: the relay reads ahead.
 
 use std::{
     future::pending,
@@ -19,27 +19,26 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::sleep;
 
 use crate::{
-    any,
-    harness::{Bench, Relay, eventually},
+    harness::{Bench, Relay, is_eio, poll_until},
+    in_process_server,
 };
 
-/// From here to there and back.
 const ROUND_TRIP: Duration = Duration::from_millis(5);
 const BLOCK: u32 = 4096;
 
 /// A disk in memory, a round trip away.
-struct Far {
+struct Distant {
     disk: Arc<MemoryExport>,
     /// The one block that cannot be read.
     broken: Option<u64>,
     reads: AtomicUsize,
-    /// Says nothing any more.
+    /// No read is answered any more.
     frozen: AtomicBool,
 }
 
-impl Far {
-    /// Other bytes in every block, and none without any: of those the server
-    /// would tell without a read.
+impl Distant {
+    /// Every block has bytes of its own, and none has zeroes only: those a
+    /// server reports without a read.
     fn new(blocks: u32, broken: Option<u64>) -> Arc<Self> {
         let bytes = (1..=blocks).flat_map(|block| block.to_le_bytes().repeat(1024));
         Arc::new(Self {
@@ -50,20 +49,20 @@ impl Far {
         })
     }
 
-    /// A relay of it, and who reads there.
+    /// A relay of it, and a client of that.
     async fn relayed(self: &Arc<Self>, more: &[&str]) -> (Bench, Relay, Client) {
         let bench = Bench::new();
         let disk: Arc<dyn Export> = Arc::<Self>::clone(self);
-        // The connect, the greeting and the options are far away too; it ends
-        // with the test.
-        drop(any::serve(&bench, "far", disk, 4 * ROUND_TRIP).await);
+        // The connect, the greeting and the options take their round trips too.
+        // The server ends with the test.
+        drop(in_process_server::serve(&bench, "far", disk, 4 * ROUND_TRIP).await);
         let relay = bench.relay(&[bench.uri("far")], more).await;
         let client = relay.client().await;
         (bench, relay, client)
     }
 }
 
-impl Export for Far {
+impl Export for Distant {
     fn info(&self) -> &ExportInfo {
         self.disk.info()
     }
@@ -108,8 +107,8 @@ fn block(number: u32) -> (u64, Vec<u8>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_goes_through_a_disk_waits_for_few_round_trips() {
-    let far = Far::new(2048, None);
+async fn a_walk_through_the_disk_waits_for_few_round_trips() {
+    let far = Distant::new(2048, None);
     let (_bench, relay, client) = far.relayed(&[]).await;
     for number in 0..2048 {
         let (offset, truth) = block(number);
@@ -123,8 +122,8 @@ async fn who_goes_through_a_disk_waits_for_few_round_trips() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_jumps_about_gets_no_more_than_that() {
-    let far = Far::new(8192, None);
+async fn random_reads_are_not_read_ahead_of() {
+    let far = Distant::new(8192, None);
     let (_bench, relay, client) = far.relayed(&[]).await;
     for step in 0..64 {
         let (offset, truth) = block(step * 257 % 8192);
@@ -135,10 +134,10 @@ async fn who_jumps_about_gets_no_more_than_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_front_is_there_before_anybody_asks() {
-    let far = Far::new(1024, None);
+async fn the_front_is_read_at_once() {
+    let far = Distant::new(1024, None);
     let (_bench, relay, client) = far.relayed(&["--front", "1M"]).await;
-    eventually("the front is there", async || {
+    poll_until("the front is read", async || {
         relay.status()["ahead"]["bytes"] == 1 << 20
     })
     .await;
@@ -149,8 +148,8 @@ async fn the_front_is_there_before_anybody_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_what_is_read_ahead_waits_for_no_longer_than_others() {
-    let far = Far::new(4096, None);
+async fn a_read_that_waits_for_a_chunk_in_flight_has_the_same_timeout() {
+    let far = Distant::new(4096, None);
     let (_bench, _relay, client) = far.relayed(&["--timeout", "700ms"]).await;
     for number in 0..200 {
         let (offset, truth) = block(number);
@@ -159,14 +158,18 @@ async fn who_waits_for_what_is_read_ahead_waits_for_no_longer_than_others() {
     far.frozen.store(true, Ordering::Relaxed);
     let begun = Instant::now();
     let mut number = 200;
-    // What is here already needs no server.
-    while client.read(block(number).0, BLOCK).await.is_ok() {
-        number += 1;
-    }
+    // What was read ahead needs no server.
+    let error = loop {
+        match client.read(block(number).0, BLOCK).await {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(is_eio(&error), "{error}");
     println!("an error after {:?}, at block {number}", begun.elapsed());
     far.frozen.store(false, Ordering::Relaxed);
     let (offset, truth) = block(number);
-    eventually("the disk is back", async || {
+    poll_until("the disk is back", async || {
         let read = client.read(offset, BLOCK).await;
         read.is_ok_and(|bytes| bytes == truth)
     })
@@ -174,9 +177,9 @@ async fn who_waits_for_what_is_read_ahead_waits_for_no_longer_than_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_broken_block_breaks_no_other() {
+async fn a_block_that_cannot_be_read_fails_alone() {
     let (place, _) = block(100);
-    let far = Far::new(256, Some(place));
+    let far = Distant::new(256, Some(place));
     let (_bench, _relay, client) = far.relayed(&[]).await;
     for number in 0..256 {
         let (offset, truth) = block(number);
