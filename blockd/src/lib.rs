@@ -7,10 +7,12 @@
 //! attach:  device (kernel nbd, or FUSE and loop) ─► lower (ext4) ─► diff (overlayfs)
 //! ```
 
+mod atomic_file;
 pub mod attach;
 pub mod cli;
 pub mod local;
 mod progress;
 pub mod relay;
 pub mod serve;
+mod signals;
 mod units;

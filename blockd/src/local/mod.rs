@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use crate::serve::catalog::{Catalog, CatalogOptions, ImageInfo};
+use crate::{
+    serve::catalog::{Catalog, CatalogOptions, ImageInfo},
+    signals::{EndSignals, HangUp},
+};
 
 /// An export of a repository on this host.
 #[derive(Clone, Debug)]
@@ -48,17 +51,17 @@ pub struct InfoOptions {
 /// # Errors
 ///
 /// There is no such export, a part of it cannot be read, the file cannot be
-/// written, or SIGINT has come; then the file is what it was.
+/// written, or a signal ends it; then the file is what it was.
 pub async fn image(options: &ImageOptions) -> Result<()> {
     let (catalog, name) = options.export.open()?;
     let export = catalog
         .open_now(&name)
         .map_err(|error| anyhow!("{error}"))?;
+    let mut signals = EndSignals::catch(HangUp::Default)?;
     tokio::select! {
         written = image_file::write(export, &options.file) => written,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            Err(anyhow!("interrupted; nothing was written to {}", options.file.display()))
+        signal = signals.received() => {
+            Err(anyhow!("ended by {signal}; nothing was written to {}", options.file.display()))
         }
     }
 }

@@ -38,7 +38,6 @@ use std::{
 use anyhow::{Result, bail};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -69,6 +68,7 @@ pub use self::{
         UpstreamState, UpstreamStatus,
     },
 };
+use crate::signals::{EndSignals, HangUp};
 use blockd_nbd::{
     Export, Limits, Writes,
     server::{Listener, Server},
@@ -95,7 +95,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 /// be flushed in the end.
 pub fn relay(options: &RelayOptions) -> Result<()> {
     let runtime = runtime()?;
-    let relay = runtime.block_on(Relay::start(options, Hangup::Ends))?;
+    let relay = runtime.block_on(Relay::start(options, HangUp::Default))?;
     relay.announce(options)?;
     run(runtime, relay)
 }
@@ -109,7 +109,7 @@ pub fn relay(options: &RelayOptions) -> Result<()> {
 /// is gone, and wants it no more.
 pub fn serve_detached(options: &RelayOptions) -> Result<()> {
     let runtime = runtime()?;
-    let started = runtime.block_on(Relay::start(options, Hangup::Ignored));
+    let started = runtime.block_on(Relay::start(options, HangUp::Ignored));
     daemon::greet(&match &started {
         Ok(_) => Greeting::Ready,
         Err(error) => Greeting::Failed(format!("{error:#}")),
@@ -141,15 +141,15 @@ struct Relay {
     sockets: Vec<JoinHandle<()>>,
     mounted: Option<Mounted>,
     cow: Option<Arc<Cow>>,
-    signals: Signals,
+    signals: EndSignals,
     _pid_file: Option<PidFile>,
 }
 
 impl Relay {
-    async fn start(options: &RelayOptions, hangup: Hangup) -> Result<Self> {
+    async fn start(options: &RelayOptions, hang_up: HangUp) -> Result<Self> {
         one_name(&options.uris)?;
         // Before the process id is written, and signals may come.
-        let signals = Signals::new(hangup)?;
+        let signals = EndSignals::catch(hang_up)?;
         let pid_file = options
             .pid_file
             .as_deref()
@@ -240,7 +240,7 @@ impl Relay {
             }
         };
         tokio::select! {
-            () = self.signals.end() => info!("ended by a signal"),
+            signal = self.signals.received() => info!("ended by {signal}"),
             ended = unmounted => {
                 info!("the FUSE file system was unmounted");
                 ended?;
@@ -276,40 +276,4 @@ fn one_name(uris: &[NbdUri]) -> Result<()> {
         bail!("a relay has one export, and the URIs name {names:?}: start a relay for each");
     }
     Ok(())
-}
-
-/// What SIGHUP does, which comes with the end of a terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hangup {
-    /// It ends the process, as by default.
-    Ends,
-    /// Nothing: the relay is in the background.
-    Ignored,
-}
-
-/// The signals that end a relay.
-#[derive(Debug)]
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Never waited for: a signal with a handler does not end the process.
-    _hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn new(hangup: Hangup) -> io::Result<Self> {
-        let ignored = (hangup == Hangup::Ignored).then(|| signal(SignalKind::hangup()));
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            _hangup: ignored.transpose()?,
-        })
-    }
-
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

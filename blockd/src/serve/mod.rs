@@ -10,7 +10,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::process::chdir;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use blockd_nbd::{
@@ -22,6 +21,7 @@ use blockd_nbd::{
 pub mod catalog;
 
 use self::catalog::{Catalog, CatalogOptions};
+use crate::signals::{EndSignals, HangUp};
 
 /// What a server serves, where it listens, and whom it accepts. Paths are
 /// absolute: a server has `/` as its directory.
@@ -130,13 +130,9 @@ async fn listeners(options: &ServeOptions) -> Result<Vec<Listener>> {
 
 /// SIGTERM, or Ctrl-C.
 fn shutdown() -> Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = EndSignals::catch(HangUp::Default)?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.received().await;
     })
 }
 

@@ -14,7 +14,6 @@ use tokio::{select, task::spawn_blocking, time::sleep};
 use crate::{
     attach::{
         commands::{
-            attach::ended,
             detach::resolve,
             status::{Progress, RelayStatus, ask},
         },
@@ -22,6 +21,7 @@ use crate::{
     },
     progress,
     relay::{self, CacheStatus, Hydration},
+    signals::{EndSignals, HangUp},
 };
 
 /// How often it is looked how far it is.
@@ -82,9 +82,10 @@ pub async fn hydrate(options: &HydrateOptions) -> Result<Hydrated> {
         let bar = progress::bytes_bar(hydrated.cache.of).with_position(hydrated.cache.hydrated);
         // What was here before says nothing of the rate.
         bar.reset_eta();
+        let mut signals = EndSignals::catch(HangUp::Ends)?;
         let done = select! {
             biased;
-            name = ended() => Err(name.map_or_else(|error| error, |name| goes_on(name, &hydrated))),
+            signal = signals.received() => Err(goes_on(signal, &hydrated)),
             cache = until_the_end(&lower, &bar) => cache,
         };
         bar.finish_and_clear();

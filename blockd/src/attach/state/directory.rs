@@ -7,7 +7,7 @@
 //! ```
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process,
@@ -16,6 +16,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use rustix::fs::Mode;
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::atomic_file;
 
 /// Raised when an older blockd could not use a newer one's directory.
 const FORMAT: &str = "2";
@@ -32,7 +34,9 @@ pub(crate) fn open(state: &Path) -> Result<PathBuf> {
             private_directory(state)?;
             // Several may do this at once, and all write the same.
             let fresh = state.join(format!("version.new-{}", process::id()));
-            replace(&version, &fresh, FORMAT.as_bytes())?;
+            atomic_file::replace(&version, &fresh, |mut file| {
+                file.write_all(FORMAT.as_bytes())
+            })?;
         }
         state.canonicalize()
     };
@@ -111,7 +115,8 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 pub(crate) fn write(path: &Path, content: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(content)?;
     text.push(b'\n');
-    replace(path, &fresh(path), &text).with_context(|| {
+    let replaced = atomic_file::replace(path, &fresh(path), |mut file| file.write_all(&text));
+    replaced.with_context(|| {
         format!(
             "cannot write {}: make room there, or choose another directory with --state",
             path.display()
@@ -128,19 +133,6 @@ pub(crate) fn remove(path: &Path) {
 
 fn fresh(path: &Path) -> PathBuf {
     path.with_extension("new")
-}
-
-fn replace(path: &Path, fresh: &Path, content: &[u8]) -> io::Result<()> {
-    let written = File::create(fresh).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_data()?;
-        fs::rename(fresh, path)
-    });
-    if let Err(error) = written {
-        let _gone = fs::remove_file(fresh);
-        return Err(error);
-    }
-    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 /// The directories below `STATE/what`, by name.

@@ -32,7 +32,7 @@ use super::{
 };
 use tracing::debug;
 
-use crate::relay::buffer::length_of;
+use crate::{atomic_file, relay::buffer::length_of};
 use blockd_nbd::WriteError;
 
 /// Records of a journal that is not worth being shortened.
@@ -302,10 +302,7 @@ fn begin(folder: &Path, disk: &DiskId) -> io::Result<Journal> {
 
 /// Replaces the journal; the old one stays until the new one is on storage.
 fn replace(folder: &Path, disk: &DiskId, records: &[Record]) -> io::Result<Journal> {
-    let path = folder.join("map.new");
-    let file = files().truncate(true).open(&path)?;
-    let journal = Journal::create(file, disk, records)?;
-    fs::rename(&path, folder.join("map"))?;
-    File::open(folder)?.sync_all()?;
-    Ok(journal)
+    atomic_file::replace(&folder.join("map"), &folder.join("map.new"), |file| {
+        Journal::create(file.try_clone()?, disk, records)
+    })
 }

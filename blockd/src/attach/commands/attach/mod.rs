@@ -4,22 +4,21 @@ mod job;
 mod preflight;
 
 use anyhow::{Result, bail};
-use tokio::{
-    runtime::Builder,
-    select,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::{runtime::Builder, select};
 
-use crate::attach::{
-    commands::{
-        attach::job::Job,
-        detach,
-        options::{Options, Report},
-        privilege,
-        teardown::{self, Manner},
+use crate::{
+    attach::{
+        commands::{
+            attach::job::Job,
+            detach,
+            options::{Options, Report},
+            privilege,
+            teardown::{self, Manner},
+        },
+        layers::step_times::Clock,
+        state::{attachment_dir::Place, directory, lock::Lock, record::State},
     },
-    layers::step_times::Clock,
-    state::{attachment_dir::Place, directory, lock::Lock, record::State},
+    signals::{EndSignals, HangUp},
 };
 
 /// Attaches an export at a mountpoint. When it fails, or a signal ends it,
@@ -44,26 +43,15 @@ pub fn attach(options: &Options) -> Result<Report> {
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
+        let mut signals = EndSignals::catch(HangUp::Ends)?;
         select! {
             biased;
-            name = ended() => name.and_then(|name| bail!("ended by {name}")),
+            signal = signals.received() => bail!("ended by {signal}"),
             done = job.run() => done,
         }
     });
     runtime.shutdown_background();
     done.map_err(|error| undo_after(error, &job.place, job.state))
-}
-
-/// Waits for a signal that asks us to end.
-pub(crate) async fn ended() -> Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-        _ = hangup.recv() => "SIGHUP",
-    })
 }
 
 /// Takes down what was made before `error`.

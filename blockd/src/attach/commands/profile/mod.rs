@@ -31,14 +31,16 @@ use tokio::{select, task::spawn_blocking, time::sleep};
 pub(super) use self::warm::start;
 pub use self::warm::warm;
 use self::watch::Watch;
-use crate::attach::{
-    commands::{
-        attach,
-        detach::resolve,
-        export_name,
-        status::{self, RelayStatus, Standing, StatusOptions},
+use crate::{
+    attach::{
+        commands::{
+            detach::resolve,
+            export_name,
+            status::{self, RelayStatus, Standing, StatusOptions},
+        },
+        state::{attachment_dir::Place, directory, record::State},
     },
-    state::{attachment_dir::Place, directory, record::State},
+    signals::{EndSignals, HangUp},
 };
 use blockd_nbd::{client::Client, uri::NbdUri};
 
@@ -108,8 +110,9 @@ async fn watch(options: &RecordOptions) -> Result<BTreeSet<PathBuf>> {
     let over = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&over);
     let mut watching = spawn_blocking(move || watch.opened(&told));
+    let mut signals = EndSignals::catch(HangUp::Ends)?;
     select! {
-        ended = attach::ended() => drop(ended?),
+        _ = signals.received() => {}
         () = sleep(options.time) => {}
         opened = &mut watching => return opened?,
     }

@@ -1,6 +1,7 @@
-//! Who may call: the Host must be ours (or DNS could be made to point at us),
-//! a browser's Origin too (`WebSockets` are not bound by CORS), and the token
-//! must be known.
+//! Access control of the HTTP servers: a request must name a Host of ours (or
+//! DNS rebinding could lead a browser here), a browser's Origin must be allowed
+//! (the same-origin policy does not cover `WebSocket`s), and the caller must
+//! present the token.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -14,26 +15,28 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq;
 
-use crate::token::{Grants, SOURCE, state_of};
+use crate::token::{MachineTokens, REPLAY_SOURCE, state_of};
 
 /// The cookie that pages get, so that their `WebSocket`s are let in.
 const COOKIE: &str = "agent_token";
 
-/// Who may call.
+/// Who may call a server.
 #[derive(Debug, Default)]
 pub struct Access {
-    /// Who knows it may do everything; without one, everybody who reaches us may.
+    /// The token that callers must present; without one, every caller is let in.
     pub token: Option<String>,
-    /// Names that this server is called by, besides localhost and addresses.
+    /// Host names of this server, besides `localhost` and IP addresses.
     pub hosts: Vec<String>,
-    /// Pages of other origins that may call.
+    /// Origins whose pages may call, besides this server's own and loopback.
     pub origins: Vec<String>,
-    /// The machine that this is, and the leaves of a coordinator to call it.
-    pub granted: Option<(String, Grants)>,
+    /// The id of this machine, and the machine tokens that are accepted for it
+    /// in place of the token.
+    pub machine: Option<(String, MachineTokens)>,
 }
 
 impl Access {
-    /// A Host that is an address cannot be rebound: only names are checked.
+    /// Whether a Host header names this server. An IP address cannot be
+    /// rebound: only names are checked.
     fn knows_host(&self, authority: &str) -> bool {
         let Ok(authority) = authority.parse::<Authority>() else {
             return false;
@@ -44,7 +47,8 @@ impl Access {
         host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok() || ours()
     }
 
-    /// Its own pages, those of loopback, and those that are allowed.
+    /// Whether pages of `origin` may call: this server's own, those of loopback,
+    /// and those that are configured.
     fn knows_origin(&self, origin: &str, host: &str) -> bool {
         if self.origins.iter().any(|known| known == origin) {
             return true;
@@ -62,60 +66,68 @@ impl Access {
         authority == host || is_loopback
     }
 
-    /// Why a request is not for us.
+    /// Why a request is refused for its Host or Origin.
     fn refusal(&self, headers: &HeaderMap) -> Option<&'static str> {
-        let header = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
-        let host = header(header::HOST).unwrap_or_default();
-        if !self.knows_host(host) {
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
+        let Some(host) = host.filter(|host| self.knows_host(host)) else {
             return Some("this server is not known by that Host: see --allow-host\n");
-        }
-        let foreign = header(header::ORIGIN).is_some_and(|origin| !self.knows_origin(origin, host));
+        };
+        let foreign = headers.get(header::ORIGIN).is_some_and(|origin| {
+            !origin
+                .to_str()
+                .is_ok_and(|origin| self.knows_origin(origin, host))
+        });
         foreign.then_some("pages of that Origin may not call: see --allow-origin\n")
     }
 
-    /// Whether a coordinator has let the request in, and had it replayed here.
-    fn is_granted(&self, headers: &HeaderMap) -> bool {
-        let Some((machine, grants)) = &self.granted else {
+    /// Whether the request was replayed here with a machine token.
+    fn has_machine_token(&self, headers: &HeaderMap) -> bool {
+        let Some((machine, tokens)) = &self.machine else {
             return false;
         };
-        let source = headers.get(SOURCE).and_then(|value| value.to_str().ok());
-        let leave = source.and_then(state_of);
-        leave.is_some_and(|leave| grants.admits(machine, leave))
+        let source = headers.get(REPLAY_SOURCE);
+        let token = source.and_then(|value| state_of(value.to_str().ok()?));
+        token.is_some_and(|token| tokens.verify(machine, token))
     }
 
     fn knows_token(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else {
             return true;
         };
-        if self.is_granted(headers) {
+        if self.has_machine_token(headers) {
             return true;
         }
-        // A browser may still have the cookie of an earlier token: any will do.
-        Self::given(headers).any(|given| bool::from(token.as_bytes().ct_eq(&given)))
+        // A browser may still send the cookie of an earlier token: any match will do.
+        Self::presented(headers).any(|presented| bool::from(token.as_bytes().ct_eq(&presented)))
     }
 
-    /// What a request gives as tokens: in cookies, and as a bearer's or a password.
-    fn given(headers: &HeaderMap) -> impl Iterator<Item = Vec<u8>> {
+    /// The tokens that a request presents: in cookies, as a bearer token, or as
+    /// the password of basic authentication.
+    fn presented(headers: &HeaderMap) -> impl Iterator<Item = Vec<u8>> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let cookies = text(header::COOKIE).unwrap_or_default().split("; ");
+        let cookies = text(header::COOKIE).into_iter();
+        let cookies = cookies.flat_map(|cookies| cookies.split("; "));
         let cookies = cookies.filter_map(|cookie| cookie.strip_prefix(COOKIE)?.strip_prefix('='));
         let authorization = text(header::AUTHORIZATION).and_then(|value| value.split_once(' '));
-        let authorized = authorization.and_then(|(scheme, given)| {
+        let authorized = authorization.and_then(|(scheme, credentials)| {
             if scheme.eq_ignore_ascii_case("bearer") {
-                return Some(given.as_bytes().to_vec());
+                return Some(credentials.as_bytes().to_vec());
             }
-            let decoded = BASE64_STANDARD.decode(given).ok()?;
+            let decoded = BASE64_STANDARD.decode(credentials).ok()?;
             let is_basic = scheme.eq_ignore_ascii_case("basic");
             let mut parts = decoded.splitn(2, |byte| *byte == b':');
             parts.nth(1).filter(|_| is_basic).map(<[u8]>::to_vec)
         });
         cookies
-            .map(|given| given.as_bytes().to_vec())
+            .map(|cookie| cookie.as_bytes().to_vec())
             .chain(authorized)
     }
 
-    /// What makes a browser send the token with all that a page asks for.
-    pub(super) fn cookie(&self) -> Option<String> {
+    /// The `Set-Cookie` value that makes a browser send the token with every
+    /// request of a page.
+    pub(crate) fn cookie(&self) -> Option<String> {
         let token = self.token.as_ref()?;
         Some(format!(
             "{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
@@ -123,20 +135,22 @@ impl Access {
     }
 }
 
-/// Lets in what was sent to us, by a page of ours or by no page.
-pub(crate) async fn from_here(
+/// Middleware: lets a request pass whose Host is ours and whose Origin, if it
+/// has one, is allowed; answers 403 otherwise.
+pub(crate) async fn require_known_host(
     State(access): State<Arc<Access>>,
     request: Request<Body>,
     next: Next,
 ) -> Response {
     match access.refusal(request.headers()) {
-        Some(told) => (StatusCode::FORBIDDEN, told).into_response(),
+        Some(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
         None => next.run(request).await,
     }
 }
 
-/// Lets in who knows the token.
-pub(crate) async fn with_token(
+/// Middleware: lets a request pass that presents the token; answers 401
+/// otherwise.
+pub(crate) async fn require_token(
     State(access): State<Arc<Access>>,
     request: Request<Body>,
     next: Next,
@@ -144,11 +158,11 @@ pub(crate) async fn with_token(
     if access.knows_token(request.headers()) {
         return next.run(request).await;
     }
-    // One header each: Chromium takes a list for one scheme that it does not know.
+    // One header for each scheme: Chromium takes a list for one unknown scheme.
     let challenge = ["Bearer", "Basic realm=\"agent\""];
     let challenge = AppendHeaders(challenge.map(|scheme| (header::WWW_AUTHENTICATE, scheme)));
-    let told = "a token is needed: Authorization: Bearer TOKEN\n";
-    (StatusCode::UNAUTHORIZED, challenge, told).into_response()
+    let message = "a token is needed: Authorization: Bearer TOKEN\n";
+    (StatusCode::UNAUTHORIZED, challenge, message).into_response()
 }
 
 #[cfg(test)]
@@ -157,14 +171,14 @@ mod tests {
     use base64::{Engine, prelude::BASE64_STANDARD};
 
     use super::Access;
-    use crate::token::{Grants, SOURCE};
+    use crate::token::{MachineTokens, REPLAY_SOURCE};
 
     fn access() -> Access {
         Access {
             token: Some("secret".to_owned()),
             hosts: vec!["app.flycast".to_owned()],
             origins: vec!["https://app.example".to_owned()],
-            granted: Some(("m1".to_owned(), Grants::new("0123456789abcdef"))),
+            machine: Some(("m1".to_owned(), MachineTokens::new("0123456789abcdef"))),
         }
     }
 
@@ -235,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn a_coordinators_leave_lets_in() {
+    fn a_machine_token_is_accepted() {
         let with = |key: &str, machine: &str| {
-            let leave = Grants::new(key).issue(machine);
-            let source = format!("instance=c1;region=x;t=1;state={leave}");
+            let token = MachineTokens::new(key).issue(machine);
+            let source = format!("instance=c1;region=x;t=1;state={token}");
             let headers = [(
-                axum::http::HeaderName::from_static(SOURCE),
+                axum::http::HeaderName::from_static(REPLAY_SOURCE),
                 source.parse().unwrap(),
             )];
             access().knows_token(&HeaderMap::from_iter(headers))
@@ -248,7 +262,7 @@ mod tests {
         assert!(with("0123456789abcdef", "m1"));
         assert!(
             !with("0123456789abcdef", "m2"),
-            "a leave for another machine"
+            "a token for another machine"
         );
         assert!(!with("another key here", "m1"));
     }
