@@ -10,6 +10,9 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 comma := ,
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd AGENT=$(target)/debug/agent REPOS=$(abspath $(REPOS)))
+# What is asked of a git that is too old is listed there.
+skipped := $(target)/skipped
+unit := env TESTS_SKIPPED=$(skipped) RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e
 attach := cargo test --locked --package blockd --test attach --config 'target."cfg(all())".runner = [$(runner)]' --
 e2e := cargo test --locked --workspace --test e2e --config 'target."cfg(all())".runner = [$(runner)]' --
 fly := cargo test --locked --workspace --test fly --config 'target."cfg(all())".runner = [$(runner)]' --
@@ -22,6 +25,19 @@ help: ## list what there is
 build: ## the programs, at target/release/blockd and target/release/agent
 	cargo build --locked --release --package blockd --package agent
 
+PREFIX ?= /usr/local
+.PHONY: install
+install: build ## both programs, manual pages and completions, below PREFIX (default /usr/local; DESTDIR is honoured)
+	rm -rf $(target)/share
+	cargo run --locked --release --quiet --package manuals -- $(target)/share
+	install -D -t "$(DESTDIR)$(PREFIX)/bin" $(target)/release/blockd $(target)/release/agent
+	cd $(target)/share && find . -type f -exec install -D -m 644 {} "$(DESTDIR)$(PREFIX)/share/{}" \;
+
+.PHONY: audit
+audit: ## licences, advisories and origins of the dependencies (deny.toml)
+	@command -v cargo-deny >/dev/null || { echo "make audit: cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny --locked --workspace check $(CHECKS)
+
 .PHONY: demo
 demo: ## serve a repository (REPO, default this one), attach it, work in it, beside git
 	tests/setup.sh demo
@@ -31,21 +47,30 @@ demo: ## serve a repository (REPO, default this one), attach it, work in it, bes
 .PHONY: test
 test: lint unit e2e started ## everything that must hold: format, lints, docs, unit, doc and end-to-end tests, the images started
 
+.PHONY: fresh
+fresh: ## demo and test in a tree of Debian 12 with Rust, git and make alone (TARGETS="unit …" for others)
+	tests/setup.sh fresh
+	$(sudo) env PATH="$(PATH)" HOME="$(HOME)" tests/fresh.sh $(TARGETS)
+
 .PHONY: lint
-lint: ## format, clippy and docs, without a warning
+lint: ## format, clippy, docs and the architecture, without a warning
 	@cargo fmt --version >/dev/null 2>&1 || { echo "make lint: rustfmt is missing: rustup component add rustfmt"; exit 1; }
 	@cargo clippy --version >/dev/null 2>&1 || { echo "make lint: clippy is missing: rustup component add clippy"; exit 1; }
 	tests/setup.sh build
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	cargo test --locked --package e2e --test style
 
 .PHONY: unit
 unit: ## unit tests and doc tests, and the agent with a scripted codex
 	tests/setup.sh unit
 	@# Other people's programs are judges: they belong to e2e. Most of the time
 	@# tests wait for a deadline.
-	RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e -- --skip peers::
+	@rm -f $(skipped)
+	$(unit) -- --skip peers::
+	tests/gits.sh $(unit) --lib --test image
+	@[ ! -e $(skipped) ] || { sort $(skipped) && echo "make unit: $$(wc -l <$(skipped)) skipped"; }
 
 .PHONY: e2e
 e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP clients, codex, a browser (TEST=name for some)

@@ -22,6 +22,10 @@ mod nbd_clients;
 #[cfg(test)]
 mod profile;
 #[cfg(test)]
+mod programs;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
 mod real;
 #[cfg(test)]
 mod recovery;
@@ -29,8 +33,6 @@ mod recovery;
 mod smoke;
 #[cfg(test)]
 mod snapshots;
-#[cfg(test)]
-mod style;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

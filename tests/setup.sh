@@ -5,37 +5,56 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-build="cc:gcc cc:libc6-dev"
-unit="python3:python3 ps:procps unshare:util-linux"
-demo="mount:mount losetup:mount fusermount3:fuse3 nbd-client:nbd-client"
-bench="nbdkit:nbdkit nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio python3:python3 ip:iproute2 unshare:util-linux"
-test="e2fsck:e2fsprogs debugfs:e2fsprogs dumpe2fs:e2fsprogs python-nbd:python3-libnbd nbdinfo:libnbd-bin
-    nbdcopy:libnbd-bin nbdkit:nbdkit openssl:openssl qemu-img:qemu-utils fio:fio fincore:util-linux strace:strace strip:binutils
-    setpriv:util-linux qemu-system-x86_64:qemu-system-x86 busybox:busybox-static
-    cpio:cpio xz:xz-utils zstd:zstd curl:curl
-    npm:npm python-venv:python3-venv chromium:chromium chromedriver:chromium-driver
-    script:bsdutils"
-images="buildah:buildah debootstrap:debootstrap npm:npm git:git curl:curl pgrep:procps strip:binutils unshare:util-linux"
+# PROGRAM:PACKAGE for all that is started, in groups of stages; tests/programs
+# compares this with the sources, both ways. Given are Debian's essential
+# packages and what debootstrap adds to them, and what the README asks for.
+given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash cat:coreutils
+    chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils diff:diffutils
+    dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils find:findutils
+    flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils install:coreutils
+    ldd:libc-bin ln:coreutils mkdir:coreutils mktemp:coreutils mountpoint:util-linux mv:coreutils
+    pivot_root:util-linux realpath:coreutils rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils
+    setpriv:util-linux setsid:util-linux sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils
+    stat:coreutils stty:coreutils sync:coreutils tail:coreutils tar:tar tee:coreutils timeout:coreutils
+    touch:coreutils tr:coreutils truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils
+    xargs:findutils"
+
+build="cc:gcc libc:libc6-dev"
+blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
+agent="curl:curl modprobe:kmod ps:procps kill:procps python3:python3"
+unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
+    mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
+    python-nbd:python3-libnbd qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs
+    umount:mount"
+test="busybox:busybox-static chromedriver:chromium-driver chromium:chromium cpio:cpio npm:npm openssl:openssl
+    python-venv:python3-venv qemu-system-x86_64:qemu-system-x86 strip:binutils xz:xz-utils zstd:zstd"
+bench="fio:fio ip:iproute2 kill:procps mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
+    pgrep:procps python3:python3 umount:mount"
+images="buildah:buildah curl:curl debootstrap:debootstrap mount:mount node:nodejs npm:npm pgrep:procps
+    strip:binutils umount:mount"
+fresh="debootstrap:debootstrap mount:mount umount:mount"
 
 case ${1:-test} in
-build) wanted=$build ;;
-unit) wanted="$build $unit" ;;
-demo) wanted="$build $demo" ;;
-bench) wanted="$build $demo $bench" ;;
-images) wanted="$build $demo $images" ;;
-test) wanted="$build $unit $demo $test" ;;
+build) wanted="$build" ;;
+unit) wanted="$build $blockd $agent $unit" ;;
+demo) wanted="$build $blockd" ;;
+bench) wanted="$build $blockd $bench" ;;
+images) wanted="$build $images" ;;
+test) wanted="$build $blockd $agent $unit $test" ;;
+fresh) wanted="$fresh" ;;
 *)
-    echo "usage: setup.sh [build|unit|demo|bench|images|test]" >&2
+    echo "usage: setup.sh [build|unit|demo|bench|images|test|fresh]" >&2
     exit 2
     ;;
 esac
 
 has() {
     case $1 in
+    libc) [ -e "$(cc -print-file-name=crt1.o 2>/dev/null)" ] ;;
     # Debian's module is for Debian's interpreter; another may be first on the path.
     python-nbd) /usr/bin/python3 -c 'import nbd' 2>/dev/null ;;
     python-venv) python3 -c 'import ensurepip' 2>/dev/null ;;
-    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null ;;
+    *) PATH=$PATH:/usr/sbin:/sbin type -P "$1" >/dev/null ;;
     esac
 }
 
@@ -55,7 +74,7 @@ as_root() {
 
 # Rather nothing removed: a newer qemu-utils does not go with Debian's own
 # qemu-system. Where there is no other way, the next round puts it right.
-install() {
+apt_install() {
     as_root apt-get install -y -q --no-install-recommends --no-remove "$@" ||
         as_root apt-get install -y -q --no-install-recommends "$@"
 }
@@ -79,7 +98,7 @@ if [ -n "$packages" ]; then
     as_root apt-get update -q
     for _ in 1 2; do
         # shellcheck disable=SC2086 # a list of words
-        install $packages
+        apt_install $packages
         packages=$(missing | xargs)
         [ -n "$packages" ] || break
     done

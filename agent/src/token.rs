@@ -1,32 +1,37 @@
-//! A short-lived leave to call one machine: the coordinator makes it, the
-//! proxy carries it as the `state` of a replay, the agent checks it.
+//! Machine tokens: short-lived JSON Web Tokens (RFC 7519), each good for calls
+//! to one machine. The coordinator issues one per request, Fly's proxy passes
+//! it on as the `state` of a replay, and the agent verifies it.
 
-use std::time::{Duration, SystemTime};
+use std::fmt;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, get_current_timestamp,
+};
 use serde::{Deserialize, Serialize};
 
-/// How long a leave lasts: longer than a replay takes, shorter than a use
-/// of one that was overheard.
-const LIFETIME: Duration = Duration::from_secs(60);
-/// How far two machines' clocks may be apart.
+/// How long a token is valid, in seconds: longer than a replay takes, and
+/// short enough that one which leaks is soon useless.
+const LIFETIME: u64 = 60;
+/// How many seconds the clocks of two machines may differ.
 const LEEWAY: u64 = 30;
 const AUDIENCE: &str = "agent";
 
-/// What says where a replayed request comes from.
-pub const SOURCE: &str = "fly-replay-src";
+/// The header in which Fly's proxy describes where a replayed request comes
+/// from, and passes on its `state`.
+pub const REPLAY_SOURCE: &str = "fly-replay-src";
 
-/// Makes and checks leaves, with a key that coordinator and agents share.
+/// Issues and verifies machine tokens with a key that the coordinator and the
+/// agents share (HMAC with SHA-256).
 #[derive(Clone)]
-pub struct Grants {
+pub struct MachineTokens {
     sign: EncodingKey,
-    check: DecodingKey,
+    verify: DecodingKey,
 }
 
-impl std::fmt::Debug for Grants {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for MachineTokens {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the key.
-        f.write_str("Grants")
+        formatter.write_str("MachineTokens")
     }
 }
 
@@ -37,41 +42,40 @@ struct Claims {
     exp: u64,
 }
 
-impl Grants {
-    /// With this key.
+impl MachineTokens {
+    /// Tokens signed with `key`.
     pub fn new(key: &str) -> Self {
         Self {
             sign: EncodingKey::from_secret(key.as_bytes()),
-            check: DecodingKey::from_secret(key.as_bytes()),
+            verify: DecodingKey::from_secret(key.as_bytes()),
         }
     }
 
-    /// A leave to call this machine: letters, digits, `-`, `_` and `.`.
+    /// Issues a token for calls to `machine`, valid for a minute. It consists of
+    /// ASCII letters, digits, `-`, `_` and `.`.
     pub fn issue(&self, machine: &str) -> String {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let claims = Claims {
             sub: machine.to_owned(),
             aud: AUDIENCE.to_owned(),
-            exp: (now.unwrap_or_default() + LIFETIME).as_secs(),
+            exp: get_current_timestamp() + LIFETIME,
         };
-        // An HMAC of two short texts has nothing that could fail; without a
-        // leave the agent refuses.
-        encode(&Header::new(Algorithm::HS256), &claims, &self.sign).unwrap_or_default()
+        encode(&Header::new(Algorithm::HS256), &claims, &self.sign)
+            .expect("an HMAC key signs any claims")
     }
 
-    /// Whether it is a leave to call this machine, now.
-    pub fn admits(&self, machine: &str, leave: &str) -> bool {
+    /// Whether `token` is valid now and was issued for `machine`.
+    pub fn verify(&self, machine: &str, token: &str) -> bool {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud", "sub"]);
         validation.leeway = LEEWAY;
-        decode::<Claims>(leave, &self.check, &validation)
+        decode::<Claims>(token, &self.verify, &validation)
             .is_ok_and(|token| token.claims.sub == machine)
     }
 }
 
-/// The `state` in a `fly-replay-src`. The documents separate its fields by
-/// semicolons, their example by commas.
+/// The `state` in the value of a [`REPLAY_SOURCE`] header. Fly's documentation
+/// separates its fields with semicolons, the example there with commas.
 pub fn state_of(source: &str) -> Option<&str> {
     let mut fields = source.split([';', ',']);
     fields.find_map(|field| field.trim().strip_prefix("state="))
@@ -79,28 +83,28 @@ pub fn state_of(source: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Grants, state_of};
+    use super::{MachineTokens, state_of};
 
     #[test]
-    fn a_leave_is_for_one_machine_and_one_key() {
-        let ours = Grants::new("0123456789abcdef");
-        let leave = ours.issue("m1");
-        assert!(ours.admits("m1", &leave));
-        assert!(!ours.admits("m2", &leave));
-        assert!(!ours.admits("m1", ""));
-        assert!(!ours.admits("m1", &leave[..leave.len() - 1]));
-        assert!(!Grants::new("another key here").admits("m1", &leave));
+    fn a_token_is_for_one_machine_and_one_key() {
+        let tokens = MachineTokens::new("0123456789abcdef");
+        let token = tokens.issue("m1");
+        assert!(tokens.verify("m1", &token));
+        assert!(!tokens.verify("m2", &token));
+        assert!(!tokens.verify("m1", ""));
+        assert!(!tokens.verify("m1", &token[..token.len() - 1]));
+        assert!(!MachineTokens::new("another key here").verify("m1", &token));
         let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        assert!(leave.chars().all(safe), "{leave}");
+        assert!(token.chars().all(safe), "{token}");
     }
 
     #[test]
-    fn a_leave_without_an_end_or_signature_is_none() {
-        let ours = Grants::new("0123456789abcdef");
+    fn an_unsigned_token_is_not_valid() {
+        let tokens = MachineTokens::new("0123456789abcdef");
         // {"alg":"none"} . {"sub":"m1","aud":"agent","exp":99999999999} .
         let none =
             "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtMSIsImF1ZCI6ImFnZW50IiwiZXhwIjo5OTk5OTk5OTk5OX0.";
-        assert!(!ours.admits("m1", none));
+        assert!(!tokens.verify("m1", none));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::Result;
 use blockd::{
     attach,
     cli::{Cli, Command, diff::DiffArgs, profile::ProfileCommand},
-    local, relay, serve,
+    local, serve,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -37,10 +37,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Serve(args) => runtime()?.block_on(serve::serve(&args)),
-        Command::Relay(args) => relay::relay(&args),
-        Command::Image(args) => runtime()?.block_on(local::image(&args)),
-        Command::Info(args) => local::info(&args),
+        Command::Serve(args) => runtime()?.block_on(serve::serve(&args.options()?)),
+        Command::Relay(args) => args.run(),
+        Command::RelayDaemon(args) => args.run(),
+        Command::Image(args) => runtime()?.block_on(local::image(&args.options())),
+        Command::Info(args) => local::info(&args.options()),
         Command::Attach(args) => {
             let report = attach::attach(&args.options()?)?;
             for warning in &report.warnings {

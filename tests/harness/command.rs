@@ -7,42 +7,13 @@ use std::{
     process::{Command, Output},
 };
 
+use crate::programs::package_of;
+
 /// The interpreter that sees Debian's Python modules; another one may be first
 /// on the path.
 pub(crate) const DISTRO_PYTHON: &str = "/usr/bin/python3";
 
-/// Programs of the tests and the Debian package of each.
-const PACKAGES: [(&str, &str); 27] = [
-    ("fincore", "util-linux"),
-    (DISTRO_PYTHON, "python3-libnbd"),
-    ("busybox", "busybox-static"),
-    ("chmod", "coreutils"),
-    ("cp", "coreutils"),
-    ("cpio", "cpio"),
-    ("debugfs", "e2fsprogs"),
-    ("dumpe2fs", "e2fsprogs"),
-    ("e2fsck", "e2fsprogs"),
-    ("find", "findutils"),
-    ("fio", "fio"),
-    ("fusermount3", "fuse3"),
-    ("losetup", "mount"),
-    ("mount", "mount"),
-    ("nbd-client", "nbd-client"),
-    ("nbdcopy", "libnbd-bin"),
-    ("nbdinfo", "libnbd-bin"),
-    ("nbdkit", "nbdkit"),
-    ("openssl", "openssl"),
-    ("qemu-img", "qemu-utils"),
-    ("qemu-system-x86_64", "qemu-system-x86"),
-    ("setpriv", "util-linux"),
-    ("strace", "strace"),
-    ("sleep", "coreutils"),
-    ("stat", "coreutils"),
-    ("strip", "binutils"),
-    ("timeout", "coreutils"),
-];
-
-/// A program of [`PACKAGES`]; missing, it fails the test and says what to install.
+/// A program that `tests/setup.sh` installs; missing, it fails the test and says what to install.
 pub(crate) fn program(name: &str) -> Command {
     requires(name);
     let mut command = Command::new(name);
@@ -62,9 +33,7 @@ fn missing_package(name: &str) -> Option<&'static str> {
     let found = search_path()
         .split(':')
         .any(|folder| Path::new(folder).join(name).is_file());
-    let package = PACKAGES.iter().find(|(program, _)| *program == name);
-    let (_, package) = package.unwrap_or_else(|| panic!("{name} is not in PACKAGES"));
-    (!found).then_some(package)
+    (!found).then(|| package_of(name))
 }
 
 /// PATH with the folders of programs for root, which people often lack.

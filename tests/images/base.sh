@@ -8,17 +8,9 @@ cd "$(dirname "$0")"
 source ./lib.sh
 
 make_debian() {
-    local tar=$store/debian.tar mirror
+    local tar=$store/debian.tar
     if ! [ -e "$tar" ]; then
-        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)
-        mirror=${mirror:-http://deb.debian.org/debian/}
-        rm -rf --one-file-system "$store/root.new"
-        debootstrap --variant=minbase "$suite" "$store/root.new" "$mirror" >"$store/debootstrap.log" ||
-            { tail -n 20 "$store/debootstrap.log" >&2; exit 1; }
-        # What is installed later comes from the same place, by the same way.
-        echo "deb $mirror $suite main" >"$store/root.new/etc/apt/sources.list"
-        apt-config dump | grep -E '^Acquire::https?::' >"$store/root.new/etc/apt/apt.conf.d/90host" || true
-        rm -rf "$store/root.new"/var/{cache/apt,lib/apt/lists}/*
+        debian_tree "$store/root.new" "$store/debootstrap.log"
         tar -C "$store/root.new" --numeric-owner -cf "$tar.new" .
         rm -rf --one-file-system "$store/root.new"
         mv "$tar.new" "$tar"
@@ -29,16 +21,16 @@ make_debian() {
 }
 
 # What fetches packages trusts whom this host trusts.
-trust() {
-    buildah_here copy -q "$1" /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-    for variable in SSL_CERT_FILE NODE_EXTRA_CA_CERTS CARGO_HTTP_CAINFO; do
-        buildah_here config --env $variable=/etc/ssl/certs/ca-certificates.crt "$1"
+trusting() {
+    buildah_here copy -q "$1" "$authorities" "$authorities"
+    for variable in $(trust); do
+        buildah_here config --env "$variable" "$1"
     done
 }
 
 make_node() {
     make_debian "$1"
-    trust "$1"
+    trusting "$1"
     local node npm
     node=$(realpath "$(type -P node)")
     npm=$(dirname "$(dirname "$(realpath "$(type -P npm)")")")
@@ -55,7 +47,7 @@ make_node() {
 
 make_rust() {
     make_debian "$1"
-    trust "$1"
+    trusting "$1"
     local sysroot
     sysroot=$(rustc --print sysroot)
     buildah_here run --isolation chroot "$1" sh -c \

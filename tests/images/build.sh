@@ -7,7 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 source ./lib.sh
-alone "$@"
+alone "$store/lock" "$@"
+forget_the_killed
 root=$(realpath ../..)
 
 # build IMAGE OPTIONS...: the image, and its files as a container of its own.
@@ -39,7 +40,7 @@ given)
     programs=$store/programs
     rm -rf "$programs"
     install -D --strip -t "$programs/out" "$2" "$3"
-    now=$(cat "$root"/fly/{Dockerfile,serve-blockd,codex.toml} {base,build,lib}.sh | sha256sum)
+    now=$(cat "$root"/fly/{Dockerfile,serve-blockd,codex.toml} {base,build,lib}.sh ../debian.sh | sha256sum)
     if [ "$now" != "$(cat "$store/given" 2>/dev/null)" ]; then
         rm -f "$store/given"
         for target in blockd agent; do

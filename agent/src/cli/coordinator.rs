@@ -8,7 +8,7 @@ use clap::Args;
 use crate::{
     cli::fly::Api,
     cli::http::{Guard, read_token},
-    serve::http::Access,
+    http_access::Access,
 };
 
 /// `agent coordinator`

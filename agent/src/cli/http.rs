@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use axum::http::uri::Authority;
 use clap::Args;
 
-use crate::serve::http::Access;
+use crate::http_access::Access;
 
 /// Who may call.
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ impl Guard {
             token: file.map(read_token).transpose()?,
             hosts: self.allow_host.clone(),
             origins: self.allow_origin.clone(),
-            granted: None,
+            machine: None,
         })
     }
 }

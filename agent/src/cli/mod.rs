@@ -26,13 +26,13 @@ use crate::{
     cli::smoke::{Ground, Smoke},
     client::{Machine, Server},
     fly::MachineId,
+    http_access::Access,
     serve::codex::Program,
-    serve::http::Access,
     serve::keys::Key,
     serve::output_log::Limits,
     serve::screen::Size,
     serve::session::Options,
-    token::Grants,
+    token::MachineTokens,
 };
 
 /// Runs codex in a terminal of its own, driven over MCP, and shows what it does.
@@ -221,17 +221,17 @@ impl Serve {
     pub fn access(&self) -> Result<Access> {
         let access = self.guard.access(self.listen)?;
         Ok(Access {
-            granted: self.granted()?,
+            machine: self.machine_tokens()?,
             ..access
         })
     }
 
-    fn granted(&self) -> Result<Option<(String, Grants)>> {
+    fn machine_tokens(&self) -> Result<Option<(String, MachineTokens)>> {
         let (Some(file), Some(machine)) = (&self.grant_key_file, &self.machine_id) else {
             return Ok(None);
         };
-        let grants = Grants::new(&read_token(file)?);
-        Ok(Some((machine.as_str().to_owned(), grants)))
+        let tokens = MachineTokens::new(&read_token(file)?);
+        Ok(Some((machine.as_str().to_owned(), tokens)))
     }
 
     /// How long it may be idle.

@@ -22,7 +22,10 @@ use super::{
     Server,
     window::{Window, titled},
 };
-use crate::serve::screen::{SIZE, Size};
+use crate::{
+    serve::screen::{SIZE, Size},
+    signals::EndSignals,
+};
 
 /// Ctrl+], as telnet has it.
 const DETACH: u8 = 0x1d;
@@ -63,8 +66,7 @@ pub async fn terminal(server: &Server) -> Result<()> {
     let mut window = Window::new(size, local());
     let (mut to_server, mut from_server) = socket.split();
     // From here on a signal must not end this process before all is restored.
-    let told = signals()?;
-    tokio::pin!(told);
+    let mut signals = EndSignals::listen_with_hangup()?;
     let mut resized = signal(SignalKind::window_change())?;
     let raw = Raw::new()?;
     let mut keys = keys();
@@ -87,7 +89,7 @@ pub async fn terminal(server: &Server) -> Result<()> {
                 Some(Err(_)) | None => break Ok("the server is gone"),
             },
             _ = resized.recv() => draw(&window.resized(local()))?,
-            () = &mut told => break Err(anyhow!("told to end")),
+            () = signals.received() => break Err(anyhow!("ended by a signal")),
         }
     };
     drop(raw);
@@ -122,20 +124,6 @@ fn local() -> Option<Size> {
     Some(Size {
         rows: size.ws_row.try_into().ok()?,
         columns: size.ws_col.try_into().ok()?,
-    })
-}
-
-/// Waits for the first signal that would end this process.
-fn signals() -> io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = hang_up.recv() => {}
-            _ = interrupt.recv() => {}
-        }
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     fly::{Error, Machine, MachineId, causes},
-    token::{Grants, SOURCE},
+    token::{MachineTokens, REPLAY_SOURCE},
 };
 
 /// A machine in the same network that does not take a connection is not there.
@@ -58,12 +58,12 @@ impl AgentStatus {
 #[derive(Debug)]
 pub(super) struct Agents {
     http: Client,
-    grants: Grants,
+    tokens: MachineTokens,
     port: u16,
 }
 
 impl Agents {
-    pub(super) fn new(grants: Grants, port: u16) -> Result<Self, Error> {
+    pub(super) fn new(tokens: MachineTokens, port: u16) -> Result<Self, Error> {
         // No deadline for all of an answer: /live follows for hours. A peer
         // that is gone is found by keep-alives.
         let http = Client::builder()
@@ -73,7 +73,7 @@ impl Agents {
             .no_proxy()
             .build()
             .map_err(|error| Error::Invalid(error.to_string()))?;
-        Ok(Self { http, grants, port })
+        Ok(Self { http, tokens, port })
     }
 
     /// Where a machine's agent is.
@@ -88,9 +88,9 @@ impl Agents {
         })
     }
 
-    /// A leave to call this machine.
-    pub(super) fn leave(&self, machine: &MachineId) -> String {
-        self.grants.issue(machine.as_str())
+    /// A token to call this machine.
+    pub(super) fn token(&self, machine: &MachineId) -> String {
+        self.tokens.issue(machine.as_str())
     }
 
     /// A request that the agent takes as it takes a replayed one.
@@ -101,8 +101,8 @@ impl Agents {
         path: &str,
     ) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path}", place.address);
-        let source = format!("instance=coordinator;state={}", self.leave(&place.machine));
-        self.http.request(method, url).header(SOURCE, source)
+        let source = format!("instance=coordinator;state={}", self.token(&place.machine));
+        self.http.request(method, url).header(REPLAY_SOURCE, source)
     }
 
     /// Whether it takes requests; if not, what was heard.

@@ -31,18 +31,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tracing::info;
 
 use self::{
     agents::Agents, ensure::Waker, pick::Picker, promote::Promoter, roll::Gently, routes::router,
 };
-use crate::{cli::coordinator::Coordinator, fly::Client, token::Grants};
+use crate::{
+    cli::coordinator::Coordinator, fly::Client, signals::EndSignals, token::MachineTokens,
+};
 
 /// What every route knows.
 #[derive(Debug)]
@@ -59,7 +56,7 @@ struct App {
 impl App {
     fn new(args: &Coordinator) -> Result<Arc<Self>> {
         let client = args.api.client()?;
-        let agents = Agents::new(Grants::new(&args.grant_key()?), args.agent_port)?;
+        let agents = Agents::new(MachineTokens::new(&args.grant_key()?), args.agent_port)?;
         let agents = Arc::new(agents);
         let patience = Duration::from_secs(args.patience);
         let waker = Waker::new(client.clone(), Arc::clone(&agents), patience);
@@ -109,7 +106,7 @@ pub async fn coordinate(args: &Coordinator) -> Result<()> {
         drop(ending.wait_for(|ending| *ending).await);
     });
     let server = tokio::spawn(async move { server.await });
-    terminated().await?;
+    EndSignals::listen()?.received().await;
     info!("told to end");
     sweeping.abort();
     told.send_replace(true);
@@ -118,15 +115,4 @@ pub async fn coordinate(args: &Coordinator) -> Result<()> {
         Ok(over) => Ok(over??),
         Err(_) => Ok(()),
     }
-}
-
-/// SIGTERM or SIGINT.
-async fn terminated() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::agents::{Agents, Place};
-use crate::{fly::causes, token::SOURCE};
+use crate::{fly::causes, token::REPLAY_SOURCE};
 
 /// Between two neighbours only (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -62,7 +62,7 @@ fn is_empty(headers: &HeaderMap) -> bool {
 fn onwards(parts: &Parts) -> HeaderMap {
     let mut headers = end_to_end(&parts.headers);
     headers.remove(header::HOST);
-    headers.remove(SOURCE);
+    headers.remove(REPLAY_SOURCE);
     headers
 }
 

@@ -19,9 +19,9 @@ const LONGEST_BODY: u64 = 1_000_000;
 const TIMEOUT: &str = "10s";
 
 /// The answer that sends a request to a machine.
-pub(super) fn to(app: &str, machine: &MachineId, leave: &str) -> Response {
+pub(super) fn to(app: &str, machine: &MachineId, token: &str) -> Response {
     let replay =
-        format!("app={app};instance={machine};timeout={TIMEOUT};fallback=force_self;state={leave}");
+        format!("app={app};instance={machine};timeout={TIMEOUT};fallback=force_self;state={token}");
     let told = format!(
         "this is for machine {machine}: Fly's proxy replays it there. There is no such proxy between us.\n"
     );

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     fly::{Error, MachineId, State as MachineState},
-    serve::http::{Access, from_here, with_token},
+    http_access::{Access, require_known_host, require_token},
 };
 
 /// Paths of an agent that callers may reach through us.
@@ -54,14 +54,14 @@ pub(super) fn router(app: &Arc<App>, callers: Access, managers: Access) -> Route
         .route("/stop", post(forward))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&callers),
-            with_token,
+            require_token,
         ));
-    let managed = manage::router().layer(middleware::from_fn_with_state(managers, with_token));
+    let managed = manage::router().layer(middleware::from_fn_with_state(managers, require_token));
     agents
         .merge(managed)
         .route("/promote", post(promote::promote))
         .route("/healthz", get(async || "ok\n"))
-        .layer(middleware::from_fn_with_state(callers, from_here))
+        .layer(middleware::from_fn_with_state(callers, require_known_host))
         .with_state(Arc::clone(app))
 }
 
@@ -93,8 +93,8 @@ impl App {
         }
         let place: Place = self.waker.ensure(&id).await?;
         if replay::can_be_replayed(request.method(), request.headers()) {
-            let leave = self.agents.leave(&id);
-            return Ok(replay::to(self.client.app(), &id, &leave));
+            let token = self.agents.token(&id);
+            return Ok(replay::to(self.client.app(), &id, &token));
         }
         Ok(proxy::pass(&self.agents, &place, request).await)
     }

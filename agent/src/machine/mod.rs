@@ -31,10 +31,9 @@ use self::{
     attach::{Mode, WorkTree},
     diff::Diff,
     probe::Probe,
-    server::Told,
     user::User,
 };
-use crate::machine::store::Store;
+use crate::{machine::store::Store, signals::EndSignals};
 
 /// How long codex may take to sign in; it only writes a file.
 const SIGN_IN: Duration = Duration::from_secs(30);
@@ -80,7 +79,7 @@ pub struct Options {
 ///
 /// A sentence about what does not work; nothing is left mounted.
 pub async fn boot(options: &Options) -> Result<()> {
-    let mut told = Told::new()?;
+    let mut signals = EndSignals::listen()?;
     let state = volume::place(options.state.as_deref())?;
     let probe = Probe::take(&state).await;
     info!(
@@ -93,7 +92,7 @@ pub async fn boot(options: &Options) -> Result<()> {
     let tree = if let Some(repo) = &options.repo {
         tokio::select! {
             tree = begin(options, repo, &diff, &state) => Some(tree?),
-            () = told.ending() => {
+            () = signals.received() => {
                 info!("told to end before the work tree was there");
                 return attach::clear(options, &state).await;
             }
@@ -102,7 +101,7 @@ pub async fn boot(options: &Options) -> Result<()> {
         empty_workspace(options).await?;
         None
     };
-    let served = server::serve(options, &state, &run, &mut told).await;
+    let served = server::serve(options, &state, &run, &mut signals).await;
     if let Some(tree) = tree {
         finish(&tree, &diff).await?;
     }

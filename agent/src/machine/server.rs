@@ -7,47 +7,22 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},
-    signal::unix::{Signal as Signals, SignalKind, signal},
     time::timeout,
 };
 use tracing::{info, warn};
 
 use super::Options;
+use crate::signals::EndSignals;
 
 /// How long exercises may take to be taken away.
 const GROUND: Duration = Duration::from_secs(20);
-
-/// What tells a machine to end.
-#[derive(Debug)]
-pub(super) struct Told {
-    terminate: Signals,
-    interrupt: Signals,
-}
-
-impl Told {
-    /// Listens from now on.
-    pub(super) fn new() -> Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits until it is told.
-    pub(super) async fn ending(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
 
 /// Runs it until it ends, or is told to.
 pub(super) async fn serve(
     options: &Options,
     state: &Path,
     run: &Path,
-    told: &mut Told,
+    signals: &mut EndSignals,
 ) -> Result<()> {
     let mut server = start(serve_command(options, run), "agent serve")?;
     let mut ground = match &options.ground {
@@ -61,7 +36,7 @@ pub(super) async fn serve(
     let ended = loop {
         tokio::select! {
             ended = server.wait() => break ended?,
-            () = told.ending() => {
+            () = signals.received() => {
                 is_told = true;
                 tell(&server, Signal::TERM);
             }

@@ -37,6 +37,7 @@ use crate::{
     serve::mcp::Tools,
     serve::pty::become_subreaper,
     serve::session::{Session, State},
+    signals::EndSignals,
 };
 
 /// How long open connections may take when the server ends.
@@ -60,7 +61,13 @@ pub async fn serve(args: &Serve) -> Result<()> {
     become_subreaper().context("cannot become a subreaper")?;
     tokio::spawn(tend_children(Arc::clone(&session)));
     let ending = Arc::new(AtomicBool::new(false));
-    let ended = end(Arc::clone(&session), args.idle_exit(), Arc::clone(&ending));
+    let signals = EndSignals::listen().context("cannot listen to signals")?;
+    let ended = end(
+        signals,
+        Arc::clone(&session),
+        args.idle_exit(),
+        Arc::clone(&ending),
+    );
     let served = if args.stdio {
         serve_stdio(&session, ended).await
     } else {
@@ -133,25 +140,15 @@ fn announce(address: SocketAddr, with_token: bool) {
 }
 
 /// SIGTERM, SIGINT, or nothing to do for so long.
-async fn end(session: Arc<Session>, idle_exit: Option<Duration>, ending: Arc<AtomicBool>) {
-    let terminate = told(SignalKind::terminate());
-    let interrupt = told(SignalKind::interrupt());
+async fn end(
+    mut signals: EndSignals,
+    session: Arc<Session>,
+    idle_exit: Option<Duration>,
+    ending: Arc<AtomicBool>,
+) {
     tokio::select! {
-        () = terminate => info!("told to end"),
-        () = interrupt => info!("told to end"),
+        () = signals.received() => info!("a signal asks to end"),
         () = idle(&session, idle_exit, &ending) => info!("idle for long enough"),
-    }
-}
-
-async fn told(kind: SignalKind) {
-    match signal(kind) {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(error) => {
-            warn!(%error, "cannot listen to a signal");
-            std::future::pending::<()>().await;
-        }
     }
 }
 

@@ -38,12 +38,12 @@ pub use self::{
         reap::{ReapOptions, reap},
         status::{
             StatusOptions,
-            relay::{RelayFigures, RelayStatus},
+            relay::RelayStatus,
             report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
             status,
         },
         teardown::DetachMode,
     },
-    layers::{holders::Holder, step_times::Step, upstreams::Upstreams},
+    layers::{holders::Holder, relay_settings::RelaySettings, step_times::Step},
     state::{upper_kind::UpperKind, via::Via},
 };

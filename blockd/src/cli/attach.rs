@@ -12,10 +12,11 @@ use clap::{Args, ValueEnum, builder::FalseyValueParser};
 use rustix::process::{getegid, geteuid};
 
 use super::{
+    relay::relay_program,
     state::StateArgs,
     values::{running_program, size, time},
 };
-use crate::attach::{AttachOptions, UpperKind, Upstreams, Via};
+use crate::attach::{AttachOptions, RelaySettings, UpperKind, Via};
 use blockd_nbd::uri::NbdUri;
 
 /// Attach an export as a work tree.
@@ -132,14 +133,14 @@ impl AttachArgs {
     ///
     /// When `SUDO_UID` or `SUDO_GID` is not a number, or a path cannot be found.
     pub fn options(&self) -> Result<AttachOptions> {
-        let program = running_program()?;
         Ok(AttachOptions {
-            upstreams: Upstreams {
+            relay: RelaySettings {
                 uri: self.uri.clone(),
                 also: self.also.clone(),
                 timeout: self.timeout,
                 connections: self.connections,
-                program: program.clone(),
+                cache_size: self.cache_size,
+                program: relay_program()?,
             },
             mountpoint: self.mountpoint.clone(),
             read_only: self.read_only,
@@ -152,8 +153,7 @@ impl AttachArgs {
             uid: owner(self.uid, "SUDO_UID", geteuid().as_raw())?,
             gid: owner(self.gid, "SUDO_GID", getegid().as_raw())?,
             hydrate: self.hydrate,
-            cache_size: self.cache_size,
-            program,
+            program: running_program()?,
         })
     }
 }

@@ -6,6 +6,7 @@
 mod busy_mountpoint;
 mod cow_block;
 mod crash_recovery;
+mod environment;
 mod harness;
 mod hydrate;
 mod invalid_input;

@@ -10,7 +10,6 @@
 
 mod carried;
 mod conditions;
-mod guard;
 mod live;
 mod metrics;
 mod once;
@@ -37,13 +36,12 @@ use rmcp::transport::streamable_http_server::{
 use serde::Serialize;
 use serde_json::json;
 
-pub use self::guard::Access;
-pub(crate) use self::guard::{from_here, with_token};
 use self::{
     carried::carried,
     once::{Calls, once},
 };
 use crate::{
+    http_access::{Access, require_known_host, require_token},
     serve::keys::Key,
     serve::mcp::Tools,
     serve::session::{self, Session, Status},
@@ -101,12 +99,12 @@ pub fn router(app: App) -> Router {
         .merge(mcp)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app.access),
-            with_token,
+            require_token,
         ))
         .route("/healthz", get(async || "ok\n"))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&app.access),
-            from_here,
+            require_known_host,
         ))
         .with_state(app)
 }

@@ -31,16 +31,15 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::Mutex,
-};
+use tokio::{net::TcpListener, sync::Mutex};
 
 use self::laid::Laid;
 pub(super) use self::{change::Change, judge::Judgement};
 use super::exercise::named;
-use crate::machine::{probe::Probe, user::User};
+use crate::{
+    machine::{probe::Probe, user::User},
+    signals::EndSignals,
+};
 
 /// What the ground is made of.
 #[derive(Debug)]
@@ -104,22 +103,12 @@ pub async fn ground(options: Options) -> Result<()> {
         options,
         laid: Mutex::default(),
     });
+    let mut signals = EndSignals::listen()?;
     let served = axum::serve(listener, router(Arc::clone(&ground)))
-        .with_graceful_shutdown(ended()?)
+        .with_graceful_shutdown(async move { signals.received().await })
         .await;
     clear(&ground).await?;
     Ok(served?)
-}
-
-fn ended() -> Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 fn router(ground: Arc<Ground>) -> Router {

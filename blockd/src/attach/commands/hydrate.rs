@@ -23,7 +23,7 @@ use crate::{
         attachment_dir::AttachmentDir, attachment_record::AttachmentRecord, directory,
         lower_dir::LowerDir,
     },
-    local::progress,
+    progress,
     relay::{self, CacheStatus, Hydration},
     signals::{EndSignals, HangUp},
 };
@@ -83,7 +83,7 @@ pub async fn hydrate(options: &HydrateOptions) -> Result<HydrateReport> {
         cache,
     };
     if options.wait {
-        let bar = progress(hydrated.cache.of).with_position(hydrated.cache.hydrated);
+        let bar = progress::bytes_bar(hydrated.cache.of).with_position(hydrated.cache.hydrated);
         // What was stored before does not count for the rate.
         bar.reset_eta();
         let mut signals = EndSignals::catch(HangUp::Ends)?;
@@ -132,6 +132,7 @@ async fn until_ended(lower: &LowerDir, bar: &ProgressBar) -> Result<CacheStatus>
                     return Ok(cache);
                 }
             }
+            Some(RelayStatus::Unreadable { reason }) => bail!("{reason}"),
             // A busy machine may keep it from answering for a while.
             Some(RelayStatus::Silent { .. }) => {}
             Some(RelayStatus::Dead) | None => {

@@ -12,6 +12,6 @@ pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod programs;
 pub(crate) mod relay;
+pub(crate) mod relay_settings;
 pub(crate) mod step_times;
 pub(crate) mod upper;
-pub(crate) mod upstreams;

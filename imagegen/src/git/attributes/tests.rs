@@ -14,6 +14,7 @@ use crate::git::{
         Conversion, Setting,
         tests::checkout::{Files, Walk, agree, files},
     },
+    tests::is_git_older,
     vanilla::Vanilla,
 };
 
@@ -166,7 +167,7 @@ fn odd_lines_are_read_or_ignored_as_in_git() {
         let line = format!("long{length} eol=crlf ");
         [line.clone(), "x".repeat(length - line.len()), "\n".into()].concat()
     };
-    let lines: [&[u8]; 16] = [
+    let lines: [&[u8]; 15] = [
         b"\xef\xbb\xbfa eol=crlf\n",
         b" \t a eol=crlf\n",
         b"a eol=crlf\r\n",
@@ -175,7 +176,6 @@ fn odd_lines_are_read_or_ignored_as_in_git() {
         b"a eol=crlf -\n",
         b"a eol=crlf --x\n",
         b"a -eol=crlf\n",
-        b"a eol=crlf builtin_x\n",
         b"a eol=crlf\0\nb eol=crlf\n",
         b"\0a eol=crlf\n",
         b"#a eol=crlf\n",
@@ -185,14 +185,26 @@ fn odd_lines_are_read_or_ignored_as_in_git() {
         b"a\x0beol=crlf\n",
     ];
     for line in lines {
-        agree_on(
-            &files([(".gitattributes", line)]),
-            &paths(&["a", "b", "\u{feff}a"]),
-        );
+        agree_on_line(line);
     }
     let all = [long(2046), long(2047), long(2048), long(2049)].concat();
     let asked = paths(&["long2046", "long2047", "long2048", "long2049"]);
     agree_on(&files([(".gitattributes", all.as_bytes())]), &asked);
+}
+
+#[test]
+fn a_line_with_a_reserved_name_is_ignored_as_in_git() {
+    if is_git_older((2, 44)) {
+        return;
+    }
+    agree_on_line(b"a eol=crlf builtin_x\n");
+}
+
+fn agree_on_line(line: &[u8]) {
+    agree_on(
+        &files([(".gitattributes", line)]),
+        &paths(&["a", "b", "\u{feff}a"]),
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@
 
 mod malformed;
 mod objects;
+mod older;
 mod repository;
 mod snapshot;
 mod snapshot_store;
@@ -27,6 +28,7 @@ use std::{
 use gix::ObjectId;
 use tempfile::TempDir;
 
+pub(in crate::git) use self::older::is_git_older;
 use super::{Cache, EntryMode, Objects, Repository};
 
 /// A repository with a work tree in a temporary directory, and git with no

@@ -144,18 +144,30 @@ fn sha256_reads_alike() {
 
 #[test]
 fn what_cannot_be_read_is_unsupported() {
-    let repo = TestRepo::with(&["--ref-format=reftable"]);
-    let error = Repository::open(&repo.path()).unwrap_err();
-    println!("{error}");
-    assert_eq!(error.kind(), Kind::Unsupported, "{error}");
-    assert!(error.to_string().contains("reftable"), "{error}");
+    for (extension, value, named) in [
+        ("extensions.fromTheFuture", "1", "fromthefuture"),
+        ("extensions.refStorage", "reftable", "reftable"),
+    ] {
+        let repo = TestRepo::new();
+        repo.git(&["config", "core.repositoryFormatVersion", "1"]);
+        repo.git(&["config", extension, value]);
+        refused(&repo, named);
+    }
+}
 
-    let repo = TestRepo::new();
-    repo.git(&["config", "core.repositoryFormatVersion", "1"]);
-    repo.git(&["config", "extensions.fromTheFuture", "1"]);
+#[test]
+fn a_reftable_of_git_is_unsupported() {
+    if is_git_older((2, 45)) {
+        return;
+    }
+    refused(&TestRepo::with(&["--ref-format=reftable"]), "reftable");
+}
+
+/// Opening it must fail, and say so.
+fn refused(repo: &TestRepo, named: &str) {
     let error = Repository::open(&repo.path()).unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported, "{error}");
-    assert!(error.to_string().contains("fromthefuture"), "{error}");
+    assert!(error.to_string().contains(named), "{error}");
 }
 
 #[test]

@@ -91,6 +91,8 @@ fn a_snapshot_shows_packs_loose_objects_and_refs() {
     let head = repo.fill();
     repo.git(&["tag", "-a", "-m", "x", "v1", "HEAD~1"]);
     repo.git(&["tag", "light"]);
+    // The default since git 2.41.
+    repo.git(&["config", "pack.writeReverseIndex", "true"]);
     repo.git(&["repack", "-adq"]);
     repo.git(&["commit-graph", "write", "--reachable"]);
     repo.git(&["multi-pack-index", "write"]);

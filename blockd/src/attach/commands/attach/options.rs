@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::attach::{
-    layers::upstreams::Upstreams,
+    layers::relay_settings::RelaySettings,
     state::{upper_kind::UpperKind, via::Via},
 };
 
@@ -11,7 +11,7 @@ use crate::attach::{
 #[derive(Clone, Debug)]
 pub struct AttachOptions {
     /// The export, and the servers that have it.
-    pub upstreams: Upstreams,
+    pub relay: RelaySettings,
     /// An empty directory.
     pub mountpoint: PathBuf,
     /// Mount the export read-only, without an overlay.
@@ -29,8 +29,6 @@ pub struct AttachOptions {
     pub gid: u32,
     /// Copy the whole disk to this host in the background.
     pub hydrate: bool,
-    /// The most bytes that this may store; `None`: the default of the relay.
-    pub cache_size: Option<u64>,
     /// The `blockd` that is started for helper processes.
     pub program: PathBuf,
 }

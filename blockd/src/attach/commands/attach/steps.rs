@@ -104,7 +104,7 @@ impl Steps<'_> {
     /// is used.
     async fn find_export(&mut self) -> Result<Offer> {
         let AttachOptions { uid, gid, .. } = self.options;
-        let mut name = export_name::with_owner(&self.options.upstreams.uri.export, *uid, *gid);
+        let mut name = export_name::with_owner(&self.options.relay.uri.export, *uid, *gid);
         let kept = self.record.changes.as_ref().map(|changes| changes.upper);
         if self.options.upper.or(kept) == Some(UpperKind::Block) {
             name = export_name::with_free_space(&name, FREE_SPACE);
@@ -135,7 +135,7 @@ impl Steps<'_> {
 
     /// Takes the answer of the first server that has the export.
     async fn ask_servers(&self, name: &str) -> Result<Offer> {
-        let servers = self.options.upstreams.servers();
+        let servers = self.options.relay.servers();
         let offers = servers.map(|server| client::info(&server.address, name));
         client::first_of(offers).await.map_err(|errors| {
             let reasons = errors.into_iter();
@@ -148,7 +148,7 @@ impl Steps<'_> {
     /// layer.
     fn write_record(&mut self, export: &str) -> Result<(Option<UpperKind>, LowerDir)> {
         let AttachOptions {
-            upstreams,
+            relay,
             read_only,
             upper,
             ..
@@ -156,7 +156,7 @@ impl Steps<'_> {
         let kind = if *read_only {
             None
         } else {
-            let (record, uri) = (&mut self.record, &upstreams.uri);
+            let (record, uri) = (&mut self.record, &relay.uri);
             let kind = preflight::claim_changes(&self.dir, record, uri, (export, *upper))?;
             Some(kind)
         };
@@ -199,7 +199,7 @@ impl Steps<'_> {
         };
         if changes == ChangesState::New {
             let AttachOptions { uid, gid, .. } = self.options;
-            let owner = export_name::owner(&self.options.upstreams.uri.export, *uid, *gid)?;
+            let owner = export_name::owner(&self.options.relay.uri.export, *uid, *gid)?;
             let root = fs::metadata(lower.mountpoint())
                 .context("cannot read the root directory of the export")?;
             upper::create(&self.dir, kind, &root, owner)?;
@@ -216,7 +216,7 @@ impl Steps<'_> {
         }
         let server = NbdUri {
             export: offer.info.name.clone(),
-            ..self.options.upstreams.uri.clone()
+            ..self.options.relay.uri.clone()
         };
         let description = &offer.info.description;
         profile::start(program, description, &server, &lower.mountpoint());
@@ -228,7 +228,7 @@ impl Steps<'_> {
         if !self.options.hydrate {
             return Ok(None);
         }
-        let (socket, size) = (lower.control_socket(), self.options.cache_size);
+        let (socket, size) = (lower.control_socket(), self.options.relay.cache_size);
         let status = spawn_blocking(move || relay::hydrate(&socket, size)).await?;
         self.times.step("ask to hydrate");
         status.context("the disk cannot be hydrated").map(Some)
@@ -246,7 +246,7 @@ fn lower_spec<'a>(
         size: offer.info.size,
         attachment: dir,
         via: options.via,
-        upstreams: &options.upstreams,
+        relay: &options.relay,
         front: metadata_size(offer).map_or(0, |bytes| bytes + INDEX_SIZE),
         blocks: (kind == Some(UpperKind::Block)).then(|| dir.blocks()),
     }

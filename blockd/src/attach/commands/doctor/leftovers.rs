@@ -6,17 +6,19 @@ use anyhow::{Context, Result};
 use rustix::fs::statvfs;
 
 use super::check::{Check, Health};
-use crate::attach::{
-    commands::status::{
-        self, StatusOptions,
-        relay::RelayStatus,
-        report::{AttachState, AttachmentStatus},
-        units::size,
+use crate::{
+    attach::{
+        commands::status::{
+            self, StatusOptions,
+            relay::RelayStatus,
+            report::{AttachState, AttachmentStatus},
+        },
+        state::{
+            directory::{self, list_directory},
+            lower_dir::{LOWERS, LowerDir},
+        },
     },
-    state::{
-        directory::{self, list_directory},
-        lower_dir::{LOWERS, LowerDir},
-    },
+    units::show_size,
 };
 
 const NAME: &str = "state directory";
@@ -59,7 +61,7 @@ fn free_space(state: &Path) -> Result<Check> {
     let found = statvfs(existing).with_context(|| format!("cannot read {shown}"))?;
     // 2^64 bytes are more than there are.
     let free = found.f_bavail.saturating_mul(found.f_frsize);
-    let finding = format!("{shown} has {} free", size(free));
+    let finding = format!("{shown} has {} free", show_size(free));
     if free < MIN_FREE_SPACE {
         let fix = format!("make room in {shown}, or attach with --state or --upper tmpfs");
         return Ok(Check::bad(NAME, Health::Warning, finding, fix));

@@ -4,7 +4,6 @@ pub(crate) mod progress;
 pub(crate) mod relay;
 pub(crate) mod report;
 mod show;
-pub(crate) mod units;
 
 use std::{
     collections::HashMap,

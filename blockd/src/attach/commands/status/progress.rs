@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use super::units::size;
-use crate::relay::{CacheStatus, Hydration};
+use crate::{
+    relay::{CacheStatus, Hydration},
+    units::show_size,
+};
 
 /// Prints the progress of a hydration.
 pub(crate) struct Progress<'a>(pub(crate) &'a CacheStatus);
@@ -20,7 +22,11 @@ impl fmt::Display for Progress<'_> {
         let reason = reason.as_deref().unwrap_or("see the log of the relay");
         match state {
             Hydration::Hydrated => {
-                write!(f, "hydrated ({}): no server is needed any more", size(*of))
+                write!(
+                    f,
+                    "hydrated ({}): no server is needed any more",
+                    show_size(*of)
+                )
             }
             Hydration::Hydrating => write!(f, "hydrated {}", part(*hydrated, *of)),
             Hydration::Incomplete => {
@@ -35,7 +41,7 @@ impl fmt::Display for Progress<'_> {
 /// `37% (120 of 320 MiB)`; a part is never rounded up to 100%.
 fn part(hydrated: u64, of: u64) -> String {
     let percent = u128::from(hydrated) * 100 / u128::from(of.max(1));
-    let (have, all) = (size(hydrated), size(of));
+    let (have, all) = (show_size(hydrated), show_size(of));
     match (have.split_once(' '), all.split_once(' ')) {
         (Some((number, unit)), Some((_, same))) if unit == same => {
             format!("{percent}% ({number} of {all})")

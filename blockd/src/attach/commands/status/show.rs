@@ -4,11 +4,14 @@ use std::fmt;
 
 use super::{
     progress::Progress,
-    relay::{RelayFigures, RelayStatus, Upstream},
+    relay::RelayStatus,
     report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
-    units::{size, time},
 };
-use crate::{attach::state::upper_kind::UpperKind, relay::CacheStatus};
+use crate::{
+    attach::state::upper_kind::UpperKind,
+    relay::{self, CacheStatus, UpstreamStatus},
+    units::{show_microseconds, show_size},
+};
 
 impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,9 +60,9 @@ impl fmt::Display for ChangesStatus {
         let within = match self.upper {
             UpperKind::State => "",
             UpperKind::Tmpfs { .. } => " of memory",
-            UpperKind::Block => return write!(f, "{} of changed blocks", size(self.bytes)),
+            UpperKind::Block => return write!(f, "{} of changed blocks", show_size(self.bytes)),
         };
-        let (entries, bytes) = (self.entries, size(self.bytes));
+        let (entries, bytes) = (self.entries, show_size(self.bytes));
         write!(f, "{entries} files and directories, {bytes}{within}")
     }
 }
@@ -68,8 +71,9 @@ impl fmt::Display for RelayStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alive(figures) => write!(f, "{figures}"),
+            Self::Unreadable { reason } => write!(f, "\n  relay    {reason}"),
             Self::Silent { pid } => {
-                write!(f, "\n  relay    process {pid} runs and does not answer")
+                write!(f, "\n  relay    process {pid} runs but does not answer")
             }
             Self::Dead => write!(
                 f,
@@ -79,7 +83,7 @@ impl fmt::Display for RelayStatus {
     }
 }
 
-impl fmt::Display for RelayFigures {
+impl fmt::Display for relay::Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for server in &self.upstreams {
             write!(f, "\n  server   {server}")?;
@@ -91,35 +95,35 @@ impl fmt::Display for RelayFigures {
             latency_us,
             ..
         } = self;
-        let bytes = size(self.bytes);
+        let bytes = show_size(self.bytes);
         write!(
             f,
             "\n  reads    {reads} of {bytes}, {errors} failed, {in_flight} waiting"
         )?;
         write!(
             f,
-            "\n  latency  {} half, {} 95 of 100, {} the longest",
-            time(latency_us.p50),
-            time(latency_us.p95),
-            time(latency_us.max)
+            "\n  latency  {} median, {} 95th percentile, {} longest",
+            show_microseconds(latency_us.p50),
+            show_microseconds(latency_us.p95),
+            show_microseconds(latency_us.max)
         )?;
         if self.ahead.bytes > 0 {
-            let (bytes, used) = (size(self.ahead.bytes), size(self.ahead.used));
-            write!(
-                f,
-                "\n  ahead    {bytes} read before they were asked for, {used} used"
-            )?;
+            let (bytes, used) = (show_size(self.ahead.bytes), show_size(self.ahead.used));
+            write!(f, "\n  ahead    {bytes} read ahead, {used} of them used")?;
         }
         if let Some(cache) = &self.cache {
             let CacheStatus { hits, misses, .. } = cache;
             write!(f, "\n  cache    {}", Progress(cache))?;
-            write!(f, "\n           {hits} reads from here, {misses} not")?;
+            write!(
+                f,
+                "\n           {hits} reads from the cache, {misses} from a server"
+            )?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Upstream {
+impl fmt::Display for UpstreamStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uri, state, .. } = self;
         write!(f, "{uri} {state}")?;

@@ -77,7 +77,7 @@ impl Build<'_> {
             socket: &self.lower.socket(),
             export: self.spec.export,
             size: self.spec.size,
-            timeout: self.spec.upstreams.timeout,
+            timeout: self.spec.relay.timeout,
             writable: self.is_writable(),
         };
         for path in nbd::free_devices()? {
@@ -99,14 +99,14 @@ impl Build<'_> {
     }
 
     async fn start_relay(&mut self, fuse: bool) -> Result<()> {
-        let start = relay::Start {
-            options: self.spec.upstreams,
+        let spec = relay::RelaySpec {
+            settings: self.spec.relay,
             export: self.spec.export,
             fuse,
             front: self.spec.front,
             blocks: self.spec.blocks.as_deref(),
         };
-        relay::start(self.lower, &self.lock, &start).await?;
+        relay::start(self.lower, &self.lock, &spec).await?;
         self.times.step("start the relay");
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::attach::{
-    layers::upstreams::Upstreams,
+    layers::relay_settings::RelaySettings,
     state::{attachment_dir::AttachmentDir, via::Via},
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct LowerSpec<'a> {
     pub(crate) attachment: &'a AttachmentDir,
     /// `None`: the best that this host has, or what is mounted already.
     pub(crate) via: Option<Via>,
-    pub(crate) upstreams: &'a Upstreams,
+    pub(crate) relay: &'a RelaySettings,
     /// How many bytes at the front of the disk the relay reads ahead.
     pub(crate) front: u64,
     /// Where changed blocks are kept, if the disk is to be written to.

@@ -1,0 +1,202 @@
+//! The architecture: the rooms of each crate, from the ground up, and what each
+//! may know. An arrow that is not in this table fails the test, and so does a
+//! circle of files within one room.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    arrows::{Arrow, Modules, circles},
+    source::{root, sources},
+};
+
+/// A module with all that lies below it, unless a longer path has a room of its own.
+struct Room {
+    /// The module's path below the crate; empty: the crate's root.
+    path: &'static str,
+    /// The rooms that it may use; each stands above it in the table.
+    knows: &'static [&'static str],
+}
+
+struct Crate {
+    name: &'static str,
+    src: &'static str,
+    rooms: &'static [Room],
+}
+
+const fn room(path: &'static str, knows: &'static [&'static str]) -> Room {
+    Room { path, knows }
+}
+
+const CRATES: [Crate; 4] = [
+    Crate {
+        name: "imagegen",
+        src: "imagegen/src",
+        rooms: &[
+            room("error", &[]),
+            // The on-disk format knows no git, the git side no ext4: they meet
+            // in `image` alone.
+            room("ext4", &[]),
+            room("git", &["error"]),
+            room("image", &["error", "ext4", "git"]),
+            room("", &["error", "ext4", "git", "image"]),
+        ],
+    },
+    Crate {
+        name: "blockd_nbd",
+        src: "blockd/nbd/src",
+        rooms: &[
+            room("wire", &[]),
+            room("export", &[]),
+            room("uri", &[]),
+            room("tls", &[]),
+            room("memory", &["export"]),
+            room("server", &["wire", "export", "tls"]),
+            room("client", &["wire", "export", "uri", "tls"]),
+            room("fuzz", &["wire", "export", "memory", "server"]),
+            room("", &["export", "server"]),
+        ],
+    },
+    Crate {
+        name: "blockd",
+        src: "blockd/src",
+        rooms: &[
+            room("units", &[]),
+            room("relay", &["units"]),
+            room("serve", &["units"]),
+            room("local", &["serve"]),
+            room("attach::state", &["units"]),
+            room("attach::layers", &["units", "relay", "attach::state"]),
+            room(
+                "attach::commands",
+                &["units", "relay", "attach::state", "attach::layers"],
+            ),
+            room("attach", &["attach::commands", "attach::layers"]),
+            room("cli", &["units", "relay", "serve", "local", "attach"]),
+            room("", &[]),
+            room("(main)", &["relay", "serve", "local", "attach", "cli"]),
+        ],
+    },
+    Crate {
+        name: "agent",
+        src: "agent/src",
+        rooms: &[
+            room("token", &[]),
+            room("serve", &["token"]),
+            room("client", &[]),
+            room("fly", &[]),
+            room("coordinator", &["token", "fly"]),
+            room("machine", &["fly"]),
+            room("smoke", &["client", "machine"]),
+            room(
+                "cli",
+                &[
+                    "token",
+                    "serve",
+                    "client",
+                    "fly",
+                    "coordinator",
+                    "machine",
+                    "smoke",
+                ],
+            ),
+            room("", &[]),
+            room(
+                "(main)",
+                &[
+                    "cli",
+                    "serve",
+                    "client",
+                    "fly",
+                    "coordinator",
+                    "machine",
+                    "smoke",
+                ],
+            ),
+        ],
+    },
+];
+
+impl Crate {
+    fn arrows(&self) -> BTreeSet<Arrow> {
+        Modules::new(self.name, self.src, &sources(&root(), self.src)).arrows()
+    }
+
+    /// The room that a module lies in: the one with the longest path.
+    fn room_of(&self, module: &str) -> &Room {
+        let holds = |room: &&Room| {
+            let below = module.strip_prefix(room.path);
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        let own = self
+            .rooms
+            .iter()
+            .filter(holds)
+            .max_by_key(|room| room.path.len());
+        own.unwrap_or_else(|| {
+            panic!(
+                "{}: {module} has no room in the table of tests/style/rooms.rs",
+                self.src
+            )
+        })
+    }
+
+    /// What an arrow breaks, if anything.
+    fn violation(&self, arrow: &Arrow) -> Option<String> {
+        let (from, to) = (
+            self.room_of(&arrow.from_module),
+            self.room_of(&arrow.to_module),
+        );
+        let allowed = from.path == to.path || from.knows.contains(&to.path);
+        (!allowed).then(|| format!("{arrow}: {:?} may not know {:?}", from.path, to.path))
+    }
+}
+
+#[test]
+fn rooms_know_only_what_stands_above_them_in_the_table() {
+    for each in &CRATES {
+        for (at, room) in each.rooms.iter().enumerate() {
+            for known in room.knows {
+                let above = each.rooms[..at].iter().any(|room| room.path == *known);
+                assert!(
+                    above,
+                    "{}: {:?} knows {known:?}, which is no room above it",
+                    each.src, room.path
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_arrow_runs_upwards() {
+    let mut found = Vec::new();
+    for each in &CRATES {
+        let arrows = each.arrows();
+        assert!(
+            arrows.len() > 40,
+            "{}: only {} arrows were found",
+            each.src,
+            arrows.len()
+        );
+        found.extend(arrows.iter().filter_map(|arrow| each.violation(arrow)));
+    }
+    assert!(
+        found.is_empty(),
+        "{} arrows:\n{}",
+        found.len(),
+        found.join("\n")
+    );
+}
+
+#[test]
+fn no_files_use_each_other_in_a_circle() {
+    let mut found = Vec::new();
+    for each in &CRATES {
+        let arrows = each.arrows();
+        for circle in circles(&arrows) {
+            let lines: Vec<_> = circle.iter().map(|arrow| format!("  {arrow}")).collect();
+            found.push(format!("a circle in {}:\n{}", each.src, lines.join("\n")));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
