@@ -1,4 +1,5 @@
-//! Parses, builds, runs, and maps the outcome to an exit code.
+//! The program `blockd`: parses the command line, runs the command, and prints its
+//! result or error.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -8,11 +9,8 @@ use std::{
 use anyhow::Result;
 use blockd::{
     attach,
-    cli::{
-        Cli, Command,
-        attach::{DiffArgs, ProfileCommand},
-    },
-    local, relay, serve,
+    cli::{Cli, Command, diff::DiffArgs, profile::ProfileCommand},
+    local, serve,
 };
 use clap::Parser;
 use serde::Serialize;
@@ -30,8 +28,8 @@ fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when this fails.
-            let _told = writeln!(io::stderr(), "blockd: {}", sentence(&error));
+            // Where standard error is closed, only the exit code is left.
+            let _written = writeln!(io::stderr(), "blockd: {}", message(&error));
             ExitCode::FAILURE
         }
     }
@@ -39,10 +37,11 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Serve(args) => runtime()?.block_on(serve::serve(&args)),
-        Command::Relay(args) => relay::relay(&args),
-        Command::Image(args) => runtime()?.block_on(local::image(&args)),
-        Command::Info(args) => local::info(&args),
+        Command::Serve(args) => runtime()?.block_on(serve::serve(&args.options()?)),
+        Command::Relay(args) => args.run(),
+        Command::RelayDaemon(args) => args.run(),
+        Command::Image(args) => runtime()?.block_on(local::image(&args.options())),
+        Command::Info(args) => local::info(&args.options()),
         Command::Attach(args) => {
             let report = attach::attach(&args.options()?)?;
             for warning in &report.warnings {
@@ -52,15 +51,15 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Detach(args) => print(&attach::detach(&args.options()?)?, args.json),
         Command::Hydrate(args) => {
-            let hydrated = runtime()?.block_on(attach::hydrate(&args.options()?))?;
-            print(&hydrated, args.json)
+            let report = runtime()?.block_on(attach::hydrate(&args.options()?))?;
+            print(&report, args.json)
         }
         Command::Status(args) => print(&attach::status(&args.options()?)?, args.json),
         Command::Diff(args) => diff(&args),
         Command::Doctor(args) => {
-            let findings = attach::doctor(&args.options()?);
-            print(&findings, args.json)?;
-            findings.verdict()
+            let report = attach::doctor(&args.options()?);
+            print(&report, args.json)?;
+            report.verdict()
         }
         Command::Profile(args) => {
             let ProfileCommand::Record(args) = args.command;
@@ -69,34 +68,34 @@ fn run(command: Command) -> Result<()> {
                 args.json,
             )
         }
-        Command::Warm(args) => attach::warm(&args),
-        Command::ReadAhead(args) => attach::read_ahead(&args),
-        Command::Settle(args) => attach::settle(&args),
+        Command::Warm(args) => attach::warm(&args.options()),
+        Command::Prefetch(args) => attach::prefetch(&args.options()),
+        Command::Reap(args) => attach::reap(&args.options()),
     }
 }
 
 fn diff(args: &DiffArgs) -> Result<()> {
-    let changes = attach::changes(&args.options()?)?;
-    if !changes.exact && !args.json {
-        tracing::warn!("the export is not attached: what was written anew counts as new");
+    let report = attach::diff(&args.options()?)?;
+    if !report.exact && !args.json {
+        tracing::warn!("the export is not attached: replaced files are listed as added");
     }
-    if changes.changes.is_empty() && !args.json {
+    if report.changes.is_empty() && !args.json {
         return Ok(());
     }
-    print(&changes, args.json)
+    print(&report, args.json)
 }
 
-/// The error and its causes, without those that were told already.
-fn sentence(error: &anyhow::Error) -> String {
-    let mut told = String::new();
+/// An error and its causes, without those that are part of another's text.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
-        if told.is_empty() {
-            told = cause;
-        } else if !told.contains(&cause) {
-            told = format!("{told}: {cause}");
+        if message.is_empty() {
+            message = cause;
+        } else if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
         }
     }
-    told
+    message
 }
 
 fn runtime() -> io::Result<Runtime> {

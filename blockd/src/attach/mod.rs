@@ -6,9 +6,9 @@
 //!           or FUSE file: /dev/loopN                                 or the lower bound there
 //!           └ one for all attachments of an export on this machine ┘ └ one for each
 //! ```
-//! `state` is what is written down, before it is made; `layers` are what it is
-//! made of; `commands` put layers up and take them down. Imports run that way
-//! only: commands know layers, layers know the state.
+//! `state` is what is written down, before it is made; `layers` are what an
+//! attachment is made of; `commands` put layers up and take them down. Commands know
+//! layers, layers know the state, never the other way round.
 
 mod commands;
 mod layers;
@@ -16,19 +16,34 @@ mod state;
 
 pub use self::{
     commands::{
-        attach::attach,
-        detach::detach,
-        diff::{Change, Changes, ChangesOptions, Kind, changes},
-        doctor::{Check, DoctorOptions, Findings, Health, doctor},
-        hydrate::{HydrateOptions, Hydrated, hydrate},
-        options::{DetachOptions, Detached, Diff, Options, Report, Step},
-        prefetch::read_ahead,
-        profile::{RecordOptions, Recorded, record, warm},
-        reap::settle,
-        status::{
-            AttachmentStatus, DiffStatus, RelayFigures, RelayStatus, Standing, Status,
-            StatusOptions, status,
+        attach::{
+            attach,
+            options::AttachOptions,
+            report::{AttachReport, ChangesState},
         },
+        detach::{detach, options::DetachOptions, report::DetachReport},
+        diff::{
+            DiffOptions,
+            change::{Change, ChangeKind, DiffReport},
+            diff,
+        },
+        doctor::{
+            DoctorOptions,
+            check::{Check, DoctorReport, Health},
+            doctor,
+        },
+        hydrate::{HydrateOptions, HydrateReport, hydrate},
+        prefetch::{PrefetchOptions, prefetch},
+        profile::{RecordOptions, Recorded, WarmOptions, record, warm},
+        reap::{ReapOptions, reap},
+        status::{
+            StatusOptions,
+            relay::RelayStatus,
+            report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
+            status,
+        },
+        teardown::DetachMode,
     },
-    layers::{device::Via, holders::Holder, upper::Upper},
+    layers::{holders::Holder, relay_settings::RelaySettings, step_times::Step},
+    state::{upper_kind::UpperKind, via::Via},
 };

@@ -1,33 +1,38 @@
-//! The command lines of `attach`, `detach`, `status`, `diff` and `doctor`, and the
-//! hidden `settle` and `read-ahead`; the only file here that looks at the
-//! environment.
+//! The command line of `attach`.
 
-use std::{env, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    env::{self, VarError},
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand, ValueEnum, builder::FalseyValueParser};
+use clap::{Args, ValueEnum, builder::FalseyValueParser};
 use rustix::process::{getegid, geteuid};
 
-use super::values::{default_state, running_program, size, time};
-use crate::attach::{
-    ChangesOptions, DetachOptions, DoctorOptions, Options, RecordOptions, StatusOptions, Upper, Via,
+use super::{
+    relay::relay_program,
+    state::StateArgs,
+    values::{running_program, size, time},
 };
+use crate::attach::{AttachOptions, RelaySettings, UpperKind, Via};
 use blockd_nbd::uri::NbdUri;
 
 /// Attach an export as a work tree.
 #[derive(Args, Clone, Debug)]
 pub struct AttachArgs {
-    /// The export's NBD URI
+    /// The NBD URI of the export
     #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]… or nbd+unix:///REPO…?socket=PATH")]
     pub uri: NbdUri,
 
-    /// An empty directory
+    /// The directory to attach at, which must be empty
     pub mountpoint: PathBuf,
 
-    /// Another server with the same export; may be given more than once. When
-    /// one is gone or slow, the others are read from
+    /// Another server that has the same export. It is read from when the first is
+    /// unreachable or slow
     #[arg(long, env = "BLOCKD_ALSO", value_name = "URI", value_delimiter = ' ')]
-    #[arg(help = "Another server that has the export: nbd://HOST[:PORT]/; may be given again")]
+    #[arg(help = "Another server that has the export: nbd://HOST[:PORT]/; may be repeated")]
     pub also: Vec<NbdUri>,
 
     /// How long a read waits for a server before it fails
@@ -40,56 +45,56 @@ pub struct AttachArgs {
     #[arg(value_parser = time)]
     pub timeout: Duration,
 
-    /// Show the export as it is, without a place for changes
+    /// Mount the export read-only
     #[arg(long, env = "BLOCKD_READ_ONLY", value_parser = FalseyValueParser::new())]
     pub read_only: bool,
 
     /// Where changes are kept: state, tmpfs or tmpfs:SIZE [default: state]
     ///
-    /// In the state directory they outlive a reboot. In memory they are kept
-    /// until they are discarded or the machine is started anew.
+    /// In the state directory, changes survive a reboot. On a tmpfs they are kept in
+    /// memory until they are discarded or the machine reboots.
     #[arg(long, env = "BLOCKD_UPPER", conflicts_with = "read_only")]
-    pub upper: Option<Upper>,
+    pub upper: Option<UpperKind>,
 
-    /// What keeps changes: an overlay, or changed blocks of a disk that is
-    /// written to [default: overlay]
+    /// How changes are kept: as files of an overlay, or as blocks of the disk
+    /// [default: overlay]
     ///
-    /// By blocks the attachment has a relay and a disk for itself, with the
-    /// free space that the name asks for (:free=SIZE), else 8 GiB of it;
-    /// nothing of that is stored before it is used.
+    /// With block, the attachment has a relay and a disk of its own, which is
+    /// mounted for writing. Its free space is that of the export name (:free=SIZE),
+    /// else 8 GiB; free space takes no storage before it is used.
     #[arg(long, env = "BLOCKD_COW", conflicts_with_all = ["read_only", "upper"])]
     pub cow: Option<Cow>,
 
-    /// The way into the kernel [default: nbd where the kernel has it, else fuse]
+    /// The kind of block device [default: nbd if the kernel has it, else fuse]
     #[arg(long, env = "BLOCKD_VIA")]
-    pub via: Option<Via>,
+    pub via: Option<ViaArg>,
 
-    /// Owner of the files [default: who calls, also through sudo]
+    /// Owner of the files [default: the calling user, also through sudo]
     #[arg(long, env = "BLOCKD_UID")]
     pub uid: Option<u32>,
 
-    /// Group of the files [default: the caller's]
+    /// Group of the files [default: the group of the calling user]
     #[arg(long, env = "BLOCKD_GID")]
     pub gid: Option<u32>,
 
-    /// Connections to the server
+    /// Connections to each server
     #[arg(long, env = "BLOCKD_CONNECTIONS", default_value = "4")]
     pub connections: NonZeroUsize,
 
-    /// Bring all of the disk to this host, in the background: when that is
-    /// done the servers may go away. `blockd hydrate` says how far it is
+    /// Copy the whole disk to this host, in the background. When that is done, no
+    /// server is needed any more. `blockd hydrate` shows the progress
     #[arg(long, env = "BLOCKD_HYDRATE", value_parser = FalseyValueParser::new())]
     pub hydrate: bool,
 
-    /// The most that --hydrate may store [default: 4G]
+    /// The most bytes that --hydrate may store [default: 4G]
     #[arg(long, env = "BLOCKD_CACHE_SIZE", value_name = "SIZE", value_parser = size)]
     pub cache_size: Option<u64>,
 
-    /// Print what was attached as JSON
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 
-    /// Where it is kept what is attached, and what is changed
+    /// The state directory
     #[command(flatten)]
     pub state: StateArgs,
 }
@@ -97,269 +102,75 @@ pub struct AttachArgs {
 /// How changes are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Cow {
-    /// Whole files, in an overlay.
+    /// As files, in the upper layer of an overlay
     Overlay,
-    /// Blocks of 4 KiB.
+    /// As blocks of 4 KiB
     Block,
 }
 
-/// Detach a work tree.
-#[derive(Args, Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
-pub struct DetachArgs {
-    /// Where it is attached
-    pub mountpoint: PathBuf,
-
-    /// Let processes that are still inside go on: they keep a tree that is
-    /// mounted nowhere, and the device goes with the last of them
-    #[arg(long)]
-    pub lazy: bool,
-
-    /// End processes that are still inside: SIGTERM, after 2 s SIGKILL
-    #[arg(long, conflicts_with = "lazy")]
-    pub force: bool,
-
-    /// Throw the changes away
-    #[arg(long)]
-    pub discard: bool,
-
-    /// Print what was detached as JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Where it is kept what is attached, and what is changed
-    #[command(flatten)]
-    pub state: StateArgs,
+/// The kind of block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ViaArg {
+    /// The kernel's NBD client, set up by nbd-client
+    Nbd,
+    /// A FUSE file system with one file, and a loop device
+    Fuse,
 }
 
-/// Say what is attached, through what, and how it fares.
-#[derive(Args, Clone, Debug)]
-pub struct StatusArgs {
-    /// Only what is attached here
-    pub mountpoint: Option<PathBuf>,
-
-    /// Say it as JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Where it is kept what is attached, and what is changed
-    #[command(flatten)]
-    pub state: StateArgs,
-}
-
-/// List the paths that were changed, attached or not.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = DIFF_HELP)]
-pub struct DiffArgs {
-    /// Where it is, or was, attached
-    pub mountpoint: PathBuf,
-
-    /// Say it as JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Where it is kept what is attached, and what is changed
-    #[command(flatten)]
-    pub state: StateArgs,
-}
-
-const DIFF_HELP: &str = "\
-  A PATH          is new
-  M PATH          is another
-  D PATH          is gone, and all below it
-  R FROM -> PATH  has another name
-
-All of the work tree counts, .git too. While nothing of the export is attached,
-a file that was written anew under its old name counts as new.";
-
-/// Say what this host can do, what is wrong, and what mends it.
-#[derive(Args, Clone, Debug)]
-pub struct DoctorArgs {
-    /// Say it as JSON
-    #[arg(long)]
-    pub json: bool,
-
-    /// Where it is kept what is attached, and what is changed
-    #[command(flatten)]
-    pub state: StateArgs,
-}
-
-/// The state directory.
-#[derive(Args, Clone, Debug)]
-pub struct StateArgs {
-    /// Where attachments and changes are kept
-    /// [default: /var/lib/blockd/attach, or blockd/attach in `XDG_STATE_HOME`]
-    #[arg(long = "state", value_name = "DIR", env = "BLOCKD_ATTACH_STATE")]
-    pub directory: Option<PathBuf>,
-}
-
-/// Take a lower layer away when nobody uses it any more (started by detach).
-#[derive(Args, Clone, Debug)]
-pub struct SettleArgs {
-    /// The state directory
-    pub state: PathBuf,
-
-    /// The lower layer's directory in it
-    pub key: String,
-}
-
-/// Read the front of a mounted device ahead (started by attach).
-#[derive(Args, Clone, Debug)]
-pub struct ReadAheadArgs {
-    /// The block device
-    pub device: PathBuf,
-
-    /// How much of it
-    pub bytes: u64,
-}
-
-/// Profiles: what sessions read first, and who attaches next finds read.
-#[derive(Args, Clone, Debug)]
-pub struct ProfileArgs {
-    /// What to do
-    #[command(subcommand)]
-    pub command: ProfileCommand,
-}
-
-/// What to do with a profile.
-#[derive(Subcommand, Clone, Debug)]
-pub enum ProfileCommand {
-    /// Watch which files a session opens, and have the server keep their paths.
-    Record(RecordArgs),
-}
-
-/// Watch which files a session opens, and have the server keep their paths.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = RECORD_HELP)]
-pub struct RecordArgs {
-    /// Where it is attached
-    pub mountpoint: PathBuf,
-
-    /// For how long
-    #[arg(long = "for", value_name = "TIME", default_value = "180s", value_parser = time)]
-    pub time: Duration,
-
-    /// Say as JSON what was recorded
-    #[arg(long)]
-    pub json: bool,
-
-    /// Where it is kept what is attached, and what is changed
-    #[command(flatten)]
-    pub state: StateArgs,
-}
-
-const RECORD_HELP: &str = "\
-Attach, start this, and do what a session does first: build, test, search. From
-then on, whoever attaches any commit of this repository has these files read
-ahead in the background. The server keeps the last 8 recordings.";
-
-/// Have the kernel read what a profile lists (started by attach).
-#[derive(Args, Clone, Debug)]
-pub struct WarmArgs {
-    /// The export, by its canonical name
-    pub server: NbdUri,
-
-    /// Where its ext4 is mounted
-    pub tree: PathBuf,
+impl From<ViaArg> for Via {
+    fn from(via: ViaArg) -> Self {
+        match via {
+            ViaArg::Nbd => Self::Nbd,
+            ViaArg::Fuse => Self::Fuse,
+        }
+    }
 }
 
 impl AttachArgs {
-    /// What was typed, and what the environment adds.
-    pub fn options(&self) -> Result<Options> {
-        let asking = |variable: &str| env::var(variable).ok().and_then(|id| id.parse().ok());
-        let root = geteuid().is_root();
-        let caller = |variable, own| {
-            if root {
-                asking(variable).unwrap_or(own)
-            } else {
-                own
-            }
-        };
-        Ok(Options {
-            uri: self.uri.clone(),
-            also: self.also.clone(),
-            timeout: self.timeout,
+    /// The options of attach, completed from the environment.
+    ///
+    /// # Errors
+    ///
+    /// When `SUDO_UID` or `SUDO_GID` is not a number, or a path cannot be found.
+    pub fn options(&self) -> Result<AttachOptions> {
+        Ok(AttachOptions {
+            relay: RelaySettings {
+                uri: self.uri.clone(),
+                also: self.also.clone(),
+                timeout: self.timeout,
+                connections: self.connections,
+                cache_size: self.cache_size,
+                program: relay_program()?,
+            },
             mountpoint: self.mountpoint.clone(),
             read_only: self.read_only,
             upper: match self.cow {
-                Some(Cow::Block) => Some(Upper::Block),
+                Some(Cow::Block) => Some(UpperKind::Block),
                 Some(Cow::Overlay) | None => self.upper,
             },
-            via: self.via,
+            via: self.via.map(Via::from),
             state: self.state.path()?,
-            uid: self
-                .uid
-                .unwrap_or_else(|| caller("SUDO_UID", geteuid().as_raw())),
-            gid: self
-                .gid
-                .unwrap_or_else(|| caller("SUDO_GID", getegid().as_raw())),
-            connections: self.connections,
+            uid: owner(self.uid, "SUDO_UID", geteuid().as_raw())?,
+            gid: owner(self.gid, "SUDO_GID", getegid().as_raw())?,
             hydrate: self.hydrate,
-            cache_size: self.cache_size,
             program: running_program()?,
         })
     }
 }
 
-impl DetachArgs {
-    /// What was typed, and what the environment adds.
-    pub fn options(&self) -> Result<DetachOptions> {
-        Ok(DetachOptions {
-            mountpoint: self.mountpoint.clone(),
-            state: self.state.path()?,
-            lazy: self.lazy,
-            force: self.force,
-            discard: self.discard,
-            program: running_program()?,
-        })
+/// The id that was given, else that of the user who called sudo(8), else `own`.
+fn owner(given: Option<u32>, variable: &str, own: u32) -> Result<u32> {
+    if let Some(id) = given {
+        return Ok(id);
     }
-}
-
-impl StatusArgs {
-    /// What was typed, and what the environment adds.
-    pub fn options(&self) -> Result<StatusOptions> {
-        Ok(StatusOptions {
-            mountpoint: self.mountpoint.clone(),
-            state: self.state.path()?,
-        })
+    if !geteuid().is_root() {
+        return Ok(own);
     }
-}
-
-impl DiffArgs {
-    /// What was typed, and what the environment adds.
-    pub fn options(&self) -> Result<ChangesOptions> {
-        Ok(ChangesOptions {
-            mountpoint: self.mountpoint.clone(),
-            state: self.state.path()?,
-        })
-    }
-}
-
-impl DoctorArgs {
-    /// What was typed, and what the environment adds.
-    pub fn options(&self) -> Result<DoctorOptions> {
-        Ok(DoctorOptions {
-            state: self.state.path()?,
-        })
-    }
-}
-
-impl RecordArgs {
-    /// What was typed, and what the environment adds.
-    pub fn options(&self) -> Result<RecordOptions> {
-        Ok(RecordOptions {
-            mountpoint: self.mountpoint.clone(),
-            state: self.state.path()?,
-            time: self.time,
-        })
-    }
-}
-
-impl StateArgs {
-    pub(super) fn path(&self) -> Result<PathBuf> {
-        if let Some(directory) = &self.directory {
-            return std::path::absolute(directory).context("cannot find the state directory");
-        }
-        Ok(default_state().join("attach"))
+    match env::var(variable) {
+        Ok(id) => id
+            .parse()
+            .with_context(|| format!("{variable}={id}: expected a number")),
+        Err(VarError::NotPresent) => Ok(own),
+        Err(error) => Err(error).with_context(|| format!("cannot read {variable}")),
     }
 }

@@ -5,44 +5,48 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::{attach::StateArgs, values::size};
+use super::{state::StateArgs, values::size};
 use crate::attach::HydrateOptions;
 
-/// Bring all of an attached disk to this host.
+/// Copy the whole disk of an attachment to this host.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = HYDRATE_HELP)]
 pub struct HydrateArgs {
     /// Where it is attached
     pub mountpoint: PathBuf,
 
-    /// Wait until all is here; ended by Ctrl-C, the hydration goes on
+    /// Wait until the whole disk is stored. Ctrl-C ends the wait, not the hydration
     #[arg(long)]
     pub wait: bool,
 
-    /// The most that may be stored [default: 4G]
+    /// The most bytes that may be stored [default: 4G]
     #[arg(long, env = "BLOCKD_CACHE_SIZE", value_name = "SIZE", value_parser = size)]
     pub cache_size: Option<u64>,
 
-    /// Say as JSON how far it is
+    /// Print the progress as JSON
     #[arg(long)]
     pub json: bool,
 
-    /// Where it is kept what is attached, and what is changed
+    /// The state directory
     #[command(flatten)]
     pub state: StateArgs,
 }
 
 const HYDRATE_HELP: &str = "\
-It begins in the background, if it has not yet, and goes behind what is read
-meanwhile. What is here is never asked for again; when all is, the servers may
-go away. All attachments of the same export share it, and it goes with the last
-of them. Where the state directory has no room any more it is given up, and
-reads go on as before.
+The hydration is started in the background, unless it is running already, and gives
+way to reads. What is stored is not read from a server again; when the whole disk is
+stored, no server is needed any more. All attachments of an export share it, and it
+is removed with the last of them. When the state directory is full, the hydration is
+given up, and reads go on as before.
 
   blockd hydrate /workspace --wait && echo 'unplug the network'";
 
 impl HydrateArgs {
-    /// What was typed, and what the environment adds.
+    /// The options of hydrate.
+    ///
+    /// # Errors
+    ///
+    /// When a path cannot be found.
     pub fn options(&self) -> Result<HydrateOptions> {
         Ok(HydrateOptions {
             mountpoint: self.mountpoint.clone(),

@@ -1,25 +1,38 @@
-//! The command line, with its twins in the environment.
+//! The command line, and the variables of the environment that stand for its
+//! options: one file a command. Each makes the options of what it runs, so
+//! that nothing else reads the environment.
 
-use std::{env, path::PathBuf};
-
-use anyhow::Result;
-use clap::{Args, Parser, Subcommand, builder::FalseyValueParser};
+use clap::{Parser, Subcommand};
 
 pub mod attach;
+pub mod detach;
+pub mod diff;
+pub mod doctor;
+pub mod helpers;
 pub mod hydrate;
+pub mod image;
+pub mod info;
+pub mod profile;
 pub mod relay;
+pub mod serve;
+pub mod state;
+pub mod status;
 pub(crate) mod values;
 
 use self::{
-    attach::{
-        AttachArgs, DetachArgs, DiffArgs, DoctorArgs, ProfileArgs, ReadAheadArgs, SettleArgs,
-        StatusArgs, WarmArgs,
-    },
+    attach::AttachArgs,
+    detach::DetachArgs,
+    diff::DiffArgs,
+    doctor::DoctorArgs,
+    helpers::{PrefetchArgs, ReapArgs},
     hydrate::HydrateArgs,
-    relay::RelayArgs,
-    values::{absolute, default_state},
+    image::ImageArgs,
+    info::InfoArgs,
+    profile::{ProfileArgs, WarmArgs},
+    relay::{RelayArgs, RelayDaemonArgs},
+    serve::ServeArgs,
+    status::StatusArgs,
 };
-use crate::units;
 
 /// Any commit of a git repository as an ext4 disk over NBD.
 ///
@@ -37,176 +50,38 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve repositories over NBD.
-    Serve(Serve),
+    Serve(ServeArgs),
     /// Relay an export of remote servers to this host: reconnects, fails over.
     Relay(RelayArgs),
+    /// Relay in the background, with the options on standard input (started by
+    /// attach, and by relay --daemon).
+    #[command(hide = true)]
+    RelayDaemon(RelayDaemonArgs),
     /// Write the disk of one commit to a sparse file.
-    Image(ImageFile),
+    Image(ImageArgs),
     /// Plan the disk of one commit, and say what it would be.
-    Info(Info),
+    Info(InfoArgs),
     /// Attach an export as a work tree.
     Attach(AttachArgs),
-    /// Take an attached work tree away; its changes are kept.
+    /// Detach a work tree; its changes are kept.
     Detach(DetachArgs),
-    /// Bring all of an attached disk to this host: then the servers may go away.
+    /// Copy the whole disk of an attachment to this host; then no server is needed.
     Hydrate(HydrateArgs),
-    /// Say what is attached, through what, and how it fares.
+    /// Show what is attached, through what, and whether it works.
     Status(StatusArgs),
-    /// List the paths that were changed, attached or not.
+    /// List the changed paths of a work tree, attached or not.
     Diff(DiffArgs),
-    /// Say what this host can do, what is wrong, and what mends it.
+    /// Check whether attach can work on this host, and print how to fix what is missing.
     Doctor(DoctorArgs),
     /// Record what sessions read first: who attaches next finds it read.
     Profile(ProfileArgs),
     /// Have the kernel read what a profile lists (started by attach).
     #[command(hide = true)]
     Warm(WarmArgs),
-    /// Read the front of a device ahead (started by attach).
+    /// Have the kernel read the front of a device (started by attach).
     #[command(hide = true)]
-    ReadAhead(ReadAheadArgs),
-    /// Take a lower layer away when nobody uses it (started by detach).
+    Prefetch(PrefetchArgs),
+    /// Remove a lower layer when its device is not in use any more (started by detach).
     #[command(hide = true)]
-    Settle(SettleArgs),
-}
-
-/// `blockd serve`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = SERVE_HELP)]
-pub struct Serve {
-    /// One repository, or a directory with repositories below it.
-    #[arg(long, env = "BLOCKD_REPOS", value_name = "DIR", default_value = ".")]
-    pub repos: PathBuf,
-    /// Listen on this address; may be given more than once. Without it, and
-    /// without --unix: port 10809 of this host only.
-    #[arg(
-        long,
-        env = "BLOCKD_LISTEN",
-        value_name = "ADDR",
-        value_delimiter = ','
-    )]
-    pub listen: Vec<String>,
-    /// Listen on a unix socket.
-    #[arg(long, env = "BLOCKD_UNIX", value_name = "PATH")]
-    pub unix: Option<PathBuf>,
-    /// Serve one connection on standard input and output, then end.
-    #[arg(long, conflicts_with_all = ["listen", "unix"])]
-    pub stdio: bool,
-    /// Serve TCP with TLS only, as ca-cert.pem, server-cert.pem and
-    /// server-key.pem in this folder have it.
-    #[arg(
-        long,
-        env = "BLOCKD_TLS",
-        value_name = "FOLDER",
-        conflicts_with = "stdio"
-    )]
-    pub tls: Option<PathBuf>,
-    /// Serve only those who show a certificate of that ca-cert.pem.
-    #[arg(long, env = "BLOCKD_TLS_VERIFY_PEER", requires = "tls",
-          value_parser = FalseyValueParser::new())]
-    pub tls_verify_peer: bool,
-    /// Keep what an image shows of a repository's history until nobody has
-    /// opened that image for so many days.
-    #[arg(long, env = "BLOCKD_KEEP", value_name = "DAYS", default_value_t = 30)]
-    pub keep: u32,
-    /// What all exports have in common.
-    #[command(flatten)]
-    pub store: Store,
-}
-
-impl Serve {
-    /// The same with paths that hold in any directory.
-    pub(crate) fn absolute(&self) -> Result<Self> {
-        let store = Store {
-            state: self.store.state.as_ref().map(absolute).transpose()?,
-            ..self.store.clone()
-        };
-        Ok(Self {
-            repos: absolute(&self.repos)?,
-            unix: self.unix.as_ref().map(absolute).transpose()?,
-            tls: self.tls.as_ref().map(absolute).transpose()?,
-            store,
-            ..self.clone()
-        })
-    }
-}
-
-const SERVE_HELP: &str = "\
-An export is called REPO[@REV][:key=value]…, for example team/project@v1.2:uid=1000.
-  REPO   the path below --repos, with or without .git; empty: the only one
-  REV    anything git rev-parse takes that has no colon; HEAD if left out
-  history=full|none  .git with the whole history, or no .git
-  uid=N  gid=N       owner of every file
-  free=SIZE          free space, for a client that writes to the disk itself
-  path=DIR           only this directory, without .git; stands last
-
-Sockets passed by a service manager (LISTEN_FDS) are served too.";
-
-/// What a service manager says of the sockets it passes (`sd_listen_fds(3)`).
-#[derive(Debug)]
-pub(crate) struct Inherited {
-    /// `LISTEN_PID`: the process they are for.
-    pub(crate) pid: Option<String>,
-    /// `LISTEN_FDS`: how many.
-    pub(crate) fds: Option<String>,
-}
-
-impl Inherited {
-    pub(crate) fn of_environment() -> Self {
-        let value = |name| env::var(name).ok();
-        Self {
-            pid: value("LISTEN_PID"),
-            fds: value("LISTEN_FDS"),
-        }
-    }
-}
-
-/// `blockd image`
-#[derive(Debug, Args)]
-pub struct ImageFile {
-    /// The repository's path, a revision and options: `REPO[@REV][:key=value]…`
-    #[arg(value_name = "REPO[@REV][:OPTIONS]")]
-    pub export: String,
-    /// The file to write.
-    pub file: PathBuf,
-    /// What all exports have in common.
-    #[command(flatten)]
-    pub store: Store,
-}
-
-/// `blockd info`
-#[derive(Debug, Args)]
-pub struct Info {
-    /// The repository's path, a revision and options: `REPO[@REV][:key=value]…`
-    #[arg(value_name = "REPO[@REV][:OPTIONS]")]
-    pub export: String,
-    /// Say it as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// What all exports have in common.
-    #[command(flatten)]
-    pub store: Store,
-}
-
-/// Where our own state goes, and how much memory is used.
-#[derive(Clone, Debug, Args)]
-pub struct Store {
-    /// Our own directory: snapshots of what was opened, and spooled blobs.
-    #[arg(long, env = "BLOCKD_STATE", value_name = "DIR")]
-    pub state: Option<PathBuf>,
-    /// Memory for blobs and trees that were read.
-    #[arg(long, env = "BLOCKD_CACHE", value_name = "SIZE", default_value = "512M",
-          value_parser = size)]
-    pub cache: usize,
-}
-
-impl Store {
-    /// The state directory: what was said, else the system's place for it.
-    pub fn state(&self) -> PathBuf {
-        self.state.clone().unwrap_or_else(default_state)
-    }
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    let bytes = units::parse_size(text).and_then(|bytes| usize::try_from(bytes).ok());
-    bytes.ok_or_else(|| "expected a size like 256M or 2G".into())
+    Reap(ReapArgs),
 }

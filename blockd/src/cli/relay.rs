@@ -1,11 +1,13 @@
-//! The command line of `relay`.
+//! The command line of `relay`, and the hidden one of the relay in the
+//! background.
 
-use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{env, io, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
 
-use super::values::{absolute, size, time};
+use super::values::{absolute, running_program, size, time};
+use crate::relay::{self, RelayOptions, RelayProgram};
 use blockd_nbd::uri::NbdUri;
 
 /// Relay an export of remote servers to this host.
@@ -21,26 +23,26 @@ pub struct RelayArgs {
     #[arg(long, env = "BLOCKD_RELAY_UNIX", value_name = "PATH")]
     pub unix: PathBuf,
 
-    /// Show it as the file `disk` of a FUSE file system mounted here as well;
+    /// Show it as well as the file `disk` of a FUSE file system mounted here;
     /// the relay ends when that is unmounted
     #[arg(long, value_name = "DIR")]
     pub fuse: Option<PathBuf>,
 
-    /// Let it be written: changed blocks go to files in this directory, and
-    /// are found there again. They belong to this one commit
+    /// Accept writes: changed blocks are stored in this directory, and read
+    /// from there after a restart. They belong to this one commit
     #[arg(long, env = "BLOCKD_RELAY_COW", value_name = "DIR")]
     pub cow: Option<PathBuf>,
 
-    /// Tell how it fares, in JSON, to whoever connects to this unix socket
+    /// Write the status, as JSON, to every client of this unix socket
     #[arg(long, value_name = "PATH")]
     pub status: Option<PathBuf>,
 
-    /// Keep what was read in this directory, once that is asked for on the
-    /// control socket
+    /// Cache what was read in this directory, once the control socket is asked
+    /// to hydrate
     #[arg(long, env = "BLOCKD_RELAY_CACHE", value_name = "DIR")]
     pub cache: Option<PathBuf>,
 
-    /// The most that is kept there
+    /// Most data that is cached there
     #[arg(
         long,
         env = "BLOCKD_CACHE_SIZE",
@@ -50,11 +52,11 @@ pub struct RelayArgs {
     #[arg(value_parser = size)]
     pub cache_size: u64,
 
-    /// Do what whoever connects to this unix socket says: hydrate
+    /// Accept requests on this unix socket: hydrate
     #[arg(long, value_name = "PATH")]
     pub control: Option<PathBuf>,
 
-    /// Write the process to this file
+    /// Write the process id to this file
     #[arg(long, value_name = "PATH")]
     pub pid_file: Option<PathBuf>,
 
@@ -71,88 +73,168 @@ pub struct RelayArgs {
     )]
     pub connections: NonZeroUsize,
 
-    /// So much of the disk's front is read first; from a server far away at
-    /// once
+    /// Read this much of the disk's front first; from a distant server at once
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
     pub front: u64,
 
-    /// Go to the background, and say on standard output when it is ready
+    /// Go to the background, and report on standard output when it is ready
     #[arg(long)]
     pub daemon: bool,
-
-    /// This is the process in the background
-    #[arg(long, hide = true)]
-    pub detached: bool,
 }
 
 const HELP: &str = "\
-The first server that answers is asked for the export by the name given; what
-it shows has a canonical name, and from then on every server is asked for that.
-A server that shows another disk is refused: two commits are never mixed.
+The first server that answers is asked for the export by the name given; the
+server answers with its canonical name, and from then on every server is asked
+for that. A server that shows another disk is refused: two commits are never mixed.
 
-  * A connection that is lost is opened again, and its reads are sent again.
+  * A lost connection is opened again, and its reads are sent again.
   * A server that is silent for 300 ms is passed over, if there is another.
-  * A read that no server answers in --timeout fails (EIO). Once one has, the
-    others fail after 1 s, until a server is back: then all goes on by itself.
+  * A read that no server answers within --timeout fails (EIO). After that,
+    reads fail after 1 s until a server answers again; then all goes on.
 
   blockd relay nbd://a/team/app@main nbd://b/team/app@main --unix /run/app.sock
   nbd-client -unix /run/app.sock /dev/nbd0 -b 4096
-  socat - UNIX-CONNECT:/run/app.status      (what --status tells)
+  socat - UNIX-CONNECT:/run/app.status      (the socket of --status)
 
-With --cow the disk can be written, and mounted read-write (ask for room with
-:free=SIZE). What was flushed (fsync) outlives a kill and a loss of power; what
-was not may be lost. Use either the socket or the FUSE file then, not both.
+With --cow the disk can be written, and mounted read-write (ask for free space
+with :free=SIZE). What was flushed (fsync) survives a kill and a power failure;
+what was not may be lost. Use either the socket or the FUSE file then, not both.
 
-With --cache and --control the whole disk can be brought to this host: all that
-is data is read in the background, behind reads on demand, into a file without
-a name in DIR. What is there needs no server any more; --status says how far it
-is. When DIR is full the file goes, and reads go on as before.
+With --cache and --control the whole disk can be brought to this host: all its
+data is read in the background, after reads on demand, into an unnamed file in
+DIR. What is cached needs no server any more; --status reports the progress.
+When DIR is full the cache is given up, and reads go on as before.
 
   blockd relay … --cache /var/cache --control /run/app.control
   echo hydrate | socat - UNIX-CONNECT:/run/app.control
 
 SIGTERM ends it. It locks its memory and asks the kernel to spare it when
-memory is short, where it may: a disk that swaps behind itself stands still.";
+memory is short, where permitted: a disk whose server is swapped out to that
+disk hangs.";
 
 impl RelayArgs {
-    /// The same with paths that hold in any directory.
-    pub(crate) fn absolute(&self) -> Result<Self> {
-        Ok(Self {
+    /// The options, with absolute paths.
+    ///
+    /// # Errors
+    ///
+    /// A path is empty, or relative to a current directory that is gone.
+    pub fn options(&self) -> Result<RelayOptions> {
+        let optional = |path: &Option<PathBuf>| path.as_ref().map(absolute).transpose();
+        Ok(RelayOptions {
+            uris: self.uris.clone(),
             unix: absolute(&self.unix)?,
-            fuse: self.fuse.as_ref().map(absolute).transpose()?,
-            cow: self.cow.as_ref().map(absolute).transpose()?,
-            status: self.status.as_ref().map(absolute).transpose()?,
-            cache: self.cache.as_ref().map(absolute).transpose()?,
-            control: self.control.as_ref().map(absolute).transpose()?,
-            pid_file: self.pid_file.as_ref().map(absolute).transpose()?,
-            ..self.clone()
+            fuse: optional(&self.fuse)?,
+            cow: optional(&self.cow)?,
+            status: optional(&self.status)?,
+            cache: optional(&self.cache)?,
+            cache_size: self.cache_size,
+            control: optional(&self.control)?,
+            pid_file: optional(&self.pid_file)?,
+            timeout: self.timeout,
+            connections: self.connections,
+            front: self.front,
         })
     }
 
-    /// The command line of the process in the background.
-    pub(crate) fn detached(&self) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> = vec!["relay".into(), "--detached".into()];
-        let timeout = format!("{}ms", self.timeout.as_millis());
-        arguments.extend(["--timeout".into(), timeout.into()]);
-        arguments.extend(["--connections".into(), self.connections.to_string().into()]);
-        arguments.extend(["--cache-size".into(), self.cache_size.to_string().into()]);
-        arguments.extend(["--front".into(), self.front.to_string().into()]);
-        let paths = [
-            ("--unix", Some(&self.unix)),
-            ("--fuse", self.fuse.as_ref()),
-            ("--cow", self.cow.as_ref()),
-            ("--status", self.status.as_ref()),
-            ("--cache", self.cache.as_ref()),
-            ("--control", self.control.as_ref()),
-            ("--pid-file", self.pid_file.as_ref()),
-        ];
-        for (option, path) in paths {
-            if let Some(path) = path {
-                arguments.extend([option.into(), path.into()]);
-            }
+    /// Relays, here or in the background.
+    ///
+    /// # Errors
+    ///
+    /// As [`relay::relay`] and [`relay::launch`].
+    pub fn run(&self) -> Result<()> {
+        let options = self.options()?;
+        if self.daemon {
+            return relay::launch(&relay_program()?, &options);
         }
-        arguments.push("--".into());
-        arguments.extend(self.uris.iter().map(|uri| uri.to_string().into()));
-        arguments
+        relay::relay(&options)
+    }
+}
+
+/// Relay in the background, with the options on standard input (started by
+/// attach, and by relay --daemon).
+#[derive(Args, Clone, Debug)]
+pub struct RelayDaemonArgs {
+    /// This is the process in the background
+    #[arg(long)]
+    pub detached: bool,
+
+    /// The relay's socket, to be seen in a list of processes; what counts are
+    /// the options on standard input
+    pub socket: Option<PathBuf>,
+}
+
+impl RelayDaemonArgs {
+    /// Starts the process in the background, or is that process.
+    ///
+    /// # Errors
+    ///
+    /// Standard input holds no options; else as [`relay::launch`] and
+    /// [`relay::serve_detached`].
+    pub fn run(&self) -> Result<()> {
+        let options = RelayOptions::from_reader(io::stdin())?;
+        if self.detached {
+            return relay::serve_detached(&options);
+        }
+        relay::launch(&relay_program()?, &options)
+    }
+}
+
+/// The variables that a relay in the background inherits: what it logs, how it
+/// reports a panic, where fusermount3 is found, and which certificates
+/// authorities are trusted. No other, since those of this command line, like
+/// `BLOCKD_RELAY_COW`, are meant for who typed it.
+const RELAY_ENVIRONMENT: [&str; 5] = [
+    "BLOCKD_LOG",
+    "RUST_BACKTRACE",
+    "PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// This program, to be started as a relay in the background.
+pub(crate) fn relay_program() -> Result<RelayProgram> {
+    let inherited = RELAY_ENVIRONMENT
+        .iter()
+        .filter_map(|name| Some((name.into(), env::var_os(name)?)));
+    Ok(RelayProgram {
+        executable: running_program()?,
+        environment: inherited.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::relay::DEFAULT_CACHE_SIZE;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        relay: RelayArgs,
+    }
+
+    #[test]
+    fn paths_are_made_absolute() {
+        let words = ["blockd", "nbd://a/x", "--unix", "s", "--cow", "c"];
+        let options = Program::parse_from(words).relay.options().unwrap();
+        let here = env::current_dir().unwrap();
+        assert_eq!(options.unix, here.join("s"));
+        assert_eq!(options.cow, Some(here.join("c")));
+        assert_eq!(options.fuse, None);
+    }
+
+    #[test]
+    fn the_default_cache_size_is_the_one_of_attach() {
+        let command = Program::command();
+        let mut options = command.get_arguments();
+        let cache_size = options
+            .find(|option| option.get_id() == "cache_size")
+            .unwrap();
+        let [default] = cache_size.get_default_values() else {
+            panic!("it has one default value");
+        };
+        assert_eq!(size(default.to_str().unwrap()), Ok(DEFAULT_CACHE_SIZE));
     }
 }

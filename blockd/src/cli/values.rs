@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use clap::Args;
 
 use crate::units;
 
-/// A time of a command line.
+/// `30s`, `500ms`, `2m`, or plain seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     units::parse_time(text)
 }
@@ -20,7 +21,33 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     units::parse_size(text).ok_or_else(|| "expected a size like 512M or 4G".to_owned())
 }
 
-/// A path that holds in any directory.
+/// The same of what is held in memory.
+fn memory_size(text: &str) -> Result<usize, String> {
+    let bytes = size(text)?;
+    usize::try_from(bytes).map_err(|_| format!("{bytes} bytes are more than can be addressed"))
+}
+
+/// The state directory of the server, and how much memory it uses.
+#[derive(Clone, Debug, Args)]
+pub struct StoreArgs {
+    /// The state directory: snapshots of what was opened, and spooled blobs
+    /// [default: /var/lib/blockd, or blockd in `XDG_STATE_HOME`]
+    #[arg(long, env = "BLOCKD_STATE", value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Memory for cached blobs and trees.
+    #[arg(long, env = "BLOCKD_CACHE", value_name = "SIZE", default_value = "512M",
+          value_parser = memory_size)]
+    pub cache: usize,
+}
+
+impl StoreArgs {
+    /// The state directory that was given, else the default.
+    pub(super) fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(default_state)
+    }
+}
+
+/// A path that means the same in any directory.
 pub(crate) fn absolute(path: &PathBuf) -> Result<PathBuf> {
     path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
 }

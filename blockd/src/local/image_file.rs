@@ -1,32 +1,28 @@
-//! `blockd image`: an export as a sparse file.
+//! An export as a sparse file.
 
-use std::{
-    fs::File,
-    io::{self, IsTerminal},
-    os::unix::fs::FileExt,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs::File, os::unix::fs::FileExt, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tempfile::NamedTempFile;
 use tokio::task::JoinSet;
 
+use crate::progress;
 use blockd_nbd::{Export, Extent};
 
-/// Bytes read at once.
-const STEP: u32 = 4 << 20;
-/// Reads under way at once.
-const READS: usize = 4;
+/// Bytes of one read, at most.
+const MAX_READ: u32 = 4 << 20;
+/// Reads in flight at once.
+const MAX_READS: usize = 4;
+/// Bytes that are checked for zeroes as a whole.
+const PIECE: usize = 64 << 10;
 
-/// Writes the whole export to `path`, with holes where nothing is stored.
-///
-/// The file appears when it is whole.
+/// Writes an export to `path`, with holes where it has no data. Until the whole
+/// is written, the file is what it was.
 ///
 /// # Errors
 ///
-/// A sentence that names the file, or what could not be read.
+/// The file cannot be written, or the export cannot be read.
 pub(crate) async fn write(export: Arc<dyn Export>, path: &Path) -> Result<()> {
     let dir = path
         .parent()
@@ -37,8 +33,8 @@ pub(crate) async fn write(export: Arc<dyn Export>, path: &Path) -> Result<()> {
     file.as_file()
         .set_len(export.info().size)
         .with_context(cannot)?;
-    let runs = stored(&*export);
-    let progress = progress(runs.iter().map(|run| run.length).sum());
+    let runs = data_runs(&*export);
+    let progress = progress::bytes_bar(runs.iter().map(|run| run.length).sum());
     copy(
         &export,
         runs,
@@ -51,13 +47,14 @@ pub(crate) async fn write(export: Arc<dyn Export>, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A range that holds data.
 struct Run {
     offset: u64,
     length: u64,
 }
 
-/// The runs that are not holes.
-fn stored(export: &dyn Export) -> Vec<Run> {
+/// The ranges that are not holes, in order.
+fn data_runs(export: &dyn Export) -> Vec<Run> {
     let mut runs = Vec::new();
     let mut offset = 0;
     export.extents(0, &mut |Extent { length, hole, .. }| {
@@ -83,15 +80,15 @@ async fn copy(
     } in runs
     {
         while length > 0 {
-            let step = u32::try_from(length).map_or(STEP, |length| length.min(STEP));
-            if reads.len() >= READS {
+            let step = u32::try_from(length).map_or(MAX_READ, |length| length.min(MAX_READ));
+            if reads.len() >= MAX_READS {
                 finish(reads.join_next().await, progress)?;
             }
             let read = Arc::clone(export).read(offset, step);
             let file = Arc::clone(file);
             reads.spawn(async move {
                 let bytes = read.await.map_err(|error| anyhow!("{error}"))?;
-                write_stored(&file, offset, &bytes)?;
+                write_data(&file, offset, &bytes)?;
                 anyhow::Ok(u64::from(step))
             });
             offset += u64::from(step);
@@ -106,6 +103,7 @@ async fn copy(
 
 type Joined = Result<Result<u64>, tokio::task::JoinError>;
 
+/// Takes the result of a read that has ended.
 fn finish(read: Option<Joined>, progress: &ProgressBar) -> Result<()> {
     if let Some(read) = read {
         progress.inc(read??);
@@ -113,9 +111,9 @@ fn finish(read: Option<Joined>, progress: &ProgressBar) -> Result<()> {
     Ok(())
 }
 
-/// Writes the blocks that hold more than zeroes.
-fn write_stored(file: &File, mut offset: u64, bytes: &[u8]) -> Result<()> {
-    for block in bytes.chunks(64 << 10) {
+/// Writes the pieces that are more than zeroes.
+fn write_data(file: &File, mut offset: u64, bytes: &[u8]) -> Result<()> {
+    for block in bytes.chunks(PIECE) {
         if block.iter().any(|&byte| byte != 0) {
             file.write_all_at(block, offset)
                 .context("cannot write the image")?;
@@ -123,15 +121,4 @@ fn write_stored(file: &File, mut offset: u64, bytes: &[u8]) -> Result<()> {
         offset += u64::try_from(block.len())?;
     }
     Ok(())
-}
-
-/// A bar on standard error, if that is a terminal.
-pub(crate) fn progress(bytes: u64) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-    let style =
-        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(bytes).with_style(style)
 }

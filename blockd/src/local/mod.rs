@@ -3,64 +3,94 @@
 
 mod image_file;
 
-pub(crate) use self::image_file::progress;
-
 use std::{
     io::{self, Write},
-    path::Path,
+    path::PathBuf,
     time::Instant,
 };
 
 use anyhow::{Result, anyhow};
 
 use crate::{
-    cli::{ImageFile, Info, Store},
-    serve::catalog::{Catalog, CatalogOptions, Facts},
+    serve::catalog::{Catalog, CatalogOptions, ImageInfo},
     signals::{EndSignals, HangUp},
 };
 
-/// `blockd image`
+/// An export of a repository on this host.
+#[derive(Clone, Debug)]
+pub struct LocalExport {
+    /// The path of the repository, and what an export's name has behind it:
+    /// `PATH[@REV][:key=value]…`. An empty path is the current directory.
+    pub name: String,
+    /// The state directory: snapshots and spooled blobs.
+    pub state: PathBuf,
+    /// Bytes of memory for cached blobs and trees.
+    pub cache: usize,
+}
+
+/// The options of [`image()`].
+#[derive(Clone, Debug)]
+pub struct ImageOptions {
+    /// What to write.
+    pub export: LocalExport,
+    /// The file, which is replaced if it exists.
+    pub file: PathBuf,
+}
+
+/// The options of [`info`].
+#[derive(Clone, Debug)]
+pub struct InfoOptions {
+    /// What to describe.
+    pub export: LocalExport,
+    /// Print JSON.
+    pub json: bool,
+}
+
+/// Writes the disk of one commit to a sparse file.
 ///
 /// # Errors
 ///
-/// A sentence for the person who asked.
-pub async fn image(args: &ImageFile) -> Result<()> {
-    let (catalog, name) = local(&args.export, &args.store)?;
+/// There is no such export, a part of it cannot be read, the file cannot be
+/// written, or a signal ends it; then the file is what it was.
+pub async fn image(options: &ImageOptions) -> Result<()> {
+    let (catalog, name) = options.export.open()?;
     let export = catalog
         .open_now(&name)
         .map_err(|error| anyhow!("{error}"))?;
     let mut signals = EndSignals::catch(HangUp::Default)?;
     tokio::select! {
-        written = image_file::write(export, &args.file) => written,
+        written = image_file::write(export, &options.file) => written,
         signal = signals.received() => {
-            Err(anyhow!("ended by {signal}; nothing was written to {}", args.file.display()))
+            Err(anyhow!("ended by {signal}; nothing was written to {}", options.file.display()))
         }
     }
 }
 
-/// `blockd info`
+/// Plans the disk of one commit, and prints what it is.
 ///
 /// # Errors
 ///
-/// A sentence for the person who asked.
-pub fn info(args: &Info) -> Result<()> {
+/// There is no such export, or standard output cannot be written.
+pub fn info(options: &InfoOptions) -> Result<()> {
     let start = Instant::now();
-    let (catalog, name) = local(&args.export, &args.store)?;
-    let facts = catalog.facts(&name).map_err(|error| anyhow!("{error}"))?;
+    let (catalog, name) = options.export.open()?;
+    let image = catalog
+        .image_info(&name)
+        .map_err(|error| anyhow!("{error}"))?;
     let took = start.elapsed();
     let mut out = io::stdout().lock();
-    if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&facts)?)?;
+    if options.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&image)?)?;
         return Ok(());
     }
-    let Facts {
+    let ImageInfo {
         name,
         size,
         prefix,
         files,
         directories,
         ..
-    } = &facts;
+    } = &image;
     writeln!(out, "{name}")?;
     writeln!(
         out,
@@ -74,20 +104,21 @@ pub fn info(args: &Info) -> Result<()> {
         out,
         "  planned in {} ms, in {} bytes of memory",
         took.as_millis(),
-        facts.memory()
+        image.memory()
     )?;
     Ok(())
 }
 
-/// The repository that an export's name begins with, and the rest of the name.
-fn local(export: &str, store: &Store) -> Result<(Catalog, String)> {
-    let end = export.find(['@', ':']).unwrap_or(export.len());
-    let (repo, rest) = export.split_at(end);
-    let path = if repo.is_empty() { "." } else { repo };
-    let options = CatalogOptions {
-        repos: Path::new(path).to_owned(),
-        state: store.state(),
-        cache: store.cache,
-    };
-    Ok((Catalog::new(&options)?, rest.to_owned()))
+impl LocalExport {
+    /// A catalog of the repository alone, and the export's name in it.
+    fn open(&self) -> Result<(Catalog, String)> {
+        let end = self.name.find(['@', ':']).unwrap_or(self.name.len());
+        let (repo, name) = self.name.split_at(end);
+        let options = CatalogOptions {
+            repos: if repo.is_empty() { "." } else { repo }.into(),
+            state: self.state.clone(),
+            cache: self.cache,
+        };
+        Ok((Catalog::new(&options)?, name.to_owned()))
+    }
 }

@@ -1,112 +1,72 @@
-//! What a relay can be asked for while it runs: whoever connects to the
-//! control socket says one line, and reads one JSON document.
+//! The control socket: what a relay can be asked to do while it runs.
 
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     net::UnixStream as Stream,
-    sync::Semaphore,
-    time::{sleep, timeout},
+    task::JoinHandle,
+    time::timeout,
 };
-use tracing::warn;
 
-use super::cache::{Cache, CacheStatus};
-use blockd_nbd::server::Listener;
+use super::{
+    cache::Cache,
+    protocol::{Answer, CacheStatus, Request},
+    sockets::{self, CLIENT_TIMEOUT},
+};
 
-/// How long a line may take to come, and an answer to be read.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// No line is longer.
-const LONGEST: u64 = 256;
-/// Who may be answered at once.
-const CALLERS: usize = 16;
-/// The only word there is: hydrate, with a cache of at most so many bytes.
-const HYDRATE: &str = "hydrate";
+/// Bytes of the longest line that is read.
+const MAX_LINE: u64 = 256;
 
-/// The document.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Answer {
-    Cache(CacheStatus),
-    Refused(String),
+/// Binds the control socket and answers requests until the task is aborted.
+pub(super) async fn serve(path: &Path, cache: Option<Arc<Cache>>) -> Result<JoinHandle<()>> {
+    sockets::serve(path, move |stream| answer(stream, cache.clone())).await
 }
 
-/// Binds the socket; the future answers everybody who connects.
-pub(super) async fn serve(
-    path: &Path,
-    cache: Option<Arc<Cache>>,
-) -> Result<impl Future<Output = ()> + use<>> {
-    let mut listener = Listener::bind_unix(path).await?;
-    let callers = Arc::new(Semaphore::new(CALLERS));
-    Ok(async move {
-        while let Ok(place) = Arc::clone(&callers).acquire_owned().await {
-            match listener.accept_unix().await {
-                Ok(stream) => {
-                    let cache = cache.clone();
-                    drop(tokio::spawn(async move {
-                        answer(stream, cache).await;
-                        drop(place);
-                    }));
-                }
-                Err(error) => {
-                    warn!("cannot accept on the control socket: {error}");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    })
-}
-
-async fn answer(stream: Stream, cache: Option<Arc<Cache>>) {
+async fn answer(stream: Stream, cache: Option<Arc<Cache>>) -> Result<()> {
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
-    let mut limited = (&mut stream).take(LONGEST);
-    // What is no line in time is no request.
-    let _heard = timeout(PATIENCE, limited.read_line(&mut line)).await;
-    let answer = match done(line.trim(), cache).await {
+    let mut limited = (&mut stream).take(MAX_LINE);
+    timeout(CLIENT_TIMEOUT, limited.read_line(&mut line))
+        .await
+        .context("it sends no request")?
+        .context("its request cannot be read")?;
+    let answer = match carry_out(&line, cache).await {
         Ok(status) => Answer::Cache(status),
         Err(reason) => Answer::Refused(reason),
     };
-    let document = serde_json::to_vec(&answer).unwrap_or_default();
-    let told = async {
-        stream.write_all(&document).await?;
-        stream.shutdown().await
-    };
-    let _gone = timeout(PATIENCE, told).await;
+    sockets::send(&mut stream, &serde_json::to_vec(&answer)?).await
 }
 
-async fn done(line: &str, cache: Option<Arc<Cache>>) -> Result<CacheStatus, String> {
-    let wrong = || format!("a relay can be asked to {HYDRATE:?}, or to \"{HYDRATE} BYTES\"");
-    let rest = line.strip_prefix(HYDRATE).ok_or_else(wrong)?;
-    let most = match rest.trim() {
-        "" => None,
-        bytes => Some(bytes.parse().map_err(|_| wrong())?),
-    };
+async fn carry_out(line: &str, cache: Option<Arc<Cache>>) -> Result<CacheStatus, String> {
+    let request: Request = line.parse().map_err(|error| format!("{error}"))?;
+    let Request::Hydrate { cache_size } = request;
     let cache = cache.ok_or("this relay has no --cache")?;
-    cache.hydrate(most).await
+    cache.hydrate(cache_size).await
 }
 
-/// Asks a relay to hydrate, if it does not yet, into a cache of at most so many
-/// bytes; says how far it is.
-pub(crate) fn hydrate(socket: &Path, most: Option<u64>) -> Result<CacheStatus> {
-    let most = most.map(|most| format!(" {most}")).unwrap_or_default();
+/// Asks a relay to hydrate, if it does not yet, into a cache of at most
+/// `cache_size` bytes; returns how far the hydration has come. Blocks.
+///
+/// # Errors
+///
+/// The relay does not run, refuses, or ends before it answers.
+pub(crate) fn hydrate(socket: &Path, cache_size: Option<u64>) -> Result<CacheStatus> {
     let ask = || {
         let mut stream = UnixStream::connect(socket)?;
-        stream.write_all(format!("{HYDRATE}{most}\n").as_bytes())?;
-        let mut text = Vec::new();
-        stream.read_to_end(&mut text)?;
-        Ok::<_, io::Error>(text)
+        writeln!(stream, "{}", Request::Hydrate { cache_size })?;
+        let mut document = Vec::new();
+        stream.read_to_end(&mut document)?;
+        Ok::<_, io::Error>(document)
     };
-    let text = ask().with_context(|| format!("the relay at {} is gone", socket.display()))?;
-    match serde_json::from_slice(&text).context("the relay hangs up without an answer")? {
+    let document = ask().with_context(|| format!("the relay at {} is gone", socket.display()))?;
+    match serde_json::from_slice(&document).context("the relay ended before it answered")? {
         Answer::Cache(status) => Ok(status),
         Answer::Refused(reason) => bail!("{reason}"),
     }

@@ -1,4 +1,4 @@
-//! What is counted of the reads.
+//! Counters of the reads that servers answer.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -7,6 +7,7 @@ use std::{
 
 use super::latency::Histogram;
 
+/// Counts since the relay started.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) reads: AtomicU64,
@@ -29,23 +30,22 @@ impl Drop for InFlight<'_> {
 }
 
 impl Counters {
+    /// Counts a read as in flight.
     pub(super) fn begin(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(&self.in_flight)
     }
 
-    /// Counts a read that is over, and its bytes if it brought any.
-    pub(super) fn end(&self, took: Duration, bytes: Option<usize>) {
-        self.latency.note(took);
-        match bytes.map(u64::try_from) {
-            Some(bytes) => {
-                self.reads.fetch_add(1, Ordering::Relaxed);
-                self.bytes
-                    .fetch_add(bytes.unwrap_or(u64::MAX), Ordering::Relaxed);
-            }
-            None => {
-                self.errors.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+    /// Counts a read of so many bytes that was answered.
+    pub(super) fn answered(&self, took: Duration, bytes: u32) {
+        self.latency.record(took);
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes.into(), Ordering::Relaxed);
+    }
+
+    /// Counts a read that has failed.
+    pub(super) fn failed(&self, took: Duration) {
+        self.latency.record(took);
+        self.errors.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -1,4 +1,4 @@
-//! The relayed disk, as the server below shows it.
+//! The relayed disk, as the server for local clients exports it.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::{ahead::Ahead, cache::Cache};
 use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
-/// The disk of the upstreams, and what is cached of it.
+/// The disk of the servers, and what is cached of it.
 #[derive(Clone, Debug)]
 pub(super) struct RelayExport {
     ahead: Arc<Ahead>,
@@ -44,14 +44,13 @@ impl Export for RelayExport {
         .boxed()
     }
 
-    /// Where the holes are is the upstreams' knowledge, which the cache has
-    /// asked for; to call everything data is always true.
+    /// The servers know where the holes are, and the cache has asked them.
+    /// Without a cache all is data, which is always a valid answer.
     fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
         if let Some(cache) = &self.cache {
             return cache.extents(offset, each);
         }
-        let length = self.info().size.saturating_sub(offset);
-        if length > 0 {
+        if let Some(length @ 1..) = self.info().size.checked_sub(offset) {
             each(Extent {
                 length,
                 hole: false,
@@ -60,13 +59,14 @@ impl Export for RelayExport {
         }
     }
 
-    /// The kernel keeps what it reads; there is nothing to warm here.
+    /// Does nothing: the page cache of the local kernel holds what is read.
     fn prefetch(self: Arc<Self>, _: u64, _: u64) -> BoxFuture<'static, Result<(), ReadError>> {
         async { Ok(()) }.boxed()
     }
 }
 
-/// The only export of a relay: by its canonical name, or by none.
+/// The only export of a relay, under its canonical name and under the empty
+/// one.
 pub(super) struct Only(pub(super) Arc<dyn Export>);
 
 impl Exports for Only {
@@ -81,7 +81,7 @@ impl Exports for Only {
         let opened = if name.is_empty() || name == canonical {
             Ok(Arc::clone(&self.0))
         } else {
-            let text = format!("this relay has only {canonical:?}");
+            let text = format!("this relay has only the export {canonical:?}");
             Err(OpenError::Unknown(text))
         };
         async move { opened }.boxed()

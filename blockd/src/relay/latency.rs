@@ -5,27 +5,20 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
+use super::protocol::Latency;
 
-/// Each power of two of microseconds is cut in four: a quantile is right
-/// within a fourth.
-const PARTS: u32 = 4;
-/// Up to 2^36 µs, which is 19 hours.
-const BUCKETS: usize = 36 * 4;
+/// Each power of two of microseconds is cut in four, so that a quantile is less
+/// than a fourth too large.
+const PARTS: usize = 4;
+/// Up to 2^36 µs, which is 19 hours; the last bucket has all that is longer.
+const BUCKETS: usize = 36 * PARTS;
 
 /// Counts by duration, and the longest.
 #[derive(Debug)]
 pub(super) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
+    /// In microseconds.
     longest: AtomicU64,
-}
-
-/// What is told of a histogram, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Latency {
-    p50: u64,
-    p95: u64,
-    max: u64,
 }
 
 impl Default for Histogram {
@@ -38,14 +31,15 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    pub(super) fn note(&self, took: Duration) {
+    /// Counts a read that took so long.
+    pub(super) fn record(&self, took: Duration) {
+        // More than u64::MAX µs are 580 000 years.
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
         self.longest.fetch_max(micros, Ordering::Relaxed);
-        if let Some(bucket) = self.buckets.get(bucket_of(micros)) {
-            bucket.fetch_add(1, Ordering::Relaxed);
-        }
+        self.buckets[bucket_of(micros)].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Quantiles of what was counted; zeroes when nothing was.
     pub(super) fn summary(&self) -> Latency {
         let counts: Vec<_> = self
             .buckets
@@ -61,23 +55,24 @@ impl Histogram {
     }
 }
 
+/// The bucket of a time in microseconds, of at least one.
 fn bucket_of(micros: u64) -> usize {
-    let power = micros.max(1).ilog2();
+    let power = micros.ilog2();
     // The two bits below the highest one; shorter numbers have none.
-    let part = (u128::from(micros) * u128::from(PARTS)) >> power;
-    let part = u32::try_from(part).unwrap_or(PARTS) - PARTS;
-    let bucket = usize::try_from(power * PARTS + part).unwrap_or(BUCKETS);
-    bucket.min(BUCKETS - 1)
+    let below = ((u128::from(micros) << 2) >> power) & 0b11;
+    let part = usize::try_from(below).expect("two bits");
+    let power = usize::try_from(power).expect("64 powers of two");
+    (power * PARTS + part).min(BUCKETS - 1)
 }
 
-/// The upper bound of a bucket.
+/// The upper bound of a bucket, in microseconds.
 fn bound_of(bucket: usize) -> u64 {
-    let bucket = u32::try_from(bucket).unwrap_or(0);
+    let bound = |numerator: usize| u64::try_from(numerator).expect("a usize has 64 bits at most");
     let (power, part) = (bucket / PARTS, bucket % PARTS);
-    ((1_u64 << power) * u64::from(PARTS + part + 1)).div_ceil(u64::from(PARTS))
+    ((1_u64 << power) * bound(PARTS + part + 1)).div_ceil(bound(PARTS))
 }
 
-/// The duration that so many of a hundred stay below.
+/// The upper bound of the bucket that `percent` of all counts lie in or below.
 fn quantile(counts: &[u64], percent: u64) -> u64 {
     let total: u64 = counts.iter().sum();
     let mut below = 0;
@@ -95,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_right_within_a_fourth() {
+    fn quantiles_are_less_than_a_fourth_too_large() {
         let histogram = Histogram::default();
         assert_eq!(
             histogram.summary(),
@@ -106,7 +101,7 @@ mod tests {
             }
         );
         for micros in 1..=1000 {
-            histogram.note(Duration::from_micros(micros));
+            histogram.record(Duration::from_micros(micros));
         }
         let Latency { p50, p95, max } = histogram.summary();
         assert!((500..=640).contains(&p50), "{p50}");
@@ -128,7 +123,7 @@ mod tests {
             }
         }
         let histogram = Histogram::default();
-        histogram.note(Duration::MAX);
+        histogram.record(Duration::MAX);
         assert_eq!(histogram.summary().max, u64::MAX);
     }
 }

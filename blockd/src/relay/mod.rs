@@ -12,6 +12,7 @@
 //! is late; and an error after a deadline, whatever happens.
 
 mod ahead;
+mod buffer;
 mod cache;
 mod control;
 mod counters;
@@ -20,7 +21,10 @@ mod daemon;
 mod export;
 mod fuse;
 mod latency;
+mod memory;
 mod pid_file;
+mod protocol;
+mod sockets;
 mod status;
 mod upstream;
 
@@ -28,12 +32,12 @@ use std::{
     collections::BTreeSet,
     io::{self, Write},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
 use tokio::{
-    runtime::{Builder, Handle},
+    runtime::{Builder, Handle, Runtime},
     sync::oneshot,
     task::JoinHandle,
 };
@@ -49,74 +53,91 @@ use self::{
     status::Source,
     upstream::{Pool, resolve},
 };
-pub use self::{
-    ahead::AheadStatus,
-    cache::{CacheStatus, Hydration},
-};
 pub(crate) use self::{
     cache::NAME as CACHE,
     control::hydrate,
-    daemon::{Greeting, inherit_nothing},
+    daemon::inherit_nothing,
     fuse::NAME as DISK,
     pid_file::{Process, boot},
+    protocol::{DEFAULT_CACHE_SIZE, Greeting},
 };
-use crate::{
-    cli::relay::RelayArgs,
-    signals::{EndSignals, HangUp},
+pub use self::{
+    daemon::{RelayProgram, launch},
+    protocol::{
+        AheadStatus, CacheStatus, ChangedStatus, Hydration, Latency, RelayOptions, Status,
+        UpstreamState, UpstreamStatus,
+    },
 };
+use crate::signals::{EndSignals, HangUp};
 use blockd_nbd::{
     Export, Limits, Writes,
     server::{Listener, Server},
     uri::{Address, NbdUri},
 };
 
-/// Reads spend their time waiting; two threads keep a gigabyte a second going.
+/// Threads of the runtime. Reads spend their time waiting; two threads serve a
+/// gigabyte a second.
 const WORKERS: usize = 2;
-/// What replies to all local clients may hold in memory.
+/// Bytes that replies to all local clients may hold in memory.
 const TOTAL_BYTES: u32 = 256 << 20;
-/// How long reads in flight may take when the relay is told to end.
-const DRAIN: Duration = Duration::from_secs(2);
+/// How long reads in flight may take when the relay is asked to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the runtime's blocking threads may take when the relay ends.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Relays until it is told to end, or its FUSE file system is unmounted. Must
-/// be called before anything starts a thread.
+/// Relays until SIGTERM or SIGINT, or until its FUSE file system is unmounted.
+/// Must be called before anything starts a thread.
 ///
 /// # Errors
 ///
-/// A sentence for the person who started it.
-pub fn relay(args: &RelayArgs) -> Result<()> {
-    if args.daemon {
-        return daemon::launch(args);
-    }
-    let args = args.absolute()?;
-    let runtime = Builder::new_multi_thread()
+/// The URIs name different exports; no server can be used; a socket, a
+/// directory or the FUSE file system cannot be used; or changed blocks cannot
+/// be flushed in the end.
+pub fn relay(options: &RelayOptions) -> Result<()> {
+    let runtime = runtime()?;
+    let relay = runtime.block_on(Relay::start(options, HangUp::Default))?;
+    relay.announce(options)?;
+    run(runtime, relay)
+}
+
+/// The same in the background: writes a [`Greeting`] to standard output when
+/// it serves or has failed, and outlives the terminal that it was started in.
+///
+/// # Errors
+///
+/// As [`relay`]; and nobody reads the greeting: whoever has started the relay
+/// is gone, and wants it no more.
+pub fn serve_detached(options: &RelayOptions) -> Result<()> {
+    let runtime = runtime()?;
+    let started = runtime.block_on(Relay::start(options, HangUp::Ignored));
+    daemon::greet(&match &started {
+        Ok(_) => Greeting::Ready,
+        Err(error) => Greeting::Failed(format!("{error:#}")),
+    })?;
+    run(runtime, started?)
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
-        .build()?;
-    let started = runtime.block_on(Relay::start(&args));
-    if args.detached {
-        let greeting = match &started {
-            Ok(_) => Greeting::Ready,
-            Err(error) => Greeting::Failed(format!("{error:#}")),
-        };
-        // A parent that is gone wants no relay: then it is dropped again.
-        greeting.say()?;
-    }
-    let relay = started?;
-    if !args.detached {
-        relay.announce(&args)?;
-    }
+        .build()
+}
+
+fn run(runtime: Runtime, relay: Relay) -> Result<()> {
     let ended = runtime.block_on(relay.run());
-    runtime.shutdown_timeout(Duration::from_millis(100));
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     ended
 }
 
-/// A relay that serves.
+/// A running relay.
 #[derive(Debug)]
 struct Relay {
     name: String,
     server: JoinHandle<()>,
+    /// Dropped to stop the server.
     stop_server: oneshot::Sender<()>,
-    /// What answers on the status and on the control socket.
+    /// The tasks behind the status and the control socket.
     sockets: Vec<JoinHandle<()>>,
     mounted: Option<Mounted>,
     cow: Option<Arc<Cow>>,
@@ -125,29 +146,33 @@ struct Relay {
 }
 
 impl Relay {
-    async fn start(args: &RelayArgs) -> Result<Self> {
-        one_name(&args.uris)?;
-        // Before anybody is told that we are here.
-        let hang_up = if args.detached {
-            HangUp::Ignored
-        } else {
-            HangUp::Default
-        };
+    async fn start(options: &RelayOptions, hang_up: HangUp) -> Result<Self> {
+        one_name(&options.uris)?;
+        // Before the process id is written, and signals may come.
         let signals = EndSignals::catch(hang_up)?;
-        let pid_file = args.pid_file.as_deref().map(PidFile::write).transpose()?;
-        daemon::stay_in_memory();
-        let resolved = resolve(&args.uris).await?;
+        let pid_file = options
+            .pid_file
+            .as_deref()
+            .map(PidFile::write)
+            .transpose()?;
+        memory::stay_in_memory();
+        let resolved = resolve(&options.uris).await?;
         let name = resolved.disk.info().name.clone();
-        let listener = Listener::bind_unix(&args.unix).await?;
+        let listener = Listener::bind_unix(&options.unix).await?;
         let round_trip = resolved.round_trip;
-        let pool = Pool::start(&args.uris, resolved, args.connections, args.timeout);
-        let ahead = Ahead::start(pool, args.front, round_trip);
-        let cache = args.cache.clone();
-        let cache = cache.map(|folder| Cache::new(Arc::clone(&ahead), folder, args.cache_size));
+        let pool = Pool::start(
+            &options.uris,
+            resolved,
+            options.connections,
+            options.timeout,
+        );
+        let ahead = Ahead::start(pool, options.front, round_trip);
+        let cache = options.cache.clone();
+        let cache = cache.map(|folder| Cache::new(Arc::clone(&ahead), folder, options.cache_size));
         let below = RelayExport::new(Arc::clone(&ahead), cache.clone());
         let mut export: Arc<dyn Export> = Arc::new(below);
         let mut cow = None;
-        if let Some(folder) = &args.cow {
+        if let Some(folder) = &options.cow {
             let changes = Cow::open(export, folder)?;
             cow = Some(Arc::clone(&changes));
             export = changes;
@@ -156,16 +181,16 @@ impl Relay {
             ahead,
             cache: cache.clone(),
             cow: cow.clone(),
-            since: SystemTime::now(),
+            since: status::now(),
         };
         let mut sockets = Vec::new();
-        if let Some(path) = &args.control {
-            sockets.push(tokio::spawn(control::serve(path, cache).await?));
+        if let Some(path) = &options.control {
+            sockets.push(control::serve(path, cache).await?);
         }
-        if let Some(path) = &args.status {
-            sockets.push(tokio::spawn(status::serve(path, source).await?));
+        if let Some(path) = &options.status {
+            sockets.push(status::serve(path, source).await?);
         }
-        let mounted = match &args.fuse {
+        let mounted = match &options.fuse {
             Some(path) => Some(fuse::mount(path, Arc::clone(&export), Handle::current())?),
             None => None,
         };
@@ -177,8 +202,8 @@ impl Relay {
             exports: Arc::new(Only(export)),
         };
         let server = tokio::spawn(server.run(async move {
-            // Dropped is told to stop, too.
-            stop.await.ok();
+            // The sender is dropped, and never sends.
+            drop(stop.await);
         }));
         Ok(Self {
             name,
@@ -192,16 +217,16 @@ impl Relay {
         })
     }
 
-    /// Says where it serves, in lines that can be pasted.
-    fn announce(&self, args: &RelayArgs) -> io::Result<()> {
+    /// Prints where it serves, in lines that can be pasted.
+    fn announce(&self, options: &RelayOptions) -> io::Result<()> {
         let local = NbdUri {
-            address: Address::Unix(args.unix.clone()),
+            address: Address::Unix(options.unix.clone()),
             export: self.name.clone(),
         };
         let mut out = io::stdout().lock();
         writeln!(out, "relaying {}", self.name)?;
         writeln!(out, "  at {local}")?;
-        if let Some(folder) = &args.fuse {
+        if let Some(folder) = &options.fuse {
             writeln!(out, "  and {}", folder.join(fuse::NAME).display())?;
         }
         out.flush()
@@ -227,8 +252,7 @@ impl Relay {
         if let Some(mounted) = &self.mounted {
             mounted.unmount();
         }
-        // A server that is gone has stopped.
-        let _stopping = self.stop_server.send(());
+        drop(self.stop_server);
         self.server.await?;
         if let Some(cow) = self.cow {
             cow.flush().await?;
@@ -240,12 +264,12 @@ impl Relay {
 fn limits() -> Limits {
     Limits {
         total_bytes: TOTAL_BYTES,
-        drain_time: DRAIN,
+        drain_time: DRAIN_TIMEOUT,
         ..Limits::default()
     }
 }
 
-/// Several servers, one export: whoever means two would get one of them.
+/// Several servers must show one export: of two, clients would see either.
 fn one_name(uris: &[NbdUri]) -> Result<()> {
     let names: BTreeSet<_> = uris.iter().map(|uri| uri.export.as_str()).collect();
     if names.len() > 1 {

@@ -1,70 +1,16 @@
-//! What a relay tells of itself: whoever connects to the status socket reads
-//! one JSON document.
+//! The status socket: the state of a relay, for people and for `blockd status`.
 
 use std::{
     path::Path,
+    process,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
-use serde::Serialize;
-use tokio::{
-    io::AsyncWriteExt,
-    time::{sleep, timeout},
-};
-use tracing::warn;
+use tokio::task::JoinHandle;
 
-pub(super) use super::latency::Latency;
-use super::{
-    ahead::{Ahead, AheadStatus},
-    cache::{Cache, CacheStatus},
-    cow::Cow,
-    upstream::State,
-};
-use blockd_nbd::server::Listener;
-
-/// How long a reader may take to read its document.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// The document.
-#[derive(Debug, Serialize)]
-struct Status {
-    /// The canonical name.
-    export: String,
-    size: u64,
-    pid: u32,
-    /// When it started, in seconds since 1970.
-    since: u64,
-    upstreams: Vec<UpstreamStatus>,
-    reads: u64,
-    bytes: u64,
-    errors: u64,
-    in_flight: u64,
-    replayed: u64,
-    reconnects: u64,
-    latency_us: Latency,
-    ahead: AheadStatus,
-    cache: Option<CacheStatus>,
-    changed: Option<ChangedStatus>,
-}
-
-/// One server.
-#[derive(Debug, Serialize)]
-pub(super) struct UpstreamStatus {
-    pub(super) uri: String,
-    pub(super) state: State,
-    pub(super) connections: usize,
-    /// What is wrong with it, or was the last time.
-    pub(super) reason: Option<String>,
-}
-
-/// The blocks that were written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct ChangedStatus {
-    pub(super) blocks: u64,
-    pub(super) bytes: u64,
-}
+use super::{ahead::Ahead, cache::Cache, cow::Cow, protocol::Status, sockets};
 
 /// Where the figures come from.
 #[derive(Clone)]
@@ -72,7 +18,16 @@ pub(super) struct Source {
     pub(super) ahead: Arc<Ahead>,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) cow: Option<Arc<Cow>>,
-    pub(super) since: SystemTime,
+    /// When the relay started, in seconds since 1970.
+    pub(super) since: u64,
+}
+
+/// Seconds since 1970, for [`Source::since`]; 0 with a clock before that.
+pub(super) fn now() -> u64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs(),
+        Err(_) => 0,
+    }
 }
 
 impl Source {
@@ -80,12 +35,11 @@ impl Source {
         let pool = self.ahead.pool();
         let info = pool.disk().info();
         let counters = pool.counters();
-        let since = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         Status {
             export: info.name.clone(),
             size: info.size,
-            pid: std::process::id(),
-            since: since.as_secs(),
+            pid: process::id(),
+            since: self.since,
             upstreams: pool.upstreams(),
             reads: counters.reads.load(Ordering::Relaxed),
             bytes: counters.bytes.load(Ordering::Relaxed),
@@ -101,26 +55,11 @@ impl Source {
     }
 }
 
-/// Binds the socket; the future answers everybody who connects.
-pub(super) async fn serve(path: &Path, source: Source) -> Result<impl Future<Output = ()> + use<>> {
-    let mut listener = Listener::bind_unix(path).await?;
-    Ok(async move {
-        loop {
-            match listener.accept_unix().await {
-                Ok(mut stream) => {
-                    let document = serde_json::to_vec(&source.status()).unwrap_or_default();
-                    // One who does not read holds nobody else up for long.
-                    let told = async {
-                        stream.write_all(&document).await?;
-                        stream.shutdown().await
-                    };
-                    let _gone = timeout(PATIENCE, told).await;
-                }
-                Err(error) => {
-                    warn!("cannot accept on the status socket: {error}");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    })
+/// Binds the status socket and answers until the task is aborted.
+pub(super) async fn serve(path: &Path, source: Source) -> Result<JoinHandle<()>> {
+    let answer = move |mut stream| {
+        let document = source.status().to_document();
+        async move { sockets::send(&mut stream, &document?).await }
+    };
+    sockets::serve(path, answer).await
 }

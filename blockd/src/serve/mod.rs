@@ -1,8 +1,9 @@
-//! `blockd serve`: from the command line to a running server.
+//! `blockd serve`: a catalog of repositories behind an NBD server.
 
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -15,49 +16,80 @@ use blockd_nbd::{
     Exports, Limits,
     server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
     tls,
-    uri::DEFAULT_PORT,
+    uri::{Address, NbdUri, Tls},
 };
 pub mod catalog;
 
 use self::catalog::{Catalog, CatalogOptions};
-use crate::{
-    cli::{Inherited, Serve},
-    signals::{EndSignals, HangUp},
-};
+use crate::signals::{EndSignals, HangUp};
 
-/// Where a server listens that was not told where.
+/// What a server serves, where it listens, and whom it accepts. Paths are
+/// absolute: a server has `/` as its directory.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The repositories, and the server's own state.
+    pub catalog: CatalogOptions,
+    /// TCP addresses to listen on, `HOST[:PORT]`.
+    pub listen: Vec<String>,
+    /// A unix socket to listen on.
+    pub unix: Option<PathBuf>,
+    /// Serve one connection on standard input and output, and listen nowhere.
+    pub stdio: bool,
+    /// The folder with `ca-cert.pem`, `server-cert.pem` and `server-key.pem`:
+    /// TCP clients must use TLS.
+    pub tls: Option<PathBuf>,
+    /// TCP clients must have a certificate that `ca-cert.pem` has signed.
+    pub tls_verify_peer: bool,
+    /// Days after which a snapshot that nobody has opened is removed.
+    pub keep_days: u32,
+    /// The sockets that a service manager has opened.
+    pub inherited: Inherited,
+}
+
+/// The variables of the environment in which a service manager says which
+/// sockets it passes (`sd_listen_fds(3)`).
+#[derive(Clone, Debug, Default)]
+pub struct Inherited {
+    /// `LISTEN_PID`: the process they are for.
+    pub pid: Option<String>,
+    /// `LISTEN_FDS`: how many.
+    pub fds: Option<String>,
+}
+
+/// Where a server listens that has no other address.
 const LOOPBACK: &str = "localhost:10809";
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+/// How often snapshots are looked for that have expired.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
-/// A sentence for the person who started it.
-pub async fn serve(args: &Serve) -> Result<()> {
-    let args = &args.absolute()?;
-    // The folder it was started in may go, and gix opens nothing without one.
+/// The directories cannot be used, the certificates cannot be read, or an
+/// address cannot be bound.
+pub async fn serve(options: &ServeOptions) -> Result<()> {
+    // The directory it was started in may be removed, and gix opens nothing
+    // without one.
     chdir("/").context("cannot leave the current directory")?;
-    let options = CatalogOptions {
-        repos: args.repos.clone(),
-        state: args.store.state(),
-        cache: args.store.cache,
-    };
-    let catalog = Arc::new(Catalog::new(&options)?);
+    let catalog = Arc::new(Catalog::new(&options.catalog)?);
     let limits = Limits::default();
-    // Before anybody is told that we are here.
+    // Before the addresses are printed, and signals may come.
     let shutdown = shutdown()?;
-    if args.stdio {
+    if options.stdio {
         return Ok(serve_stdio(catalog, limits, shutdown).await?);
     }
-    let certificates = args.tls.as_deref();
-    let tls = certificates.map(|folder| tls::acceptor(folder, args.tls_verify_peer));
-    let tls = tls.transpose().context("no TLS with --tls")?;
-    let listeners = listeners(args).await?;
-    announce(&catalog, &listeners, tls.is_some()).context("cannot say where the server listens")?;
+    let certificates = options.tls.as_deref();
+    let tls = certificates.map(|folder| tls::acceptor(folder, options.tls_verify_peer));
+    let tls = tls
+        .transpose()
+        .context("the certificates of --tls cannot be used")?;
+    let listeners = listeners(options).await?;
+    announce(&catalog, &listeners, tls.is_some())
+        .context("cannot print where the server listens")?;
     let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
-    let tidy = tokio::spawn(tidy(Arc::clone(&catalog), args.keep));
+    let expiry = tokio::spawn(expire_regularly(Arc::clone(&catalog), options.keep_days));
     Server {
         listeners,
         limits,
@@ -66,30 +98,28 @@ pub async fn serve(args: &Serve) -> Result<()> {
     }
     .run(shutdown)
     .await;
-    tidy.abort();
+    expiry.abort();
     info!(blob_bytes_inflated = catalog.inflated(), "stopped");
     Ok(())
 }
 
-/// Looks every hour for snapshots that nobody has opened for so many days.
-async fn tidy(catalog: Arc<Catalog>, days: u32) {
-    let mut hours = tokio::time::interval(HOUR);
+/// Removes snapshots that nobody has opened for so many days, every hour.
+async fn expire_regularly(catalog: Arc<Catalog>, days: u32) {
+    let mut ticks = tokio::time::interval(EXPIRY_INTERVAL);
     loop {
-        hours.tick().await;
-        catalog
-            .expire(HOUR.saturating_mul(24).saturating_mul(days))
-            .await;
+        ticks.tick().await;
+        catalog.expire(DAY * days).await;
     }
 }
 
-async fn listeners(args: &Serve) -> Result<Vec<Listener>> {
-    let inherited = Inherited::of_environment();
-    let (pid, fds) = (inherited.pid.as_deref(), inherited.fds.as_deref());
+async fn listeners(options: &ServeOptions) -> Result<Vec<Listener>> {
+    let Inherited { pid, fds } = &options.inherited;
+    let (pid, fds) = (pid.as_deref(), fds.as_deref());
     let mut listeners = inherited_listeners(pid, fds)?;
-    for address in &args.listen {
+    for address in &options.listen {
         listeners.extend(Listener::bind_tcp(address).await?);
     }
-    if let Some(path) = &args.unix {
+    if let Some(path) = &options.unix {
         listeners.push(Listener::bind_unix(path).await?);
     }
     if listeners.is_empty() {
@@ -106,7 +136,7 @@ fn shutdown() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Says where to attach, in lines that can be pasted.
+/// Prints where to attach, in lines that can be pasted.
 fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<()> {
     let repositories = catalog.repositories();
     let first = repositories.first().map_or("REPO", String::as_str);
@@ -114,13 +144,11 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
         return Ok(());
     };
     let (uri, client) = match bound {
-        Bound::Tcp(address) => of_tcp(*address, first, tls),
+        Bound::Tcp(address) => tcp_client(*address, first, tls),
         Bound::Unix(path) => {
-            let path = path.display();
-            (
-                format!("nbd+unix:///{first}?socket={path}"),
-                format!("nbd-client -unix {path}"),
-            )
+            let client = format!("nbd-client -unix {}", path.display());
+            let address = Address::Unix(path.clone());
+            (uri(address, first), client)
         }
         // Only the service manager that passed it knows how to reach it.
         Bound::UnixWithoutPath => return Ok(()),
@@ -139,24 +167,32 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
     out.flush()
 }
 
-/// The URI, and how `nbd-client` begins.
-fn of_tcp(address: SocketAddr, export: &str, tls: bool) -> (String, String) {
+fn uri(address: Address, export: &str) -> NbdUri {
+    NbdUri {
+        address,
+        export: export.to_owned(),
+    }
+}
+
+/// The URI, and the command line of `nbd-client` up to the device.
+fn tcp_client(address: SocketAddr, export: &str, tls: bool) -> (NbdUri, String) {
     let (ip, port) = (address.ip(), address.port());
     let host = if ip.is_unspecified() || ip.is_loopback() {
         "localhost".to_owned()
-    } else if ip.is_ipv6() {
-        format!("[{ip}]")
     } else {
         ip.to_string()
     };
-    let shown = match port {
-        DEFAULT_PORT => host.clone(),
-        _ => format!("{host}:{port}"),
+    let bracketed = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.clone()
     };
-    let client = format!("nbd-client {host} {port}");
+    let mut client = format!("nbd-client {bracketed} {port}");
     if tls {
-        let uri = format!("nbds://{shown}/{export}?tls-certificates=FOLDER");
-        return (uri, format!("{client} -x -A FOLDER/ca-cert.pem"));
+        client += " -x -A FOLDER/ca-cert.pem";
     }
-    (format!("nbd://{shown}/{export}"), client)
+    let tls = tls.then(|| Tls {
+        certificates: Some("FOLDER".into()),
+    });
+    (uri(Address::Tcp { host, port, tls }, export), client)
 }

@@ -1,4 +1,5 @@
-//! A real image, a foreign server, the real program, and a look at what is left.
+//! An ext4 image made by mke2fs, nbdkit as the server, blockd, and checks of what is
+//! left behind.
 
 use std::{
     fs,
@@ -14,10 +15,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Everything takes milliseconds; this is for a machine that does other things.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Everything takes milliseconds; this is for a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Fails with a sentence where the tests cannot run.
+/// Fails with the reason where the tests cannot run.
 fn check_machine() {
     assert!(
         rustix::process::geteuid().is_root(),
@@ -48,7 +49,7 @@ pub(crate) fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// git, as nobody in particular.
+/// Runs git with an author.
 pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
     run(Command::new("git")
         .current_dir(directory)
@@ -82,8 +83,8 @@ pub(crate) fn image() -> &'static Path {
     &made.1
 }
 
-/// A new mount namespace copies all mounts there are, those of other tests too:
-/// a test that makes one is alone.
+/// A new mount namespace copies all mounts, those of other tests too: a test that
+/// makes one runs alone.
 static NAMESPACE: RwLock<()> = RwLock::new(());
 
 #[derive(Debug)]
@@ -107,7 +108,7 @@ impl Bench {
         Self::with_server(&["file", &image().display().to_string()])
     }
 
-    /// The same, while no other test has a bench.
+    /// The same as [`Bench::new`], while no other test has a bench.
     pub(crate) fn alone() -> Self {
         let guard = NAMESPACE.write().unwrap_or_else(PoisonError::into_inner);
         Self::start(
@@ -134,7 +135,7 @@ impl Bench {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        eventually("nbdkit listens", || UnixStream::connect(&socket).is_ok());
+        wait_until("nbdkit listens", || UnixStream::connect(&socket).is_ok());
         Self {
             directory,
             server,
@@ -192,11 +193,11 @@ impl Bench {
         serde_json::from_str(&run(&mut self.attach_command(export, more))).unwrap()
     }
 
-    /// Attaches in vain; the error, and a look that nothing is left.
+    /// The error of an attach that must fail and leave nothing.
     pub(crate) fn refused(&self, export: &str, more: &[&str]) -> String {
-        let said = failure(&mut self.attach_command(export, more));
+        let error = failure(&mut self.attach_command(export, more));
         self.nothing_is_left();
-        said
+        error
     }
 
     pub(crate) fn detach_command(&self, more: &[&str]) -> Command {
@@ -217,30 +218,30 @@ impl Bench {
         serde_json::from_str(&run(&mut self.detach_command(more))).unwrap()
     }
 
-    /// The process behind the disk.
-    pub(crate) fn device_process(&self) -> Pid {
+    /// The only relay.
+    pub(crate) fn relay(&self) -> Pid {
         let processes = self.processes("--detached");
         assert_eq!(processes.len(), 1, "{processes:?}");
         pid(processes[0])
     }
 
-    /// The processes that serve disks.
+    /// The relays.
     pub(crate) fn relays(&self) -> Vec<Pid> {
-        self.processes_that("--detached")
+        self.processes_with("--detached")
     }
 
-    pub(crate) fn processes_that(&self, working: &str) -> Vec<Pid> {
-        self.processes(working).into_iter().map(pid).collect()
+    pub(crate) fn processes_with(&self, word: &str) -> Vec<Pid> {
+        self.processes(word).into_iter().map(pid).collect()
     }
 
-    /// Processes of `blockd` that work for this bench.
-    fn processes(&self, working: &str) -> Vec<u32> {
+    /// The processes of blockd for this bench that have a word in their command line.
+    fn processes(&self, word: &str) -> Vec<u32> {
         let needle = self.state().display().to_string();
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         pids.filter(|pid| {
             let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.contains("blockd") && words.contains(&needle) && words.contains(working)
+            words.contains("blockd") && words.contains(&needle) && words.contains(word)
         })
         .collect()
     }
@@ -272,7 +273,7 @@ impl Bench {
         mounts.chain(loops).chain(processes).chain(lowers).collect()
     }
 
-    /// Places and lower layers in the state directory.
+    /// The names in a directory of the state directory.
     pub(crate) fn entries(&self, what: &str) -> Vec<String> {
         let entries = fs::read_dir(self.state().join(what)).into_iter().flatten();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -285,9 +286,9 @@ impl Bench {
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 
-    pub(crate) fn eventually_nothing_is_left(&self) {
-        let begun = Instant::now();
-        while !self.left().is_empty() && begun.elapsed() < PATIENCE {
+    pub(crate) fn nothing_will_be_left(&self) {
+        let start = Instant::now();
+        while !self.left().is_empty() && start.elapsed() < TIMEOUT {
             thread::sleep(Duration::from_millis(5));
         }
         self.nothing_is_left();
@@ -307,21 +308,38 @@ impl Drop for Bench {
     }
 }
 
-/// Runs a program that must fail; what it says.
+/// The standard error of a program that must fail.
 pub(crate) fn failure(command: &mut Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
+    let error = String::from_utf8(stderr).unwrap();
     assert!(!status.success(), "{command:?} succeeds");
-    assert!(!said.contains("panicked"), "{said}");
-    said
+    assert!(!error.contains("panicked"), "{error}");
+    error
 }
 
-pub(crate) fn eventually(what: &str, done: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < PATIENCE, "in vain we wait until {what}");
+/// Waits until `condition` holds.
+pub(crate) fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < TIMEOUT, "timeout: waiting until {what}");
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits until a program waits for a disk: it is in uninterruptible sleep
+/// (`proc_pid_stat(5)`).
+pub(crate) fn wait_until_blocked(child: &Child, name: &str) {
+    let stat = format!("/proc/{}/stat", child.id());
+    let blocked = format!("({name}) D ");
+    wait_until("the program waits for the disk", || {
+        fs::read_to_string(&stat).unwrap().contains(&blocked)
+    });
+}
+
+/// Whether a read fails with EIO, as from a disk that is gone.
+pub(crate) fn fails_with_eio(path: &Path) -> bool {
+    let eio = rustix::io::Errno::IO.raw_os_error();
+    fs::read(path).is_err_and(|error| error.raw_os_error() == Some(eio))
 }
 
 pub(crate) fn pid(id: u32) -> Pid {

@@ -1,4 +1,4 @@
-//! A disk that is brought here, and servers that go away.
+//! Hydration: the whole disk is copied to this host, and the servers go away.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Bench, eventually, failure, git, image, pid, run, send};
+use crate::harness::{Bench, failure, git, image, pid, run, send, wait_until};
 
 fn hydrate(bench: &Bench, name: &str) -> Value {
     let mut command = bench.blockd(&["hydrate", "--wait", "--json"]);
@@ -20,8 +20,8 @@ fn drop_caches() {
     fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
 
-/// All of the work tree, and all of the history.
-fn is_whole(bench: &Bench, name: &str) {
+/// Checks the whole work tree and the whole history.
+fn assert_whole(bench: &Bench, name: &str) {
     let tree = bench.path(name);
     assert_eq!(git(&tree, &["status", "--short"]), "");
     git(&tree, &["fsck", "--no-progress", "--full"]);
@@ -33,25 +33,25 @@ fn is_whole(bench: &Bench, name: &str) {
 }
 
 #[test]
-fn without_any_server_a_hydrated_disk_is_whole() {
+fn a_hydrated_disk_needs_no_server() {
     for more in [&[][..], &["--cow", "block"], &["--read-only"]] {
         let bench = Bench::new();
         let report = bench.attach("repo", &[&["--hydrate"], more].concat());
         assert!(report["cache"]["of"].as_u64() > Some(0), "{report}");
         let hydrated = hydrate(&bench, "m");
         assert_eq!(hydrated["cache"]["state"], "hydrated");
-        let said = run(bench.blockd(&["status"]).arg(bench.mountpoint()));
-        assert!(said.contains("the servers may go away"), "{said}");
+        let text = run(bench.blockd(&["status"]).arg(bench.mountpoint()));
+        assert!(text.contains("no server is needed any more"), "{text}");
         send(bench.server(), Signal::KILL);
         drop_caches();
-        is_whole(&bench, "m");
+        assert_whole(&bench, "m");
         bench.detach(&[]);
         bench.nothing_is_left();
     }
 }
 
 #[test]
-fn who_shares_a_disk_shares_its_hydration() {
+fn attachments_of_one_export_share_a_hydration() {
     let bench = Bench::new();
     assert_eq!(bench.attach("repo", &[])["cache"], Value::Null);
     let status = run(bench.blockd(&["status"]).arg(bench.mountpoint()));
@@ -65,39 +65,39 @@ fn who_shares_a_disk_shares_its_hydration() {
     let third = bench.attach_at("m3", "repo", &["--hydrate"]);
     assert_eq!(third["export"], "repo", "its relay answers for the server");
     bench.detach(&[]);
-    is_whole(&bench, "m3");
+    assert_whole(&bench, "m3");
     bench.detach_from("m3", &[]);
     bench.nothing_is_left();
 }
 
 #[test]
-fn what_cannot_be_hydrated_is_told() {
+fn a_hydration_that_cannot_begin_is_an_error() {
     let bench = Bench::new();
-    let said = bench.refused("repo", &["--hydrate", "--cache-size", "64K"]);
+    let text = bench.refused("repo", &["--hydrate", "--cache-size", "64K"]);
     assert!(
-        said.contains("it cannot be hydrated") && said.contains("give a larger --cache-size"),
-        "{said}"
+        text.contains("the disk cannot be hydrated") && text.contains("give a larger --cache-size"),
+        "{text}"
     );
     let mountpoint = bench.mountpoint();
-    let said = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
-    assert!(said.contains("nothing is attached at"), "{said}");
+    let text = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
+    assert!(text.contains("nothing is attached at"), "{text}");
     bench.attach("repo", &[]);
-    let said = failure(
+    let text = failure(
         bench
             .blockd(&["hydrate", "--cache-size", "64K"])
             .arg(&mountpoint),
     );
-    assert!(said.contains("MiB of data"), "{said}");
-    send(bench.device_process(), Signal::STOP);
-    let said = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
-    assert!(said.contains("does not answer"), "{said}");
-    send(bench.device_process(), Signal::KILL);
-    let said = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
-    assert!(said.contains("is gone"), "{said}");
+    assert!(text.contains("MiB of data"), "{text}");
+    send(bench.relay(), Signal::STOP);
+    let text = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
+    assert!(text.contains("does not answer"), "{text}");
+    send(bench.relay(), Signal::KILL);
+    let text = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
+    assert!(text.contains("is gone"), "{text}");
 }
 
 #[test]
-fn who_waits_may_leave_and_the_hydration_goes_on() {
+fn ctrl_c_ends_the_wait_and_not_the_hydration() {
     let slow = image().display().to_string();
     // 64 MiB, at 2 MiB a second.
     let filters = ["--filter=noextents", "--filter=rate"];
@@ -110,23 +110,23 @@ fn who_waits_may_leave_and_the_hydration_goes_on() {
         .spawn();
     let mut waiting = waiting.unwrap();
     let handled = format!("/proc/{}/status", waiting.id());
-    eventually("it listens to SIGINT", || {
+    wait_until("it listens to SIGINT", || {
         let status = fs::read_to_string(&handled).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         caught.is_some_and(|hex| u64::from_str_radix(hex.trim(), 16).unwrap() & 2 != 0)
     });
     send(pid(waiting.id()), Signal::INT);
-    let mut said = String::new();
+    let mut text = String::new();
     waiting
         .stderr
         .take()
         .unwrap()
-        .read_to_string(&mut said)
+        .read_to_string(&mut text)
         .unwrap();
     assert!(!waiting.wait().unwrap().success());
-    assert!(said.contains("goes on in the background"), "{said}");
-    let said = run(bench.blockd(&["status"]).arg(bench.mountpoint()));
-    assert!(said.contains("hydrated ") && said.contains("% ("), "{said}");
+    assert!(text.contains("goes on in the background"), "{text}");
+    let text = run(bench.blockd(&["status"]).arg(bench.mountpoint()));
+    assert!(text.contains("hydrated ") && text.contains("% ("), "{text}");
     bench.detach(&[]);
     bench.nothing_is_left();
 }

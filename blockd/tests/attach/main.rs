@@ -1,25 +1,26 @@
-//! Attach and detach for real: FUSE, loop, ext4, overlay, git on top; nbdkit is
-//! the server. Run as root.
+//! Attach and detach with real mounts: FUSE, loop device, ext4, overlay, and git on
+//! top. The server is nbdkit. They must be run as root.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod blocks;
-mod broken;
-mod busy;
+mod busy_mountpoint;
+mod cow_block;
+mod crash_recovery;
+mod environment;
 mod harness;
 mod hydrate;
-mod kept;
-mod killed;
-mod refused;
-mod shared;
-mod told;
+mod invalid_input;
+mod relay_failure;
+mod shared_lower;
+mod status_text;
+mod upper;
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, process::Command};
 
-use self::harness::{Bench, eventually, git, image, run};
+use self::harness::{Bench, failure, git, image, run, wait_until};
 
 #[test]
-fn a_work_tree_is_attached_changed_detached_and_found_again() {
+fn changes_are_kept_from_detach_to_attach_until_they_are_discarded() {
     let bench = Bench::new();
     let tree = bench.mountpoint();
     let report = bench.attach("repo@main", &[]);
@@ -94,7 +95,7 @@ fn read_only_shows_the_export_itself() {
 }
 
 #[test]
-fn detach_works_twice_and_where_nothing_ever_was() {
+fn detach_succeeds_where_nothing_is_attached() {
     let bench = Bench::new();
     assert_eq!(bench.detach(&[])["export"], serde_json::Value::Null);
     bench.attach("repo", &[]);
@@ -104,7 +105,7 @@ fn detach_works_twice_and_where_nothing_ever_was() {
 }
 
 #[test]
-fn the_files_belong_to_who_asks() {
+fn uid_and_gid_own_the_files() {
     let bench = Bench::new();
     let report = bench.attach("repo", &["--uid", "1234", "--gid", "99"]);
     assert_eq!(report["export"], "repo:uid=1234:gid=99");
@@ -116,11 +117,14 @@ fn the_files_belong_to_who_asks() {
 }
 
 #[test]
-fn sudo_is_seen_through() {
+fn the_user_who_calls_sudo_owns_the_files() {
     let bench = Bench::new();
     let mut attach = bench.attach_command("repo", &[]);
     run(attach.env("SUDO_UID", "1001").env("SUDO_GID", "1002"));
     assert_eq!(bench.detach(&[])["export"], "repo:uid=1001:gid=1002");
+    let error = failure(attach.env("SUDO_UID", "me"));
+    assert!(error.contains("SUDO_UID=me: expected a number"), "{error}");
+    bench.nothing_is_left();
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn the_metadata_is_read_ahead_after_the_mount() {
         .unwrap()
         .to_owned();
     // Sectors read so far: proc(5), diskstats.
-    eventually("the metadata is there", || {
+    wait_until("the metadata is read", || {
         let stat = fs::read_to_string(format!("/sys/block/{device}/stat")).unwrap();
         let sectors: u64 = stat.split_whitespace().nth(2).unwrap().parse().unwrap();
         sectors * 512 >= 8 << 20

@@ -1,10 +1,9 @@
-//! A relayed disk that is written: what was flushed outlives every end.
+//! A relayed disk that is written to: what was flushed survives.
 
 use std::{
     fs::{self, File},
     io::Write,
-    path::{Path, PathBuf},
-    process::Command,
+    path::Path,
     slice,
 };
 
@@ -12,15 +11,10 @@ use blockd_nbd::wire;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::{
-    harness::{Bench, Relay, eventually, output},
+    harness::{Bench, Relay, output, poll_until},
+    host::{Loop, Mount, run},
     raw::Raw,
 };
-
-pub(crate) fn run(program: &str, arguments: &[&Path]) -> String {
-    let (done, text, said) = output(Command::new(program).args(arguments));
-    assert!(done, "{program} {arguments:?}: {text}{said}");
-    text
-}
 
 async fn cow_relay(bench: &Bench, folder: &Path) -> Relay {
     let folder = folder.to_str().unwrap();
@@ -28,7 +22,7 @@ async fn cow_relay(bench: &Bench, folder: &Path) -> Relay {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_flushed_outlives_a_kill() {
+async fn what_was_flushed_survives_a_kill() {
     let bench = Bench::new();
     let _server = bench.serve("a").await;
     let mut expected = bench.truth("a").await;
@@ -73,7 +67,7 @@ async fn what_was_flushed_outlives_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_changes_a_disk_is_read_only() {
+async fn without_cow_a_disk_is_read_only() {
     let bench = Bench::new();
     let _server = bench.serve("a").await;
     let relay = bench.relay(&[bench.uri("a")], &[]).await;
@@ -85,17 +79,8 @@ async fn without_changes_a_disk_is_read_only() {
     assert_eq!(raw.ask((wire::NBD_CMD_FLUSH, 0, 0), 0).await, 0);
 }
 
-/// Something mounted for a test.
-pub(crate) struct Mount(pub(crate) PathBuf);
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _gone = unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_told_and_spoils_nothing() {
+async fn a_full_file_system_is_an_error_and_damages_nothing() {
     let bench = Bench::new();
     let _server = bench.serve("a").await;
     let folder = bench.path("small");
@@ -137,26 +122,9 @@ async fn a_full_disk_is_told_and_spoils_nothing() {
     assert!(client.read(12_288, 1 << 19).await.unwrap() == expected[12_288..12_288 + (1 << 19)]);
 }
 
-/// A loop device on the relay's file.
-pub(crate) struct Loop(pub(crate) PathBuf);
-
-impl Loop {
-    pub(crate) async fn on(file: &Path) -> Self {
-        eventually("the file is there", async || file.exists()).await;
-        let device = run("losetup", &["-f".as_ref(), "--show".as_ref(), file]);
-        Self(device.trim().into())
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let _cleared = Command::new("losetup").arg("-d").arg(&self.0).output();
-    }
-}
-
 /// Mounted read-write, written, synced in parts, and then the relay is killed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_system_is_clean_after_a_kill_and_what_was_synced_is_there() {
+async fn a_file_system_is_clean_after_a_kill_and_has_what_was_synced() {
     let bench = Bench::new();
     let _server = bench.serve("a").await;
     let (fuse, tree) = (bench.path("fuse"), bench.path("tree"));
@@ -200,7 +168,7 @@ async fn a_file_system_is_clean_after_a_kill_and_what_was_synced_is_there() {
         let path = tree.join(format!("new/{}/{number}", number % 7));
         assert_eq!(fs::read(path).unwrap(), vec![number; 30_000]);
     }
-    eventually("the tree is unmounted", async || {
+    poll_until("the tree is unmounted", async || {
         unmount(&tree, UnmountFlags::empty()).is_ok()
     })
     .await;

@@ -1,4 +1,5 @@
-//! A real repository, real servers, a real relay; each ends with its test.
+//! A repository, servers and relays, as real processes; each ends with its
+//! test.
 
 use std::{
     fs::{self, File},
@@ -11,26 +12,28 @@ use std::{
 };
 
 use blockd_nbd::{
-    client::{self, Client},
+    client::{self, Client, Error},
     uri::Address,
+    wire::NBD_EIO,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-/// A wait that reaches this has failed; the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
-/// The part of the disk that is read: metadata, and all the files.
+/// A wait that takes this long has failed, also on a busy machine.
+pub(crate) const POLL_TIMEOUT: Duration = Duration::from_secs(40);
+/// Bytes at the front of the disk that are read: metadata, and all the files.
 pub(crate) const FRONT: u32 = 4 << 20;
 
-/// `blockd`, which must succeed or fail as asked.
+/// `blockd`, without standard input.
 pub(crate) fn blockd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
+/// Whether a program succeeds, its standard output and its standard error.
 pub(crate) fn output(command: &mut Command) -> (bool, String, String) {
     let Output {
         status,
@@ -97,8 +100,8 @@ impl Bench {
         format!("nbd+unix:///{export}?socket={}", socket.display())
     }
 
-    /// A server of the repository with this name; a server of the same name
-    /// finds what the one before has kept.
+    /// A server of the repository. One with the name of a server before has its
+    /// state directory.
     pub(crate) async fn serve(&self, server: &str) -> Server {
         let log = File::create(self.path(&format!("{server}.log"))).unwrap();
         let socket = self.socket(server);
@@ -112,7 +115,7 @@ impl Bench {
             .stderr(log)
             .spawn()
             .unwrap();
-        eventually("the server listens", async || {
+        poll_until("the server listens", async || {
             UnixStream::connect(&socket).is_ok()
         })
         .await;
@@ -146,7 +149,7 @@ impl Bench {
         };
         // A relay that was killed has left its sockets.
         for socket in [&relay.socket, &relay.status] {
-            eventually("the relay listens", async || {
+            poll_until("the relay listens", async || {
                 UnixStream::connect(socket).is_ok()
             })
             .await;
@@ -163,11 +166,11 @@ impl Bench {
 pub(crate) struct Server(pub(crate) Child);
 
 impl Server {
-    /// Stops it, and waits until the last of its threads stands still.
-    pub(crate) async fn freeze(&self) {
+    /// Stops it (SIGSTOP), and waits until all its threads are stopped.
+    pub(crate) async fn stop(&self) {
         send(&self.0, Signal::STOP);
         let threads = format!("/proc/{}/task", self.0.id());
-        eventually("the server stands still", async || {
+        poll_until("the server is stopped", async || {
             let mut threads = fs::read_dir(&threads).unwrap().flatten();
             threads.all(|thread| {
                 let stat = fs::read_to_string(thread.path().join("stat"));
@@ -177,7 +180,8 @@ impl Server {
         .await;
     }
 
-    pub(crate) fn thaw(&self) {
+    /// Continues it.
+    pub(crate) fn resume(&self) {
         send(&self.0, Signal::CONT);
     }
 }
@@ -209,7 +213,7 @@ impl Relay {
 
     /// Waits until an upstream is in this state.
     pub(crate) async fn upstream_is(&self, index: usize, state: &str) {
-        eventually(&format!("upstream {index} is {state}"), async || {
+        poll_until(&format!("upstream {index} is {state}"), async || {
             self.status()["upstreams"][index]["state"] == state
         })
         .await;
@@ -226,22 +230,23 @@ impl Drop for Relay {
 pub(crate) fn status(socket: &Path) -> Value {
     let mut document = String::new();
     let mut stream = UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(POLL_TIMEOUT)).unwrap();
     stream.read_to_string(&mut document).unwrap();
     serde_json::from_str(&document).unwrap()
 }
 
-pub(crate) async fn eventually(what: &str, done: impl AsyncFn() -> bool) {
+/// Waits until `done`.
+pub(crate) async fn poll_until(what: &str, done: impl AsyncFn() -> bool) {
     let begun = Instant::now();
     while !done().await {
-        assert!(begun.elapsed() < PATIENCE, "in vain we wait until {what}");
+        assert!(begun.elapsed() < POLL_TIMEOUT, "timeout: {what}");
         sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Reads here and there until told to stop; every byte must be right, and no
-/// read may fail. Says how many there were, and how long the longest took.
-pub(crate) async fn read_about(
+/// Reads at random places until `stop`; every byte must be right, and no read
+/// may fail. Returns the number of reads, and the time of the longest.
+pub(crate) async fn read_at_random(
     client: &Client,
     truth: &[u8],
     stop: impl Future<Output = ()>,
@@ -253,7 +258,7 @@ pub(crate) async fn read_about(
             let offset = count.wrapping_mul(7919 * 512) % (FRONT - 70_000);
             let length = 1 + count.wrapping_mul(977) % 70_000;
             let begun = Instant::now();
-            let bytes = right(client, truth, offset, length).await;
+            let bytes = check_read(client, truth, offset, length).await;
             bytes.unwrap_or_else(|error| panic!("read {count} fails: {error}"));
             worst = worst.max(begun.elapsed());
             count += 1;
@@ -266,8 +271,8 @@ pub(crate) async fn read_about(
     (count, worst)
 }
 
-/// One read, compared.
-pub(crate) async fn right(
+/// Reads, and compares.
+pub(crate) async fn check_read(
     client: &Client,
     truth: &[u8],
     offset: u32,
@@ -278,4 +283,9 @@ pub(crate) async fn right(
     let expected = &truth[start..start + usize::try_from(length).unwrap()];
     assert!(bytes == expected, "wrong bytes at {offset}");
     Ok(())
+}
+
+/// Whether the error is the one of a disk that cannot be read.
+pub(crate) fn is_eio(error: &Error) -> bool {
+    matches!(error, Error::Remote { code: NBD_EIO, .. })
 }

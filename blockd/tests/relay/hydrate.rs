@@ -1,5 +1,5 @@
-//! A disk that is brought here whole: then no server is needed, and until then
-//! nothing that goes wrong is noticed by who reads.
+//! Hydration: when it is done no server is needed, and until then reads go on
+//! whatever becomes of it.
 
 use std::{
     ffi::CStr,
@@ -7,7 +7,6 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -20,38 +19,38 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
-    cow::Mount,
-    gate::Gate,
-    harness::{Bench, PATIENCE, Relay, blockd, eventually, output},
+    harness::{Bench, POLL_TIMEOUT, Relay, blockd, is_eio, output, poll_until},
+    host::{Mount, Nbdkit},
+    throttle::Throttle,
 };
 
 /// Enough for every handshake, and for what is read first.
 const A_LITTLE: usize = 6 << 20;
 const ALL: usize = 1 << 30;
 
-/// What the relay says to one line.
+/// The answer of the relay to one line.
 fn ask(bench: &Bench, line: &str) -> Value {
     let mut stream = UnixStream::connect(bench.socket("control")).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(POLL_TIMEOUT)).unwrap();
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     let mut document = String::new();
     stream.read_to_string(&mut document).unwrap();
     serde_json::from_str(&document).unwrap()
 }
 
-/// Asked for hydration, the relay begins.
+/// Sends a request that the relay accepts.
 fn begin(bench: &Bench, line: &str) {
     let answer = ask(bench, line);
     assert!(answer["cache"].is_object(), "{answer}");
 }
 
-/// Asked for hydration, the relay refuses; the sentence.
+/// Sends a request that the relay refuses; returns the reason.
 fn refused(bench: &Bench, line: &str) -> String {
     let answer = ask(bench, line);
     answer["refused"].as_str().unwrap().to_owned()
 }
 
-/// A relay that has a place for a cache.
+/// A relay with a cache and a control socket.
 async fn relay(bench: &Bench, uri: String, cache: &Path, more: &[&str]) -> Relay {
     fs::create_dir_all(cache).unwrap();
     let control = bench.socket("control");
@@ -68,7 +67,7 @@ async fn state_is(relay: &Relay, state: &str) {
     let begun = Instant::now();
     while relay.status()["cache"]["state"] != state {
         let status = relay.status();
-        assert!(begun.elapsed() < PATIENCE, "not {state}: {status}");
+        assert!(begun.elapsed() < POLL_TIMEOUT, "not {state}: {status}");
         sleep(Duration::from_millis(10)).await;
     }
 }
@@ -77,7 +76,7 @@ fn number(relay: &Relay, what: &str) -> u64 {
     relay.status()["cache"][what].as_u64().unwrap()
 }
 
-/// The disk as a file, made without any server.
+/// The disk as a file, made by `blockd image`.
 fn image(bench: &Bench) -> Vec<u8> {
     let file = bench.path("image");
     let export = format!("{}@main", bench.path("repo").display());
@@ -105,7 +104,7 @@ async fn all(client: &Client) -> Vec<u8> {
     disk
 }
 
-/// A repository with some more bytes, which no pack makes smaller.
+/// A repository with 24 MiB that cannot be compressed.
 fn large() -> Bench {
     let bench = Bench::new();
     let mut noise = vec![0; 24 << 20];
@@ -119,7 +118,7 @@ fn large() -> Bench {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_hydrated_needs_no_server() {
+async fn a_hydrated_disk_needs_no_server() {
     let bench = Bench::new();
     let server = bench.serve("a").await;
     let folder = bench.path("cache");
@@ -142,8 +141,8 @@ async fn what_was_hydrated_needs_no_server() {
     let server_side = Address::Unix(bench.socket("a"));
     let (_, known) = allocation(&server_side, "repo@main").await.unwrap();
     let relay_side = Address::Unix(relay.socket.clone());
-    let (_, told) = allocation(&relay_side, "").await.unwrap();
-    assert_eq!(told, known, "it says what the server says");
+    let (_, reported) = allocation(&relay_side, "").await.unwrap();
+    assert_eq!(reported, known, "the extents are those of the server");
 
     drop(server);
     relay.upstream_is(0, "down").await;
@@ -157,16 +156,16 @@ async fn what_was_hydrated_needs_no_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_goes_and_comes_back_is_waited_for() {
+async fn hydration_waits_for_a_server_that_is_restarted() {
     let bench = large();
     let server = bench.serve("a").await;
-    let gate = Gate::new(bench.socket("gate"), bench.socket("a"));
-    gate.open(A_LITTLE);
+    let throttle = Throttle::new(bench.socket("throttle"), bench.socket("a"));
+    throttle.allow(A_LITTLE);
     let folder = bench.path("cache");
-    let relay = relay(&bench, bench.uri("gate"), &folder, &["--timeout", "1s"]).await;
+    let relay = relay(&bench, bench.uri("throttle"), &folder, &["--timeout", "1s"]).await;
     let client = relay.client().await;
     begin(&bench, "hydrate");
-    eventually("some of it is here", async || {
+    poll_until("some of it is cached", async || {
         number(&relay, "hydrated") > 1 << 20
     })
     .await;
@@ -178,17 +177,15 @@ async fn a_server_that_goes_and_comes_back_is_waited_for() {
     assert!(number(&relay, "hydrated") < number(&relay, "of"));
     let last = client.info().size - 4096;
     let data_end = allocation_end(&image);
-    assert!(
-        client.read(data_end - 4096, 4096).await.is_err(),
-        "it is not here"
-    );
+    let error = client.read(data_end - 4096, 4096).await.unwrap_err();
+    assert!(is_eio(&error), "it is not cached: {error}");
     assert_eq!(
         client.read(last, 4096).await.unwrap(),
         image[usize::try_from(last).unwrap()..]
     );
     assert_eq!(relay.status()["cache"]["state"], "hydrating");
 
-    gate.open(ALL);
+    throttle.allow(ALL);
     let server = bench.serve("a").await;
     state_is(&relay, "hydrated").await;
     drop(server);
@@ -202,7 +199,7 @@ fn allocation_end(image: &[u8]) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_fit_is_refused_before_it_begins() {
+async fn a_disk_that_does_not_fit_is_refused() {
     let bench = Bench::new();
     let _server = bench.serve("a").await;
     let folder = bench.path("cache");
@@ -241,17 +238,17 @@ fn small_disk(folder: &Path, options: &CStr) -> Mount {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_becomes_full_ends_the_hydration_and_nothing_else() {
+async fn a_full_file_system_ends_the_hydration_and_reads_go_on() {
     let bench = large();
     let _server = bench.serve("a").await;
-    let gate = Gate::new(bench.socket("gate"), bench.socket("a"));
-    gate.open(A_LITTLE);
+    let throttle = Throttle::new(bench.socket("throttle"), bench.socket("a"));
+    throttle.allow(A_LITTLE);
     let folder = bench.path("small");
     let _mount = small_disk(&folder, c"size=100m");
-    let relay = relay(&bench, bench.uri("gate"), &folder, &[]).await;
+    let relay = relay(&bench, bench.uri("throttle"), &folder, &[]).await;
     let client = relay.client().await;
     begin(&bench, "hydrate");
-    eventually("some of it is here", async || {
+    poll_until("some of it is cached", async || {
         number(&relay, "hydrated") > 1 << 20
     })
     .await;
@@ -259,7 +256,7 @@ async fn a_disk_that_becomes_full_ends_the_hydration_and_nothing_else() {
     let mut file = fs::File::create(&filler).unwrap();
     let block = vec![1; 1 << 16];
     while file.write_all(&block).is_ok() {}
-    gate.open(ALL);
+    throttle.allow(ALL);
     state_is(&relay, "failed").await;
     let status = relay.status();
     let reason = status["cache"]["reason"].as_str().unwrap();
@@ -274,37 +271,8 @@ async fn a_disk_that_becomes_full_ends_the_hydration_and_nothing_else() {
     state_is(&relay, "hydrated").await;
 }
 
-/// nbdkit, killed in the end.
-pub(crate) struct Nbdkit(Child);
-
-impl Nbdkit {
-    pub(crate) async fn serve(bench: &Bench, arguments: &[&str]) -> Self {
-        let socket = bench.socket("nbdkit");
-        let _old = fs::remove_file(&socket);
-        let child = Command::new("nbdkit")
-            .args(["--foreground", "--readonly", "--unix"])
-            .arg(&socket)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        eventually("nbdkit listens", async || {
-            UnixStream::connect(&socket).is_ok()
-        })
-        .await;
-        Self(child)
-    }
-}
-
-impl Drop for Nbdkit {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_server_can_read_stays_an_error_and_the_rest_is_here() {
+async fn what_no_server_can_read_stays_an_error_and_the_rest_is_cached() {
     let bench = Bench::new();
     let disk: Vec<u8> = (0..1 << 20_u32)
         .map(|at| (at / 512 % 251 + 1).try_into().unwrap())
@@ -341,7 +309,8 @@ async fn what_no_server_can_read_stays_an_error_and_the_rest_is_here() {
         let start = usize::try_from(offset).unwrap();
         assert!(read == disk[start..start + usize::try_from(length).unwrap()]);
     }
-    assert!(client.read(bad.into(), 4096).await.is_err());
+    let error = client.read(bad.into(), 4096).await.unwrap_err();
+    assert!(is_eio(&error), "{error}");
 
     fs::remove_file(&broken).unwrap();
     let server = Nbdkit::serve(&bench, &arguments).await;
@@ -352,7 +321,7 @@ async fn what_no_server_can_read_stays_an_error_and_the_rest_is_here() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_say_where_data_lies_is_read_whole() {
+async fn a_server_without_block_status_is_read_whole() {
     let bench = Bench::new();
     let server = Nbdkit::serve(&bench, &["--no-sr", "memory", "8M"]).await;
     let folder = bench.path("cache");

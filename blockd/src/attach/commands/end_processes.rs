@@ -1,13 +1,13 @@
-//! `detach --force`: ending who is still inside.
+//! `detach --force`: ending the processes that keep a mountpoint busy.
 
 use std::{
-    fs,
+    fs, io,
     path::Path,
     process,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
 
 use crate::attach::{
@@ -15,55 +15,72 @@ use crate::attach::{
         holders::{Holder, holders, holders_of_device},
         process::Identity,
     },
-    state::attachment_dir::Place,
+    state::attachment_dir::AttachmentDir,
 };
 
-/// How long who is asked to end may take, before it is killed.
-const ASKED: Duration = Duration::from_secs(2);
-const KILLED: Duration = Duration::from_secs(5);
+/// How long a process may take to end after SIGTERM, before it gets SIGKILL.
+const TERMINATE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a process may take to end after SIGKILL.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ends every process inside a mountpoint.
-pub(crate) fn end_all_inside(place: &Place) -> Result<()> {
-    end_all(|| holders(Path::new("/proc"), place.mountpoint()))
+/// Ends every process that keeps a mountpoint busy.
+///
+/// # Errors
+///
+/// When one of them is an ancestor of this process, or may not be signalled.
+pub(crate) fn end_users(dir: &AttachmentDir) -> Result<()> {
+    end_all(|| holders(Path::new("/proc"), dir.mountpoint()))
 }
 
-/// Ends every process inside a file system that is mounted nowhere.
-pub(crate) fn end_all_on(device: &str) -> Result<()> {
+/// Ends every process that uses a file system which is not mounted any more, by
+/// its device number.
+///
+/// # Errors
+///
+/// Those of [`end_users`].
+pub(crate) fn end_users_of_device(device: &str) -> Result<()> {
     end_all(|| holders_of_device(Path::new("/proc"), device))
 }
 
-/// SIGTERM first; SIGKILL for those that stay, and for what they started
-/// meanwhile.
-fn end_all(inside: impl Fn() -> Vec<Holder>) -> Result<()> {
-    refuse_ancestors(&inside())?;
-    end(&inside(), (Signal::TERM, "SIGTERM"), ASKED);
-    end(&inside(), (Signal::KILL, "SIGKILL"), KILLED);
+/// SIGTERM first; then SIGKILL for those that have not ended, and for those they
+/// have started meanwhile.
+fn end_all(users: impl Fn() -> io::Result<Vec<Holder>>) -> Result<()> {
+    let found = users()?;
+    refuse_ancestors(&found)?;
+    end(&found, (Signal::TERM, "SIGTERM"), TERMINATE_TIMEOUT)?;
+    end(&users()?, (Signal::KILL, "SIGKILL"), KILL_TIMEOUT)
+}
+
+fn end(holders: &[Holder], signal: (Signal, &str), timeout: Duration) -> Result<()> {
+    let (signal, name) = signal;
+    let start = Instant::now();
+    let pids = holders.iter().filter_map(|holder| pid(holder.pid));
+    // One that has ended meanwhile has no identity.
+    let processes: Vec<_> = pids.filter_map(|pid| Identity::of(pid).ok()).collect();
+    for process in &processes {
+        let pid = process.pid();
+        tracing::info!("{name} to process {pid}");
+        let sent = process.send(signal);
+        sent.with_context(|| format!("cannot send {name} to process {pid}"))?;
+    }
+    for process in &processes {
+        // The time that is left for all of them together.
+        process.wait(timeout.saturating_sub(start.elapsed()))?;
+    }
     Ok(())
 }
 
-fn end(holders: &[Holder], signal: (Signal, &str), patience: Duration) {
-    let (signal, name) = signal;
-    let begun = Instant::now();
-    let pids = holders.iter().filter_map(|holder| pid(holder.pid));
-    let processes: Vec<_> = pids.filter_map(|pid| Identity::of(pid).ok()).collect();
-    for process in &processes {
-        tracing::info!("{name} to process {}", process.pid());
-        // One that has ended meanwhile is what we want.
-        let _sent = process.send(signal);
-    }
-    for process in &processes {
-        process.wait(patience.saturating_sub(begun.elapsed()));
-    }
-}
-
-/// Whoever called us would take us with it.
+/// Refuses to end a process that called this command: it would end this command
+/// too.
 fn refuse_ancestors(holders: &[Holder]) -> Result<()> {
     let mut pid = process::id();
     while pid > 1 {
         if let Some(holder) = holders.iter().find(|holder| holder.pid == pid) {
-            bail!("{holder} called this command: leave the directory (cd /), and call it again");
+            bail!("{holder} called this command: leave the directory (cd /) and run it again");
         }
-        pid = parent(pid).unwrap_or(0);
+        // An ancestor that has ended meanwhile has left its children to init.
+        let Some(parent) = parent(pid) else { break };
+        pid = parent;
     }
     Ok(())
 }
@@ -83,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_called_is_not_ended() {
+    fn the_caller_is_not_ended() {
         let holder = |pid| Holder {
             pid,
             name: "sh".into(),
@@ -91,8 +108,8 @@ mod tests {
             path: "/m".into(),
         };
         let caller = parent(process::id()).unwrap();
-        let said = refuse_ancestors(&[holder(caller)]).unwrap_err().to_string();
-        assert!(said.contains("leave the directory"), "{said}");
+        let error = refuse_ancestors(&[holder(caller)]).unwrap_err();
+        assert!(error.to_string().contains("leave the directory"), "{error}");
         refuse_ancestors(&[]).unwrap();
     }
 }

@@ -1,10 +1,12 @@
 //! Export names, as far as a client must understand them.
 //!
-//! `repo[@rev][:key=value]…`: only the server knows all of it. A client adds
-//! whose files they shall be, and reads what the description says.
+//! `repo[@rev][:key=value]…`: only the server knows all of it. A client adds who
+//! owns the files, and reads what the description says.
 
-/// Appends `:uid=N:gid=N`, each unless it is 0 or the name has it already; a
-/// canonical name says all there is to say, and stays as it is.
+use anyhow::{Context, Result};
+
+/// Adds `:uid=N:gid=N`, each unless it is 0 or in the name already. A canonical
+/// name says all there is to say, and is left as it is.
 pub(crate) fn with_owner(name: &str, uid: u32, gid: u32) -> String {
     let (options, path) = split(name);
     let mut owned = options.to_owned();
@@ -16,32 +18,44 @@ pub(crate) fn with_owner(name: &str, uid: u32, gid: u32) -> String {
     owned + path
 }
 
-/// Adds an option, before the path that stands last.
+/// Adds an option, before `path`, which is always the last one.
 pub(crate) fn with_option(name: &str, option: &str) -> String {
     let (options, path) = split(name);
     format!("{options}:{option}{path}")
 }
 
-/// Appends `:free=SIZE`, unless the name says so or is canonical.
-pub(crate) fn with_room(name: &str, size: &str) -> String {
-    let (options, path) = split(name);
+/// Adds `:free=SIZE`, unless it is in the name already, or the name is canonical.
+pub(crate) fn with_free_space(name: &str, size: &str) -> String {
     if option(name, "free").is_some() || is_canonical(name) {
         return name.to_owned();
     }
-    format!("{options}:free={size}{path}")
+    with_option(name, &format!("free={size}"))
 }
 
-/// Whose the files of an export are: what its name says, else what was asked.
-pub(crate) fn owner(name: &str, uid: u32, gid: u32) -> (u32, u32) {
-    let number = |key, asked| match option(name, key) {
-        Some(value) => value.parse().unwrap_or(asked),
-        None if is_canonical(name) => 0,
-        None => asked,
+/// The user and group that own the files of an export: those in its name, else
+/// the ones that were asked for.
+///
+/// # Errors
+///
+/// When the name has one that is no number.
+pub(crate) fn owner(name: &str, uid: u32, gid: u32) -> Result<(u32, u32)> {
+    let number = |key, requested| match option(name, key) {
+        Some(value) => value
+            .parse()
+            .with_context(|| format!("the export name {name:?} has {key}={value}: not a number")),
+        None if is_canonical(name) => Ok(0),
+        None => Ok(requested),
     };
-    (number("uid", uid), number("gid", gid))
+    Ok((number("uid", uid)?, number("gid", gid)?))
 }
 
-/// A canonical name has its layout.
+/// The commit in a canonical name, `repo@COMMIT:…`.
+pub(crate) fn commit(name: &str) -> Option<&str> {
+    let (_, rest) = name.split_once('@')?;
+    Some(rest.split_once(':').map_or(rest, |(commit, _)| commit))
+}
+
+/// A canonical name has the version of the layout.
 fn is_canonical(name: &str) -> bool {
     option(name, "layout").is_some()
 }
@@ -54,13 +68,15 @@ fn option<'a>(name: &'a str, key: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// `path=DIR` stands last, since a path may hold colons.
+/// Splits off `:path=DIR`, which is always the last option, since a path may have
+/// colons.
 fn split(name: &str) -> (&str, &str) {
     name.split_at(name.find(":path=").unwrap_or(name.len()))
 }
 
-/// The length of the metadata at the front of the image, which the server
-/// publishes in the description as `prefix=BYTES`, behind the name.
+/// The length in bytes of the metadata at the front of the disk, from the
+/// description of the export, which ends in `prefix=BYTES`. `None` when the
+/// server says no such length, as one that is not blockd.
 pub(crate) fn prefix(description: &str) -> Option<u64> {
     let (_, rest) = description.rsplit_once("prefix=")?;
     let digits = rest
@@ -69,7 +85,7 @@ pub(crate) fn prefix(description: &str) -> Option<u64> {
     rest.get(..digits)?.parse().ok()
 }
 
-/// Whether the server says in the description that it has a profile.
+/// Whether the description of an export says that the server has a profile.
 pub(crate) fn has_profile(description: &str) -> bool {
     description.ends_with(", profile")
 }
@@ -96,18 +112,22 @@ mod tests {
     }
 
     #[test]
-    fn room_is_asked_for_once() {
-        assert_eq!(with_room("r@main:path=a", "8G"), "r@main:free=8G:path=a");
-        assert_eq!(with_room("r:free=1G", "8G"), "r:free=1G");
-        assert_eq!(with_room("r@12:layout=1", "8G"), "r@12:layout=1");
+    fn free_space_is_asked_for_once() {
+        assert_eq!(
+            with_free_space("r@main:path=a", "8G"),
+            "r@main:free=8G:path=a"
+        );
+        assert_eq!(with_free_space("r:free=1G", "8G"), "r:free=1G");
+        assert_eq!(with_free_space("r@12:layout=1", "8G"), "r@12:layout=1");
     }
 
     #[test]
-    fn the_name_says_whose_the_files_are() {
-        assert_eq!(owner("r@main:uid=5", 1000, 100), (5, 100));
-        assert_eq!(owner("r@main", 1000, 100), (1000, 100));
-        assert_eq!(owner("r@main:uid=0", 1000, 100), (0, 100));
-        assert_eq!(owner("r@12:layout=1:gid=4", 1000, 100), (0, 4));
+    fn an_owner_in_the_name_comes_first() {
+        assert_eq!(owner("r@main:uid=5", 1000, 100).unwrap(), (5, 100));
+        assert_eq!(owner("r@main", 1000, 100).unwrap(), (1000, 100));
+        assert_eq!(owner("r@main:uid=0", 1000, 100).unwrap(), (0, 100));
+        assert_eq!(owner("r@12:layout=1:gid=4", 1000, 100).unwrap(), (0, 4));
+        assert!(owner("r@main:uid=me", 1000, 100).is_err());
     }
 
     #[test]
@@ -126,5 +146,12 @@ mod tests {
         assert_eq!(prefix("nothing"), None);
         assert_eq!(prefix("prefix="), None);
         assert_eq!(prefix("prefix=99999999999999999999999"), None);
+    }
+
+    #[test]
+    fn the_commit_is_in_the_canonical_name() {
+        assert_eq!(commit("a/b@1234:layout=1:path=x@y"), Some("1234"));
+        assert_eq!(commit("a/b@1234"), Some("1234"));
+        assert_eq!(commit("a/b"), None);
     }
 }

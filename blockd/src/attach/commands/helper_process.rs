@@ -1,5 +1,5 @@
-//! Processes of this program that work aside: nobody hears of them, and they
-//! outlive whoever starts them.
+//! Helper processes: hidden subcommands of this program that run in the
+//! background and outlive the command that starts them.
 
 use std::{
     ffi::OsStr,
@@ -10,7 +10,12 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Starts a hidden subcommand.
+/// Starts a hidden subcommand in a process group of its own, without input or
+/// output.
+///
+/// # Errors
+///
+/// When the program cannot be started.
 pub(crate) fn start(program: &Path, subcommand: &str, arguments: [&OsStr; 2]) -> Result<Child> {
     Command::new(program)
         .arg(subcommand)

@@ -1,4 +1,4 @@
-//! `blockd hydrate`: the disk of an attachment, brought to this host.
+//! `blockd hydrate`: copies the whole disk of an attachment to this host.
 
 use std::{
     fmt,
@@ -6,90 +6,94 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use tokio::{select, task::spawn_blocking, time::sleep};
 
-use crate::{
-    attach::{
-        commands::{
-            detach::resolve,
-            status::{Progress, RelayStatus, ask},
-        },
-        state::{attachment_dir::Place, directory, lower_dir::Lower, record::State},
+use super::{
+    mountpoint,
+    status::{
+        progress::Progress,
+        relay::{RelayStatus, ask},
     },
-    local::progress,
+};
+use crate::{
+    attach::state::{
+        attachment_dir::AttachmentDir, attachment_record::AttachmentRecord, directory,
+        lower_dir::LowerDir,
+    },
+    progress,
     relay::{self, CacheStatus, Hydration},
     signals::{EndSignals, HangUp},
 };
 
-/// How often it is looked how far it is.
-const GLANCE: Duration = Duration::from_millis(200);
+/// How often the progress is asked for.
+const INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is asked.
+/// What is to be hydrated.
 #[derive(Clone, Debug)]
 pub struct HydrateOptions {
     /// Where it is attached.
     pub mountpoint: PathBuf,
-    /// Where attachments and diffs are kept.
+    /// The state directory.
     pub state: PathBuf,
-    /// Wait until all is here.
+    /// Wait until the whole disk is on this host.
     pub wait: bool,
-    /// The most that may be stored; `None`: what the relay was started with.
+    /// The most bytes that may be stored; `None`: the default of the relay.
     pub cache_size: Option<u64>,
 }
 
-/// How far it is.
+/// The progress of a hydration.
 #[derive(Clone, Debug, Serialize)]
-pub struct Hydrated {
+pub struct HydrateReport {
     /// Where it is attached.
     pub mountpoint: PathBuf,
-    /// The canonical name.
+    /// Canonical name of the export.
     pub export: String,
-    /// What is here.
+    /// What is stored on this host.
     pub cache: CacheStatus,
 }
 
-impl fmt::Display for Hydrated {
+impl fmt::Display for HydrateReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mountpoint = self.mountpoint.display();
         write!(f, "{mountpoint}: {}", Progress(&self.cache))
     }
 }
 
-/// Has the relay of an attachment hydrate, if it does not yet, and waits for
-/// the end if that is asked for.
+/// Starts the hydration of an attached disk, unless it is running already, and
+/// waits for its end if that is asked for.
 ///
 /// # Errors
 ///
-/// A sentence: nothing is attached there, it does not fit, or the end is not
-/// that all is here.
-pub async fn hydrate(options: &HydrateOptions) -> Result<Hydrated> {
-    let mountpoint = resolve(&options.mountpoint)?;
+/// When nothing is attached there, the disk is larger than what may be stored, the
+/// relay does not answer, or the hydration ends before the whole disk is stored.
+pub async fn hydrate(options: &HydrateOptions) -> Result<HydrateReport> {
+    let mountpoint = mountpoint::resolve(&options.mountpoint)?;
     let (export, lower) = attached(options, &mountpoint)?;
     if let Some(RelayStatus::Silent { pid }) = ask(&lower) {
-        bail!("the relay of {export}, process {pid}, runs and does not answer");
+        bail!("the relay of {export}, process {pid}, runs but does not answer");
     }
-    let (socket, most) = (lower.control_socket(), options.cache_size);
-    let begun = async { spawn_blocking(move || relay::hydrate(&socket, most)).await? };
-    let mut hydrated = Hydrated {
-        cache: begun.await?,
+    let (socket, size) = (lower.control_socket(), options.cache_size);
+    let cache = spawn_blocking(move || relay::hydrate(&socket, size)).await??;
+    let mut hydrated = HydrateReport {
         mountpoint,
         export,
+        cache,
     };
     if options.wait {
-        let bar = progress(hydrated.cache.of).with_position(hydrated.cache.hydrated);
-        // What was here before says nothing of the rate.
+        let bar = progress::bytes_bar(hydrated.cache.of).with_position(hydrated.cache.hydrated);
+        // What was stored before does not count for the rate.
         bar.reset_eta();
         let mut signals = EndSignals::catch(HangUp::Ends)?;
-        let done = select! {
+        let ended = select! {
             biased;
-            signal = signals.received() => Err(goes_on(signal, &hydrated)),
-            cache = until_the_end(&lower, &bar) => cache,
+            signal = signals.received() => Err(interrupted(signal, &hydrated)),
+            cache = until_ended(&lower, &bar) => cache,
         };
         bar.finish_and_clear();
-        hydrated.cache = done?;
+        hydrated.cache = ended?;
         if hydrated.cache.state != Hydration::Hydrated {
             bail!("{hydrated}");
         }
@@ -97,41 +101,44 @@ pub async fn hydrate(options: &HydrateOptions) -> Result<Hydrated> {
     Ok(hydrated)
 }
 
-/// The export at a mountpoint, and its lower layer.
-fn attached(options: &HydrateOptions, mountpoint: &Path) -> Result<(String, Lower)> {
+/// The export that is attached at a mountpoint, and its lower layer.
+fn attached(options: &HydrateOptions, mountpoint: &Path) -> Result<(String, LowerDir)> {
     let nothing = || anyhow!("nothing is attached at {}", mountpoint.display());
     let state = directory::find(&options.state)?.ok_or_else(nothing)?;
-    let place = Place::new(&state, mountpoint);
-    let attachment = State::load(&place)?.attachment;
+    let dir = AttachmentDir::new(&state, mountpoint);
+    let attachment = AttachmentRecord::load(&dir)?.attachment;
     let attachment = attachment.filter(|attachment| attachment.lingering.is_none());
     let attachment = attachment.ok_or_else(nothing)?;
-    let lower = attachment.lower(&place);
+    let lower = attachment.lower(&dir);
     Ok((attachment.export, lower))
 }
 
-fn goes_on(name: &str, hydrated: &Hydrated) -> anyhow::Error {
+fn interrupted(signal: &str, hydrated: &HydrateReport) -> anyhow::Error {
     let mountpoint = hydrated.mountpoint.display();
     anyhow!(
-        "ended by {name}; the hydration goes on in the background: \
-         `blockd status {mountpoint}` says how far it is, and detach ends it"
+        "ended by {signal}; the hydration goes on in the background: \
+         `blockd status {mountpoint}` shows its progress, and detach ends it"
     )
 }
 
-async fn until_the_end(lower: &Lower, bar: &ProgressBar) -> Result<CacheStatus> {
+async fn until_ended(lower: &LowerDir, bar: &ProgressBar) -> Result<CacheStatus> {
     loop {
         let asked = lower.clone();
         match spawn_blocking(move || ask(&asked)).await? {
             Some(RelayStatus::Alive(figures)) => {
-                let cache = figures.cache.unwrap_or_default();
+                let cache = figures.cache.context("the relay has ended the hydration")?;
                 bar.set_position(cache.hydrated);
                 if cache.state != Hydration::Hydrating {
                     return Ok(cache);
                 }
             }
-            // It may be stopped for a while.
+            Some(RelayStatus::Unreadable { reason }) => bail!("{reason}"),
+            // A busy machine may keep it from answering for a while.
             Some(RelayStatus::Silent { .. }) => {}
-            Some(RelayStatus::Dead) | None => bail!("the relay has died, and the cache with it"),
+            Some(RelayStatus::Dead) | None => {
+                bail!("the relay has died, and its cache with it: detach, and attach again")
+            }
         }
-        sleep(GLANCE).await;
+        sleep(INTERVAL).await;
     }
 }

@@ -1,14 +1,14 @@
-//! One file or folder for each command, and what they have in common.
+//! The commands: each puts layers up, takes them down, or looks at them.
 
 pub(crate) mod attach;
 pub(crate) mod detach;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 mod end_processes;
-pub(crate) mod export_name;
+mod export_name;
 mod helper_process;
 pub(crate) mod hydrate;
-pub(crate) mod options;
+mod mountpoint;
 pub(crate) mod prefetch;
 mod privilege;
 pub(crate) mod profile;

@@ -1,59 +1,80 @@
-//! Reading the metadata at the front of a mounted device, before somebody asks.
+//! `blockd prefetch` (hidden): has the kernel read the metadata at the front of a
+//! mounted device.
 //!
-//! Before the mount it would be in vain: ext4 sets the block size, which
-//! empties the device's cache.
+//! Before the mount that would be in vain: ext4 sets the block size of the device,
+//! which empties its page cache.
 
-use std::{fs::File, num::NonZeroU64, path::Path, thread};
+use std::{
+    fs::File,
+    num::NonZeroU64,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
-use crate::{attach::commands::helper_process, cli::attach::ReadAheadArgs};
+use super::helper_process;
 
-/// Of one request to read ahead the kernel does no more than this, whatever
-/// the device's own settings are.
-const PIECE: u64 = 128 << 10;
-/// Up to here, to start a process would take longer.
-const AT_ONCE: u64 = 4 << 20;
+/// The most bytes that the kernel reads for one call of `posix_fadvise(2)`,
+/// whatever the readahead of the device is.
+const MAX_REQUEST: u64 = 128 << 10;
+/// The most bytes that are asked for without a helper process: up to here,
+/// starting one takes longer.
+const MAX_IN_PROCESS: u64 = 4 << 20;
 
-/// Has the kernel read the first `bytes` of a device, and does not wait.
-pub(crate) fn start(program: &Path, device: &Path, bytes: u64) {
-    let started = if bytes <= AT_ONCE {
-        read(device, bytes)
+/// What is to be read.
+#[derive(Clone, Debug)]
+pub struct PrefetchOptions {
+    /// The block device.
+    pub device: PathBuf,
+    /// How many bytes at its front.
+    pub bytes: u64,
+}
+
+/// Asks the kernel to read the front of a device, which takes as long as its
+/// request queue is full.
+///
+/// # Errors
+///
+/// When the device cannot be opened, or the kernel refuses.
+pub fn prefetch(options: &PrefetchOptions) -> Result<()> {
+    let device = &options.device;
+    let file = File::open(device).with_context(|| format!("cannot open {}", device.display()))?;
+    request(&file, options.bytes)
+}
+
+/// Does the same in the background where it may take long. A failure is logged
+/// only: whatever was not read ahead is read when it is needed.
+pub(crate) fn start(program: &Path, options: &PrefetchOptions) {
+    let started = if options.bytes <= MAX_IN_PROCESS {
+        prefetch(options)
     } else {
-        spawn(program, device, bytes)
+        spawn(program, options)
     };
     if let Err(error) = started {
         tracing::debug!("the metadata is not read ahead: {error:#}");
     }
 }
 
-/// The hidden subcommand `read-ahead`: asking takes as long as the device's
-/// queue is full. A process of its own, since one that serves the device must
-/// not wait for it.
-pub fn read_ahead(args: &ReadAheadArgs) -> Result<()> {
-    read(&args.device, args.bytes)
-}
-
-fn read(device: &Path, bytes: u64) -> Result<()> {
-    let file = File::open(device).with_context(|| format!("cannot open {}", device.display()))?;
-    ask_for(&file, bytes)
-}
-
-/// Has the kernel read the first `bytes` of a file.
-pub(crate) fn ask_for(file: &File, bytes: u64) -> Result<()> {
-    let length = NonZeroU64::new(PIECE);
-    for offset in (0..bytes.div_ceil(PIECE)).map(|piece| piece * PIECE) {
+/// Asks the kernel to read the first `bytes` of a file, and does not wait for it.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub(crate) fn request(file: &File, bytes: u64) -> Result<()> {
+    let length = NonZeroU64::new(MAX_REQUEST);
+    for offset in (0..bytes.div_ceil(MAX_REQUEST)).map(|request| request * MAX_REQUEST) {
         fadvise(file, offset, length, Advice::WillNeed)?;
     }
     Ok(())
 }
 
-fn spawn(program: &Path, device: &Path, bytes: u64) -> Result<()> {
-    let bytes = bytes.to_string();
-    let mut child =
-        helper_process::start(program, "read-ahead", [device.as_os_str(), bytes.as_ref()])?;
-    // Where the caller lives on, somebody must take note of the end.
+fn spawn(program: &Path, options: &PrefetchOptions) -> Result<()> {
+    let bytes = options.bytes.to_string();
+    let arguments = [options.device.as_os_str(), bytes.as_ref()];
+    let mut child = helper_process::start(program, "prefetch", arguments)?;
+    // A caller that goes on would leave a zombie.
     thread::spawn(move || child.wait());
     Ok(())
 }

@@ -1,29 +1,51 @@
-//! A small process that waits until a device is not in use any more.
+//! `blockd reap` (hidden): removes a lower layer whose device was still in use when
+//! its last attachment was detached.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::process::setsid;
+use rustix::{io::Errno, process::setsid};
 
+use super::helper_process;
 use crate::{
-    attach::{commands::helper_process, layers::lower::release, state::lower_dir::Lower},
-    cli::attach::SettleArgs,
+    attach::{layers::lower::release, state::lower_dir::LowerDir},
     relay::inherit_nothing,
 };
 
-/// The hidden subcommand `settle`: takes a lower layer down when nobody uses
-/// its device any more.
-pub fn settle(args: &SettleArgs) -> Result<()> {
-    // Fails where we lead a session already, which is as good.
-    let _left = setsid();
-    release::settle(&Lower::with_key(&args.state, &args.key))
+/// Which lower layer is to be removed.
+#[derive(Clone, Debug)]
+pub struct ReapOptions {
+    /// The state directory.
+    pub state: PathBuf,
+    /// The name of the lower layer's directory in it.
+    pub key: String,
 }
 
-pub(crate) fn start(program: &Path, lower: &Lower) -> Result<()> {
+/// Waits until the device of a lower layer is not in use any more, and removes the
+/// layer.
+///
+/// # Errors
+///
+/// When a layer cannot be taken down.
+pub fn reap(options: &ReapOptions) -> Result<()> {
+    match setsid() {
+        // EPERM: it leads a session already.
+        Ok(_) | Err(Errno::PERM) => {}
+        Err(error) => return Err(error).context("cannot leave the terminal"),
+    }
+    release::release_when_unused(&LowerDir::with_key(&options.state, &options.key))
+}
+
+/// Starts `blockd reap` in the background.
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub(crate) fn start(program: &Path, lower: &LowerDir) -> Result<()> {
     inherit_nothing().context("cannot close the caller's files")?;
-    let key = lower.directory().file_name().unwrap_or_default();
-    let child = helper_process::start(program, "settle", [lower.state().as_os_str(), key])?;
-    // It outlives us.
+    let arguments = [lower.state().as_os_str(), lower.key().as_ref()];
+    let child = helper_process::start(program, "reap", arguments)?;
+    // It outlives this process.
     drop(child);
     Ok(())
 }

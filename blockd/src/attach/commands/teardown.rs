@@ -1,9 +1,10 @@
-//! Taking an attachment down, whole or half, and whoever died before.
+//! Taking an attachment down, however far its attach came and whatever has died
+//! since.
 //!
-//! Nothing is believed: what is mounted is looked up, what is ours goes, from
-//! the top down; the lower layer goes with its last user.
+//! What is mounted is looked up, and what is ours is unmounted, from the top down;
+//! the lower layer is removed with its last user.
 
-use std::{fs, path::Path};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Result, bail};
 use rustix::{
@@ -11,174 +12,169 @@ use rustix::{
     mount::{UnmountFlags, unmount},
 };
 
+use super::{end_processes, unmount_error};
 use crate::attach::{
-    commands::{end_processes, unmount_error},
     layers::{
-        holders::{holders_of_device, sees_elsewhere},
-        lower::release::{self, Ended},
-        mounts::{Mount, Mounts},
+        holders::{find_in_other_namespace, holders_of_device},
+        lower::release::{Released, release},
+        mounts::Mounts,
         overlay,
-        poll::eventually,
+        own_mount::OwnMount,
+        poll::poll_until,
     },
     state::{
-        attachment_dir::Place, lower_dir::Lower, lower_record::Record, mount_scope::Life,
-        record::Attachment,
+        attachment_dir::AttachmentDir, attachment_record::Attachment, lower_dir::LowerDir,
+        mount_scope::MountScope,
     },
 };
 
-/// How those who are still inside are treated.
+/// How long a mountpoint may be busy without a process that uses it: one that makes
+/// a mount namespace copies all mounts.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is done about processes that use the mountpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Manner {
-    /// They are asked to leave: the detach fails.
+pub enum DetachMode {
+    /// The detach fails.
     #[default]
-    Polite,
-    /// They go on inside a tree that is mounted nowhere any more.
+    FailIfBusy,
+    /// They go on in a tree that is not mounted any more.
     Lazy,
-    /// They are ended.
+    /// They are killed.
     Force,
 }
 
 /// What is left of an attachment that was taken down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Left {
-    /// Processes are still inside its overlay: `major:minor`.
+pub(crate) struct Remains {
+    /// The device number of its overlay, `major:minor`, if processes still use it.
     pub(crate) overlay: Option<String>,
-    pub(crate) lower: Ended,
+    pub(crate) lower: Released,
 }
 
 /// Takes down what there is of an attachment.
-pub(crate) fn take_down(place: &Place, attachment: &Attachment, manner: Manner) -> Result<Left> {
-    let lower = attachment.lower(place);
-    let same_boot = attachment.life.is_of_boot(&Life::now()?);
-    let lingering = attachment.lingering.clone().filter(|_| same_boot);
-    if let Some(device) = lingering.filter(|device| is_inside(place, device)) {
-        return still_inside(place, attachment, device, manner);
+///
+/// # Errors
+///
+/// When a process keeps it busy, something else is mounted over it, or a layer
+/// cannot be taken down.
+pub(crate) fn take_down(
+    dir: &AttachmentDir,
+    attachment: &Attachment,
+    mode: DetachMode,
+) -> Result<Remains> {
+    let lower = attachment.lower(dir);
+    let is_same_boot = attachment.scope.is_same_boot(&MountScope::current()?);
+    if let Some(device) = attachment.lingering.as_ref().filter(|_| is_same_boot)
+        && is_overlay_in_use(dir, device)?
+    {
+        return take_down_lingering(dir, attachment, device, mode);
     }
-    if manner == Manner::Force {
-        end_processes::end_all_inside(place)?;
+    if mode == DetachMode::Force {
+        end_processes::end_users(dir)?;
     }
-    let overlay = take_from_mountpoint(place, &lower, manner)?;
-    if manner == Manner::Polite {
-        refuse_elsewhere(place, &lower)?;
+    let overlay = unmount_all(dir, &lower, mode)?;
+    if mode == DetachMode::FailIfBusy {
+        check_other_namespaces(dir, &lower)?;
     }
-    let overlay = overlay.filter(|device| is_inside(place, device));
-    let lower = release::leave(&lower, &attachment.export, place)?;
-    Ok(Left { overlay, lower })
+    let overlay = match overlay {
+        Some(device) if is_overlay_in_use(dir, &device)? => Some(device),
+        _ => None,
+    };
+    let lower = release(&lower, &attachment.export, dir)?;
+    Ok(Remains { overlay, lower })
 }
 
-fn still_inside(
-    place: &Place,
+/// Takes down an attachment that was detached lazily, and that processes still
+/// use.
+fn take_down_lingering(
+    dir: &AttachmentDir,
     attachment: &Attachment,
-    device: String,
-    manner: Manner,
-) -> Result<Left> {
-    match manner {
-        Manner::Lazy => {}
-        Manner::Force => {
-            end_processes::end_all_on(&device)?;
+    device: &str,
+    mode: DetachMode,
+) -> Result<Remains> {
+    match mode {
+        DetachMode::Lazy => Ok(Remains {
+            overlay: Some(device.to_owned()),
+            lower: Released::Shared,
+        }),
+        DetachMode::Force => {
+            end_processes::end_users_of_device(device)?;
             let attachment = Attachment {
                 lingering: None,
                 ..attachment.clone()
             };
-            return take_down(place, &attachment, Manner::Lazy);
+            take_down(dir, &attachment, DetachMode::Lazy)
         }
-        Manner::Polite => bail!(
-            "processes are still inside {}, which was detached lazily from {}: {}; \
-             end them, or give --force to have them ended",
+        DetachMode::FailIfBusy => bail!(
+            "processes are still inside {}, which was detached lazily from {}: {}; end them, or \
+             give --force to kill them",
             attachment.export,
-            place.mountpoint().display(),
-            unmount_error::names(&holders_of_device(Path::new("/proc"), &device))
+            dir.mountpoint().display(),
+            unmount_error::names(&holders_of_device(Path::new("/proc"), device)?)
         ),
     }
-    Ok(Left {
-        overlay: Some(device),
-        lower: Ended::Shared,
-    })
 }
 
-/// Whether somebody is still inside an overlay that was unmounted lazily. Its
-/// number may be another file system's by now.
-fn is_inside(place: &Place, device: &str) -> bool {
-    let mounts = Mounts::read().unwrap_or_default();
-    let reused = mounts
-        .iter()
-        .any(|mount| mount.device == device && !overlay::is_ours(place, mount));
-    !reused && !holders_of_device(Path::new("/proc"), device).is_empty()
-}
-
-/// A tree that is unmounted here only is not detached. Namespaces that follow
-/// ours have lost it with us.
-fn refuse_elsewhere(place: &Place, lower: &Lower) -> Result<()> {
+/// Whether processes still use an overlay that was unmounted lazily. Its device
+/// number may be another file system's by now, which is mounted.
+fn is_overlay_in_use(dir: &AttachmentDir, device: &str) -> Result<bool> {
     let mounts = Mounts::read()?;
-    let device = device_of(lower, &mounts);
-    let is_ours = |mount: &Mount| {
-        overlay::is_ours(place, mount)
-            || (mount.mountpoint == place.mountpoint() && Some(&mount.device) == device.as_ref())
-    };
-    let mut seen = None;
-    // A program that makes a namespace of its own copies all mounts first, and
-    // drops what it does not want then.
-    eventually(|| {
-        seen = sees_elsewhere(Path::new("/proc"), is_ours);
-        seen.is_none()
+    let is_reused = mounts
+        .iter()
+        .any(|mount| mount.device == device && !overlay::is_of(dir, mount));
+    Ok(!is_reused && !holders_of_device(Path::new("/proc"), device)?.is_empty())
+}
+
+/// Fails when another mount namespace still has the mountpoint's mount. Namespaces
+/// to which unmounts are propagated have none any more.
+fn check_other_namespaces(dir: &AttachmentDir, lower: &LowerDir) -> Result<()> {
+    let own = OwnMount::new(dir, lower, &Mounts::read()?);
+    let mut found = Ok(None);
+    // A program that makes a namespace of its own copies all mounts first, and then
+    // unmounts what it does not need.
+    poll_until(BUSY_TIMEOUT, || {
+        found = find_in_other_namespace(Path::new("/proc"), |mount| own.is(mount));
+        !matches!(found, Ok(Some(_)))
     });
-    match seen {
-        Some(holder) => Err(unmount_error::refuse(place, &holder.to_string())),
+    match found? {
+        Some(holder) => Err(unmount_error::busy(dir, &holder.to_string())),
         None => Ok(()),
     }
 }
 
-/// Unmounts what is ours, and says the number of the overlay that was there.
-fn take_from_mountpoint(place: &Place, lower: &Lower, manner: Manner) -> Result<Option<String>> {
-    let flags = match manner {
-        Manner::Lazy => UnmountFlags::DETACH | UnmountFlags::NOFOLLOW,
-        Manner::Polite | Manner::Force => UnmountFlags::NOFOLLOW,
+/// Unmounts what is ours at the mountpoint; returns the device number of the
+/// overlay, if there was one.
+fn unmount_all(dir: &AttachmentDir, lower: &LowerDir, mode: DetachMode) -> Result<Option<String>> {
+    let flags = match mode {
+        DetachMode::Lazy => UnmountFlags::DETACH | UnmountFlags::NOFOLLOW,
+        DetachMode::FailIfBusy | DetachMode::Force => UnmountFlags::NOFOLLOW,
     };
     let mut overlay = None;
     loop {
         let mounts = Mounts::read()?;
-        let Some(mount) = shown(place, lower, &mounts) else {
-            break;
+        let Some(mount) = OwnMount::new(dir, lower, &mounts).find(&mounts) else {
+            return Ok(overlay);
         };
-        if mounts.at(place.mountpoint()) != Some(mount) {
-            let mountpoint = place.mountpoint().display();
+        if mounts.at(dir.mountpoint()) != Some(mount) {
+            let mountpoint = dir.mountpoint().display();
             bail!("something else is mounted over {mountpoint}: unmount that first");
         }
-        if overlay::is_ours(place, mount) {
+        if overlay::is_of(dir, mount) {
             overlay = Some(mount.device.clone());
         }
-        unmount_uppermost(place, flags)?;
+        unmount_uppermost(dir, flags)?;
     }
-    Ok(overlay)
 }
 
-/// Where it is busy and nobody is inside, somebody is just passing.
-fn unmount_uppermost(place: &Place, flags: UnmountFlags) -> Result<()> {
-    let path = place.mountpoint();
+/// A mountpoint that is busy though nothing uses it is busy for a moment only.
+fn unmount_uppermost(dir: &AttachmentDir, flags: UnmountFlags) -> Result<()> {
+    let mountpoint = dir.mountpoint();
     let mut unmounted = Ok(());
-    eventually(|| {
-        unmounted = unmount(path, flags);
-        unmounted != Err(Errno::BUSY) || !unmount_error::inside(path).is_empty()
+    poll_until(BUSY_TIMEOUT, || {
+        unmounted = unmount(mountpoint, flags);
+        let is_unused = || unmount_error::users(mountpoint).is_ok_and(|users| users.is_empty());
+        unmounted != Err(Errno::BUSY) || !is_unused()
     });
-    unmounted.map_err(|error| unmount_error::explain(place, path, error))
-}
-
-/// The uppermost mount of ours at a place: its overlay, or its lower layer
-/// bound there.
-pub(crate) fn shown<'a>(place: &Place, lower: &Lower, mounts: &'a Mounts) -> Option<&'a Mount> {
-    let device = device_of(lower, mounts);
-    let is_ours =
-        |mount: &&Mount| overlay::is_ours(place, mount) || Some(&mount.device) == device.as_ref();
-    mounts.all_at(place.mountpoint()).filter(is_ours).last()
-}
-
-/// `major:minor` of a lower layer's ext4, mounted or not.
-fn device_of(lower: &Lower, mounts: &Mounts) -> Option<String> {
-    let mounted = mounts.at(&lower.mount()).map(|mount| mount.device.clone());
-    mounted.or_else(|| {
-        let record = Record::load(lower).ok().flatten()?;
-        let name = record.path()?.file_name()?.to_owned();
-        let number = fs::read_to_string(Path::new("/sys/class/block").join(name).join("dev"));
-        Some(number.ok()?.trim().to_owned())
-    })
+    unmounted.map_err(|error| unmount_error::unmount_error(dir, error))
 }

@@ -1,8 +1,11 @@
-//! Who keeps a mount busy: the processes with a directory, root, program,
-//! mapping or open file below it.
+//! The processes that keep a mount busy: those with a working directory, root,
+//! program, mapping or open file on it.
+//!
+//! A process that ends while it is looked at is left out, and so is what this
+//! process may not look at.
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,16 +14,16 @@ use serde::Serialize;
 
 use crate::attach::layers::mounts::{Mount, Mounts};
 
-/// A process that is still inside.
+/// A process that keeps a mount busy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Holder {
-    /// Its id.
+    /// Its process id.
     pub pid: u32,
-    /// Its name, as `ps` shows it.
+    /// Its name, as ps(1) shows it.
     pub name: String,
-    /// What it holds: `cwd`, `root`, `exe`, `maps`, `fd`.
+    /// What it has there: `cwd`, `root`, `exe`, `maps` or `fd`.
     pub by: String,
-    /// The path that it holds.
+    /// The path of what it has there.
     pub path: PathBuf,
 }
 
@@ -36,25 +39,33 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Finds the processes inside `mountpoint`; `proc` is `/proc`.
+/// Finds the processes that keep `mountpoint` busy; `proc` is `/proc`.
 ///
-/// Only links are read, nothing inside the mount is touched: this does not
-/// hang where the mount does.
-pub(crate) fn holders(proc: &Path, mountpoint: &Path) -> Vec<Holder> {
+/// It reads links of `/proc` only, so that it does not hang where the mounted
+/// file system does.
+///
+/// # Errors
+///
+/// When `/proc` cannot be listed.
+pub(crate) fn holders(proc: &Path, mountpoint: &Path) -> io::Result<Vec<Holder>> {
     let inside = |path: &PathBuf| path.starts_with(mountpoint);
-    let found = processes(proc).into_iter().filter_map(|pid| {
+    let found = processes(proc)?.into_iter().filter_map(|pid| {
         let process = proc.join(pid.to_string());
         let links = links(&process).chain(mappings(&process));
         let (by, path) = links.into_iter().find(|(_, path)| inside(path))?;
         Some(holder(&process, pid, &by, path))
     });
-    found.collect()
+    Ok(found.collect())
 }
 
-/// Finds the processes inside a file system that is mounted nowhere any more,
-/// by its `major:minor`.
-pub(crate) fn holders_of_device(proc: &Path, device: &str) -> Vec<Holder> {
-    let found = processes(proc).into_iter().filter_map(|pid| {
+/// Finds the processes that use a file system which is not mounted any more, by
+/// its device number `major:minor`.
+///
+/// # Errors
+///
+/// When `/proc` cannot be listed.
+pub(crate) fn holders_of_device(proc: &Path, device: &str) -> io::Result<Vec<Holder>> {
+    let found = processes(proc)?.into_iter().filter_map(|pid| {
         let process = proc.join(pid.to_string());
         let files = links(&process).chain(mapped_files(&process));
         let (by, path) = files
@@ -62,56 +73,75 @@ pub(crate) fn holders_of_device(proc: &Path, device: &str) -> Vec<Holder> {
             .find(|(by, _)| is_on(&process.join(by), device))?;
         Some(holder(&process, pid, &by, path))
     });
-    found.collect()
+    Ok(found.collect())
 }
 
-/// Asks nobody but the kernel's memory: a hung file system must not hang us.
+/// Takes what the kernel has cached, so that it does not hang where the file
+/// system does.
 fn is_on(file: &Path, device: &str) -> bool {
     let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
     statx(CWD, file, flags, StatxFlags::TYPE)
         .is_ok_and(|found| format!("{}:{}", found.stx_dev_major, found.stx_dev_minor) == device)
 }
 
-/// Finds a process in another mount namespace where a mount is seen that
-/// `is_meant`.
-pub(crate) fn sees_elsewhere(proc: &Path, is_meant: impl Fn(&Mount) -> bool) -> Option<Holder> {
-    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+/// Finds a process in another mount namespace that sees a mount for which
+/// `is_meant` holds.
+///
+/// # Errors
+///
+/// When `/proc` cannot be listed.
+pub(crate) fn find_in_other_namespace(
+    proc: &Path,
+    is_meant: impl Fn(&Mount) -> bool,
+) -> io::Result<Option<Holder>> {
+    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt"));
     let mut known = vec![namespace(&proc.join("self"))?];
-    for pid in processes(proc) {
+    for pid in processes(proc)? {
         let process = proc.join(pid.to_string());
-        let Some(other) = namespace(&process).filter(|other| !known.contains(other)) else {
+        // One that has ended sees nothing; it may have been the only one.
+        let Ok(other) = namespace(&process) else {
             continue;
         };
-        let mounts = Mounts::of(&process).unwrap_or_default();
+        if known.contains(&other) {
+            continue;
+        }
+        let Ok(mounts) = Mounts::of(&process) else {
+            continue;
+        };
         if let Some(mount) = mounts.iter().find(|mount| is_meant(mount)) {
             let path = mount.mountpoint.clone();
-            return Some(holder(&process, pid, "another mount namespace", path));
+            let by = "another mount namespace";
+            return Ok(Some(holder(&process, pid, by, path)));
         }
         known.push(other);
     }
-    None
+    Ok(None)
 }
 
-fn processes(proc: &Path) -> Vec<u32> {
-    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
-    let mut pids: Vec<u32> = entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+/// The entries of `/proc` that are numbers.
+fn processes(proc: &Path) -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir(proc)? {
+        let name = entry?.file_name();
+        pids.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
     pids.sort_unstable();
-    pids
+    Ok(pids)
 }
 
 fn holder(process: &Path, pid: u32, by: &str, path: PathBuf) -> Holder {
-    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+    let name = fs::read_to_string(process.join("comm"));
+    let name = name.map_or_else(|_| "(ended)".to_owned(), |name| name.trim().to_owned());
+    let by = by.split_once('/').map_or(by, |(kind, _)| kind);
     Holder {
         pid,
-        name: name.trim().to_owned(),
-        by: by.split('/').next().unwrap_or_default().to_owned(),
+        name,
+        by: by.to_owned(),
         path,
     }
 }
 
-/// What `/proc/PID` links to, by the link's name.
+/// The links in `/proc/PID`, by name.
 fn links(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     let link = |by: &str| Some((by.to_owned(), fs::read_link(process.join(by)).ok()?));
     let named: Vec<_> = ["cwd", "root", "exe"]
@@ -137,12 +167,14 @@ fn files_in(process: &Path, folder: &'static str) -> impl Iterator<Item = (Strin
 }
 
 fn mappings(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
-    let maps = fs::read(process.join("maps")).unwrap_or_default();
-    let maps = String::from_utf8_lossy(&maps).into_owned();
-    let paths: Vec<_> = maps
-        .lines()
-        .filter_map(|line| line.find('/').map(|at| line[at..].into()))
-        .collect();
+    let maps = fs::read(process.join("maps")).ok();
+    let paths: Vec<PathBuf> = maps.map_or_else(Vec::new, |maps| {
+        let maps = String::from_utf8_lossy(&maps);
+        let paths = maps
+            .lines()
+            .filter_map(|line| Some(line[line.find('/')?..].into()));
+        paths.collect()
+    });
     paths.into_iter().map(|path| ("maps".to_owned(), path))
 }
 
@@ -162,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_being_inside_is_found() {
+    fn every_kind_of_use_is_found() {
         let proc = tempfile::tempdir().unwrap();
         let proc = proc.path();
         process(proc, "11", &[("cwd", "/m"), ("root", "/")]);
@@ -184,13 +216,13 @@ mod tests {
         )
         .unwrap();
         fs::create_dir(proc.join("sys")).unwrap();
-        let found = holders(proc, Path::new("/m"));
+        let found = holders(proc, Path::new("/m")).unwrap();
         let found: Vec<_> = found.iter().map(|h| (h.pid, h.by.as_str())).collect();
         assert_eq!(found, [(11, "cwd"), (12, "fd"), (14, "root"), (15, "maps")]);
     }
 
     #[test]
-    fn a_holder_reads_as_a_sentence() {
+    fn a_holder_is_shown_with_its_name_and_path() {
         let holder = Holder {
             pid: 7,
             name: "vi".into(),

@@ -1,4 +1,4 @@
-//! A relay that hangs, and how to get rid of it.
+//! Whether the relay of a lower layer answers, and how to end one that does not.
 
 use std::{
     fs,
@@ -9,61 +9,70 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::attach::{
-    layers::{mounts::Mounts, process::Identity},
-    state::lower_dir::Lower,
-};
+use super::{mounts::Mounts, process::Identity};
+use crate::attach::state::lower_dir::LowerDir;
 
-/// A process that is well answers at once, on a busy machine a moment later.
-const PULSE: Duration = Duration::from_secs(4);
-/// Who only wants to know does not wait that long.
-const GLANCE: Duration = Duration::from_secs(2);
+/// A relay that answers later is given up: it answers at once, or a moment later
+/// on a busy machine.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long `blockd status` waits for an answer.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a killed process may take to end.
-const END: Duration = Duration::from_secs(2);
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks the relay of a lower layer how it fares.
-pub(crate) fn beats(lower: &Lower) -> bool {
-    answer(lower, PULSE).is_some()
+/// Whether the relay answers.
+pub(crate) fn responds(lower: &LowerDir) -> bool {
+    answer(lower, RESPONSE_TIMEOUT).is_some()
 }
 
-/// What the relay of a lower layer says, if it says something soon.
-pub(crate) fn status(lower: &Lower) -> Option<Vec<u8>> {
-    answer(lower, GLANCE)
+/// The status document of the relay; `None` when it does not answer in time.
+pub(crate) fn status(lower: &LowerDir) -> Option<Vec<u8>> {
+    answer(lower, STATUS_TIMEOUT)
 }
 
-fn answer(lower: &Lower, patience: Duration) -> Option<Vec<u8>> {
+fn answer(lower: &LowerDir, timeout: Duration) -> Option<Vec<u8>> {
     let socket = lower.status_socket();
-    let (answer, answered) = mpsc::channel();
-    // To connect may hang too. The thread ends when the relay does.
+    let (sender, receiver) = mpsc::channel();
+    // A stopped relay may block connect(2) too. The thread ends when the relay
+    // does.
     thread::spawn(move || {
         let read = || {
             let mut text = Vec::new();
             UnixStream::connect(socket)?.read_to_end(&mut text)?;
             Ok::<_, io::Error>(text)
         };
-        // Nobody may be waiting any more.
-        let _told = answer.send(read().ok().filter(|text| !text.is_empty()));
+        let answer = read().ok().filter(|text| !text.is_empty());
+        // Fails when the time was over: nobody receives it then.
+        let _sent = sender.send(answer);
     });
-    answered.recv_timeout(patience).ok().flatten()
+    receiver.recv_timeout(timeout).ok().flatten()
 }
 
-/// Gives a relay up: everybody who waits for it gets EIO.
-pub(crate) fn stop(lower: &Lower) -> Result<()> {
-    if let Some(connection) = connection(lower)? {
-        // Not there when nobody mounted fusectl; killing does the same.
+/// Ends the relay: whoever waits for it gets EIO.
+///
+/// # Errors
+///
+/// When the process cannot be killed.
+pub(crate) fn kill(lower: &LowerDir) -> Result<()> {
+    if let Some(connection) = fuse_connection(lower)? {
+        // Not there unless fusectl is mounted. To kill the relay, below, ends the
+        // connection as well.
         let _aborted = fs::write(connection + "/abort", "1");
     }
-    match Identity::alive(&lower.pid_file()) {
-        Some(process) => process.kill(END).map(drop).context("cannot end the relay"),
-        None => Ok(()),
+    let Some(process) = Identity::alive(&lower.pid_file()) else {
+        return Ok(());
+    };
+    if !process.kill(KILL_TIMEOUT).context("cannot end the relay")? {
+        bail!("the relay, process {}, does not end", process.pid());
     }
+    Ok(())
 }
 
-/// The control directory of a lower layer's FUSE file system, whose device is
-/// `0:N`.
-fn connection(lower: &Lower) -> io::Result<Option<String>> {
+/// The control directory of the lower layer's FUSE file system, named by the
+/// minor of its device number (Documentation/filesystems/fuse.rst).
+fn fuse_connection(lower: &LowerDir) -> io::Result<Option<String>> {
     let mounts = Mounts::read()?;
     let device = mounts
         .at(&lower.device())

@@ -1,5 +1,5 @@
-//! What an attachment is made of, from the relay up to the overlay. Each layer
-//! can be put up and taken down; none knows a command.
+//! The layers of an attachment, from the relay up to the overlay. Each can be
+//! put up and taken down by itself; none knows a command.
 
 pub(crate) mod device;
 pub(crate) mod holders;
@@ -7,8 +7,11 @@ pub(crate) mod liveness;
 pub(crate) mod lower;
 pub(crate) mod mounts;
 pub(crate) mod overlay;
+pub(crate) mod own_mount;
 pub(crate) mod poll;
 pub(crate) mod process;
+pub(crate) mod programs;
 pub(crate) mod relay;
+pub(crate) mod relay_settings;
 pub(crate) mod step_times;
 pub(crate) mod upper;

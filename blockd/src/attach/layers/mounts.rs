@@ -1,4 +1,4 @@
-//! What is mounted where: `/proc/self/mountinfo`.
+//! What is mounted where: `/proc/PID/mountinfo`.
 
 use std::{
     ffi::OsString,
@@ -7,54 +7,70 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// One mount, in the words of `proc_pid_mountinfo(5)`.
+/// One mount: a line of `proc_pid_mountinfo(5)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
-    /// `major:minor` of the file system.
+    /// The device number of the file system, `major:minor`.
     pub(crate) device: String,
     pub(crate) mountpoint: PathBuf,
+    /// The type of the file system.
     pub(crate) kind: String,
-    /// The file system's own options.
+    /// The super options, which are the file system's own.
     pub(crate) options: String,
 }
 
-/// All mounts that this process sees; a later one covers an earlier one.
-#[derive(Clone, Debug, Default)]
+/// All mounts that a process sees, in the order they were made: a later one
+/// covers an earlier one.
+#[derive(Clone, Debug)]
 pub(crate) struct Mounts(Vec<Mount>);
 
 impl Mounts {
+    /// Those that this process sees.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` is not mounted, or a line is not of the documented format.
     pub(crate) fn read() -> io::Result<Self> {
         Self::of(Path::new("/proc/self"))
     }
 
     /// Those that another process sees; `process` is `/proc/PID`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Mounts::read`], and when the process has ended.
     pub(crate) fn of(process: &Path) -> io::Result<Self> {
-        Ok(Self::parse(&fs::read(process.join("mountinfo"))?))
+        Self::parse(&fs::read(process.join("mountinfo"))?)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.0.iter()
     }
 
-    fn parse(text: &[u8]) -> Self {
-        Self(
-            text.split(|byte| *byte == b'\n')
-                .filter_map(parse_line)
-                .collect(),
-        )
+    fn parse(text: &[u8]) -> io::Result<Self> {
+        let lines = text.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.is_empty());
+        let mounts = lines.map(|line| {
+            parse_line(line).ok_or_else(|| {
+                let line = String::from_utf8_lossy(line);
+                let reason = format!("a line of mountinfo cannot be parsed: {line}");
+                io::Error::new(io::ErrorKind::InvalidData, reason)
+            })
+        });
+        mounts.collect::<io::Result<_>>().map(Self)
     }
 
-    /// The mount one sees at exactly this path.
+    /// The uppermost mount at exactly this path.
     pub(crate) fn at(&self, path: &Path) -> Option<&Mount> {
         self.all_at(path).last()
     }
 
-    /// All mounts at a path, the uppermost last.
+    /// All mounts at exactly this path, the uppermost last.
     pub(crate) fn all_at(&self, path: &Path) -> impl Iterator<Item = &Mount> {
         self.0.iter().filter(move |mount| mount.mountpoint == path)
     }
 
-    /// Where something is mounted below a path.
+    /// The mountpoints below a path.
     pub(crate) fn below(&self, path: &Path) -> impl Iterator<Item = &Path> {
         let mounts = self.0.iter().map(|mount| mount.mountpoint.as_path());
         mounts.filter(move |mountpoint| *mountpoint != path && mountpoint.starts_with(path))
@@ -85,11 +101,11 @@ fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(octal);
-        bytes.push(octal.unwrap_or(*first));
-        rest = after
-            .get(if octal.is_some() { 3 } else { 0 }..)
-            .unwrap_or_default();
+        let escaped = after.split_at_checked(3).filter(|_| *first == b'\\');
+        let escaped = escaped.and_then(|(digits, after)| Some((octal(digits)?, after)));
+        let (byte, after) = escaped.unwrap_or((*first, after));
+        bytes.push(byte);
+        rest = after;
     }
     OsString::from_vec(bytes).into()
 }
@@ -107,12 +123,11 @@ mod tests {
 40 22 0:45 / /a\\040b rw shared:9 master:2 - overlay blockd rw,lowerdir=/l,upperdir=/u\\134054x
 41 40 7:3 / /a\\040b/c ro,nosuid - ext4 /dev/loop3 ro
 42 22 7:4 / /a\\040b ro - ext4 /dev/loop4 ro
-garbage
 ";
 
     #[test]
-    fn the_uppermost_mount_is_seen() {
-        let mounts = Mounts::parse(TEXT);
+    fn the_uppermost_mount_is_found() {
+        let mounts = Mounts::parse(TEXT).unwrap();
         assert_eq!(mounts.0.len(), 4);
         assert_eq!(mounts.at(Path::new("/a b")).unwrap().device, "7:4");
         assert_eq!(mounts.0[1].kind, "overlay");
@@ -121,9 +136,18 @@ garbage
     }
 
     #[test]
-    fn mounts_below_are_named() {
-        let mounts = Mounts::parse(TEXT);
+    fn mounts_below_a_path_are_found() {
+        let mounts = Mounts::parse(TEXT).unwrap();
         let below: Vec<_> = mounts.below(Path::new("/a b")).collect();
         assert_eq!(below, [Path::new("/a b/c")]);
+    }
+
+    #[test]
+    fn a_line_of_another_format_is_an_error() {
+        for line in ["garbage", "22 1 254:0 / / rw,relatime shared:1"] {
+            let text = [TEXT, line.as_bytes(), b"\n"].concat();
+            let error = Mounts::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(line), "{error}");
+        }
     }
 }

@@ -1,29 +1,30 @@
-//! The overlay that puts the diff over the lower layer.
+//! The overlay of the upper layer on the lower layer
+//! (Documentation/filesystems/overlayfs.rst).
 //!
-//! The options matter to git. `metacopy`: it touches the time of a pack when
-//! it writes an object that the pack has, which would copy the whole pack.
-//! `redirect_dir`: `git mv` of a directory. `xino`: inode numbers that stay.
+//! Three of its options matter to git. `metacopy`: git sets the mtime of a pack
+//! when it writes an object that the pack has, which would copy the whole pack
+//! up. `redirect_dir`: `git mv` of a directory. `xino`: inode numbers that do
+//! not change.
 
 use std::{ffi::CString, fs, path::Path};
 
-use anyhow::{Result, anyhow};
-use rustix::{io::Errno, mount::mount};
+use anyhow::{Result, anyhow, bail};
+use rustix::{io::Errno, mount};
 
-use crate::attach::{
-    layers::{
-        lower::ext4,
-        mounts::Mount,
-        upper::{Layers, Upper},
-    },
-    state::attachment_dir::Place,
+use super::{
+    lower::ext4,
+    mounts::{Mount, Mounts},
+    upper::OverlayDirs,
 };
+use crate::attach::state::{attachment_dir::AttachmentDir, upper_kind::UpperKind};
 
-/// An option of overlayfs, and what goes wrong without it.
+/// An option of overlayfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Feature {
     name: &'static str,
-    /// Its default, in `/sys/module/overlay/parameters`.
+    /// The file in `/sys/module/overlay/parameters` with its default.
     parameter: &'static str,
+    /// What does not work without it.
     without: &'static str,
 }
 
@@ -31,7 +32,7 @@ const FEATURES: [Feature; 3] = [
     Feature {
         name: "metacopy",
         parameter: "metacopy",
-        without: "git may copy whole packs into the diff when it writes an object they have",
+        without: "git may copy whole packs into the upper layer when it writes an object they have",
     },
     Feature {
         name: "redirect_dir",
@@ -45,35 +46,42 @@ const FEATURES: [Feature; 3] = [
     },
 ];
 
-/// Mounts the overlay, with all features that this kernel knows; returns those
-/// it refuses, as sentences.
-pub(crate) fn mount_over(lower: &Path, layers: &Layers, mountpoint: &Path) -> Result<Vec<String>> {
+/// Mounts the overlay with all features that this kernel has, as far as the file
+/// system of the upper layer can do them; returns a warning for each missing one.
+///
+/// # Errors
+///
+/// When the kernel refuses the mount without any feature, or for another reason.
+pub(crate) fn mount(lower: &Path, dirs: &OverlayDirs, mountpoint: &Path) -> Result<Vec<String>> {
     for features in subsets() {
-        let options = CString::new(options(lower, layers, &features))?;
-        let flags = ext4::flags();
-        match mount("blockd", mountpoint, "overlay", flags, options.as_c_str()) {
+        let options = CString::new(options(lower, dirs, &features))?;
+        let flags = ext4::MOUNT_FLAGS;
+        match mount::mount("blockd", mountpoint, "overlay", flags, options.as_c_str()) {
+            Ok(()) if features.len() == FEATURES.len() => return turned_off(mountpoint),
             Ok(()) => return Ok(warnings(|feature| !features.contains(feature))),
             Err(Errno::INVAL) => {}
-            Err(error) => return Err(refused(layers, mountpoint, error)),
+            Err(error) => return Err(mount_error(dirs, mountpoint, error)),
         }
     }
-    Err(refused(layers, mountpoint, Errno::INVAL))
+    Err(mount_error(dirs, mountpoint, Errno::INVAL))
 }
 
-fn refused(layers: &Layers, mountpoint: &Path, error: Errno) -> anyhow::Error {
-    let upper = layers.upper.display();
-    let way_out = match error {
-        Errno::NODEV => "this kernel has no overlayfs; --read-only does without".to_owned(),
-        Errno::PERM | Errno::ACCESS => "mounting is not allowed here".to_owned(),
+fn mount_error(dirs: &OverlayDirs, mountpoint: &Path, error: Errno) -> anyhow::Error {
+    let upper = dirs.upper.display();
+    let reason = match error {
+        Errno::NODEV => "this kernel has no overlayfs; attach with --read-only".to_owned(),
+        Errno::PERM | Errno::ACCESS => {
+            "mounting is not allowed here: CAP_SYS_ADMIN is needed".to_owned()
+        }
         Errno::INVAL => format!(
             "the file system of {upper} cannot hold an upper layer (overlayfs itself cannot); \
-             choose another directory with --state, or keep changes in memory by --upper tmpfs"
+             choose another directory with --state, or keep changes in memory with --upper tmpfs"
         ),
         _ => "the mount failed".to_owned(),
     };
     let mountpoint = mountpoint.display();
     anyhow!(error).context(format!(
-        "cannot mount the overlay at {mountpoint}: {way_out}"
+        "cannot mount the overlay at {mountpoint}: {reason}"
     ))
 }
 
@@ -81,22 +89,22 @@ fn refused(layers: &Layers, mountpoint: &Path, error: Errno) -> anyhow::Error {
 fn subsets() -> Vec<Vec<Feature>> {
     let mut subsets: Vec<Vec<Feature>> = (0..1_u8 << FEATURES.len())
         .map(|left_out| {
-            let kept = FEATURES
+            let used = FEATURES
                 .iter()
                 .zip(0..)
                 .filter(|(_, bit)| left_out & (1 << bit) == 0);
-            kept.map(|(feature, _)| *feature).collect()
+            used.map(|(feature, _)| *feature).collect()
         })
         .collect();
     subsets.sort_by_key(|features| FEATURES.len() - features.len());
     subsets
 }
 
-fn options(lower: &Path, layers: &Layers, features: &[Feature]) -> Vec<u8> {
+fn options(lower: &Path, dirs: &OverlayDirs, features: &[Feature]) -> Vec<u8> {
     let layers = [
         ("lowerdir", lower),
-        ("upperdir", &layers.upper),
-        ("workdir", &layers.work),
+        ("upperdir", &dirs.upper),
+        ("workdir", &dirs.work),
     ];
     let layers = layers.map(|(key, path)| [key.as_bytes(), b"=", &escape(path)].concat());
     let features = features
@@ -109,7 +117,7 @@ fn options(lower: &Path, layers: &Layers, features: &[Feature]) -> Vec<u8> {
         .join(&b',')
 }
 
-/// overlayfs splits at commas and colons, unless a backslash stands before.
+/// Escapes what overlayfs takes for a separator: commas and colons.
 fn escape(path: &Path) -> Vec<u8> {
     let bytes = path.as_os_str().as_encoded_bytes();
     bytes
@@ -125,22 +133,31 @@ fn warnings(missing: impl Fn(&Feature) -> bool) -> Vec<String> {
     let missing = FEATURES.iter().filter(|feature| missing(feature));
     missing
         .map(|Feature { name, without, .. }| {
-            format!("overlayfs works without {name}=on: {without}")
+            format!("overlayfs is mounted without {name}=on: {without}")
         })
         .collect()
 }
 
-/// The features that the kernel took without a word and then turned off, since
-/// the file system below cannot do them.
-pub(crate) fn silently_off(mount: &Mount) -> Vec<String> {
-    let on_by_default = |feature: &Feature| {
-        let path = format!("/sys/module/overlay/parameters/{}", feature.parameter);
-        fs::read_to_string(path).is_ok_and(|value| value.starts_with('Y'))
+/// Warnings for the features that the kernel accepted and then turned off, since
+/// the file system of the upper layer cannot do them.
+fn turned_off(mountpoint: &Path) -> Result<Vec<String>> {
+    let mounts = Mounts::read()?;
+    let Some(mount) = mounts.at(mountpoint) else {
+        let mountpoint = mountpoint.display();
+        bail!("the overlay at {mountpoint} was unmounted by another program: attach again");
     };
-    warnings(|feature| is_off(feature, &mount.options, on_by_default(feature)))
+    Ok(warnings(|feature| {
+        is_off(feature, &mount.options, is_on_by_default(feature))
+    }))
 }
 
-/// The kernel shows an option only where it is not the default.
+/// A parameter that is not there is one that this kernel does not know.
+fn is_on_by_default(feature: &Feature) -> bool {
+    let path = format!("/sys/module/overlay/parameters/{}", feature.parameter);
+    fs::read_to_string(path).is_ok_and(|value| value.starts_with('Y'))
+}
+
+/// mountinfo has an option only where it differs from the default.
 fn is_off(feature: &Feature, shown: &str, on_by_default: bool) -> bool {
     let mut shown = shown.split(',').filter_map(|option| option.split_once('='));
     match shown.find(|(key, _)| *key == feature.name) {
@@ -149,19 +166,17 @@ fn is_off(feature: &Feature, shown: &str, on_by_default: bool) -> bool {
     }
 }
 
-/// Whether a mount is this place's overlay.
-pub(crate) fn is_ours(place: &Place, mount: &Mount) -> bool {
+/// Whether a mount is the overlay of this mountpoint.
+pub(crate) fn is_of(dir: &AttachmentDir, mount: &Mount) -> bool {
     let has = |upper: &Path| {
         let escaped = String::from_utf8_lossy(&escape(upper)).into_owned();
         [escaped, upper.to_string_lossy().into_owned()]
             .iter()
             .any(|upper| mount.options.contains(&format!("upperdir={upper},")))
     };
-    let kinds = [Upper::State, Upper::Tmpfs { size: None }];
-    mount.kind == "overlay"
-        && kinds
-            .iter()
-            .any(|kind| has(&Layers::new(place, *kind).upper))
+    let kinds = [UpperKind::State, UpperKind::Tmpfs { size: None }];
+    let mut dirs = kinds.iter().filter_map(|kind| OverlayDirs::of(dir, *kind));
+    mount.kind == "overlay" && dirs.any(|dirs| has(&dirs.upper))
 }
 
 #[cfg(test)]
@@ -170,14 +185,14 @@ mod tests {
 
     #[test]
     fn all_options_are_tried_first_and_none_last() {
-        let place = Place::new(Path::new("/st,a:te"), Path::new("/m"));
-        let layers = Layers::new(&place, Upper::State);
-        let of = |features: &Vec<Feature>| options(Path::new("/l:x"), &layers, features);
+        let dir = AttachmentDir::new(Path::new("/st,a:te"), Path::new("/m"));
+        let dirs = OverlayDirs::in_directory(&dir.path());
+        let of = |features: &Vec<Feature>| options(Path::new("/l:x"), &dirs, features);
         let tried: Vec<String> = subsets()
             .iter()
             .map(|features| String::from_utf8(of(features)).unwrap())
             .collect();
-        let directory = place.directory().display().to_string().replace(',', "\\,");
+        let directory = dir.path().display().to_string().replace(',', "\\,");
         let directory = directory.replace(':', "\\:");
         let layers = format!("lowerdir=/l\\:x,upperdir={directory}/upper,workdir={directory}/work");
         assert_eq!(
@@ -198,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_turned_off_is_noticed() {
+    fn a_feature_that_the_kernel_turned_off_is_found() {
         let metacopy = &FEATURES[0];
         assert!(!is_off(metacopy, "rw,redirect_dir=on,metacopy=on", false));
         assert!(is_off(metacopy, "rw", false));

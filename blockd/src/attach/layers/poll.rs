@@ -1,22 +1,20 @@
-//! What is only so for a moment is waited for.
+//! Waiting for a condition that nothing reports.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// How long the kernel, or another program on its way through, may take.
-pub(crate) const MOMENT: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(5);
+const INTERVAL: Duration = Duration::from_millis(5);
 
-/// Whether it is done within a moment.
-pub(crate) fn eventually(mut done: impl FnMut() -> bool) -> bool {
-    let begun = Instant::now();
-    while !done() {
-        if begun.elapsed() > MOMENT {
+/// Waits until `condition` holds; `false` when it does not within `timeout`.
+pub(crate) fn poll_until(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while !condition() {
+        if start.elapsed() > timeout {
             return false;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(INTERVAL);
     }
     true
 }

@@ -1,30 +1,33 @@
-//! The process that a pid file names, to wait for it and to end it.
+//! A process that can be waited for and signalled without meaning another one
+//! that has got the same process id since.
 
-use std::{
-    io,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{io, os::fd::OwnedFd, path::Path, time::Duration};
 
 use anyhow::Result;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
+    io::{Errno, retry_on_intr},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
 use crate::relay::Process;
 
-/// A process that can be waited for and ended, and never another.
+/// The identity of a process: its id, when it started, and in which boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity(Process);
 
 impl Identity {
+    /// The identity of a running process.
+    ///
+    /// # Errors
+    ///
+    /// When there is no process of this id, or it is a zombie.
     pub(crate) fn of(pid: Pid) -> Result<Self> {
         Process::of(pid).map(Self)
     }
 
-    /// The process of a pid file, when it is still alive.
+    /// The process that a pid file names; `None` when it has ended, or there is
+    /// no such file.
     pub(crate) fn alive(path: &Path) -> Option<Self> {
         let written = Self(Process::read(path)?);
         written.is_running().then_some(written)
@@ -34,39 +37,56 @@ impl Identity {
         Self::of(self.0.pid).is_ok_and(|running| running == *self)
     }
 
-    /// Waits until it has ended; `false` when the time is over first.
-    pub(crate) fn wait(&self, patience: Duration) -> bool {
-        let Ok(handle) = pidfd_open(self.0.pid, PidfdFlags::empty()) else {
-            return true;
+    /// Waits until it has ended; `false` when it has not within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// When no file descriptor is free.
+    pub(crate) fn wait(&self, timeout: Duration) -> io::Result<bool> {
+        let Some(handle) = self.open()? else {
+            return Ok(true);
         };
-        // Its id may have been used again before the handle was open.
-        if !self.is_running() {
-            return true;
-        }
-        let patience = Timespec::try_from(patience).ok();
+        let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
         let mut files = [PollFd::new(&handle, PollFlags::IN)];
-        poll(&mut files, patience.as_ref()).is_ok_and(|ready| ready > 0)
+        Ok(retry_on_intr(|| poll(&mut files, Some(&timeout)))? > 0)
     }
 
-    /// Ends it, and waits until it has ended.
-    pub(crate) fn kill(&self, patience: Duration) -> io::Result<bool> {
-        let begun = Instant::now();
+    /// Sends SIGKILL, and waits until it has ended; `false` when it has not
+    /// within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Identity::wait`] and [`Identity::send`].
+    pub(crate) fn kill(&self, timeout: Duration) -> io::Result<bool> {
         self.send(Signal::KILL)?;
-        Ok(self.wait(patience.saturating_sub(begun.elapsed())))
+        self.wait(timeout)
     }
 
-    /// Sends it a signal, if it still runs.
+    /// Sends it a signal, if it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// When no file descriptor is free, or this process may not signal it.
     pub(crate) fn send(&self, signal: Signal) -> io::Result<()> {
-        let Ok(handle) = pidfd_open(self.0.pid, PidfdFlags::empty()) else {
+        let Some(handle) = self.open()? else {
             return Ok(());
         };
-        if self.is_running() {
-            match pidfd_send_signal(&handle, signal) {
-                Ok(()) | Err(Errno::SRCH) => {}
-                Err(error) => return Err(error.into()),
-            }
+        match pidfd_send_signal(&handle, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
+    }
+
+    /// A handle to the process; `None` when it has ended.
+    fn open(&self) -> io::Result<Option<OwnedFd>> {
+        let handle = match pidfd_open(self.0.pid, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // The id may have been given to another process before the handle was
+        // opened.
+        Ok(self.is_running().then_some(handle))
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -85,30 +105,30 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_known_until_it_ends() {
+    fn a_process_has_its_identity_until_it_ends() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let identity = Identity::of(pid(child.id())).unwrap();
         identity.0.write(&path).unwrap();
         assert_eq!(Identity::alive(&path), Some(identity.clone()));
-        assert!(!identity.wait(Duration::from_millis(1)));
+        assert!(!identity.wait(Duration::from_millis(1)).unwrap());
         assert!(identity.kill(Duration::from_secs(5)).unwrap());
         assert_eq!(Identity::alive(&path), None, "a zombie has ended");
         child.wait().unwrap();
-        assert!(identity.wait(Duration::ZERO));
+        assert!(identity.wait(Duration::ZERO).unwrap());
     }
 
     #[test]
-    fn another_process_of_the_same_id_is_not_meant() {
+    fn another_process_of_the_same_id_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
         let mut identity = Identity::of(pid(std::process::id())).unwrap();
         identity.0.started = "1".to_owned();
         identity.0.write(&path).unwrap();
         assert_eq!(Identity::alive(&path), None);
-        assert!(identity.wait(Duration::ZERO));
-        assert!(identity.kill(Duration::ZERO).unwrap(), "and is left alone");
+        assert!(identity.wait(Duration::ZERO).unwrap());
+        assert!(identity.kill(Duration::ZERO).unwrap());
         fs::write(&path, "garbage").unwrap();
         assert_eq!(Identity::alive(&path), None);
     }

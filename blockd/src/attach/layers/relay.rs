@@ -1,10 +1,8 @@
 //! Starting the relay of a lower layer.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     path::Path,
-    process::Stdio,
     time::Duration,
 };
 
@@ -15,110 +13,108 @@ use tokio::{
     time::timeout,
 };
 
+use super::relay_settings::RelaySettings;
 use crate::{
-    attach::{
-        commands::options::Options,
-        state::{lock::Lock, lower_dir::Lower},
-    },
-    relay::Greeting,
+    attach::state::{lock::Lock, lower_dir::LowerDir},
+    relay::{DEFAULT_CACHE_SIZE, Greeting, RelayOptions},
 };
 use blockd_nbd::uri::NbdUri;
 
-/// How long it may take until it serves: it asks every server.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a relay may take until it serves: it asks every server.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a relay shall do.
+/// What a relay is started for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Start<'a> {
-    pub(crate) options: &'a Options,
-    /// Canonical name.
+pub(crate) struct RelaySpec<'a> {
+    pub(crate) settings: &'a RelaySettings,
+    /// Canonical name of the export.
     pub(crate) export: &'a str,
-    /// Whether it shows a file as well.
+    /// Whether it shows the disk in a FUSE file system too.
     pub(crate) fuse: bool,
-    /// What the kernel and git read first: bytes at the front.
+    /// How many bytes at the front of the disk it reads ahead: what the kernel and
+    /// git read first.
     pub(crate) front: u64,
-    /// Where changed blocks go, when the export is to be written to.
+    /// Where changed blocks are kept, if the disk is to be written to.
     pub(crate) blocks: Option<&'a Path>,
 }
 
-/// Starts the relay of an export, by its canonical name and with or without the
-/// FUSE file system, and waits until it serves.
+/// Starts the relay of an export, and waits until it serves.
 ///
-/// It has the lock until then: who comes after an attach that was killed finds
-/// it whole or not at all.
-pub(crate) async fn start(lower: &Lower, lock: &Lock, wanted: &Start<'_>) -> Result<()> {
-    let options = wanted.options;
+/// The relay inherits the lock, which is free when its launcher has ended: after an
+/// attach that was killed, the next one finds a relay that serves, or none.
+///
+/// # Errors
+///
+/// When the relay cannot be started, or no server has the export.
+pub(crate) async fn start(lower: &LowerDir, lock: &Lock, spec: &RelaySpec<'_>) -> Result<()> {
+    let program = &spec.settings.program;
+    let command = program.command(&options(lower, spec)?)?;
     let log = lower.log_file();
     let log = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
-    let lent = lock.lend()?;
-    let mut child = Command::new(&options.program)
-        .args(arguments(lower, wanted)?)
-        .current_dir("/")
+    let inherited = lock.inheritable()?;
+    let mut child = Command::from(command)
         .kill_on_drop(true)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
-        .with_context(|| format!("cannot start {}", options.program.display()))?;
-    drop(lent);
-    let pipe = child.stdout.take().context("the relay has no pipe")?;
+        .with_context(|| format!("cannot start {}", program.executable.display()))?;
+    drop(inherited);
+    let output = child.stdout.take().expect("the command has a pipe");
     let mut line = String::new();
-    let mut pipe = BufReader::new(pipe);
-    let read = timeout(PATIENCE, pipe.read_line(&mut line)).await;
-    read.context("the relay does not get ready")?
-        .context("the relay is silent")?;
+    let mut output = BufReader::new(output);
+    timeout(START_TIMEOUT, output.read_line(&mut line))
+        .await
+        .with_context(|| {
+            let seconds = START_TIMEOUT.as_secs();
+            format!(
+                "the relay does not serve after {seconds} s: see {}",
+                log_path(lower)
+            )
+        })?
+        .context("cannot read the output of the relay")?;
     child.wait().await?;
     match serde_json::from_str(&line) {
         Ok(Greeting::Ready) => Ok(()),
         Ok(Greeting::Failed(reason)) => bail!("{reason}"),
-        Err(_) => Err(anyhow!("{}", last_words(lower)).context("the relay died")),
+        Err(_) => Err(anyhow!("{}", last_log_line(lower)?).context("the relay died")),
     }
 }
 
-fn arguments(lower: &Lower, wanted: &Start<'_>) -> Result<Vec<OsString>> {
-    let Start {
-        options,
-        export,
-        fuse,
-        front,
-        blocks,
-    } = *wanted;
-    let mut arguments: Vec<OsString> = vec!["relay".into(), "--daemon".into()];
-    let mut paths = vec![
-        ("--unix", lower.socket()),
-        ("--status", lower.status_socket()),
-        ("--control", lower.control_socket()),
-        ("--cache", lower.directory().to_owned()),
-        ("--pid-file", lower.pid_file()),
-    ];
-    if fuse {
-        fs::create_dir_all(lower.device())?;
-        paths.push(("--fuse", lower.device()));
+fn options(lower: &LowerDir, spec: &RelaySpec<'_>) -> Result<RelayOptions> {
+    let settings = spec.settings;
+    if spec.fuse {
+        let mountpoint = lower.device();
+        fs::create_dir_all(&mountpoint)
+            .with_context(|| format!("cannot make {}", mountpoint.display()))?;
     }
-    paths.extend(blocks.map(|blocks| ("--cow", blocks.to_owned())));
-    for (option, path) in paths {
-        arguments.extend([option.into(), path.into()]);
-    }
-    let timeout = format!("{}ms", options.timeout.as_millis());
-    arguments.extend(["--timeout".into(), timeout.into()]);
-    arguments.extend([
-        "--connections".into(),
-        options.connections.to_string().into(),
-    ]);
-    arguments.extend(["--front".into(), front.to_string().into()]);
-    arguments.push("--".into());
-    for uri in options.servers() {
-        let uri = NbdUri {
-            export: export.to_owned(),
-            ..uri.clone()
-        };
-        arguments.push(uri.to_string().into());
-    }
-    Ok(arguments)
+    let servers = settings.servers().map(|uri| NbdUri {
+        export: spec.export.to_owned(),
+        ..uri.clone()
+    });
+    Ok(RelayOptions {
+        uris: servers.collect(),
+        unix: lower.socket(),
+        fuse: spec.fuse.then(|| lower.device()),
+        cow: spec.blocks.map(Path::to_owned),
+        status: Some(lower.status_socket()),
+        cache: Some(lower.directory().to_owned()),
+        cache_size: settings.cache_size.unwrap_or(DEFAULT_CACHE_SIZE),
+        control: Some(lower.control_socket()),
+        pid_file: Some(lower.pid_file()),
+        timeout: settings.timeout,
+        connections: settings.connections,
+        front: spec.front,
+    })
 }
 
-/// What a process that died without a greeting left in its log.
-fn last_words(lower: &Lower) -> String {
-    let log = fs::read_to_string(lower.log_file()).unwrap_or_default();
-    log.lines().last().unwrap_or("it left no word").to_owned()
+fn log_path(lower: &LowerDir) -> String {
+    lower.log_file().display().to_string()
+}
+
+/// Why a relay died that could not say so.
+fn last_log_line(lower: &LowerDir) -> Result<String> {
+    let path = log_path(lower);
+    let log = fs::read(lower.log_file()).with_context(|| format!("cannot read {path}"))?;
+    let log = String::from_utf8_lossy(&log);
+    let line = log.lines().last().map(str::to_owned);
+    Ok(line.unwrap_or_else(|| format!("{path} is empty")))
 }

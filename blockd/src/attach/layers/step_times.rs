@@ -1,27 +1,46 @@
-//! What took how long.
+//! How long each step of an attach takes.
 
 use std::time::{Duration, Instant};
 
-use crate::attach::commands::options::Step;
+use serde::{Serialize, Serializer};
 
-/// Times the steps of an attach, one after the other.
-#[derive(Debug)]
-pub(crate) struct Clock {
-    begun: Instant,
+/// One step of an attach.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// What was done.
+    pub name: &'static str,
+    /// How long it took; in JSON, milliseconds.
+    #[serde(rename = "milliseconds", serialize_with = "milliseconds")]
+    pub elapsed: Duration,
+}
+
+/// A duration as a number of milliseconds.
+pub(crate) fn milliseconds<S: Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64() * 1000.0)
+}
+
+/// A stopwatch for steps that follow each other.
+#[derive(Clone, Debug)]
+pub(crate) struct StepTimes {
+    start: Instant,
     last: Instant,
     steps: Vec<Step>,
 }
 
-impl Clock {
+impl StepTimes {
     pub(crate) fn start() -> Self {
         let now = Instant::now();
         Self {
-            begun: now,
+            start: now,
             last: now,
             steps: Vec::new(),
         }
     }
 
+    /// The step `name` has just ended.
     pub(crate) fn step(&mut self, name: &'static str) {
         let now = Instant::now();
         let elapsed = now - self.last;
@@ -30,8 +49,13 @@ impl Clock {
         self.last = now;
     }
 
-    /// All of it, and its parts.
-    pub(crate) fn stop(self) -> (Duration, Vec<Step>) {
-        (self.begun.elapsed(), self.steps)
+    /// The time since the start.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// The steps so far, in order.
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.steps
     }
 }

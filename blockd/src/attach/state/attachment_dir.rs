@@ -1,80 +1,89 @@
-//! Where an attachment keeps what is its own.
+//! The directory of one mountpoint in the state directory.
 //!
 //! ```text
-//! STATE/places/KEY/  state.json  lock
-//!                    upper/ work/    the diff
-//!                    memory/         a tmpfs with upper/ and work/ in it, by --upper tmpfs
-//!                    blocks/         changed blocks, by --cow block
+//! STATE/places/KEY/  state.json      the record (`attachment_record`)
+//!                    lock            held by the command that works on it
+//!                    upper/ work/    directories of overlayfs, with --upper state
+//!                    memory/         a tmpfs with upper/ and work/, with --upper tmpfs
+//!                    blocks/         changed blocks, with --cow block
 //! ```
-//! The key comes from the mountpoint, so that a diff is found again there.
+//! KEY is derived from the mountpoint, so that changes are found again when the
+//! same mountpoint is attached again.
 
 use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
-use crate::attach::state::key::key;
+use super::key::key;
 
-/// Below the state directory.
-pub(crate) const PLACES: &str = "places";
-/// Of a mountpoint's words in the key.
-const LONGEST: usize = 40;
+/// The directory of all mountpoints, below the state directory.
+pub(crate) const ATTACHMENTS: &str = "places";
+/// The most bytes of the mountpoint's path in the key.
+const MAX_WORDS_LEN: usize = 40;
 
-/// The directory of one mountpoint.
+/// The directory of one mountpoint in the state directory; it need not exist.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct AttachmentDir {
     state: PathBuf,
-    directory: PathBuf,
+    key: String,
     mountpoint: PathBuf,
 }
 
-impl Place {
+impl AttachmentDir {
     pub(crate) fn new(state: &Path, mountpoint: &Path) -> Self {
         let exact = mountpoint.as_os_str().as_bytes();
-        let key = key(&mountpoint.to_string_lossy(), LONGEST, exact);
+        let key = key(&mountpoint.to_string_lossy(), MAX_WORDS_LEN, exact);
         Self::with_key(state, &key, mountpoint)
     }
 
-    /// A place by the name of its directory.
+    /// The directory of a known name.
     pub(crate) fn with_key(state: &Path, key: &str, mountpoint: &Path) -> Self {
         Self {
             state: state.to_owned(),
-            directory: state.join(PLACES).join(key),
+            key: key.to_owned(),
             mountpoint: mountpoint.to_owned(),
         }
     }
 
-    /// The state directory that this is a part of.
+    /// The record of a directory whose mountpoint is not known yet.
+    pub(crate) fn record_file_of(state: &Path, key: &str) -> PathBuf {
+        Self::with_key(state, key, Path::new("")).record_file()
+    }
+
+    /// The state directory.
     pub(crate) fn state(&self) -> &Path {
         &self.state
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
+    pub(crate) fn path(&self) -> PathBuf {
+        self.state.join(ATTACHMENTS).join(&self.key)
     }
 
     /// The name of the directory.
-    pub(crate) fn key(&self) -> &std::ffi::OsStr {
-        self.directory.file_name().unwrap_or_default()
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     pub(crate) fn mountpoint(&self) -> &Path {
         &self.mountpoint
     }
 
-    pub(crate) fn state_file(&self) -> PathBuf {
-        self.directory.join("state.json")
+    pub(crate) fn record_file(&self) -> PathBuf {
+        self.path().join("state.json")
     }
 
     pub(crate) fn lock_file(&self) -> PathBuf {
-        self.directory.join("lock")
+        self.path().join("lock")
     }
 
+    /// Changed blocks of the disk.
     pub(crate) fn blocks(&self) -> PathBuf {
-        self.directory.join("blocks")
+        self.path().join("blocks")
     }
 
-    pub(crate) fn memory(&self) -> PathBuf {
-        self.directory.join("memory")
+    /// The mountpoint of the tmpfs.
+    pub(crate) fn tmpfs(&self) -> PathBuf {
+        self.path().join("memory")
     }
 }

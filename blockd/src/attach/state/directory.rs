@@ -1,9 +1,9 @@
-//! The state directory: its format, and files in it that survive a crash.
+//! The state directory: its format, and JSON files in it that survive a crash.
 //!
 //! ```text
 //! STATE/version          the number of this format
-//!       lowers/KEY/      one export's relay, device and mount, for all who show it
-//!       places/KEY/      one mountpoint's state and diff
+//!       lowers/KEY/      one lower layer (`lower_dir`)
+//!       places/KEY/      one mountpoint (`attachment_dir`)
 //! ```
 
 use std::{
@@ -19,22 +19,27 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::atomic_file;
 
-/// Raised when an older blockd could not use a newer one's directory.
+/// The format of the directory. It is raised when an older blockd could not use
+/// the directory of a newer one.
 const FORMAT: &str = "2";
-/// What the first format had, which knew no version.
-const FIRST_FORMAT: &str = "attachments";
+/// A directory that format 1 had, in which there was no file `version`.
+const FORMAT_1_DIRECTORY: &str = "attachments";
 
-/// Makes a state directory, or makes sure that it is one of this format; its
-/// path as the kernel shows it.
+/// Makes a state directory, or checks the format of the one that is there;
+/// returns its canonical path.
+///
+/// # Errors
+///
+/// When it has another format or cannot be made.
 pub(crate) fn open(state: &Path) -> Result<PathBuf> {
     check(state)?;
     let version = version_file(state);
     let make = || {
         if !version.exists() {
             private_directory(state)?;
-            // Several may do this at once, and all write the same.
-            let fresh = state.join(format!("version.new-{}", process::id()));
-            atomic_file::replace(&version, &fresh, |mut file| {
+            // Several processes may do this at once: all write the same.
+            let temporary = state.join(format!("version.new-{}", process::id()));
+            atomic_file::replace(&version, &temporary, |mut file| {
                 file.write_all(FORMAT.as_bytes())
             })?;
         }
@@ -46,15 +51,23 @@ pub(crate) fn open(state: &Path) -> Result<PathBuf> {
     })
 }
 
-/// A state directory of this format, when it is there.
+/// The canonical path of a state directory; `None` when there is none.
+///
+/// # Errors
+///
+/// When it has another format or cannot be read.
 pub(crate) fn find(state: &Path) -> Result<Option<PathBuf>> {
     check(state)?;
-    Ok(state.canonicalize().ok())
+    match state.canonicalize() {
+        Ok(state) => Ok(Some(state)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", state.display())),
+    }
 }
 
-/// Whether an error says that there is no room.
+/// Whether a write failed since the file system is full, or a quota is reached.
 pub(crate) fn is_full(error: &anyhow::Error) -> bool {
-    let full = |error: &io::Error| {
+    let is_full = |error: &io::Error| {
         matches!(
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -62,16 +75,16 @@ pub(crate) fn is_full(error: &anyhow::Error) -> bool {
     };
     error
         .chain()
-        .any(|cause| cause.downcast_ref().is_some_and(full))
+        .any(|cause| cause.downcast_ref().is_some_and(is_full))
 }
 
-/// Fails when a state directory is there and has another format.
-pub(crate) fn check(state: &Path) -> Result<()> {
+/// Fails when there is a state directory of another format.
+fn check(state: &Path) -> Result<()> {
     let shown = state.display();
     let found = match fs::read_to_string(version_file(state)) {
         Ok(found) => found.trim().to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if !state.join(FIRST_FORMAT).exists() {
+            if !state.join(FORMAT_1_DIRECTORY).exists() {
                 return Ok(());
             }
             "1".to_owned()
@@ -91,14 +104,22 @@ fn version_file(state: &Path) -> PathBuf {
     state.join("version")
 }
 
-/// Makes a directory, closed to everybody else: what lies in an upper layer
-/// must not be reached past the overlay's permissions.
+/// Makes a directory that only its owner may enter: files of an upper layer
+/// must not be reached around the permissions of the overlay.
+///
+/// # Errors
+///
+/// Those of mkdir(2) and chmod(2).
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     Ok(rustix::fs::chmod(path, Mode::RWXU)?)
 }
 
 /// Reads a file that [`write()`] wrote; `None` when there is none.
+///
+/// # Errors
+///
+/// When it cannot be read or parsed.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -106,16 +127,20 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     let parsed = serde_json::from_slice(&text);
-    let parsed = parsed.with_context(|| format!("{} is not a state of blockd", path.display()))?;
+    let parsed = parsed.with_context(|| format!("{} is not a record of blockd", path.display()))?;
     Ok(Some(parsed))
 }
 
-/// Writes a file so that a crash leaves the old or the new one, never half of
-/// one: a new file, renamed over the old one, both synced. A lock must be held.
+/// Writes a file so that a crash leaves the old one or the new one. A lock must
+/// be held.
+///
+/// # Errors
+///
+/// When it cannot be written; the old file is then still there.
 pub(crate) fn write(path: &Path, content: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(content)?;
     text.push(b'\n');
-    let replaced = atomic_file::replace(path, &fresh(path), |mut file| file.write_all(&text));
+    let replaced = atomic_file::replace(path, &temporary(path), |mut file| file.write_all(&text));
     replaced.with_context(|| {
         format!(
             "cannot write {}: make room there, or choose another directory with --state",
@@ -124,28 +149,87 @@ pub(crate) fn write(path: &Path, content: &impl Serialize) -> Result<()> {
     })
 }
 
-/// Removes a file that [`write()`] wrote, and what a kill left of one.
-pub(crate) fn remove(path: &Path) {
-    for file in [fresh(path), path.to_owned()] {
-        let _gone = fs::remove_file(file);
-    }
+/// Removes a file that [`write()`] wrote, and one that it did not complete.
+///
+/// # Errors
+///
+/// Those of [`remove_file`].
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    remove_file(&temporary(path))?;
+    remove_file(path)
 }
 
-fn fresh(path: &Path) -> PathBuf {
+fn temporary(path: &Path) -> PathBuf {
     path.with_extension("new")
 }
 
-/// The directories below `STATE/what`, by name.
-pub(crate) fn entries(state: &Path, what: &str) -> Vec<String> {
-    let entries = fs::read_dir(state.join(what))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names
+/// Removes a file, if it is there.
+///
+/// # Errors
+///
+/// Those of unlink(2), except ENOENT.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory, if it is there and neither holds anything nor is a
+/// mountpoint.
+///
+/// # Errors
+///
+/// Those of rmdir(2), except ENOENT, ENOTEMPTY and EBUSY.
+pub(crate) fn remove_empty_directory(path: &Path) -> io::Result<()> {
+    match fs::remove_dir(path) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::ResourceBusy
+            ) =>
+        {
+            Err(error)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The names of the directories below `STATE/what`, sorted; none when `what` is
+/// not there. A name that is not UTF-8 is none of blockd's, and left out.
+///
+/// # Errors
+///
+/// When the directory cannot be listed.
+pub(crate) fn entries(state: &Path, what: &str) -> Result<Vec<String>> {
+    let directory = state.join(what);
+    let list = || -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in list_directory(&directory)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        names.sort();
+        Ok(names)
+    };
+    list().with_context(|| format!("cannot list {}", directory.display()))
+}
+
+/// The entries of a directory; none when it is not there.
+///
+/// # Errors
+///
+/// Those of opendir(3), except ENOENT.
+pub(crate) fn list_directory(
+    path: &Path,
+) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => Some(entries),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(entries.into_iter().flatten())
 }
 
 #[cfg(test)]
@@ -156,31 +240,48 @@ mod tests {
     fn a_directory_of_another_format_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
-        check(&state).unwrap();
+        assert_eq!(find(&state).unwrap(), None);
         open(&state).unwrap();
         open(&state).unwrap();
+        assert!(find(&state).unwrap().is_some());
         fs::write(state.join("version"), "7\n").unwrap();
-        let said = open(&state).unwrap_err().to_string();
+        let error = open(&state).unwrap_err().to_string();
         assert!(
-            said.contains("has format 7, this blockd has format 2"),
-            "{said}"
+            error.contains("has format 7, this blockd has format 2"),
+            "{error}"
         );
         fs::remove_file(state.join("version")).unwrap();
         fs::create_dir(state.join("attachments")).unwrap();
-        let said = check(&state).unwrap_err().to_string();
-        assert!(said.contains("has format 1"), "{said}");
+        let error = check(&state).unwrap_err().to_string();
+        assert!(error.contains("has format 1"), "{error}");
     }
 
     #[test]
-    fn what_is_no_state_is_told() {
+    fn a_file_that_is_not_a_record_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("x.json");
         assert_eq!(read::<u32>(&file).unwrap(), None);
         write(&file, &7).unwrap();
         assert_eq!(read::<u32>(&file).unwrap(), Some(7));
         fs::write(&file, "{").unwrap();
-        let said = read::<u32>(&file).unwrap_err().to_string();
-        assert!(said.contains("is not a state of blockd"), "{said}");
-        assert_eq!(entries(directory.path(), ""), ["x.json"]);
+        let error = read::<u32>(&file).unwrap_err().to_string();
+        assert!(error.contains("is not a record of blockd"), "{error}");
+        assert_eq!(entries(directory.path(), "").unwrap(), ["x.json"]);
+        remove(&file).unwrap();
+        remove(&file).unwrap();
+        assert_eq!(entries(directory.path(), "").unwrap(), [""; 0]);
+        assert_eq!(entries(directory.path(), "missing").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_directory_that_holds_something_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::create_dir_all(path.join("b")).unwrap();
+        remove_empty_directory(&path).unwrap();
+        assert!(path.join("b").exists());
+        remove_empty_directory(&path.join("b")).unwrap();
+        remove_empty_directory(&path.join("b")).unwrap();
+        assert!(!path.join("b").exists());
     }
 }

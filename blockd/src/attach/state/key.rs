@@ -1,17 +1,20 @@
-//! Names of directories: words for people, a hash for certainty, and no
-//! character that means something to overlayfs.
+//! Names of directories: readable words and a hash, without characters that
+//! the mount options of overlayfs give a meaning to.
 
-/// The end of `words`, at most `longest` bytes, and a hash of `exact`.
-pub(crate) fn key(words: &str, longest: usize, exact: &[u8]) -> String {
+/// The last `max_words_len` bytes of the ASCII words of `words`, then a hash of
+/// `exact`.
+pub(super) fn key(words: &str, max_words_len: usize, exact: &[u8]) -> String {
     let words = words
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());
     let name: String = words.collect::<Vec<_>>().join("-");
-    let from = name.len().saturating_sub(longest);
-    format!("{}-{:016x}", &name[from..], fnv1a(exact))
+    let cut = name.len().checked_sub(max_words_len);
+    let name = cut.map_or(name.as_str(), |cut| &name[cut..]);
+    format!("{name}-{:016x}", fnv1a(exact))
 }
 
-/// FNV-1a: stable for ever, unlike the standard library's hashers.
+/// FNV-1a. Directories are found again by it, so it must never change, as the
+/// standard library's hashers may.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

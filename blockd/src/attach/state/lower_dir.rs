@@ -1,19 +1,18 @@
-//! The lower layer: one export's relay, device and read-only ext4, shared by
-//! all attachments of that export on this machine.
+//! The directory of one lower layer in the state directory.
 //!
 //! ```text
-//! STATE/lowers/KEY/  lower.json  lock
+//! STATE/lowers/KEY/  lower.json    the record (`lower_record`)
+//!                    lock          held by the command that works on it
 //!                    relay.sock  status.sock  control.sock
-//!                    relay.pid  relay.log  client.log
-//!                    device/   the one-file FUSE file system
-//!                    mount/    the read-only ext4
-//!                    users/    an empty file for each attachment
+//!                    relay.pid  relay.log
+//!                    client.log    the output of nbd-client
+//!                    device/       mountpoint of the FUSE file system
+//!                    mount/        mountpoint of the ext4
+//!                    users/        an empty file for each attachment
 //! ```
-//! Whoever attaches puts its file into `users` before anything else, and takes
-//! it away when nothing of it is left: so that at any moment, also after a
-//! kill, at most too many are counted, never too few. By --cow block a place has
-//! one for itself, which is written to. All is done under the
-//! lock. `raise` makes what is missing, `leave` takes away what nobody uses.
+//! A lower layer belongs to one export and is shared by all its attachments on
+//! this machine. An attachment with --cow block has one of its own, since it
+//! writes to the disk.
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -22,61 +21,75 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{
-    attach::state::{attachment_dir::Place, key::key},
-    relay,
-};
+use super::{attachment_dir::AttachmentDir, key::key};
+use crate::relay;
 
-/// Below the state directory.
+/// The directory of all lower layers, below the state directory.
 pub(crate) const LOWERS: &str = "lowers";
-/// Of the repository's words in the key: what follows must fit into the path
-/// of a socket.
-const LONGEST: usize = 12;
-/// `sun_path` of unix(7), with its last zero.
-const LONGEST_SOCKET: usize = 107;
+/// The most bytes of the repository's name in the key. What follows must fit
+/// into the path of a socket.
+const MAX_WORDS_LEN: usize = 12;
+/// The size of `sun_path`, without its terminating null byte (unix(7)).
+const MAX_SOCKET_PATH_LEN: usize = 107;
 
-/// The directory of one export.
+/// The directory of one lower layer in the state directory; it need not exist.
 #[derive(Clone, Debug)]
-pub(crate) struct Lower {
+pub(crate) struct LowerDir {
     state: PathBuf,
+    key: String,
     directory: PathBuf,
 }
 
-impl Lower {
-    pub(crate) fn new(state: &Path, export: &str) -> Self {
-        let repository = export.split(['@', ':']).next().unwrap_or_default();
-        Self::with_key(state, &key(repository, LONGEST, export.as_bytes()))
+impl LowerDir {
+    /// The lower layer that the attachments of an export share; `export` is its
+    /// canonical name.
+    pub(crate) fn shared(state: &Path, export: &str) -> Self {
+        let end = export.find(['@', ':']).unwrap_or(export.len());
+        let key = key(&export[..end], MAX_WORDS_LEN, export.as_bytes());
+        Self::with_key(state, &key)
     }
 
-    /// One that a place has for itself.
-    pub(crate) fn own(place: &Place) -> Self {
-        let mountpoint = place.mountpoint().as_os_str().as_bytes();
-        Self::with_key(place.state(), &key("block", LONGEST, mountpoint))
+    /// The lower layer of an attachment that has one of its own.
+    pub(crate) fn private(attachment: &AttachmentDir) -> Self {
+        let mountpoint = attachment.mountpoint().as_os_str().as_bytes();
+        let key = key("block", MAX_WORDS_LEN, mountpoint);
+        Self::with_key(attachment.state(), &key)
     }
 
-    /// A lower layer by the name of its directory.
+    /// The directory of a known name.
     pub(crate) fn with_key(state: &Path, key: &str) -> Self {
         Self {
             state: state.to_owned(),
+            key: key.to_owned(),
             directory: state.join(LOWERS).join(key),
         }
     }
 
-    /// Fails when the sockets' paths are longer than the kernel lets them be.
-    pub(crate) fn check_length(&self) -> Result<()> {
+    /// Checks that the paths of the sockets are short enough for the kernel.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is longer than `sun_path`.
+    pub(crate) fn check_socket_paths(&self) -> Result<()> {
         let longest = self.control_socket();
-        if longest.as_os_str().len() > LONGEST_SOCKET {
+        if longest.as_os_str().len() > MAX_SOCKET_PATH_LEN {
             bail!(
-                "{} is too long for a unix socket: choose a shorter directory with --state",
+                "{} is too long for the path of a unix socket: choose a shorter directory with \
+                 --state",
                 longest.display()
             );
         }
         Ok(())
     }
 
-    /// The state directory that this is a part of.
+    /// The state directory.
     pub(crate) fn state(&self) -> &Path {
         &self.state
+    }
+
+    /// The name of the directory.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -91,6 +104,7 @@ impl Lower {
         self.directory.join("lock")
     }
 
+    /// The relay serves the export on this socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.join("relay.sock")
     }
@@ -103,7 +117,7 @@ impl Lower {
         self.directory.join("control.sock")
     }
 
-    /// The relay's cache, in the moment until it has lost its name.
+    /// The relay's cache, which exists only until the relay has unlinked it.
     pub(crate) fn cache_file(&self) -> PathBuf {
         self.directory.join(relay::CACHE)
     }
@@ -116,11 +130,12 @@ impl Lower {
         self.directory.join("relay.log")
     }
 
-    /// What nbd-client said.
+    /// The output of nbd-client.
     pub(crate) fn client_log_file(&self) -> PathBuf {
         self.directory.join("client.log")
     }
 
+    /// The mountpoint of the FUSE file system.
     pub(crate) fn device(&self) -> PathBuf {
         self.directory.join("device")
     }
@@ -130,10 +145,13 @@ impl Lower {
         self.device().join(relay::DISK)
     }
 
-    pub(crate) fn mount(&self) -> PathBuf {
+    /// The mountpoint of the ext4.
+    pub(crate) fn mountpoint(&self) -> PathBuf {
         self.directory.join("mount")
     }
 
+    /// Holds an empty file, named by [`AttachmentDir::key`], for each attachment
+    /// that uses this lower layer.
     pub(crate) fn users_directory(&self) -> PathBuf {
         self.directory.join("users")
     }
@@ -145,12 +163,13 @@ mod tests {
 
     #[test]
     fn the_directory_is_named_after_the_repository() {
-        let lower = Lower::new(Path::new("/s"), "team/project.x@12:layout=1");
-        let name = lower.directory().file_name().unwrap().to_str().unwrap();
+        let lower = LowerDir::shared(Path::new("/s"), "team/project.x@12:layout=1");
+        let name = lower.key();
         assert!(name.starts_with("am-project-x-"), "{name}");
         assert_eq!(name.len(), 12 + 1 + 16);
-        lower.check_length().unwrap();
+        lower.check_socket_paths().unwrap();
         let deep = PathBuf::from("/deep".repeat(14));
-        assert!(Lower::new(&deep, "r@12").check_length().is_err());
+        let lower = LowerDir::shared(&deep, "r@12");
+        assert!(lower.check_socket_paths().is_err());
     }
 }

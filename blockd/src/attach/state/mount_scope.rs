@@ -1,5 +1,4 @@
-//! Until when something that is no file can be there: a machine's life, and a
-//! mount namespace's.
+//! Where and how long a mount is valid: in one mount namespace, during one boot.
 
 use std::fs;
 
@@ -8,16 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::relay::boot;
 
-/// What is mounted belongs to one boot and one mount namespace.
+/// The boot and the mount namespace that a mount was made in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Life {
+pub(crate) struct MountScope {
+    /// `/proc/sys/kernel/random/boot_id`.
     boot: String,
+    /// The target of `/proc/self/ns/mnt`, `mnt:[N]` (namespaces(7)).
     namespace: String,
 }
 
-impl Life {
-    /// Ours.
-    pub(crate) fn now() -> Result<Self> {
+impl MountScope {
+    /// The scope of this process.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` is not mounted.
+    pub(crate) fn current() -> Result<Self> {
         let link = "/proc/self/ns/mnt";
         let namespace = fs::read_link(link).with_context(|| format!("cannot read {link}"))?;
         Ok(Self {
@@ -26,18 +31,18 @@ impl Life {
         })
     }
 
-    /// Whether the machine has not been started anew since.
-    pub(crate) fn is_of_boot(&self, other: &Self) -> bool {
+    /// Whether the machine has not been rebooted between both.
+    pub(crate) fn is_same_boot(&self, other: &Self) -> bool {
         self.boot == other.boot
     }
 
-    /// Whether what belongs to this may be there where `other` cannot see it.
-    pub(crate) fn is_elsewhere(&self, other: &Self) -> bool {
-        self.is_of_boot(other) && self.namespace != other.namespace
+    /// Whether a mount of this scope may exist where `other` does not see it.
+    pub(crate) fn is_hidden_from(&self, other: &Self) -> bool {
+        self.is_same_boot(other) && self.namespace != other.namespace
     }
 
     #[cfg(test)]
-    pub(crate) fn of_boot(boot: &str) -> Self {
+    pub(super) fn of_boot(boot: &str) -> Self {
         let (boot, namespace) = (boot.to_owned(), "mnt:[1]".to_owned());
         Self { boot, namespace }
     }

@@ -5,36 +5,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A server that answers within this is as quick as reading ahead.
+/// From a server that answers within this, reading ahead gains nothing.
 const NEAR: Duration = Duration::from_micros(500);
-/// The quickest of so many reads is how far away the server is.
+/// The distance of the server is the time of the quickest of this many reads.
 const READS: u32 = 64;
-/// A chunk that takes four times as long as the quickest read, and this, had to
-/// queue: others wait behind it.
+/// A chunk that takes four times as long as the quickest read, and this much
+/// more, was in a queue: others wait behind it.
 const QUEUED: Duration = Duration::from_millis(100);
 
-const LEAST: u64 = 512 << 10;
-pub(super) const MOST: u64 = 8 << 20;
+/// Bytes of the smallest window, and of the largest.
+const MIN_WINDOW: u64 = 512 << 10;
+pub(super) const MAX_WINDOW: u64 = 8 << 20;
 
-/// Doubled while what was read ahead comes too late, halved when the way is
-/// full.
+/// The window of bytes in flight: doubled while what was read ahead comes too
+/// late, halved when the network is full.
 #[derive(Debug)]
 pub(super) struct Pace {
+    /// In bytes.
     window: u64,
-    /// What a read takes at least.
+    /// The time of the quickest read.
     quickest: Duration,
-    /// The same of the reads that were counted since that was found out.
+    /// The same of the reads since `quickest` was set.
     recent: Duration,
+    /// How many these are.
     reads: u32,
+    /// When the window was doubled.
     grown: Option<Instant>,
 }
 
 impl Pace {
-    /// Beside a server that is near, a read may yet take its time: what it asks
-    /// for is inflated.
+    /// With the round trip of a connect, and not the time of a read: that may
+    /// take long at a near server too, which has to inflate.
     pub(super) fn new(round_trip: Duration) -> Self {
         Self {
-            window: LEAST,
+            window: MIN_WINDOW,
             quickest: round_trip,
             recent: Duration::MAX,
             reads: 0,
@@ -42,13 +46,14 @@ impl Pace {
         }
     }
 
-    /// How many bytes are to be on their way; `None` where it does not pay.
+    /// How many bytes are to be in flight; `None` where reading ahead gains
+    /// nothing.
     pub(super) fn window(&self) -> Option<u64> {
         (self.quickest >= NEAR).then_some(self.window)
     }
 
-    /// A read that somebody waited for was answered.
-    pub(super) fn answered(&mut self, took: Duration) {
+    /// Records a read that was not ahead.
+    pub(super) fn record_read(&mut self, took: Duration) {
         self.recent = self.recent.min(took);
         self.quickest = self.quickest.min(took);
         self.reads += 1;
@@ -58,20 +63,20 @@ impl Pace {
         }
     }
 
-    /// Somebody waits for what was read ahead: once in a round trip that says
-    /// that it was not far enough.
-    pub(super) fn late(&mut self, now: Instant) {
-        let lately = |grown: Instant| now.saturating_duration_since(grown) < self.quickest;
-        if !self.grown.is_some_and(lately) {
-            self.window = self.window.saturating_mul(2).min(MOST);
+    /// Records that a read waits for a chunk in flight. Once in a round trip
+    /// that means that the window is too small.
+    pub(super) fn record_wait(&mut self, now: Instant) {
+        let just_grown = |grown: Instant| now.duration_since(grown) < self.quickest;
+        if !self.grown.is_some_and(just_grown) {
+            self.window = (self.window * 2).min(MAX_WINDOW);
             self.grown = Some(now);
         }
     }
 
-    /// A chunk has come.
-    pub(super) fn brought(&mut self, took: Duration) {
-        if took > self.quickest.saturating_mul(4).saturating_add(QUEUED) {
-            self.window = (self.window / 2).max(LEAST);
+    /// Records a chunk that has arrived.
+    pub(super) fn record_chunk(&mut self, took: Duration) {
+        if took > self.quickest * 4 + QUEUED {
+            self.window = (self.window / 2).max(MIN_WINDOW);
         }
     }
 }
@@ -83,39 +88,39 @@ mod tests {
     const FAR: Duration = Duration::from_millis(20);
 
     #[test]
-    fn beside_a_near_server_nothing_is_read_ahead() {
+    fn nothing_is_read_ahead_of_a_near_server() {
         let mut pace = Pace::new(NEAR / 2);
-        pace.answered(FAR);
+        pace.record_read(FAR);
         assert_eq!(pace.window(), None);
         // The near one is gone, another is far away.
         for _ in 0..2 * READS {
-            pace.answered(FAR);
+            pace.record_read(FAR);
         }
-        assert_eq!(pace.window(), Some(LEAST));
+        assert_eq!(pace.window(), Some(MIN_WINDOW));
     }
 
     #[test]
     fn the_window_grows_once_in_a_round_trip() {
         let mut pace = Pace::new(FAR);
         let now = Instant::now();
-        pace.late(now);
-        pace.late(now + FAR / 2);
-        assert_eq!(pace.window(), Some(2 * LEAST));
+        pace.record_wait(now);
+        pace.record_wait(now + FAR / 2);
+        assert_eq!(pace.window(), Some(2 * MIN_WINDOW));
         for step in 1..20 {
-            pace.late(now + FAR * step);
+            pace.record_wait(now + FAR * step);
         }
-        assert_eq!(pace.window(), Some(MOST));
+        assert_eq!(pace.window(), Some(MAX_WINDOW));
     }
 
     #[test]
-    fn it_shrinks_when_the_way_is_full() {
+    fn the_window_shrinks_when_chunks_queue() {
         let mut pace = Pace::new(FAR);
-        pace.late(Instant::now());
-        pace.brought(4 * FAR);
-        assert_eq!(pace.window(), Some(2 * LEAST), "that is no queue");
+        pace.record_wait(Instant::now());
+        pace.record_chunk(4 * FAR);
+        assert_eq!(pace.window(), Some(2 * MIN_WINDOW), "this is no queue");
         for _ in 0..5 {
-            pace.brought(4 * FAR + 2 * QUEUED);
+            pace.record_chunk(4 * FAR + 2 * QUEUED);
         }
-        assert_eq!(pace.window(), Some(LEAST));
+        assert_eq!(pace.window(), Some(MIN_WINDOW));
     }
 }

@@ -1,50 +1,53 @@
-//! Which reads follow one another, and what will be asked for next.
+//! Which reads follow one another, and what will be read next.
 //!
-//! On our disks the files of a tree lie in its order, so whoever goes through
-//! it reads on and on, with a small read for each file: no file's own
-//! readahead helps there.
+//! On our disks the files of a tree lie in the tree's order, so a walk through
+//! it is a sequence of small reads, one for each file, that the kernel's
+//! readahead of a single file does not help.
 
 use std::ops::Range;
 
-/// What is read ahead in one piece.
+/// Bytes that are read ahead in one piece.
 pub(super) const CHUNK: u64 = 128 << 10;
-/// How many streams are followed; one that is quiet for long gives way.
-const STREAMS: usize = 8;
-/// How much may be left out between two reads: files that nobody wants, or that
-/// the kernel has already.
-const SKIPPED: u64 = 512 << 10;
-/// How far a read may lag behind others that overtook it.
-const OVERTAKEN: u64 = 128 << 10;
-/// So many reads in a row are no chance.
-const FEW: u32 = 3;
+/// How many streams are followed; a new one replaces the one that was quiet for
+/// longest.
+const MAX_STREAMS: usize = 8;
+/// Bytes that may be skipped between two reads of a stream: files that are not
+/// read, or that the kernel has already.
+const MAX_SKIP: u64 = 512 << 10;
+/// Bytes that a read may lie behind others that overtook it.
+const MAX_LAG: u64 = 128 << 10;
+/// Fewer reads in a row may be chance.
+const MIN_READS: u32 = 3;
 
-/// Reads that go on from one place.
+/// Reads that follow one another.
 #[derive(Debug)]
 struct Stream {
     /// Behind the last byte that was read.
     next: u64,
     /// The first chunk that was not read ahead.
     ahead: u64,
+    /// How many, counted up to [`MIN_READS`].
     reads: u32,
     bytes: u64,
+    /// The number of its last read among all reads.
     turn: u64,
 }
 
 impl Stream {
     fn is_followed_by(&self, read: &Range<u64>) -> bool {
-        let (from, to) = (
-            self.next.saturating_sub(OVERTAKEN),
-            self.next.saturating_add(SKIPPED),
-        );
-        (from..=to).contains(&read.start)
+        // Both ends are bounds only: the disk may begin or end before them.
+        let first = self.next.saturating_sub(MAX_LAG);
+        let last = self.next.saturating_add(MAX_SKIP);
+        (first..=last).contains(&read.start)
     }
 
     /// The chunks to read ahead, so that `window` bytes are, but no more than
     /// were read: a stream may end at any time. None before half of them are
     /// used up.
-    fn wanted(&mut self, window: u64, size: u64) -> Range<u64> {
+    fn next_chunks(&mut self, window: u64, size: u64) -> Range<u64> {
         let window = window.min(self.bytes.max(CHUNK));
         let first = self.ahead.max(self.next / CHUNK);
+        // Cut where the disk ends.
         let end = self.next.saturating_add(window).min(size);
         let last = end.div_ceil(CHUNK);
         let is_end = end == size;
@@ -73,8 +76,9 @@ impl Streams {
         }
     }
 
-    /// Notes a read of bytes; the numbers of the chunks to read ahead.
-    pub(super) fn note(&mut self, read: &Range<u64>, window: u64) -> Range<u64> {
+    /// Records a read of these bytes; returns the numbers of the chunks to read
+    /// ahead.
+    pub(super) fn record(&mut self, read: &Range<u64>, window: u64) -> Range<u64> {
         self.turn += 1;
         let turn = self.turn;
         let mut streams = self.followed.iter_mut();
@@ -83,17 +87,17 @@ impl Streams {
             return 0..0;
         };
         stream.turn = turn;
-        stream.reads = stream.reads.saturating_add(1);
+        stream.reads = MIN_READS.min(stream.reads + 1);
         stream.bytes += read.end - read.start;
         stream.next = stream.next.max(read.end);
-        if stream.reads < FEW {
+        if stream.reads < MIN_READS {
             return 0..0;
         }
-        stream.wanted(window, self.size)
+        stream.next_chunks(window, self.size)
     }
 
     fn begin(&mut self, read: &Range<u64>) {
-        if self.followed.len() >= STREAMS {
+        if self.followed.len() >= MAX_STREAMS {
             let quietest = self.followed.iter().map(|stream| stream.turn).min();
             self.followed.retain(|stream| Some(stream.turn) != quietest);
         }
@@ -116,41 +120,41 @@ mod tests {
 
     fn blocks(streams: &mut Streams, offsets: impl IntoIterator<Item = u64>) -> Vec<Range<u64>> {
         let read = offsets.into_iter().map(|offset| offset..offset + 4096);
-        let wanted = read.map(|read| streams.note(&read, WINDOW));
-        wanted.filter(|chunks| !chunks.is_empty()).collect()
+        let chunks = read.map(|read| streams.record(&read, WINDOW));
+        chunks.filter(|range| !range.is_empty()).collect()
     }
 
     #[test]
-    fn what_goes_on_is_read_ahead_without_gap_or_repetition() {
+    fn a_stream_is_read_ahead_without_gap_or_repetition() {
         let mut streams = Streams::new(SIZE);
-        let wanted = blocks(&mut streams, (0..20 * CHUNK).step_by(4096));
-        assert_eq!(wanted[0].start, 0, "from where the stream is");
-        assert!(wanted.windows(2).all(|two| two[0].end == two[1].start));
-        let ahead = wanted.last().unwrap().end;
+        let chunks = blocks(&mut streams, (0..20 * CHUNK).step_by(4096));
+        assert_eq!(chunks[0].start, 0, "from where the stream is");
+        assert!(chunks.windows(2).all(|two| two[0].end == two[1].start));
+        let ahead = chunks.last().unwrap().end;
         assert!((20 + 2..=20 + 4).contains(&ahead), "{ahead}");
     }
 
     #[test]
-    fn the_end_of_the_disk_is_the_end() {
+    fn nothing_is_read_beyond_the_end_of_the_disk() {
         let mut streams = Streams::new(SIZE);
-        let wanted = blocks(&mut streams, (97 * CHUNK..SIZE - 4096).step_by(4096));
-        assert_eq!(wanted.last().unwrap().end, 101);
+        let chunks = blocks(&mut streams, (97 * CHUNK..SIZE - 4096).step_by(4096));
+        assert_eq!(chunks.last().unwrap().end, 101);
     }
 
     #[test]
-    fn files_may_be_left_out_and_reads_overtaken() {
+    fn a_stream_may_skip_files_and_reads_may_overtake() {
         let mut streams = Streams::new(SIZE);
-        let skipping = (0..10).map(|number| number * SKIPPED);
+        let skipping = (0..10).map(|number| number * MAX_SKIP);
         assert!(!blocks(&mut streams, skipping).is_empty());
         let mut streams = Streams::new(SIZE);
         assert!(!blocks(&mut streams, [8192, 0, 4096, 16384, 12288]).is_empty());
     }
 
     #[test]
-    fn what_jumps_about_is_not_followed() {
+    fn random_reads_are_no_stream() {
         let mut streams = Streams::new(SIZE);
         let far = (0..90).map(|number| (number * 37 % 90) * (CHUNK + 1));
-        let apart = far.filter(|offset| offset % (2 * SKIPPED) < 4096);
+        let apart = far.filter(|offset| offset % (2 * MAX_SKIP) < 4096);
         assert_eq!(blocks(&mut streams, apart), []);
         assert_eq!(blocks(&mut streams, [0, 4096]), [], "two may be chance");
     }
@@ -159,7 +163,7 @@ mod tests {
     fn streams_do_not_disturb_each_other() {
         let mut streams = Streams::new(SIZE);
         let both = (0..20).flat_map(|step| [step * 4096, 50 * CHUNK + step * 4096]);
-        let wanted = blocks(&mut streams, both);
-        assert_eq!(wanted, [0..2, 50..52]);
+        let chunks = blocks(&mut streams, both);
+        assert_eq!(chunks, [0..2, 50..52]);
     }
 }

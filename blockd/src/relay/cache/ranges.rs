@@ -1,7 +1,10 @@
 //! A set of offsets, as ranges: its memory grows with their number, not with
 //! the size of the disk.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, Range},
+};
 
 /// Disjoint ranges that never touch each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +43,8 @@ impl Ranges {
         let mut parts = Vec::new();
         let mut at = range.start;
         let before = self.ends.range(..=at).next_back();
-        let inside = self.ends.range(at.saturating_add(1)..range.end.max(at + 1));
+        let behind = (Bound::Excluded(at), Bound::Included(range.end.max(at)));
+        let inside = self.ends.range(behind);
         for (&start, &end) in before.into_iter().chain(inside) {
             let (start, end) = (start.max(at), end.min(range.end));
             if start >= end {
@@ -66,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_touches_becomes_one() {
+    fn ranges_that_touch_become_one() {
         let mut ranges = Ranges::default();
         for range in [10..20, 30..40, 20..30, 5..5, 0..1] {
             ranges.insert(range);

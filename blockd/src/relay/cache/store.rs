@@ -1,6 +1,6 @@
-//! The cache's file: sparse, every byte at the offset it has on the disk. It
-//! has no name, so that nothing is left of it after any end; and nobody reads
-//! it after that, so that nothing in it needs to be on storage.
+//! The cache's file: sparse, every byte at the offset it has on the disk. The
+//! file has no name, so that it is removed with the process, however that ends;
+//! and since nobody reads it after that, it is never synced.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,7 +8,7 @@ use std::{
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use rustix::{
@@ -16,38 +16,41 @@ use rustix::{
     io::{Errno, ReadWriteFlags, preadv2},
 };
 
-use super::ranges::Ranges;
+use tracing::warn;
 
-/// What is looked at for zeroes as a whole.
+use super::ranges::Ranges;
+use crate::relay::buffer::{length_of, position};
+
+/// Bytes that are checked for zeroes as a whole.
 const PIECE: usize = 64 << 10;
-/// The name that the file has for a moment, where it cannot be without.
+/// The name that the file has until it is open, where file systems have no
+/// files without a name.
 pub(crate) const NAME: &str = "cache";
 
-/// What is here of a disk.
+/// The cached part of a disk.
 #[derive(Debug)]
 pub(super) struct Store {
     file: File,
     size: u64,
-    /// Only whole blocks of this size are here.
+    /// Only whole blocks of this size are cached.
     unit: u64,
     /// Where the disk holds data, in whole units.
     data: Vec<Range<u64>>,
     /// Bytes of these.
     of: u64,
-    /// What can be read here; also what is known to be zeroes.
+    /// What is cached, and what is known to be zeroes.
     present: Mutex<Ranges>,
 }
 
-/// The whole units around ranges that are in order, the last cut where the
+/// The whole units around ranges that are in order; the last is cut where the
 /// disk ends.
 pub(super) fn whole_units(data: &[Range<u64>], unit: u64, size: u64) -> Vec<Range<u64>> {
     let mut whole: Vec<Range<u64>> = Vec::new();
     for run in data {
-        let (start, end) = (
-            run.start / unit * unit,
-            run.end.checked_next_multiple_of(unit),
-        );
-        let (start, end) = (start.min(size), end.unwrap_or(size).min(size));
+        let start = (run.start / unit * unit).min(size);
+        // A multiple that is no u64 lies beyond the end, too.
+        let end = run.end.checked_next_multiple_of(unit);
+        let end = end.map_or(size, |end| end.min(size));
         match whole.last_mut() {
             Some(last) if last.end >= start => last.end = last.end.max(end),
             _ => whole.push(start..end),
@@ -56,26 +59,32 @@ pub(super) fn whole_units(data: &[Range<u64>], unit: u64, size: u64) -> Vec<Rang
     whole
 }
 
+/// Bytes of disjoint ranges.
 pub(super) fn sum(data: &[Range<u64>]) -> u64 {
     data.iter().map(|run| run.end - run.start).sum()
 }
 
-/// A file without a name, and what the file system has room for.
+/// A file without a name, and the bytes that its file system has room for.
 pub(super) fn create(folder: &Path) -> io::Result<(File, u64)> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = match open(folder, flags, Mode::RUSR | Mode::WUSR) {
         Ok(file) => File::from(file),
         // Not every file system has files without a name.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => named_for_a_moment(folder)?,
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => create_and_unlink(folder)?,
         Err(error) => return Err(error.into()),
     };
     let system = fstatvfs(&file)?;
+    // A network file system may claim more than a u64 of bytes.
     Ok((file, system.f_bavail.saturating_mul(system.f_frsize)))
 }
 
-fn named_for_a_moment(folder: &Path) -> io::Result<File> {
+fn create_and_unlink(folder: &Path) -> io::Result<File> {
     let path = folder.join(NAME);
-    let _left_by_a_kill = fs::remove_file(&path);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // A relay that was killed between the two steps has left it.
+        Ok(()) | Err(_) => {}
+    }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600);
     let file = options.open(&path)?;
@@ -84,7 +93,7 @@ fn named_for_a_moment(folder: &Path) -> io::Result<File> {
 }
 
 impl Store {
-    /// Nothing but the zeroes around `data` is here yet.
+    /// A store in which nothing is cached but the zeroes around `data`.
     pub(super) fn new(file: File, size: u64, unit: u64, data: Vec<Range<u64>>) -> io::Result<Self> {
         file.set_len(size)?;
         let mut present = Ranges::default();
@@ -104,22 +113,22 @@ impl Store {
         })
     }
 
-    /// Nothing panics while it holds this lock, so it cannot be poisoned.
     fn present(&self) -> MutexGuard<'_, Ranges> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+        self.present.lock().expect("no holder of this lock panics")
     }
 
-    /// A range in parts that are here, and parts that are not.
+    /// A range in parts that are cached (`true`), and parts that are not.
     pub(super) fn split(&self, range: Range<u64>) -> Vec<(bool, Range<u64>)> {
         self.present().split(range)
     }
 
-    /// Whether all of a range is here.
+    /// Whether all of a range is cached.
     pub(super) fn holds(&self, range: Range<u64>) -> bool {
-        self.split(range).iter().all(|(is_here, _)| *is_here)
+        self.split(range).iter().all(|(is_cached, _)| *is_cached)
     }
 
-    /// What is here begins and ends at a multiple of this.
+    /// Cached ranges begin and end at a multiple of this, or where the disk
+    /// ends.
     pub(super) fn unit(&self) -> u64 {
         self.unit
     }
@@ -129,35 +138,42 @@ impl Store {
         &self.data
     }
 
-    /// Bytes of data that are here, and of how many.
+    /// Bytes of data that are cached, and bytes of data on the disk.
     pub(super) fn hydrated(&self) -> (u64, u64) {
+        // These are present from the start.
         let zeroes = self.size - self.of;
-        (self.present().total().saturating_sub(zeroes), self.of)
+        (self.present().total() - zeroes, self.of)
     }
 
-    /// Bytes that the file takes.
+    /// Bytes that the file takes on its file system; 0 when the file system
+    /// does not say.
     pub(super) fn stored(&self) -> u64 {
-        let metadata = self.file.metadata();
-        metadata.map_or(0, |metadata| metadata.blocks() * 512)
+        match self.file.metadata() {
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(error) => {
+                warn!("the size of the cache is not known: {error}");
+                0
+            }
+        }
     }
 
-    /// Reads a range that is here if that waits for no disk; says whether.
-    pub(super) fn read_now(&self, offset: u64, buffer: &mut [u8]) -> bool {
+    /// Reads a cached range, if that does not wait for the local disk; returns
+    /// whether it was read.
+    pub(super) fn try_read(&self, offset: u64, buffer: &mut [u8]) -> bool {
         let length = buffer.len();
         let mut buffers = [IoSliceMut::new(buffer)];
         let read = preadv2(&self.file, &mut buffers, offset, ReadWriteFlags::NOWAIT);
         read == Ok(length)
     }
 
-    /// Reads what is here.
+    /// Reads a cached range.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
     }
 
-    /// Stores the whole units of what was read; zeroes need no room.
+    /// Stores the whole units of what was read; zeroes take no room.
     pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let length = u64::try_from(bytes.len()).unwrap_or(0);
-        let end = match offset + length {
+        let end = match offset + length_of(bytes) {
             end if end == self.size => end,
             end => end / self.unit * self.unit,
         };
@@ -165,24 +181,23 @@ impl Store {
         if first >= end {
             return Ok(());
         }
-        for (is_here, part) in self.split(first..end) {
-            let index = |at: u64| usize::try_from(at - offset).unwrap_or(usize::MAX);
-            let wanted = bytes.get(index(part.start)..index(part.end));
-            if let (false, Some(wanted)) = (is_here, wanted) {
-                self.write_stored(part.start, wanted)?;
+        for (is_cached, part) in self.split(first..end) {
+            if !is_cached {
+                let absent = &bytes[position(part.start - offset)..position(part.end - offset)];
+                self.write_data(part.start, absent)?;
             }
         }
         self.present().insert(first..end);
         Ok(())
     }
 
-    /// The pieces that are more than zeroes.
-    fn write_stored(&self, mut offset: u64, bytes: &[u8]) -> io::Result<()> {
+    /// Writes the pieces that are more than zeroes.
+    fn write_data(&self, mut offset: u64, bytes: &[u8]) -> io::Result<()> {
         for piece in bytes.chunks(PIECE) {
             if piece.iter().any(|byte| *byte != 0) {
                 self.file.write_all_at(piece, offset)?;
             }
-            offset += u64::try_from(piece.len()).unwrap_or(0);
+            offset += length_of(piece);
         }
         Ok(())
     }
@@ -205,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn zeroes_are_here_from_the_start_and_whole_blocks_of_what_is_written() {
+    fn zeroes_are_cached_from_the_start_and_whole_blocks_of_what_is_written() {
         let store = store(&[100..5000, 9000..9001, 999_000..1_000_000]);
         assert_eq!(store.data(), [0..12_288, 995_328..1_000_000]);
         assert_eq!(store.hydrated(), (0, 12_288 + 4672));
@@ -227,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_here_is_not_written_again_and_zeroes_take_no_room() {
+    fn cached_blocks_are_not_written_again_and_zeroes_take_no_room() {
         let store = store(slice::from_ref(&(0..SIZE)));
         store.write(0, &vec![0; 600_000]).unwrap();
         assert_eq!(store.stored(), 0);
@@ -239,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_had_a_name_has_lost_it() {
+    fn a_file_that_had_a_name_is_unlinked() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(NAME), "of a relay that was killed").unwrap();
-        let file = named_for_a_moment(folder.path()).unwrap();
+        let file = create_and_unlink(folder.path()).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 0);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

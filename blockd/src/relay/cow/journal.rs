@@ -1,33 +1,39 @@
 //! The file `map`: a header that names the disk, and records of what was
-//! changed, only ever appended.
+//! changed, which are only appended.
 //!
 //! ```text
 //! header   magic, format, block size, disk size, length of the name, checksum
 //! name     the canonical name
 //! record   checksum, kind, first block, blocks      (one after the other)
 //! ```
-//! A record is written only when the data it speaks of is on storage. A tail
-//! that was torn fails its checksum, and is cut off: what it spoke of was
-//! never promised.
+//! A record is written only after the data of its blocks is on storage. A torn
+//! record at the end fails its checksum and is cut off: its blocks were never
+//! reported as flushed.
 
 use std::{
-    fs::File,
+    fs::{self, File, Metadata},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
 };
 
 use anyhow::{Context, Result, bail};
+use tracing::info;
 use zerocopy::{
     FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U32, U64},
 };
 
-use super::map::{BLOCK, Map};
+use super::{
+    map::Map,
+    record::{BLOCK, Kind, Record},
+};
+use crate::relay::buffer::{length_of, part_length, position};
 
 const MAGIC: [u8; 8] = *b"blockdCW";
 const FORMAT: u32 = 1;
-/// Longer names are none of ours.
-const LONGEST_NAME: u32 = 64 << 10;
+/// Bytes of the longest name that is read; NBD has no longer ones.
+const MAX_NAME: u32 = 64 << 10;
 
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -51,59 +57,43 @@ struct RawRecord {
     count: U64,
 }
 
-const RECORD: u64 = 24;
+/// Bytes of a [`RawRecord`].
+const RECORD_SIZE: u64 = 24;
 
-/// What became of some blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// They lie in our file.
-    Data,
-    /// They read as zeroes.
-    Zero,
-}
-
-/// A range of blocks that changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) kind: Kind,
-    pub(super) start: u64,
-    pub(super) count: u64,
-}
-
-impl Record {
-    fn encode(self, place: u64) -> RawRecord {
-        let kind = match self.kind {
+impl RawRecord {
+    /// The record as it stands at this place of the file.
+    fn encode(record: Record, place: u64) -> Self {
+        let kind = match record.kind {
             Kind::Data => 1,
             Kind::Zero => 2,
         };
-        let mut raw = RawRecord {
+        let mut raw = Self {
             checksum: 0.into(),
             kind: kind.into(),
-            start: self.start.into(),
-            count: self.count.into(),
+            start: record.start.into(),
+            count: record.count.into(),
         };
         raw.checksum = raw.sum(place).into();
         raw
     }
 
-    fn decode(raw: &RawRecord, place: u64) -> Option<Self> {
-        let kind = match raw.kind.get() {
+    /// `None` when the record is torn, or was written at another place.
+    fn decode(&self, place: u64) -> Option<Record> {
+        let kind = match self.kind.get() {
             1 => Kind::Data,
             2 => Kind::Zero,
             _ => return None,
         };
-        (raw.checksum.get() == raw.sum(place)).then(|| Self {
+        (self.checksum.get() == self.sum(place)).then(|| Record {
             kind,
-            start: raw.start.get(),
-            count: raw.count.get(),
+            start: self.start.get(),
+            count: self.count.get(),
         })
     }
-}
 
-impl RawRecord {
     fn sum(&self, place: u64) -> u32 {
         let sum = crc32c::crc32c(&place.to_le_bytes());
-        crc32c::crc32c_append(sum, self.as_bytes().get(4..).unwrap_or_default())
+        crc32c::crc32c_append(sum, &self.as_bytes()[size_of::<U32>()..])
     }
 }
 
@@ -111,27 +101,37 @@ impl RawRecord {
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
+    /// Where the next record goes.
     end: u64,
     records: u64,
 }
 
-/// Which disk a journal is about.
+/// The disk that a journal belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct About {
+pub(super) struct DiskId {
+    /// The canonical name of the export.
     pub(super) name: String,
+    /// Bytes of the disk.
     pub(super) size: u64,
 }
 
 impl Journal {
-    /// A new file with these records.
-    pub(super) fn create(file: File, about: &About, records: &[Record]) -> io::Result<Self> {
-        let name = about.name.as_bytes();
+    /// Writes a header and records to an empty file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file; the name is longer than a header can say.
+    pub(super) fn create(file: File, disk: &DiskId, records: &[Record]) -> io::Result<Self> {
+        let name = disk.name.as_bytes();
+        let name_length = u32::try_from(name.len()).ok();
+        let name_length = name_length.filter(|length| *length <= MAX_NAME);
+        let name_length = name_length.ok_or(io::ErrorKind::InvalidFilename)?;
         let mut header = Header {
             magic: MAGIC,
             format: FORMAT.into(),
-            block: u32::try_from(BLOCK).unwrap_or(0).into(),
-            size: about.size.into(),
-            name_length: u32::try_from(name.len()).unwrap_or(u32::MAX).into(),
+            block: part_length(BLOCK).into(),
+            size: disk.size.into(),
+            name_length: name_length.into(),
             checksum: 0.into(),
         };
         header.checksum = sum(&header, name).into();
@@ -139,15 +139,19 @@ impl Journal {
         file.write_all_at(&head, 0)?;
         let mut journal = Self {
             file,
-            end: u64::try_from(head.len()).unwrap_or(u64::MAX),
+            end: length_of(&head),
             records: 0,
         };
         journal.append(records)?;
         Ok(journal)
     }
 
-    /// Which disk a file is about; its records follow.
-    pub(super) fn about(file: &mut File) -> Result<About> {
+    /// Reads the header; the records follow.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is no journal, or is damaged.
+    pub(super) fn read_header(file: &mut File) -> Result<DiskId> {
         let mut header = Header::new_zeroed();
         file.seek(SeekFrom::Start(0))?;
         file.read_exact(header.as_mut_bytes())
@@ -158,21 +162,24 @@ impl Journal {
         if (header.format.get(), u64::from(header.block.get())) != (FORMAT, BLOCK) {
             bail!("it was written by another version of blockd");
         }
-        let length = header.name_length.get().min(LONGEST_NAME);
-        let mut name = vec![0; usize::try_from(length)?];
+        let length = header.name_length.get();
+        if length > MAX_NAME {
+            bail!("its header is damaged");
+        }
+        let mut name = vec![0; position(length.into())];
         file.read_exact(&mut name)
             .context("its header is cut off")?;
         if header.checksum.get() != sum(&header, &name) {
             bail!("its header is damaged");
         }
-        Ok(About {
+        Ok(DiskId {
             name: String::from_utf8(name).context("its header is damaged")?,
             size: header.size.get(),
         })
     }
 
-    /// Reads the records behind the header into a map, up to the first that is
-    /// not whole, and cuts the rest off.
+    /// Applies the records behind the header to a map, up to the first that is
+    /// torn, and cuts the rest off.
     pub(super) fn replay(mut file: File, map: &mut Map) -> io::Result<Self> {
         let mut end = file.stream_position()?;
         let mut bytes = Vec::new();
@@ -180,28 +187,32 @@ impl Journal {
         let mut rest = bytes.as_slice();
         let mut records = 0;
         while let Ok((raw, after)) = RawRecord::read_from_prefix(rest) {
-            match Record::decode(&raw, end) {
-                Some(record) if map.apply(record) => {}
-                _ => break,
+            let record = raw.decode(end);
+            if !record.is_some_and(|record| map.apply(record)) {
+                break;
             }
             rest = after;
-            end += RECORD;
+            end += RECORD_SIZE;
             records += 1;
         }
         if !rest.is_empty() {
+            info!(
+                bytes = rest.len(),
+                "the end of the map of changed blocks was torn, and is cut off"
+            );
             file.set_len(end)?;
         }
         Ok(Self { file, end, records })
     }
 
-    /// Appends records and brings them to storage; on failure the file is what
-    /// it was.
+    /// Appends records and syncs the file. When it cannot be written, it is cut
+    /// to what it was.
     pub(super) fn append(&mut self, records: &[Record]) -> io::Result<()> {
         let mut bytes = Vec::new();
         let mut place = self.end;
         for record in records {
-            bytes.extend_from_slice(record.encode(place).as_bytes());
-            place += RECORD;
+            bytes.extend_from_slice(RawRecord::encode(*record, place).as_bytes());
+            place += RECORD_SIZE;
         }
         if let Err(error) = self.file.write_all_at(&bytes, self.end) {
             self.file.set_len(self.end)?;
@@ -209,10 +220,18 @@ impl Journal {
         }
         self.file.sync_data()?;
         self.end = place;
-        self.records += u64::try_from(records.len()).unwrap_or(u64::MAX);
+        self.records += count(records);
         Ok(())
     }
 
+    /// Whether the file still has this path, and no other file has replaced it.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let (ours, there) = (self.file.metadata().map(id), fs::metadata(path).map(id));
+        matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
+    }
+
+    /// How many records the file has.
     pub(super) fn records(&self) -> u64 {
         self.records
     }
@@ -220,6 +239,11 @@ impl Journal {
 
 fn sum(header: &Header, name: &[u8]) -> u32 {
     let fields = header.as_bytes();
-    let fields = fields.get(..fields.len() - 4).unwrap_or_default();
+    let fields = &fields[..fields.len() - size_of::<U32>()];
     crc32c::crc32c_append(crc32c::crc32c(fields), name)
+}
+
+/// How many records there are.
+pub(super) fn count(records: &[Record]) -> u64 {
+    u64::try_from(records.len()).expect("a usize has at most 64 bits")
 }

@@ -1,33 +1,37 @@
 //! Which blocks were changed: two bits for each block of the disk.
 
-use super::journal::{Kind, Record};
+use super::record::{BLOCK, Kind, Record};
+use crate::relay::buffer::position;
 
-/// Bytes of a block, the unit of change.
-pub(super) const BLOCK: u64 = 4096;
-
-/// What is known of a block.
+/// Where the bytes of a block are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Block {
-    /// As the upstream has it.
+    /// Upstream: it was not changed.
     Original,
-    /// In our file.
+    /// In the file `blocks`.
     Data,
-    /// Zeroes, without storage.
+    /// Nowhere: it is zeroes.
     Zero,
 }
 
+/// The state of every block of a disk.
 #[derive(Clone, Debug)]
 pub(super) struct Map {
+    /// How many blocks the disk has.
     blocks: u64,
+    /// One bit for each block that holds data.
     data: Vec<u64>,
+    /// One bit for each block that is zeroes.
     zero: Vec<u64>,
+    /// How many bits are set in either.
     counts: (u64, u64),
 }
 
 impl Map {
+    /// The map of an unchanged disk of so many bytes.
     pub(super) fn new(size: u64) -> Self {
         let blocks = size.div_ceil(BLOCK);
-        let words = usize::try_from(blocks.div_ceil(64)).unwrap_or(usize::MAX);
+        let words = position(blocks.div_ceil(64));
         Self {
             blocks,
             data: vec![0; words],
@@ -41,11 +45,12 @@ impl Map {
         self.counts
     }
 
+    /// The state of a block of the disk.
     pub(super) fn get(&self, block: u64) -> Block {
         let (word, bit) = place(block);
-        if self.data.get(word).is_some_and(|bits| bits & bit != 0) {
+        if self.data[word] & bit != 0 {
             Block::Data
-        } else if self.zero.get(word).is_some_and(|bits| bits & bit != 0) {
+        } else if self.zero[word] & bit != 0 {
             Block::Zero
         } else {
             Block::Original
@@ -55,9 +60,7 @@ impl Map {
     fn set(&mut self, block: u64, kind: Kind) {
         let (word, bit) = place(block);
         let before = self.get(block);
-        let (Some(data), Some(zero)) = (self.data.get_mut(word), self.zero.get_mut(word)) else {
-            return;
-        };
+        let (data, zero) = (&mut self.data[word], &mut self.zero[word]);
         *data &= !bit;
         *zero &= !bit;
         match kind {
@@ -70,7 +73,8 @@ impl Map {
         self.counts.1 += u64::from(kind == Kind::Zero);
     }
 
-    /// Changes a range of blocks; `false` when it does not lie on the disk.
+    /// Changes a range of blocks; `false`, and nothing is changed, when it does
+    /// not lie on the disk.
     pub(super) fn apply(&mut self, record: Record) -> bool {
         let end = record.start.checked_add(record.count);
         let Some(end) = end.filter(|end| *end <= self.blocks) else {
@@ -82,28 +86,29 @@ impl Map {
         true
     }
 
-    /// The same, and the parts of it that are news.
-    pub(super) fn note(&mut self, record: Record) -> Vec<Record> {
-        let wanted = match record.kind {
+    /// Changes a range of blocks of the disk; returns the parts of it that were
+    /// not so before.
+    pub(super) fn change(&mut self, record: Record) -> Vec<Record> {
+        let changed = match record.kind {
             Kind::Data => Block::Data,
             Kind::Zero => Block::Zero,
         };
-        let mut news: Vec<Record> = Vec::new();
+        let mut changes: Vec<Record> = Vec::new();
         for block in record.start..record.start + record.count {
-            if self.get(block) == wanted {
+            if self.get(block) == changed {
                 continue;
             }
             self.set(block, record.kind);
-            match news.last_mut() {
+            match changes.last_mut() {
                 Some(last) if last.start + last.count == block => last.count += 1,
-                _ => news.push(Record {
+                _ => changes.push(Record {
                     start: block,
                     count: 1,
                     ..record
                 }),
             }
         }
-        news
+        changes
     }
 
     /// Runs of blocks of one kind in a range, in order.
@@ -119,7 +124,7 @@ impl Map {
         runs
     }
 
-    /// The whole map as few records.
+    /// The whole map, as few records as possible.
     pub(super) fn records(&self) -> Vec<Record> {
         let runs = self.runs(0, self.blocks).into_iter();
         let records = runs.filter_map(|(block, start, count)| {
@@ -134,9 +139,9 @@ impl Map {
     }
 }
 
+/// The word and the bit of a block.
 fn place(block: u64) -> (usize, u64) {
-    let word = usize::try_from(block / 64).unwrap_or(usize::MAX);
-    (word, 1 << (block % 64))
+    (position(block / 64), 1 << (block % 64))
 }
 
 #[cfg(test)]
@@ -148,18 +153,18 @@ mod tests {
     }
 
     #[test]
-    fn only_news_is_told_and_the_whole_is_few_records() {
+    fn only_changes_are_returned_and_the_whole_is_few_records() {
         let mut map = Map::new(100 * BLOCK);
         assert_eq!(
-            map.note(record(Kind::Data, 10, 5)),
+            map.change(record(Kind::Data, 10, 5)),
             [record(Kind::Data, 10, 5)]
         );
         assert_eq!(
-            map.note(record(Kind::Data, 8, 9)),
+            map.change(record(Kind::Data, 8, 9)),
             [record(Kind::Data, 8, 2), record(Kind::Data, 15, 2)]
         );
-        assert_eq!(map.note(record(Kind::Data, 9, 3)), []);
-        map.note(record(Kind::Zero, 10, 2));
+        assert_eq!(map.change(record(Kind::Data, 9, 3)), []);
+        map.change(record(Kind::Zero, 10, 2));
         assert_eq!(map.counts(), (7, 2));
         let records = map.records();
         assert_eq!(

@@ -1,5 +1,5 @@
 //! Copy on write: the disk of the upstreams, and over it the blocks that were
-//! changed here.
+//! changed on this host.
 //!
 //! ```text
 //! write ─► Store (DIR/blocks, DIR/map)
@@ -9,6 +9,7 @@
 
 mod journal;
 mod map;
+mod record;
 mod store;
 
 #[cfg(test)]
@@ -29,46 +30,51 @@ use futures_util::{
 use tokio::{sync::Mutex, task::spawn_blocking, time::sleep};
 use tracing::warn;
 
-use self::{
-    journal::About,
-    map::{BLOCK, Block},
-    store::Store,
+use self::{journal::DiskId, map::Block, record::BLOCK, store::Store};
+use super::{
+    buffer::{length_of, part_length, position, zeroes},
+    protocol::ChangedStatus,
 };
-use super::status::ChangedStatus;
 use blockd_nbd::{Export, ExportInfo, Extent, ReadError, WriteError, Writes, Written};
 
-/// What nobody flushes is flushed after this long.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often changes are flushed that no client flushes.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A disk that can be written.
 pub(super) struct Cow {
     below: Arc<dyn Export>,
     store: Arc<Store>,
-    /// Parts of blocks are written one after the other: each is read first.
-    parts: Mutex<()>,
-    /// Itself, for those who write.
+    /// Held while a part of a block is written: the block is read first.
+    partial_write: Mutex<()>,
+    /// Itself, for [`Export::writes`].
     own: Weak<Self>,
 }
 
 impl Cow {
-    /// Opens the changes that `folder` holds over a disk. Must be called
-    /// inside a runtime.
+    /// Opens the changes to a disk that `folder` holds, or an empty folder. Must
+    /// be called inside a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be used, is used by another relay, or holds changes to
+    /// another disk.
     pub(super) fn open(below: Arc<dyn Export>, folder: &Path) -> Result<Arc<Self>> {
         let info = below.info();
-        let about = About {
+        let disk = DiskId {
             name: info.name.clone(),
             size: info.size,
         };
-        let store = Arc::new(Store::open(folder, about)?);
-        tokio::spawn(flush_now_and_then(Arc::downgrade(&store)));
+        let store = Arc::new(Store::open(folder, disk)?);
+        tokio::spawn(flush_regularly(Arc::downgrade(&store)));
         Ok(Arc::new_cyclic(|own| Self {
             below,
             store,
-            parts: Mutex::new(()),
+            partial_write: Mutex::new(()),
             own: Weak::clone(own),
         }))
     }
 
+    /// How much was changed.
     pub(super) fn changed(&self) -> ChangedStatus {
         let (data, zero) = self.store.counts();
         ChangedStatus {
@@ -77,6 +83,7 @@ impl Cow {
         }
     }
 
+    /// Reads a range, from the changes and from below.
     async fn merged(&self, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
         let end = offset + u64::from(length);
         let runs = self.store.runs(offset / BLOCK, end.div_ceil(BLOCK));
@@ -86,18 +93,17 @@ impl Cow {
         let parts = runs.into_iter().map(|(kind, first, count)| {
             let start = offset.max(first * BLOCK);
             let length = end.min((first + count) * BLOCK) - start;
-            // A part of a range of u32.
-            let length = u32::try_from(length).unwrap_or(u32::MAX);
-            self.part(kind, start, length)
+            self.read_run(kind, start, part_length(length))
         });
         Ok(try_join_all(parts).await?.concat())
     }
 
-    async fn part(&self, kind: Block, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
+    /// Reads a part of blocks of one kind.
+    async fn read_run(&self, kind: Block, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
         if kind == Block::Original {
             return Arc::clone(&self.below).read(offset, length).await;
         }
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let mut bytes = zeroes(length.into());
         if kind == Block::Zero {
             return Ok(bytes);
         }
@@ -108,7 +114,7 @@ impl Cow {
         read.map_err(|error| failed(&format!("a changed block cannot be read: {error}")))
     }
 
-    /// Writes blocks that are whole, in a thread that may wait for the disk.
+    /// Does `work` in a thread that may wait for the local disk.
     async fn on_storage(
         &self,
         work: impl FnOnce(&Store) -> Result<(), WriteError> + Send + 'static,
@@ -118,9 +124,9 @@ impl Cow {
         done.unwrap_or_else(|error| Err(WriteError::Failed(error.to_string())))
     }
 
-    /// Writes any range: blocks at its ends that are not whole are read first.
+    /// Writes any range: blocks of which only a part is written are read first.
     async fn put(&self, offset: u64, data: Vec<u8>, durable: bool) -> Result<(), WriteError> {
-        let length = u64::try_from(data.len()).unwrap_or(0);
+        let length = length_of(&data);
         if length == 0 {
             return Ok(());
         }
@@ -128,7 +134,7 @@ impl Cow {
         let _alone = if whole {
             None
         } else {
-            Some(self.parts.lock().await)
+            Some(self.partial_write.lock().await)
         };
         let (offset, data) = if whole {
             (offset, data)
@@ -145,25 +151,22 @@ impl Cow {
     /// The whole blocks around a range, with the range's bytes put in.
     async fn completed(&self, offset: u64, data: &[u8]) -> Result<(u64, Vec<u8>), WriteError> {
         let start = offset / BLOCK * BLOCK;
-        let end = offset + u64::try_from(data.len()).unwrap_or(0);
-        let wanted = end.next_multiple_of(BLOCK).min(self.info().size) - start;
-        let length = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let around = self.merged(start, length).await;
+        let end = offset + length_of(data);
+        let length = end.next_multiple_of(BLOCK).min(self.info().size) - start;
+        let around = self.merged(start, part_length(length)).await;
         let mut around = around.map_err(|error| WriteError::Failed(error.0))?;
-        let at = usize::try_from(offset - start).unwrap_or(0);
-        if let Some(place) = around.get_mut(at..at + data.len()) {
-            place.copy_from_slice(data);
-        }
+        let at = position(offset - start);
+        around[at..at + data.len()].copy_from_slice(data);
         Ok((start, around))
     }
 
+    /// Makes any range zeroes.
     async fn clear(&self, offset: u64, length: u64, durable: bool) -> Result<(), WriteError> {
         let end = offset + length;
         let first = offset.next_multiple_of(BLOCK).min(end);
         let last = (end / BLOCK * BLOCK).max(first);
         for (from, to) in [(offset, first), (last, end)] {
-            let zeroes = vec![0; usize::try_from(to - from).unwrap_or(0)];
-            self.put(from, zeroes, false).await?;
+            self.put(from, zeroes(to - from), false).await?;
         }
         let clear = move |store: &Store| {
             if first < last {
@@ -184,9 +187,9 @@ impl fmt::Debug for Cow {
     }
 }
 
-async fn flush_now_and_then(store: Weak<Store>) {
+async fn flush_regularly(store: Weak<Store>) {
     loop {
-        sleep(EVERY).await;
+        sleep(FLUSH_INTERVAL).await;
         let Some(store) = store.upgrade() else {
             return;
         };
@@ -215,7 +218,8 @@ impl Export for Cow {
         async move { self.merged(offset, length).await }.boxed()
     }
 
-    /// To call everything data is always true.
+    /// Reports no holes, which is always a valid answer: blocks below may have
+    /// been changed.
     fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
         self.below.extents(offset, &mut |extent| {
             each(Extent {

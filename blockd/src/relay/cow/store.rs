@@ -2,19 +2,19 @@
 //!
 //! ```text
 //! DIR/blocks   sparse; every block at the offset it has on the disk
-//! DIR/map      which of them count (journal.rs)
+//! DIR/map      which of them are valid (journal.rs)
 //! ```
-//! A write goes to `blocks` at once and to `map` with the next flush, after
+//! A write goes to `blocks` at once, and to `map` with the next flush, after
 //! `blocks` has been synced: a block that `map` names is always whole. What
 //! was not flushed may be lost, and then reads as it did before.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io,
+    io, mem,
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -26,25 +26,29 @@ use rustix::{
 };
 
 use super::{
-    journal::{About, Journal, Kind, Record},
-    map::{BLOCK, Block, Map},
+    journal::{DiskId, Journal, count},
+    map::{Block, Map},
+    record::{BLOCK, Kind, Record},
 };
-use crate::atomic_file;
+use tracing::debug;
+
+use crate::{atomic_file, relay::buffer::length_of};
 use blockd_nbd::WriteError;
 
-/// A journal with fewer records is short enough.
-const SHORT: u64 = 64 << 10;
+/// Records of a journal that is not worth being shortened.
+const SHORT_JOURNAL: u64 = 64 << 10;
 
+/// The open files, and what is in them.
 #[derive(Debug)]
 pub(super) struct Store {
     folder: PathBuf,
-    about: About,
+    disk: DiskId,
     blocks: File,
     state: Mutex<State>,
     journal: Mutex<Journal>,
     /// Whether anything was written since the last flush.
     dirty: AtomicBool,
-    /// A sync has failed: what the kernel holds may not be what storage holds.
+    /// A sync has failed: what is in the page cache may not be on storage.
     broken: AtomicBool,
     _lock: File,
 }
@@ -52,41 +56,45 @@ pub(super) struct Store {
 #[derive(Debug)]
 struct State {
     map: Map,
-    /// News that the journal does not have.
+    /// Changes that the journal does not have.
     pending: Vec<Record>,
 }
 
 impl Store {
-    /// Opens the changes of a disk, or begins them.
-    pub(super) fn open(folder: &Path, about: About) -> Result<Self> {
+    /// Opens the changes to a disk, or begins them in an empty folder.
+    pub(super) fn open(folder: &Path, disk: DiskId) -> Result<Self> {
         let shown = folder.display();
-        // A repository may be nobody else's business.
+        // Only the owner may read what may be private.
         let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         created.with_context(|| format!("cannot create {shown}"))?;
         let lock = File::open(folder).with_context(|| format!("cannot open {shown}"))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("another relay uses the changes in {shown}: end it, or choose another --cow");
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                bail!("another relay uses the changes in {shown}: end it, or choose another --cow")
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot lock {shown}")),
         }
-        let mut map = Map::new(about.size);
+        let mut map = Map::new(disk.size);
         let journal = match OpenOptions::new()
             .read(true)
             .write(true)
             .open(folder.join("map"))
         {
             Ok(mut file) => {
-                let found = Journal::about(&mut file)
+                let found = Journal::read_header(&mut file)
                     .with_context(|| format!("{shown}/map cannot be used"))?;
-                same(&found, &about, folder)?;
+                check_same(&found, &disk, folder)?;
                 Journal::replay(file, &mut map)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => begin(folder, &about),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => begin(folder, &disk),
             Err(error) => Err(error),
         };
         let journal = journal.with_context(|| format!("cannot open {shown}/map"))?;
         let blocks = files()
             .open(folder.join("blocks"))
             .and_then(|file| {
-                file.set_len(about.size.next_multiple_of(BLOCK))?;
+                file.set_len(disk.size.next_multiple_of(BLOCK))?;
                 Ok(file)
             })
             .with_context(|| format!("cannot open {shown}/blocks"))?;
@@ -96,7 +104,7 @@ impl Store {
         };
         Ok(Self {
             folder: folder.to_owned(),
-            about,
+            disk,
             blocks,
             state: Mutex::new(state),
             journal: Mutex::new(journal),
@@ -106,9 +114,8 @@ impl Store {
         })
     }
 
-    /// Nothing panics while it holds this lock, so it cannot be poisoned.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().expect("no holder of this lock panics")
     }
 
     /// Blocks that hold data, and blocks that are zeroes.
@@ -116,110 +123,128 @@ impl Store {
         self.state().map.counts()
     }
 
-    /// What the blocks from `start` to `end` are.
+    /// Runs of the blocks from `start` to `end`, as [`Map::runs`].
     pub(super) fn runs(&self, start: u64, end: u64) -> Vec<(Block, u64, u64)> {
         self.state().map.runs(start, end)
     }
 
-    /// Reads what lies in our file.
+    /// Reads blocks that hold data.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.blocks.read_exact_at(buffer, offset)
     }
 
     /// Writes whole blocks.
     pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<(), WriteError> {
-        self.whole()?;
+        self.check_whole()?;
         self.blocks
             .write_all_at(data, offset)
             .map_err(|error| failure("cannot write a changed block", &error))?;
-        let length = u64::try_from(data.len()).unwrap_or(0);
-        self.note(Kind::Data, offset, length);
+        self.record(Kind::Data, offset, length_of(data));
         Ok(())
     }
 
-    /// Makes whole blocks zeroes, and frees what they had.
+    /// Makes whole blocks zeroes, and frees their storage.
     pub(super) fn zero(&self, offset: u64, length: u64) -> Result<(), WriteError> {
-        self.whole()?;
+        self.check_whole()?;
         let (start, end) = (offset / BLOCK, (offset + length) / BLOCK);
         let runs = self.runs(start, end);
         for (_, first, count) in runs.into_iter().filter(|run| run.0 == Block::Data) {
             let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             match fallocate(&self.blocks, hole, first * BLOCK, count * BLOCK) {
-                // The map alone makes it zeroes; only the room is not won back.
+                // The map makes them zeroes; only their storage is not freed.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
                 Err(error) => return Err(failure("cannot free a block", &error.into())),
             }
         }
-        self.note(Kind::Zero, offset, length);
+        self.record(Kind::Zero, offset, length);
         Ok(())
     }
 
-    fn note(&self, kind: Kind, offset: u64, length: u64) {
+    fn record(&self, kind: Kind, offset: u64, length: u64) {
         let mut state = self.state();
-        let news = state.map.note(Record {
+        let changes = state.map.change(Record {
             kind,
             start: offset / BLOCK,
             count: length.div_ceil(BLOCK),
         });
-        state.pending.extend(news);
-        // Last: a flush that sees it sees the news, too.
+        state.pending.extend(changes);
+        // Last: a flush that sees it sees the changes, too.
         self.dirty.store(true, Ordering::Release);
     }
 
     /// Makes all that was written durable.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for the map: a later flush may succeed. Or a sync has
+    /// failed: then all further writes fail, until the relay is restarted.
     pub(super) fn flush(&self) -> Result<(), WriteError> {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        self.whole()?;
+        let mut journal = self.journal.lock().expect("no holder of this lock panics");
+        self.check_whole()?;
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let news = std::mem::take(&mut self.state().pending);
+        let changes = mem::take(&mut self.state().pending);
         if let Err(error) = self.blocks.sync_data() {
             return Err(self.give_up(&error));
         }
-        if news.is_empty() {
+        if changes.is_empty() {
             return Ok(());
         }
-        if let Err(error) = journal.append(&news) {
+        if let Err(error) = journal.append(&changes) {
             if error.kind() != io::ErrorKind::StorageFull {
                 return Err(self.give_up(&error));
             }
             // Nothing is lost: the next flush tries again.
             let mut state = self.state();
-            let later = std::mem::replace(&mut state.pending, news);
+            let later = mem::replace(&mut state.pending, changes);
             state.pending.extend(later);
             self.dirty.store(true, Ordering::Release);
             return Err(failure("cannot write the map of changed blocks", &error));
         }
-        if journal.records() > SHORT {
-            self.rewrite(&mut journal);
+        if journal.records() > SHORT_JOURNAL {
+            self.rewrite(&mut journal)?;
         }
         Ok(())
     }
 
     /// Replaces a long journal by a short one, if the map has become simpler
-    /// than its history. One that cannot be written now is tried again later.
-    fn rewrite(&self, journal: &mut Journal) {
+    /// than its history. One that cannot be written now, for lack of room, is
+    /// tried again with a later flush.
+    fn rewrite(&self, journal: &mut Journal) -> Result<(), WriteError> {
         let (map, pending) = {
             let mut state = self.state();
-            let pending = std::mem::take(&mut state.pending);
+            let pending = mem::take(&mut state.pending);
             (state.map.clone(), pending)
         };
         let records = map.records();
-        let shorter = u64::try_from(records.len()).unwrap_or(u64::MAX) < journal.records() / 2;
-        // The map may name blocks that were written after the last sync.
-        let written = shorter && self.blocks.sync_data().is_ok();
-        let renewed = written.then(|| replace(&self.folder, &self.about, &records));
-        if let Some(Ok(renewed)) = renewed {
-            *journal = renewed;
-        } else {
-            let mut state = self.state();
-            let later = std::mem::replace(&mut state.pending, pending);
-            state.pending.extend(later);
+        let is_shorter = count(&records) < journal.records() / 2;
+        if is_shorter {
+            // The map may name blocks that were written after the last sync.
+            if let Err(error) = self.blocks.sync_data() {
+                return Err(self.give_up(&error));
+            }
+            match replace(&self.folder, &self.disk, &records) {
+                Ok(renewed) => {
+                    *journal = renewed;
+                    return Ok(());
+                }
+                Err(error) if journal.is_at(&self.folder.join("map")) => {
+                    debug!("the map of changed blocks stays as long as it is: {error}");
+                }
+                // Only its name is not on storage: what is appended to the old
+                // one would be lost.
+                Err(error) => return Err(self.give_up(&error)),
+            }
         }
+        let mut state = self.state();
+        let later = mem::replace(&mut state.pending, pending);
+        state.pending.extend(later);
+        Ok(())
     }
 
-    fn whole(&self) -> Result<(), WriteError> {
+    /// Fails after a failed sync.
+    fn check_whole(&self) -> Result<(), WriteError> {
         if self.broken.load(Ordering::Acquire) {
             let text = "the changes could not be brought to storage before; restart the relay to go on with what is there";
             return Err(WriteError::Failed(text.to_owned()));
@@ -243,8 +268,9 @@ fn failure(what: &str, error: &io::Error) -> WriteError {
     }
 }
 
-fn same(found: &About, wanted: &About, folder: &Path) -> Result<()> {
-    if found == wanted {
+/// Fails when the changes in a folder are not those to this disk.
+fn check_same(found: &DiskId, disk: &DiskId, folder: &Path) -> Result<()> {
+    if found == disk {
         return Ok(());
     }
     bail!(
@@ -252,31 +278,31 @@ fn same(found: &About, wanted: &About, folder: &Path) -> Result<()> {
         folder.display(),
         found.name,
         found.size,
-        wanted.name,
-        wanted.size
+        disk.name,
+        disk.size
     )
 }
 
-/// How our files are opened: made where they are not, for us alone.
+/// Opens for reading and writing, and creates for the owner alone.
 fn files() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600);
     options
 }
 
-/// No map: blocks that lie about without one were never promised.
-fn begin(folder: &Path, about: &About) -> io::Result<Journal> {
+/// Makes both files. Blocks without a map were never reported as flushed.
+fn begin(folder: &Path, disk: &DiskId) -> io::Result<Journal> {
     match fs::remove_file(folder.join("blocks")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     files().open(folder.join("blocks"))?.sync_all()?;
-    replace(folder, about, &[])
+    replace(folder, disk, &[])
 }
 
-/// Writes a journal anew; the old one stays until the new one is on storage.
-fn replace(folder: &Path, about: &About, records: &[Record]) -> io::Result<Journal> {
+/// Replaces the journal; the old one stays until the new one is on storage.
+fn replace(folder: &Path, disk: &DiskId, records: &[Record]) -> io::Result<Journal> {
     atomic_file::replace(&folder.join("map"), &folder.join("map.new"), |file| {
-        Journal::create(file.try_clone()?, about, records)
+        Journal::create(file.try_clone()?, disk, records)
     })
 }

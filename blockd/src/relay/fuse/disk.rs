@@ -1,4 +1,4 @@
-//! What the kernel asks of the file, and our answers.
+//! The requests of the kernel for the file system, and their replies.
 
 use std::{
     ffi::OsStr,
@@ -14,35 +14,39 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
-use super::{NAME, kept::Kept};
+use super::page_cache::PageCacheTrimmer;
+use crate::relay::buffer::{length_of, part_length};
 use blockd_nbd::{Export, ReadError, WriteError, Writes, Written};
 
+/// The name of the file.
+pub(crate) const NAME: &str = "disk";
 const DISK: INodeNo = INodeNo(2);
-/// Nothing here ever changes.
+/// How long the kernel may cache names and attributes, which never change.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Reads that the kernel may have in flight on its own account (readahead).
-const BACKGROUND: u16 = 128;
+/// Reads of the kernel's readahead that may be in flight.
+const MAX_BACKGROUND: u16 = 128;
 
 /// `FALLOC_FL_PUNCH_HOLE` and `FALLOC_FL_ZERO_RANGE` of fallocate(2).
 const CLEARS: u32 = 0x02 | 0x10;
 
-/// One export as a file.
+/// An export as a file system with one file.
 pub(super) struct Disk {
     pub(super) export: Arc<dyn Export>,
-    /// Takes writes, if the export can be written.
+    /// Accepts writes, if the export can be written.
     pub(super) writes: Option<Arc<dyn Writes>>,
+    /// Runs the requests.
     pub(super) runtime: Handle,
-    pub(super) kept: Arc<Kept>,
+    pub(super) trimmer: Arc<PageCacheTrimmer>,
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        self.kept.end();
+        self.trimmer.end();
     }
 }
 
 impl Disk {
-    /// Does what changes the disk, and then says how it went.
+    /// Changes the disk in the background, and then replies.
     fn change(
         &self,
         work: impl FnOnce(Arc<dyn Writes>) -> Written,
@@ -54,7 +58,7 @@ impl Disk {
         let work = work(writes);
         drop(self.runtime.spawn(async move {
             reply(work.await.map_err(|error| {
-                tracing::warn!("a write to the disk fails: {error}");
+                tracing::warn!("a write to the disk has failed: {error}");
                 match error {
                     WriteError::NoSpace(_) => Errno::ENOSPC,
                     WriteError::Failed(_) => Errno::EIO,
@@ -95,9 +99,12 @@ impl Disk {
 
 impl Filesystem for Disk {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // Both only ask for less than the kernel offers.
-        let _previous = config.set_max_background(BACKGROUND);
-        let _previous = config.set_congestion_threshold(BACKGROUND);
+        for set in [
+            KernelConfig::set_max_background,
+            KernelConfig::set_congestion_threshold,
+        ] {
+            set(config, MAX_BACKGROUND).expect("only 0 is refused");
+        }
         Ok(())
     }
 
@@ -118,13 +125,14 @@ impl Filesystem for Disk {
         }
     }
 
-    /// The kernel opens by itself from here on, and keeps what was read; where
-    /// nothing can be written the mount is read-only.
+    /// ENOSYS: from here on the kernel opens the file without a request, and
+    /// caches its pages (`FUSE_NO_OPEN_SUPPORT`). A mount of a disk that cannot
+    /// be written is read-only.
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         reply.error(Errno::ENOSYS);
     }
 
-    /// And it closes by itself.
+    /// ENOSYS: closing needs no request either.
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
         reply.error(Errno::ENOSYS);
     }
@@ -140,15 +148,15 @@ impl Filesystem for Disk {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let (export, kept) = (Arc::clone(&self.export), Arc::clone(&self.kept));
+        let (export, trimmer) = (Arc::clone(&self.export), Arc::clone(&self.trimmer));
         drop(self.runtime.spawn(async move {
             match read(export, offset, size).await {
                 Ok(bytes) => {
                     reply.data(&bytes);
-                    kept.note(offset, bytes.len());
+                    trimmer.record(offset..offset + length_of(&bytes));
                 }
                 Err(error) => {
-                    tracing::warn!(offset, size, "a read of the disk fails: {error}");
+                    tracing::warn!(offset, size, "a read of the disk has failed: {error}");
                     reply.error(Errno::EIO);
                 }
             }
@@ -167,20 +175,21 @@ impl Filesystem for Disk {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        if offset.saturating_add(length.into()) > self.export.info().size {
+        let left = self.export.info().size.checked_sub(offset);
+        let length = length_of(data);
+        if left.is_none_or(|left| length > left) {
             return reply.error(Errno::ENOSPC);
         }
         let data = data.to_vec();
-        let (kept, bytes) = (Arc::clone(&self.kept), data.len());
+        let trimmer = Arc::clone(&self.trimmer);
         self.change(
             move |writes| writes.write(offset, data, false),
             move |done| {
                 match done {
-                    Ok(()) => reply.written(length),
+                    Ok(()) => reply.written(part_length(length)),
                     Err(error) => reply.error(error),
                 }
-                kept.note(offset, bytes);
+                trimmer.record(offset..offset + length);
             },
         );
     }
@@ -189,7 +198,7 @@ impl Filesystem for Disk {
         self.change(Writes::flush, |done| answer(done, reply));
     }
 
-    /// What a loop device makes of discards and of zeroes.
+    /// A loop device turns discards and write-zeroes into this.
     fn fallocate(
         &self,
         _: &Request,
@@ -200,9 +209,9 @@ impl Filesystem for Disk {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let left = self.export.info().size.saturating_sub(offset);
+        let left = self.export.info().size.checked_sub(offset);
         let clears = mode.cast_unsigned() & CLEARS != 0;
-        if !clears || length > left {
+        if !clears || left.is_none_or(|left| length > left) {
             return reply.error(Errno::EOPNOTSUPP);
         }
         self.change(
@@ -211,7 +220,7 @@ impl Filesystem for Disk {
         );
     }
 
-    /// Times and modes are not kept; the size is what it is.
+    /// Times and modes are ignored; the size cannot be changed.
     fn setattr(
         &self,
         _: &Request,
@@ -268,12 +277,11 @@ fn answer(done: Result<(), Errno>, reply: ReplyEmpty) {
     }
 }
 
-/// The kernel asks for whole pages; the last one may reach beyond the end.
+/// The kernel reads whole pages; the last one may reach beyond the end.
 async fn read(export: Arc<dyn Export>, offset: u64, size: u32) -> Result<Vec<u8>, ReadError> {
-    let left = export.info().size.saturating_sub(offset);
-    let size = u32::try_from(left).map_or(size, |left| left.min(size));
-    if size == 0 {
-        return Ok(Vec::new());
+    let left = export.info().size.checked_sub(offset);
+    match left.map(|left| left.min(size.into())) {
+        None | Some(0) => Ok(Vec::new()),
+        Some(length) => export.read(offset, part_length(length)).await,
     }
-    export.read(offset, size).await
 }

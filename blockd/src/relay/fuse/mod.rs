@@ -1,10 +1,10 @@
 //! The FUSE file system with one file, `disk`: the export's bytes.
 //!
-//! Requests are answered from tokio tasks, in any order. What was read the
-//! kernel keeps: an export changes by what is written here, or not at all.
+//! Requests are answered from tokio tasks, in any order. The kernel caches what
+//! was read: an export changes only by what is written here.
 
 mod disk;
-mod kept;
+mod page_cache;
 
 use std::{
     fs, io,
@@ -18,17 +18,16 @@ use anyhow::{Context, Result};
 use fuser::{Config, MountOption, Session};
 use rustix::{
     fs::{major, minor},
+    io::Errno,
     mount::{UnmountFlags, unmount},
 };
 use tokio::{runtime::Handle, sync::oneshot};
 
-use self::{disk::Disk, kept::Kept};
+pub(crate) use self::disk::NAME;
+use self::{disk::Disk, page_cache::PageCacheTrimmer};
 use blockd_nbd::Export;
 
-/// The name of the file.
-pub(crate) const NAME: &str = "disk";
-
-/// How far the kernel reads ahead in the file: one FUSE request is at most
+/// The kernel's readahead of the file, in KiB: one FUSE request is at most
 /// 1 MiB.
 const READ_AHEAD_KB: &str = "1024";
 
@@ -41,21 +40,32 @@ pub(super) struct Mounted {
 
 impl Mounted {
     /// Waits until it is unmounted.
+    ///
+    /// # Errors
+    ///
+    /// Requests cannot be read any more.
     pub(super) async fn ended(&mut self) -> Result<()> {
         let ended = (&mut self.ended).await;
         ended
-            .context("the FUSE thread is gone")?
-            .context("the FUSE session ended")
+            .context("the thread of the FUSE file system has panicked")?
+            .context("requests of the FUSE file system cannot be read")
     }
 
-    /// Takes it away, from under those who still use it too: they get errors.
+    /// Unmounts it, also when it is in use: reads of open files fail.
     pub(super) fn unmount(&self) {
-        // It may have been unmounted already.
-        let _gone = unmount(&self.path, UnmountFlags::DETACH);
+        match unmount(&self.path, UnmountFlags::DETACH) {
+            // It may have been unmounted already.
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+            Err(error) => tracing::warn!("cannot unmount {}: {error}", self.path.display()),
+        }
     }
 }
 
-/// Mounts the export of a runtime at `path`.
+/// Mounts an export at `path`, an empty directory; `runtime` answers requests.
+///
+/// # Errors
+///
+/// The kernel has no FUSE, or does not permit the mount.
 pub(super) fn mount(path: &Path, export: Arc<dyn Export>, runtime: Handle) -> Result<Mounted> {
     let mut config = Config::default();
     let writes = export.writes();
@@ -70,26 +80,26 @@ pub(super) fn mount(path: &Path, export: Arc<dyn Export>, runtime: Handle) -> Re
         MountOption::NoAtime,
         MountOption::DefaultPermissions,
     ];
-    let kept = Arc::new(Kept::default());
+    let trimmer = Arc::new(PageCacheTrimmer::default());
     let disk = Disk {
         export,
         writes,
         runtime,
-        kept: Arc::clone(&kept),
+        trimmer: Arc::clone(&trimmer),
     };
     let session = Session::new(disk, path, &config)
         .with_context(|| format!("cannot mount the FUSE file system at {}", path.display()))?;
-    let (told, ended) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
     let serve = move || {
-        // Nobody waits when the relay ends first.
-        let _told = told.send(session.run());
+        // Nobody waits for it when the relay ends first.
+        drop(end.send(session.run()));
     };
     thread::Builder::new().name("fuse".into()).spawn(serve)?;
     let file = path.join(NAME);
-    let keep_little = move || kept.drop_the_oldest(&file);
+    let trim = move || trimmer.run(&file);
     thread::Builder::new()
-        .name("kept".into())
-        .spawn(keep_little)?;
+        .name("page-cache".into())
+        .spawn(trim)?;
     raise_read_ahead(path);
     Ok(Mounted {
         path: path.to_owned(),
@@ -97,7 +107,7 @@ pub(super) fn mount(path: &Path, export: Arc<dyn Export>, runtime: Handle) -> Re
     })
 }
 
-/// FUSE's own limit stays at 128 KiB unless it is raised here.
+/// Raises the kernel's default readahead of 128 KiB, where permitted.
 fn raise_read_ahead(mountpoint: &Path) {
     let raised = fs::metadata(mountpoint).and_then(|root| {
         let device = root.dev();

@@ -1,15 +1,13 @@
-//! How long to wait before the next attempt.
+//! How long to wait before the next attempt to connect.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
+
+use rand::RngExt;
 
 const FIRST: Duration = Duration::from_millis(50);
 const LAST: Duration = Duration::from_secs(2);
 
-/// Doubles from attempt to attempt; the jitter keeps the relays of many hosts
-/// from coming all at once to a server that has just started.
+/// Doubles from attempt to attempt, from [`FIRST`] to [`LAST`], with jitter.
 #[derive(Debug)]
 pub(super) struct Backoff(Duration);
 
@@ -20,19 +18,18 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// The next time to wait.
     pub(super) fn next(&mut self) -> Duration {
         let now = self.0;
-        self.0 = now.saturating_mul(2).min(LAST);
+        self.0 = (now * 2).min(LAST);
         jittered(now)
     }
 }
 
-/// Between half of it and the whole.
+/// Between half of a time and the whole: the relays of many hosts do not all
+/// come at once to a server that has just started.
 pub(super) fn jittered(time: Duration) -> Duration {
-    // Every RandomState has other keys: that is all the chance we need.
-    let chance = RandomState::new().build_hasher().finish() % 1024;
-    let chance = u32::try_from(chance).unwrap_or(0);
-    time / 2 + time / 2048 * chance
+    time.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 #[cfg(test)]
@@ -40,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_grows_to_its_bound_and_never_strikes_twice_at_once() {
+    fn the_time_grows_to_its_bound_and_has_jitter() {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..12).map(|_| backoff.next()).collect();
         assert!(waits[0] <= FIRST && waits[0] >= FIRST / 2);

@@ -1,4 +1,4 @@
-//! What every upstream must show: one disk, by its canonical name.
+//! What every upstream must export: one disk, by its canonical name.
 
 use blockd_nbd::{ExportInfo, client::Offer};
 
@@ -7,9 +7,13 @@ use blockd_nbd::{ExportInfo, client::Offer};
 pub(in crate::relay) struct Disk(ExportInfo);
 
 impl Disk {
-    /// The disk of an offer, or why it cannot be relayed.
+    /// The disk of an offer.
+    ///
+    /// # Errors
+    ///
+    /// The offer has no canonical name.
     pub(in crate::relay) fn of(offer: &Offer) -> Result<Self, String> {
-        named(offer)?;
+        check_named(offer)?;
         Ok(Self(offer.info.clone()))
     }
 
@@ -17,18 +21,22 @@ impl Disk {
         &self.0
     }
 
-    /// The name without the parts that say what was made of the commit once.
-    /// A server that never opened the commit refuses the canonical name; asked
-    /// for this one it makes its own, and has the canonical one if both agree.
-    pub(super) fn anew(&self) -> String {
-        let made = |part: &&str| !part.starts_with("layout=") && !part.starts_with("snapshot=");
-        let parts: Vec<_> = self.0.name.split(':').filter(made).collect();
+    /// The name without the layout and the snapshot. A server that has never
+    /// opened the commit refuses the canonical name; by this one it makes its
+    /// own snapshot, and has the canonical name if both are the same.
+    pub(super) fn name_of_commit(&self) -> String {
+        let stays = |part: &&str| !part.starts_with("layout=") && !part.starts_with("snapshot=");
+        let parts: Vec<_> = self.0.name.split(':').filter(stays).collect();
         parts.join(":")
     }
 
-    /// Why this offer is not the same disk.
-    pub(super) fn refuses(&self, offer: &Offer) -> Result<(), String> {
-        named(offer)?;
+    /// Checks that an offer is of this disk.
+    ///
+    /// # Errors
+    ///
+    /// What is different.
+    pub(super) fn check(&self, offer: &Offer) -> Result<(), String> {
+        check_named(offer)?;
         let (ours, theirs) = (&self.0, &offer.info);
         if theirs.name != ours.name {
             return Err(format!(
@@ -44,7 +52,7 @@ impl Disk {
         }
         if theirs.block_size.minimum > ours.block_size.minimum {
             return Err(format!(
-                "it reads blocks of at least {} bytes, and we promised {}",
+                "it reads blocks of at least {} bytes, and {} were promised to local clients",
                 theirs.block_size.minimum, ours.block_size.minimum
             ));
         }
@@ -52,12 +60,15 @@ impl Disk {
     }
 }
 
-fn named(offer: &Offer) -> Result<(), String> {
+fn check_named(offer: &Offer) -> Result<(), String> {
     if offer.named {
         return Ok(());
     }
-    let text = "it does not say which export it shows (NBD_INFO_NAME), so that after a reconnect nothing would tell whether it is the same disk";
-    Err(text.to_owned())
+    Err(
+        "it does not send the export's canonical name (NBD_INFO_NAME), and without that a \
+         reconnect could go to another disk unseen"
+            .to_owned(),
+    )
 }
 
 #[cfg(test)]
@@ -66,7 +77,7 @@ mod tests {
     use blockd_nbd::BlockSize;
 
     #[test]
-    fn a_commit_is_asked_for_anew_with_its_options() {
+    fn the_name_of_the_commit_has_its_options() {
         let disk = |name: &str| {
             Disk(ExportInfo {
                 name: name.into(),
@@ -76,7 +87,7 @@ mod tests {
             })
         };
         let canonical = "a/b@0123:layout=1:snapshot=77:uid=5:path=x/y";
-        assert_eq!(disk(canonical).anew(), "a/b@0123:uid=5:path=x/y");
-        assert_eq!(disk("other").anew(), "other");
+        assert_eq!(disk(canonical).name_of_commit(), "a/b@0123:uid=5:path=x/y");
+        assert_eq!(disk("other").name_of_commit(), "other");
     }
 }

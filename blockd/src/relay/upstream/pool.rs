@@ -10,16 +10,19 @@ use std::{
 use anyhow::{Result, anyhow};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
-use super::{Board, Disk, Keeping, State, Upstream, told};
+use super::{
+    disk::Disk,
+    events::{Changes, UpstreamEvents},
+    server::{ConnectionPolicy, Upstream, message},
+};
 use crate::relay::{
     counters::Counters,
-    status::{Latency, UpstreamStatus},
+    protocol::{Latency, UpstreamState as State, UpstreamStatus},
 };
 use blockd_nbd::{
     ReadError,
@@ -30,11 +33,10 @@ use blockd_nbd::{
 
 /// A read that is not answered after this long is sent to another upstream as
 /// well.
-const HEDGE: Duration = Duration::from_millis(300);
-/// How long a read waits once one has waited for the whole timeout in vain.
-const OUTAGE: Duration = Duration::from_secs(1);
-
-/// To open an export: the connect, the greeting, and two options.
+const HEDGE_DELAY: Duration = Duration::from_millis(300);
+/// How long a read waits at most after one that has timed out.
+const OUTAGE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Round trips to open an export: the connect, the greeting, and two options.
 const ROUND_TRIPS: u32 = 4;
 
 /// Reads of one disk, from any of its upstreams.
@@ -42,43 +44,48 @@ const ROUND_TRIPS: u32 = 4;
 pub(in crate::relay) struct Pool {
     disk: Disk,
     upstreams: Vec<Arc<Upstream>>,
-    board: Arc<Board>,
+    events: Arc<UpstreamEvents>,
+    /// How long a read waits before it fails.
     timeout: Duration,
     counters: Counters,
-    /// What keeps the upstreams connected; ends with the pool.
-    _keepers: JoinSet<()>,
+    /// The tasks that keep the upstreams connected; they end with the pool.
+    _maintainers: JoinSet<()>,
 }
 
-/// The first upstream that answers, and its place in the list.
+/// The first upstream that answers, and its index in the list.
 #[derive(Debug)]
 pub(in crate::relay) struct Resolved {
     client: Client,
     index: usize,
     pub(in crate::relay) disk: Disk,
-    /// About how long a question and its answer take.
+    /// About how long a request and its reply take on the network.
     pub(in crate::relay) round_trip: Duration,
 }
 
-/// Asks for the export by the name that was given. From here on there is only
-/// the canonical name.
+/// Asks all upstreams for the export by the name that was given. From here on
+/// only the canonical name of the first that answers is used.
+///
+/// # Errors
+///
+/// No upstream can be used; the error says why, of each.
 pub(in crate::relay) async fn resolve(uris: &[NbdUri]) -> Result<Resolved> {
     let asked = uris.iter().enumerate().map(|(index, uri)| ask(index, uri));
     first_of(asked).await.map_err(|reasons| {
         if let [(_, reason)] = reasons.as_slice() {
             return anyhow!("{reason}");
         }
-        let told = reasons
+        let each = reasons
             .iter()
             .map(|(uri, reason)| format!("{uri}: {reason}"));
-        let told: Vec<_> = told.collect();
-        anyhow!("no upstream can be used: {}", told.join("; "))
+        let each: Vec<_> = each.collect();
+        anyhow!("no upstream can be used: {}", each.join("; "))
     })
 }
 
 async fn ask(index: usize, uri: &NbdUri) -> Result<Resolved, (&NbdUri, String)> {
     let begun = Instant::now();
     let opened = Client::open(&uri.address, &uri.export).await;
-    let client = opened.map_err(|error| (uri, told(&error)))?;
+    let client = opened.map_err(|error| (uri, message(&error)))?;
     let disk = Disk::of(client.offer()).map_err(|reason| (uri, reason))?;
     Ok(Resolved {
         client,
@@ -91,7 +98,7 @@ async fn ask(index: usize, uri: &NbdUri) -> Result<Resolved, (&NbdUri, String)> 
 type Attempt<'a> = BoxFuture<'a, (usize, Instant, client::Result<Vec<u8>>)>;
 
 impl Pool {
-    /// Must be called inside a runtime.
+    /// Keeps all upstreams connected. Must be called inside a runtime.
     pub(in crate::relay) fn start(
         uris: &[NbdUri],
         resolved: Resolved,
@@ -104,15 +111,15 @@ impl Pool {
             disk,
             ..
         } = resolved;
-        let board = Arc::new(Board::new(active));
-        let keeping = Keeping {
+        let events = Arc::new(UpstreamEvents::new(active));
+        let policy = ConnectionPolicy {
             disk: disk.clone(),
             connections,
             timeout,
-            board: Arc::clone(&board),
+            events: Arc::clone(&events),
         };
         let mut first = Some(client);
-        let mut keepers = JoinSet::new();
+        let mut maintainers = JoinSet::new();
         let mut upstreams = Vec::new();
         for (index, uri) in uris.iter().enumerate() {
             let uri = NbdUri {
@@ -121,20 +128,20 @@ impl Pool {
             };
             let upstream = Arc::new(Upstream::new(uri, index));
             let first = first.take_if(|_| index == active);
-            keepers.spawn(Arc::clone(&upstream).keep(keeping.clone(), first));
+            maintainers.spawn(Arc::clone(&upstream).maintain(policy.clone(), first));
             upstreams.push(upstream);
         }
         Arc::new(Self {
             disk,
             upstreams,
-            board,
+            events,
             timeout,
             counters: Counters::default(),
-            _keepers: keepers,
+            _maintainers: maintainers,
         })
     }
 
-    /// An upstream, and the canonical name.
+    /// The address of an upstream, and the canonical name.
     pub(super) fn uri(&self, index: usize) -> &NbdUri {
         &self.upstreams[index].uri
     }
@@ -147,8 +154,11 @@ impl Pool {
         &self.disk
     }
 
-    /// Reads from whichever upstream answers, in parts that they allow; fails
-    /// when none does in time.
+    /// Reads from whichever upstream answers, in parts that upstreams accept.
+    ///
+    /// # Errors
+    ///
+    /// None answers within the timeout, or all say that they cannot read it.
     pub(in crate::relay) async fn read(
         &self,
         offset: u64,
@@ -171,44 +181,54 @@ impl Pool {
         Ok(bytes)
     }
 
-    /// The same for nobody yet, of no more than all upstreams allow at once:
-    /// that it cannot be read is nobody's error.
+    /// Reads ahead of requests, no more than upstreams accept at once. `None`
+    /// when it cannot be read: as nobody has asked for it, that is no error.
     pub(in crate::relay) async fn read_ahead(&self, offset: u64, length: u32) -> Option<Vec<u8>> {
         let begun = Instant::now();
-        let read = timeout(self.timeout, self.ask((offset, length), HEDGE)).await;
-        // Who has waited for it meanwhile shall not wait as long once more.
-        self.board.set_outage(read.is_err());
-        let bytes = read.ok()?.ok()?;
-        self.counters.end(begun.elapsed(), Some(bytes.len()));
-        Some(bytes)
+        let read = timeout(self.timeout, self.ask((offset, length), HEDGE_DELAY)).await;
+        // A request that waits for it must not wait as long once more.
+        self.events.set_outage(read.is_err());
+        match read {
+            Ok(Ok(bytes)) => {
+                self.counters.answered(begun.elapsed(), length);
+                Some(bytes)
+            }
+            Ok(Err(_)) | Err(_) => None,
+        }
     }
 
     async fn read_part(&self, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
         let _in_flight = self.counters.begin();
         let begun = Instant::now();
-        let patience = if self.board.outage() {
-            OUTAGE.min(self.timeout)
+        let limit = if self.events.outage() {
+            OUTAGE_TIMEOUT.min(self.timeout)
         } else {
             self.timeout
         };
-        let result = match timeout(patience, self.ask((offset, length), HEDGE)).await {
+        let result = match timeout(limit, self.ask((offset, length), HEDGE_DELAY)).await {
             Ok(Ok(bytes)) => {
-                self.board.set_outage(false);
+                self.events.set_outage(false);
                 Ok(bytes)
             }
             Ok(Err(error)) => Err(ReadError(error.to_string())),
             Err(_) => {
-                self.board.set_outage(true);
-                Err(ReadError(self.complaint(patience)))
+                self.events.set_outage(true);
+                Err(ReadError(self.timeout_error(limit)))
             }
         };
-        self.counters
-            .end(begun.elapsed(), result.as_ref().ok().map(Vec::len));
+        match &result {
+            Ok(_) => self.counters.answered(begun.elapsed(), length),
+            Err(_) => self.counters.failed(begun.elapsed()),
+        }
         result
     }
 
-    /// Reads what nobody waits for: as long as it takes, of one upstream at a
-    /// time. Fails when all of them say that these bytes cannot be read.
+    /// Reads what nobody waits for: without a timeout, from one upstream at a
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// All upstreams say that they cannot read these bytes.
     pub(in crate::relay) async fn fetch(
         &self,
         offset: u64,
@@ -218,15 +238,15 @@ impl Pool {
     }
 
     /// Asks one upstream, and another when that one is late (after `hedge`) or
-    /// lost, without end. An upstream's error about these very bytes is asked
-    /// about at all the others, and then believed.
+    /// lost, without a timeout. When an upstream says that it cannot read these
+    /// very bytes, all the others are asked before that is the result.
     async fn ask(&self, range: (u64, u32), hedge: Duration) -> client::Result<Vec<u8>> {
-        let mut changes = self.board.listen();
+        let mut changes = self.events.subscribe();
         let mut running: FuturesUnordered<Attempt<'_>> = FuturesUnordered::new();
         let mut asked: Vec<usize> = Vec::new();
         let mut wrong: Vec<(usize, Error)> = Vec::new();
         loop {
-            changes.borrow_and_update();
+            changes.mark_seen();
             if running.is_empty() {
                 let denied: Vec<_> = wrong.iter().map(|(index, _)| *index).collect();
                 if let Some((index, client)) = self.pick(&denied) {
@@ -235,15 +255,14 @@ impl Pool {
                 } else if let Some((_, error)) = wrong.pop() {
                     return Err(error);
                 } else {
-                    // The board never closes before its listeners.
-                    let _rang = changes.changed().await;
+                    changes.changed().await;
                     continue;
                 }
             }
             tokio::select! {
                 Some((index, begun, result)) = running.next() => match result {
                     Ok(bytes) => {
-                        self.reward(index, &asked, begun);
+                        self.mark_stalled(index, &asked, begun);
                         return Ok(bytes);
                     }
                     Err(error @ Error::Range { .. }) => return Err(error),
@@ -268,25 +287,25 @@ impl Pool {
         &self,
         late: Duration,
         asked: &[usize],
-        changes: &mut watch::Receiver<()>,
+        changes: &mut Changes,
     ) -> (usize, Arc<Client>) {
         if asked.len() == self.upstreams.len() {
             return pending().await;
         }
         sleep(late).await;
         loop {
-            changes.borrow_and_update();
+            changes.mark_seen();
             if let Some(other) = self.choose(asked) {
                 return other;
             }
-            let _rang = changes.changed().await;
+            changes.changed().await;
         }
     }
 
     /// The active upstream, or the one that takes its place.
     fn pick(&self, denied: &[usize]) -> Option<(usize, Arc<Client>)> {
         let (index, client) = self.choose(denied)?;
-        if denied.is_empty() && self.board.activate(index) {
+        if denied.is_empty() && self.events.activate(index) {
             info!(upstream = %self.upstreams[index].uri.address, "reads go here now");
         }
         Some((index, client))
@@ -296,7 +315,7 @@ impl Pool {
     /// one that does not.
     pub(super) fn choose(&self, denied: &[usize]) -> Option<(usize, Arc<Client>)> {
         let count = self.upstreams.len();
-        let active = self.board.active();
+        let active = self.events.active();
         let order = (0..count).map(|step| (active + step) % count);
         let mut stalled = None;
         for index in order.filter(|index| !denied.contains(index)) {
@@ -309,30 +328,33 @@ impl Pool {
         stalled
     }
 
-    /// Those that were asked before the one that answered, and have answered
-    /// nothing since, are passed over from now on.
-    fn reward(&self, winner: usize, asked: &[usize], begun: Instant) {
+    /// Passes over from now on those that were asked before the one that
+    /// answered, and have answered nothing since.
+    fn mark_stalled(&self, winner: usize, asked: &[usize], begun: Instant) {
+        let before = begun.checked_sub(HEDGE_DELAY);
+        let before = before.expect("Linux can express instants before its boot");
         let losers = asked.iter().take_while(|index| **index != winner);
         for upstream in losers.map(|index| &self.upstreams[*index]) {
             if let Some((client, true)) = upstream.usable()
-                && !client.answered_since(begun.checked_sub(HEDGE).unwrap_or(begun))
+                && !client.answered_since(before)
             {
-                upstream.stall(begun);
+                upstream.set_stalled(begun);
             }
         }
     }
 
-    fn complaint(&self, patience: Duration) -> String {
+    /// Why a read was not answered within `limit`.
+    fn timeout_error(&self, limit: Duration) -> String {
         let each = self.upstreams.iter().map(|upstream| {
-            let face = upstream.face();
-            let reason = face.reason.as_deref().unwrap_or(match face.state {
+            let link = upstream.link();
+            let reason = link.reason.as_deref().unwrap_or(match link.state {
                 State::Connected => "it is connected, and silent",
-                _ => "it is not connected",
+                State::Connecting | State::Refused | State::Down => "it is not connected",
             });
             format!("{}: {reason}", upstream.uri.address)
         });
         let each: Vec<_> = each.collect();
-        let text = format!("no upstream answered in {patience:?} ({})", each.join("; "));
+        let text = format!("no upstream answered in {limit:?} ({})", each.join("; "));
         warn!("{text}");
         text
     }
@@ -347,19 +369,19 @@ impl Pool {
 
     pub(in crate::relay) fn reconnects(&self) -> u64 {
         let each = self.upstreams.iter();
-        each.map(|upstream| upstream.face().reconnects).sum()
+        each.map(|upstream| upstream.link().reconnects).sum()
     }
 
     pub(in crate::relay) fn upstreams(&self) -> Vec<UpstreamStatus> {
         let status = |upstream: &Arc<Upstream>| {
-            // Whether it answers again is found out on the way.
+            // This also finds out whether it answers again.
             let usable = upstream.usable();
-            let face = upstream.face();
+            let link = upstream.link();
             UpstreamStatus {
                 uri: upstream.uri.to_string(),
-                state: face.state,
+                state: link.state,
                 connections: usable.map_or(0, |(client, _)| client.live_connections()),
-                reason: face.reason.clone(),
+                reason: link.reason.clone(),
             }
         };
         self.upstreams.iter().map(status).collect()

@@ -16,19 +16,24 @@ use tracing::warn;
 
 use blockd_nbd::{BlockSize, Export, ExportInfo, Extent, ReadError};
 
-/// How many reads may inflate or wait for the disk at once.
+/// Limits how much work that may block is done at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool(Arc<Semaphore>);
 
 impl Default for Pool {
     fn default() -> Self {
+        // On a system that does not tell, as on one with two.
         let cores = available_parallelism().map_or(2, NonZeroUsize::get);
-        Self(Arc::new(Semaphore::new(cores.saturating_mul(2))))
+        Self(Arc::new(Semaphore::new(cores * 2)))
     }
 }
 
 impl Pool {
-    /// Runs `work` where it may block.
+    /// Runs `work` in a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// The work has panicked, or the server is stopping.
     pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, ReadError>
     where
         T: Send + 'static,
@@ -60,9 +65,9 @@ impl fmt::Debug for Disk {
     }
 }
 
-/// What an image is, for people and scripts.
+/// The size of an image, and of its plan.
 #[derive(Clone, Debug, Serialize)]
-pub struct Facts {
+pub struct ImageInfo {
     /// The canonical name.
     pub name: String,
     /// Bytes on the disk.
@@ -79,17 +84,17 @@ pub struct Facts {
     pub listing_bytes: usize,
 }
 
-impl Facts {
+impl ImageInfo {
     /// Bytes of memory in all.
     pub fn memory(&self) -> usize {
-        self.plan_bytes.saturating_add(self.listing_bytes)
+        self.plan_bytes + self.listing_bytes
     }
 }
 
-/// A read that takes longer is spoken of, and again after as long: the kernel's
-/// client gives a connection up after 30 seconds.
-const LONG: Duration = Duration::from_secs(10);
-/// A prefetch reads pieces of so many bytes and throws them away.
+/// How long a read may take before a warning is logged, and again after as
+/// long: the kernel's client closes a connection after 30 seconds.
+const SLOW_READ_INTERVAL: Duration = Duration::from_secs(10);
+/// Bytes that a prefetch reads, and discards, at once.
 const PREFETCH_STEP: usize = 1 << 20;
 
 impl Disk {
@@ -108,9 +113,9 @@ impl Disk {
         }
     }
 
-    pub(crate) fn facts(&self) -> Facts {
+    pub(crate) fn image_info(&self) -> ImageInfo {
         let image = &self.image;
-        Facts {
+        ImageInfo {
             name: self.info.name.clone(),
             size: image.size(),
             prefix: image.prefix(),
@@ -121,12 +126,12 @@ impl Disk {
         }
     }
 
-    /// Waits, and says so when it waits long.
-    async fn patiently<T>(&self, offset: u64, reading: impl Future<Output = T>) -> T {
+    /// Waits for a read, and logs a warning when it takes long.
+    async fn warn_if_slow<T>(&self, offset: u64, reading: impl Future<Output = T>) -> T {
         let begun = Instant::now();
         let mut reading = pin!(reading);
         loop {
-            if let Ok(read) = timeout(LONG, &mut reading).await {
+            if let Ok(read) = timeout(SLOW_READ_INTERVAL, &mut reading).await {
                 return read;
             }
             let (export, lies_there) = (&self.info.name, self.image.describe(offset));
@@ -139,6 +144,7 @@ impl Disk {
         &self.image
     }
 
+    /// Logs that a read has failed.
     fn failed(&self, offset: u64, error: &imagegen::Error) -> ReadError {
         let export = &self.info.name;
         warn!(%export, offset, lies_there = self.image.describe(offset), %error, "read failed");
@@ -167,12 +173,13 @@ impl Export for Disk {
         async move {
             let disk = Arc::clone(&self);
             let read = move || {
-                let mut buffer = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+                let mut buffer =
+                    vec![0; usize::try_from(length).expect("a usize has at least 32 bits")];
                 let read = disk.image.read_at(offset, &mut buffer);
                 read.map(|()| buffer)
                     .map_err(|error| disk.failed(offset, &error))
             };
-            self.patiently(offset, self.pool.run(read)).await?
+            self.warn_if_slow(offset, self.pool.run(read)).await?
         }
         .boxed()
     }
@@ -187,7 +194,7 @@ impl Export for Disk {
             }) {
                 break;
             }
-            offset = offset.saturating_add(run.length);
+            offset += run.length;
         }
     }
 
@@ -206,17 +213,16 @@ impl Export for Disk {
 
 impl Disk {
     fn warm(&self, mut offset: u64, length: u64) -> Result<(), ReadError> {
-        let end = offset.saturating_add(length).min(self.info.size);
+        let end = offset + length;
         let mut buffer = vec![0; PREFETCH_STEP];
         while offset < end {
-            let step = usize::try_from(end.saturating_sub(offset)).unwrap_or(PREFETCH_STEP);
-            let part = buffer
-                .get_mut(..step.min(PREFETCH_STEP))
-                .unwrap_or_default();
+            // The last part may be shorter, and then it fits a usize.
+            let left = usize::try_from(end - offset);
+            let step = left.map_or(PREFETCH_STEP, |left| left.min(PREFETCH_STEP));
             self.image
-                .read_at(offset, part)
+                .read_at(offset, &mut buffer[..step])
                 .map_err(|error| self.failed(offset, &error))?;
-            offset = offset.saturating_add(u64::try_from(part.len()).unwrap_or(u64::MAX));
+            offset += u64::try_from(step).expect("a step has 64 bits at most");
         }
         Ok(())
     }

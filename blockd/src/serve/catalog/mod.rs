@@ -1,11 +1,11 @@
-//! Export names to images: opened once, shared by all who ask.
+//! Maps export names to images: each is opened once, and shared by all clients.
 
 mod disk;
-mod moving;
 mod name;
-mod once;
+mod open_cache;
 mod profile;
 mod repos;
+mod revision_pins;
 
 use std::{fmt, fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,28 +21,28 @@ use tracing::{info, warn};
 
 use self::{
     disk::{Disk, Pool},
-    moving::{Held, Moving},
     name::ExportName,
-    once::Once,
+    open_cache::OpenCache,
     profile::{Profile, Profiles, Recording, Warm},
     repos::Repos,
+    revision_pins::{PinGuard, RevisionPins},
 };
 use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
-pub use self::disk::Facts;
+pub use self::disk::ImageInfo;
 
-/// Images and repositories kept open though nobody uses them.
-const KEPT_OPEN: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+/// Images, and repositories, that stay open though nobody uses them.
+const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 
-/// Where repositories are, where our own state goes, and how much memory may
-/// be used for what can be made again.
+/// Where the repositories and the server's own state are, and how much memory
+/// its caches use.
 #[derive(Clone, Debug)]
 pub struct CatalogOptions {
     /// A repository, or a directory of repositories.
     pub repos: PathBuf,
-    /// Our own directory: snapshots and spooled blobs.
+    /// The state directory: snapshots and spooled blobs.
     pub state: PathBuf,
-    /// Bytes of memory for blobs and listings.
+    /// Bytes of memory for cached blobs and listings.
     pub cache: usize,
 }
 
@@ -54,12 +54,12 @@ struct Shared {
     snapshots: SnapshotStore,
     profiles: Profiles,
     cache: Arc<Cache>,
-    /// For reads, so that they need not wait for what is being opened.
+    /// Of reads, so that they need not wait for images that are being opened.
     pool: Pool,
     opening: Pool,
-    moving: Moving<ObjectId>,
-    repositories: Once<PathBuf, Repository>,
-    disks: Once<String, Disk>,
+    pins: RevisionPins<ObjectId>,
+    repositories: OpenCache<PathBuf, Repository>,
+    disks: OpenCache<String, Disk>,
 }
 
 impl fmt::Debug for Catalog {
@@ -73,7 +73,7 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// A sentence that names the directory.
+    /// One of them cannot be used; the error names it.
     pub fn new(options: &CatalogOptions) -> anyhow::Result<Self> {
         use anyhow::Context as _;
         let CatalogOptions {
@@ -96,46 +96,46 @@ impl Catalog {
             cache: Cache::new(*cache, &spool),
             pool: Pool::default(),
             opening: Pool::default(),
-            moving: Moving::default(),
-            repositories: Once::keeping(KEPT_OPEN),
-            disks: Once::keeping(KEPT_OPEN),
+            pins: RevisionPins::default(),
+            repositories: OpenCache::new(CACHED),
+            disks: OpenCache::new(CACHED),
         })))
     }
 
-    /// Opens an export and waits for it.
+    /// Opens an export. Blocks.
     ///
     /// # Errors
     ///
-    /// As the protocol tells them to a client.
+    /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
         self.0.open(name)
     }
 
-    /// Plans an image and says what it is.
+    /// Plans an image and describes it. Blocks.
     ///
     /// # Errors
     ///
-    /// As the protocol tells them to a client.
-    pub fn facts(&self, name: &str) -> Result<Facts, OpenError> {
+    /// As the protocol has them for a client.
+    pub fn image_info(&self, name: &str) -> Result<ImageInfo, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
-        let (disk, _held) = self.0.open_disk(&mut name)?;
-        Ok(disk.facts())
+        let (disk, _pin) = self.0.open_disk(&mut name)?;
+        Ok(disk.image_info())
     }
 
-    /// Forgets snapshots that nobody has opened for `age`, except those that
-    /// are open.
+    /// Removes snapshots that nobody has opened for `age`, except those that are
+    /// open.
     pub async fn expire(&self, age: Duration) {
         let shared = Arc::clone(&self.0);
         let expire = move || shared.snapshots.expire(age, &|_| false);
         match self.0.opening.run(expire).await {
             Ok(Ok(0)) => {}
-            Ok(Ok(count)) => info!(count, "snapshots nobody has used are gone"),
-            Ok(Err(error)) => warn!(%error, "cannot tidy the snapshots"),
-            Err(error) => warn!(%error, "cannot tidy the snapshots"),
+            Ok(Ok(count)) => info!(count, "removed snapshots that nobody has opened"),
+            Ok(Err(error)) => warn!(%error, "cannot remove snapshots"),
+            Err(error) => warn!(%error, "cannot remove snapshots"),
         }
     }
 
-    /// Bytes of blobs that were inflated since the start.
+    /// Bytes of blobs that were inflated since the server started.
     pub fn inflated(&self) -> u64 {
         self.0.cache.inflated()
     }
@@ -154,7 +154,14 @@ impl Exports for Catalog {
                 let describe = |name: String| (name, "HEAD; any revision as NAME@REV".to_owned());
                 shared.repos.list().into_iter().map(describe).collect()
             };
-            self.0.opening.run(list).await.unwrap_or_default()
+            match self.0.opening.run(list).await {
+                Ok(list) => list,
+                // The protocol's listing has no error; an empty one is valid.
+                Err(error) => {
+                    warn!(%error, "cannot list the repositories");
+                    Vec::new()
+                }
+            }
         }
         .boxed()
     }
@@ -164,7 +171,7 @@ impl Exports for Catalog {
         let name = name.to_owned();
         async move {
             let opened = self.0.opening.run(move || shared.open(&name)).await;
-            opened.map_err(|ReadError(told)| OpenError::Failed(told))?
+            opened.map_err(|ReadError(reason)| OpenError::Failed(reason))?
         }
         .boxed()
     }
@@ -173,11 +180,11 @@ impl Exports for Catalog {
 impl Shared {
     fn open(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
-        let (disk, held) = self.open_disk(&mut name)?;
+        let (disk, pin) = self.open_disk(&mut name)?;
         let opened = Opened {
             info: self.info(&disk, &name.repo),
             disk,
-            _held: held,
+            _pin: pin,
         };
         Ok(match name.profile {
             None => Arc::new(opened),
@@ -216,15 +223,16 @@ impl Shared {
         Ok(warm)
     }
 
-    /// Opens the disk of a name, whose repository gets the name it is known by.
+    /// Opens the disk of a name. An empty repository is replaced by the name of
+    /// the only one.
     fn open_disk(
         &self,
         name: &mut ExportName,
-    ) -> Result<(Arc<Disk>, Option<Held<ObjectId>>), OpenError> {
+    ) -> Result<(Arc<Disk>, Option<PinGuard<ObjectId>>), OpenError> {
         if let Some(layout) = name.layout.filter(|&layout| layout != LAYOUT_VERSION) {
-            let told =
-                format!("layout {layout} is not what this server makes: that is {LAYOUT_VERSION}");
-            return Err(OpenError::Unknown(told));
+            return Err(OpenError::Unknown(format!(
+                "this server makes images of layout {LAYOUT_VERSION}, and none of layout {layout}"
+            )));
         }
         let (repo, path) = self.repos.find(&name.repo).map_err(OpenError::Unknown)?;
         name.repo = repo;
@@ -235,22 +243,22 @@ impl Shared {
             .repositories
             .get(path.clone(), || Repository::open(&path))
             .map_err(of_repo)?;
-        let (commit, held) = self.commit(name, &repository).map_err(of_repo)?;
+        let (commit, pin) = self.commit(name, &repository).map_err(of_repo)?;
         let origin = self.origin(name, &repository, commit).map_err(of_repo)?;
         let disk = self.disk(name, origin, commit).map_err(of_repo)?;
-        Ok((disk, held))
+        Ok((disk, pin))
     }
 
-    /// The commit a name stands for; a moving one is held.
+    /// The commit of a name; a revision, which may move, is pinned to it.
     fn commit(
         &self,
         name: &ExportName,
         repository: &Repository,
-    ) -> imagegen::Result<(ObjectId, Option<Held<ObjectId>>)> {
+    ) -> imagegen::Result<(ObjectId, Option<PinGuard<ObjectId>>)> {
         if name.layout.is_none() {
-            let moving = format!("{}@{}", name.repo, name.rev);
-            let (commit, held) = self.moving.hold(moving, || repository.resolve(&name.rev))?;
-            return Ok((commit, Some(held)));
+            let revision = format!("{}@{}", name.repo, name.rev);
+            let (commit, pin) = self.pins.pin(revision, || repository.resolve(&name.rev))?;
+            return Ok((commit, Some(pin)));
         }
         let full = ObjectId::from_hex(name.rev.as_bytes()).map_err(|_| {
             Error::new(
@@ -279,9 +287,10 @@ impl Shared {
                 .snapshots
                 .find(repository, id, &self.cache)?
                 .ok_or_else(|| {
-                    let told =
-                        format!("snapshot {id} is not kept here; attach a branch or commit anew");
-                    Error::new(Kind::NotFound, told)
+                    let reason = format!(
+                        "this server has no snapshot {id}: attach the branch or the commit anew"
+                    );
+                    Error::new(Kind::NotFound, reason)
                 })?,
         };
         Ok(Origin::Snapshot(snapshot))
@@ -304,20 +313,20 @@ impl Shared {
 }
 
 fn open_error(error: &Error) -> OpenError {
-    let told = error.to_string();
+    let text = error.to_string();
     match error.kind() {
-        Kind::NotFound => OpenError::Unknown(told),
-        Kind::Invalid => OpenError::Invalid(told),
-        Kind::Io | Kind::Corrupt | Kind::Unsupported => OpenError::Failed(told),
+        Kind::NotFound => OpenError::Unknown(text),
+        Kind::Invalid => OpenError::Invalid(text),
+        Kind::Io | Kind::Corrupt | Kind::Unsupported => OpenError::Failed(text),
     }
 }
 
-/// A disk as one connection sees it: while it lives, its moving name stands
-/// still.
+/// A disk as one connection has opened it: while it lives, the revision of its
+/// name stays pinned.
 struct Opened {
     info: ExportInfo,
     disk: Arc<Disk>,
-    _held: Option<Held<ObjectId>>,
+    _pin: Option<PinGuard<ObjectId>>,
 }
 
 impl Export for Opened {

@@ -1,4 +1,4 @@
-//! Export names: `repo[@rev][:key=value]…` (DESIGN §3).
+//! Export names: `repo[@rev][:key=value]…`.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub(crate) struct ExportName {
     /// Set in canonical names only.
     pub(crate) layout: Option<u32>,
     pub(crate) snapshot: Option<SnapshotId>,
-    /// What else it is opened for than its bytes.
+    /// What it is opened for, other than its bytes.
     pub(crate) profile: Option<Profile>,
 }
 
@@ -30,7 +30,7 @@ impl ExportName {
     ///
     /// # Errors
     ///
-    /// A sentence that says which part is wrong, and what would be right.
+    /// A part is wrong; the text says which, and what is expected.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         let end = name.find(['@', ':']).unwrap_or(name.len());
         let (repo, rest) = name.split_at(end);
@@ -56,7 +56,7 @@ impl ExportName {
         let mut seen = Vec::new();
         let mut rest = options;
         while let Some(option) = rest {
-            // A path may hold any byte, so it is the last option.
+            // A path may contain any byte, so it is the last option.
             let whole = option.starts_with("path=");
             let (option, behind) = match option.split_once(':').filter(|_| !whole) {
                 Some((option, behind)) => (option, Some(behind)),
@@ -109,7 +109,7 @@ impl ExportName {
         Ok(())
     }
 
-    /// The name that stands for the same bytes for ever.
+    /// The canonical name: it means the same bytes for ever.
     pub(crate) fn canonical(&self, commit: &str, snapshot: Option<SnapshotId>) -> Self {
         Self {
             rev: commit.to_owned(),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_canonical_name_is_read_back_as_itself() {
+    fn the_canonical_name_is_parsed_as_itself() {
         let name = parse("r@main:gid=5:uid=3:history=none:free=4K:path=a/b/");
         let canonical = name.canonical("0123", None).to_string();
         let expected =
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_part_that_is_wrong() {
         for (name, part) in [
             ("r@", "revision"),
             ("r:colour=red", "colour"),
@@ -227,8 +227,8 @@ mod tests {
             ("r:path=../etc", "path=../etc"),
             ("r@x:snapshot=12", "snapshot=12"),
         ] {
-            let told = ExportName::parse(name).unwrap_err();
-            assert!(told.contains(part), "{name}: {told}");
+            let error = ExportName::parse(name).unwrap_err();
+            assert!(error.contains(part), "{name}: {error}");
         }
     }
 }

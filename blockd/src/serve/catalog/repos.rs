@@ -1,14 +1,17 @@
-//! Which repositories there are below a directory.
+//! The repositories below a directory.
 
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
 };
 
-/// How deep below the root a repository is looked for when listing.
-const LIST_DEPTH: usize = 4;
-/// More are not listed; they can be opened all the same.
-const LIST_MOST: usize = 1000;
+use tracing::debug;
+
+/// How deep below the root repositories are listed.
+const MAX_DEPTH: usize = 4;
+/// How many repositories are listed. More than these, or deeper ones, can be
+/// opened all the same.
+const MAX_LISTED: usize = 1000;
 
 /// A repository, or a directory with repositories below it.
 #[derive(Debug)]
@@ -17,18 +20,24 @@ pub(crate) struct Repos {
 }
 
 impl Repos {
-    /// Takes `root` as it is now.
+    /// Resolves the symbolic links of `root` once.
+    ///
+    /// # Errors
+    ///
+    /// There is no such directory.
     pub(crate) fn new(root: &Path) -> io::Result<Self> {
         Ok(Self {
             root: fs::canonicalize(root)?,
         })
     }
 
-    /// The repository called `name`; the empty name is the only one there is.
+    /// The name and the path of a repository; an empty `name` is that of the
+    /// only one there is.
     ///
     /// # Errors
     ///
-    /// A sentence for the client.
+    /// There is no such repository, it lies outside of the root, or an empty
+    /// name could mean several. The text is for the client.
     pub(crate) fn find(&self, name: &str) -> Result<(String, PathBuf), String> {
         if is_repository(&self.root) {
             let own = self.own_name();
@@ -55,7 +64,8 @@ impl Repos {
         }
     }
 
-    /// A directory that may not be read looks like an empty one.
+    /// Why there is no repository: a directory that cannot be read is listed as
+    /// empty.
     fn none_here(&self) -> String {
         let root = self.root.display();
         match fs::read_dir(&self.root) {
@@ -88,18 +98,20 @@ impl Repos {
             return vec![self.own_name()];
         }
         let mut names = Vec::new();
-        self.list_below(&self.root, LIST_DEPTH, &mut names);
+        self.list_below(&self.root, MAX_DEPTH, &mut names);
         names.sort_unstable();
         names
     }
 
     fn list_below(&self, dir: &Path, depth: usize, names: &mut Vec<String>) {
-        let Ok(entries) = fs::read_dir(dir) else {
-            return;
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) => return debug!("{} is not listed: {error}", dir.display()),
         };
+        // One that was removed meanwhile is not listed.
         for entry in entries.flatten() {
             let path = entry.path();
-            if names.len() >= LIST_MOST || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if names.len() >= MAX_LISTED || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
             if is_repository(&path) {
@@ -110,12 +122,13 @@ impl Repos {
         }
     }
 
+    /// `None` for a name that is not UTF-8: no client can ask for it.
     fn name_of(&self, path: &Path) -> Option<String> {
         let name = path.strip_prefix(&self.root).ok()?.to_str()?;
         Some(name.strip_suffix(".git").unwrap_or(name).to_owned())
     }
 
-    /// What a root that is itself a repository is called.
+    /// The name of a root that is itself a repository.
     fn own_name(&self) -> String {
         let of_dot_git = self
             .root
@@ -134,7 +147,7 @@ impl Repos {
     }
 }
 
-/// Whether git would take `path` for a repository (git, `is_git_directory`).
+/// Whether git would accept `path` as a repository (git, `is_git_directory`).
 fn is_repository(path: &Path) -> bool {
     let bare = |path: &Path| path.join("HEAD").exists() && path.join("objects").is_dir();
     let dot_git = path.join(".git");

@@ -1,73 +1,85 @@
-//! `blockd attach`: all or nothing.
+//! `blockd attach`: mounts an export as a work tree, completely or not at all.
 
-mod job;
+pub(crate) mod options;
 mod preflight;
+pub(crate) mod report;
+mod steps;
 
 use anyhow::{Result, bail};
 use tokio::{runtime::Builder, select};
 
+use self::{options::AttachOptions, report::AttachReport, steps::Steps};
+use super::{
+    detach, privilege,
+    teardown::{self, DetachMode},
+};
 use crate::{
     attach::{
-        commands::{
-            attach::job::Job,
-            detach,
-            options::{Options, Report},
-            privilege,
-            teardown::{self, Manner},
+        layers::step_times::StepTimes,
+        state::{
+            attachment_dir::AttachmentDir, attachment_record::AttachmentRecord, directory,
+            lock::Lock,
         },
-        layers::step_times::Clock,
-        state::{attachment_dir::Place, directory, lock::Lock, record::State},
     },
     signals::{EndSignals, HangUp},
 };
 
-/// Attaches an export at a mountpoint. When it fails, or a signal ends it,
-/// nothing is left of it.
+/// Attaches an export at a mountpoint. When it fails, or is ended by a signal,
+/// nothing of it is left.
 ///
-/// It blocks, and has a small runtime of its own: call it from a thread that is
-/// not a task of another.
-pub fn attach(options: &Options) -> Result<Report> {
-    let clock = Clock::start();
+/// It blocks and has a runtime of its own: it must not be called from a task of
+/// another.
+///
+/// # Errors
+///
+/// When the mountpoint is in use or not empty, no server has the export, changes
+/// are kept for another export, or a layer cannot be put up.
+pub fn attach(options: &AttachOptions) -> Result<AttachReport> {
+    let times = StepTimes::start();
     privilege::check("attach mounts file systems")?;
     let mountpoint = preflight::mountpoint(&options.mountpoint, &options.state)?;
     let state = directory::open(&options.state)?;
-    let place = Place::new(&state, &mountpoint);
-    let _lock = Lock::of_place(&place)?;
-    let mut state = State::load(&place)?;
-    preflight::clear_the_way(&place, &mut state)?;
-    let mut job = Job {
+    let dir = AttachmentDir::new(&state, &mountpoint);
+    let _lock = Lock::attachment(&dir)?;
+    let mut record = AttachmentRecord::load(&dir)?;
+    preflight::clear_mountpoint(&dir, &mut record)?;
+    let mut steps = Steps {
         options,
-        place,
-        state,
-        clock,
+        dir,
+        record,
+        times,
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(async {
+    let attached = runtime.block_on(async {
         let mut signals = EndSignals::catch(HangUp::Ends)?;
         select! {
             biased;
             signal = signals.received() => bail!("ended by {signal}"),
-            done = job.run() => done,
+            attached = steps.run() => attached,
         }
     });
     runtime.shutdown_background();
-    done.map_err(|error| undo_after(error, &job.place, job.state))
+    attached.map_err(|error| clean_up(error, &steps.dir, steps.record))
 }
 
-/// Takes down what was made before `error`.
-fn undo_after(error: anyhow::Error, place: &Place, mut state: State) -> anyhow::Error {
-    let mut undo = || {
-        if let Some(attachment) = state.attachment.take() {
-            teardown::take_down(place, &attachment, Manner::Polite)?;
+/// Takes down what was put up before `error`.
+fn clean_up(
+    error: anyhow::Error,
+    dir: &AttachmentDir,
+    mut record: AttachmentRecord,
+) -> anyhow::Error {
+    let mut clean_up = || {
+        if let Some(attachment) = record.attachment.take() {
+            teardown::take_down(dir, &attachment, DetachMode::FailIfBusy)?;
         }
-        detach::tidy(place, &mut state, false)?;
-        state.save_or_forget(place)
+        detach::remove_unused_changes(dir, &mut record, false)?;
+        record.save_or_remove(dir)
     };
-    match undo() {
+    match clean_up() {
         Ok(()) => error,
         Err(left) => error.context(format!(
-            "attaching failed, and cleaning up too ({left:#}): run `blockd detach {}`",
-            place.mountpoint().display()
+            "the attach failed, and so did its cleanup ({left:#}): run `blockd detach {}`",
+            dir.mountpoint().display()
         )),
     }
 }

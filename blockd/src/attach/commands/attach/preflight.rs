@@ -1,4 +1,4 @@
-//! What must be so before anything is made.
+//! What is checked before anything is made.
 
 use std::{
     fs,
@@ -8,20 +8,22 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::attach::{
-    commands::teardown::{self, Manner},
-    layers::{
-        mounts::Mounts,
-        upper::{self, Upper},
-    },
+    commands::teardown::{self, DetachMode},
+    layers::{mounts::Mounts, own_mount::OwnMount, upper},
     state::{
-        attachment_dir::Place,
-        record::{Attachment, KeptDiff, State},
+        attachment_dir::AttachmentDir,
+        attachment_record::{Attachment, AttachmentRecord, KeptChanges},
+        upper_kind::UpperKind,
     },
 };
 use blockd_nbd::{client::Offer, uri::NbdUri};
 
-/// The directory to attach at, as the kernel names it.
-pub(crate) fn mountpoint(mountpoint: &Path, state: &Path) -> Result<PathBuf> {
+/// The canonical path of the directory to attach at.
+///
+/// # Errors
+///
+/// When it is not a directory, or the state directory is in it.
+pub(super) fn mountpoint(mountpoint: &Path, state: &Path) -> Result<PathBuf> {
     let shown = mountpoint.display();
     let resolved = mountpoint
         .canonicalize()
@@ -31,58 +33,63 @@ pub(crate) fn mountpoint(mountpoint: &Path, state: &Path) -> Result<PathBuf> {
     }
     if state.starts_with(&resolved) {
         let state = state.display();
-        bail!(
-            "the state directory {state} would vanish below {shown}: choose another with --state"
-        );
+        bail!("{shown} would hide the state directory {state}: choose another with --state");
     }
     Ok(resolved)
 }
 
-/// Refuses a mountpoint in use, and takes down what a crash left there.
-pub(crate) fn clear_the_way(place: &Place, state: &mut State) -> Result<()> {
-    let shown = place.mountpoint().display();
-    if let Some(attachment) = state.attachment.take() {
-        refuse_in_use(place, &attachment)?;
-        tracing::info!(
-            "taking down what is left of {} at {shown}",
-            attachment.export
-        );
-        teardown::take_down(place, &attachment, Manner::Polite)?;
-        state.save(place)?;
+/// Takes down what a crash left at a mountpoint.
+///
+/// # Errors
+///
+/// When something is attached there, or the directory is not empty.
+pub(super) fn clear_mountpoint(dir: &AttachmentDir, record: &mut AttachmentRecord) -> Result<()> {
+    let shown = dir.mountpoint().display();
+    if let Some(attachment) = record.attachment.take() {
+        refuse_attached(dir, &attachment)?;
+        let export = &attachment.export;
+        tracing::info!("taking down what is left of {export} at {shown}");
+        teardown::take_down(dir, &attachment, DetachMode::FailIfBusy)?;
+        record.save(dir)?;
     }
     let mut entries =
-        fs::read_dir(place.mountpoint()).with_context(|| format!("cannot look into {shown}"))?;
+        fs::read_dir(dir.mountpoint()).with_context(|| format!("cannot read {shown}"))?;
     if entries.next().is_some() {
         bail!("cannot attach at {shown}: it is not empty");
     }
     Ok(())
 }
 
-fn refuse_in_use(place: &Place, attachment: &Attachment) -> Result<()> {
+fn refuse_attached(dir: &AttachmentDir, attachment: &Attachment) -> Result<()> {
     let mounts = Mounts::read()?;
-    let (export, shown) = (&attachment.export, place.mountpoint().display());
-    let lower = attachment.lower(place);
-    if teardown::shown(place, &lower, &mounts).is_some() {
+    let own = OwnMount::new(dir, &attachment.lower(dir), &mounts);
+    if own.find(&mounts).is_some() {
+        let (export, shown) = (&attachment.export, dir.mountpoint().display());
         bail!("{export} is attached at {shown} already: detach it first");
     }
     Ok(())
 }
 
-/// Where the diff goes, and that it is one over this export: over another it
-/// would mean nothing. One without changes gives way.
-pub(crate) fn claim_diff(
-    place: &Place,
-    state: &mut State,
+/// Records for which export changes are kept, and where. `requested` is the export
+/// and where they are to be kept.
+///
+/// # Errors
+///
+/// When there are changes to another export, to which they belong, or in another
+/// place.
+pub(super) fn claim_changes(
+    dir: &AttachmentDir,
+    record: &mut AttachmentRecord,
     uri: &NbdUri,
-    wanted: (&str, Option<Upper>),
-) -> Result<Upper> {
-    let (export, asked) = wanted;
-    let shown = place.mountpoint().display();
-    let discard = format!("throw them away by `blockd detach --discard {shown}`");
-    let Some(kept) = changed(place, state) else {
-        let upper = asked.unwrap_or_default();
+    requested: (&str, Option<UpperKind>),
+) -> Result<UpperKind> {
+    let (export, requested) = requested;
+    let shown = dir.mountpoint().display();
+    let discard = format!("discard them with `blockd detach --discard {shown}`");
+    let Some(kept) = kept_changes(dir, record)? else {
+        let upper = requested.unwrap_or_default();
         let export = export.to_owned();
-        state.diff = Some(KeptDiff { export, upper });
+        record.changes = Some(KeptChanges { export, upper });
         return Ok(upper);
     };
     if kept.export != export {
@@ -91,11 +98,11 @@ pub(crate) fn claim_diff(
             ..uri.clone()
         };
         bail!(
-            "the changes kept for {shown} were made over another export: \
-             go on with them by `blockd attach {uri} {shown}`, or {discard}"
+            "the changes kept for {shown} were made to another export: go on with them with \
+             `blockd attach {uri} {shown}`, or {discard}"
         );
     }
-    if asked.is_some_and(|asked| !asked.is_beside(kept.upper)) {
+    if requested.is_some_and(|requested| !requested.is_same_place(kept.upper)) {
         bail!(
             "the changes kept for {shown} are in --upper {}: leave --upper out to go on with \
              them, or {discard}",
@@ -105,14 +112,20 @@ pub(crate) fn claim_diff(
     Ok(kept.upper)
 }
 
-/// The diff of before, if it holds anything.
-fn changed(place: &Place, state: &State) -> Option<KeptDiff> {
-    let kept = state.diff.clone();
-    kept.filter(|kept| upper::has_changes(place, kept.upper))
+/// Changes that were kept, unless there are none in them.
+fn kept_changes(dir: &AttachmentDir, record: &AttachmentRecord) -> Result<Option<KeptChanges>> {
+    match &record.changes {
+        Some(kept) if upper::has_changes(dir, kept.upper)? => Ok(Some(kept.clone())),
+        _ => Ok(None),
+    }
 }
 
-/// A disk has whole blocks, and a size that the kernel can hold.
-pub(crate) fn size(offer: &Offer) -> Result<()> {
+/// Checks that a disk has whole blocks, and a size that the kernel can hold.
+///
+/// # Errors
+///
+/// When it has not.
+pub(super) fn check_size(offer: &Offer) -> Result<()> {
     let (name, size) = (&offer.info.name, offer.info.size);
     if size == 0 || size % 4096 != 0 || i64::try_from(size).is_err() {
         bail!("{name} has {size} bytes: that is no disk of 4096-byte blocks");

@@ -1,4 +1,4 @@
-//! From an upper layer to a list of changes.
+//! Reading the changes from an upper layer.
 
 use std::{
     collections::HashSet,
@@ -8,9 +8,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::attach::commands::diff::{Change, Kind, marks::Marks};
+use super::{
+    change::{Change, ChangeKind},
+    marks::Marks,
+};
+use crate::attach::state::directory::list_directory;
 
-/// Reads an upper layer, beside the lower one where that is mounted.
+/// Reads an upper layer, which need not exist, and compares it with the lower layer
+/// where that is mounted.
+///
+/// # Errors
+///
+/// When a directory or a mark cannot be read.
 pub(super) fn changes(upper: &Path, lower: Option<&Path>) -> io::Result<Vec<Change>> {
     let mut walk = Walk {
         upper,
@@ -22,9 +31,9 @@ pub(super) fn changes(upper: &Path, lower: Option<&Path>) -> io::Result<Vec<Chan
     let Walk {
         mut found, moved, ..
     } = walk;
-    // The whiteout that a rename leaves behind is a part of the rename.
+    // The whiteout at the old path belongs to the rename.
     found.retain(|(change, below)| {
-        !(change.kind == Kind::Deleted && below.as_ref().is_some_and(|it| moved.contains(it)))
+        !(change.kind == ChangeKind::Deleted && below.as_ref().is_some_and(|it| moved.contains(it)))
     });
     let mut changes: Vec<Change> = found.into_iter().map(|(change, _)| change).collect();
     changes.sort_by(|one, other| one.path.cmp(&other.path));
@@ -34,16 +43,16 @@ pub(super) fn changes(upper: &Path, lower: Option<&Path>) -> io::Result<Vec<Chan
 struct Walk<'a> {
     upper: &'a Path,
     lower: Option<&'a Path>,
-    /// Changes, and where the entry is in the lower layer.
+    /// The changes, each with its path in the lower layer.
     found: Vec<(Change, Option<PathBuf>)>,
-    /// Paths of the lower layer that have another name now.
+    /// Paths of the lower layer that were renamed.
     moved: HashSet<PathBuf>,
 }
 
 impl Walk<'_> {
-    /// `below`: where this directory is in the lower layer, if it is there.
+    /// `below` is the path of this directory in the lower layer, if it has one.
     fn directory(&mut self, path: &Path, below: Option<&Path>) -> io::Result<()> {
-        for entry in fs::read_dir(self.upper.join(path))? {
+        for entry in list_directory(&self.upper.join(path))? {
             self.entry(path, below, &entry?)?;
         }
         Ok(())
@@ -51,12 +60,12 @@ impl Walk<'_> {
 
     fn entry(&mut self, parent: &Path, below: Option<&Path>, entry: &DirEntry) -> io::Result<()> {
         let (name, metadata) = (entry.file_name(), entry.metadata()?);
-        let marks = Marks::of(&entry.path(), &metadata);
+        let marks = Marks::of(&entry.path(), &metadata)?;
         let path = parent.join(&name);
         let here = below.map(|below| below.join(&name));
         let from = marks.redirect.as_ref().and_then(|to| redirected(to, below));
         if marks.whiteout {
-            self.push(Kind::Deleted, &path, here);
+            self.push(ChangeKind::Deleted, &path, here);
             return Ok(());
         }
         if let Some(from) = &from {
@@ -64,13 +73,13 @@ impl Walk<'_> {
             let change = Change {
                 from: Some(from.clone()),
                 metadata: marks.metacopy,
-                ..Change::new(Kind::Renamed, &path)
+                ..Change::new(ChangeKind::Renamed, &path)
             };
             self.found.push((change, None));
         }
         if !metadata.is_dir() {
             if from.is_none() {
-                let known = self.has_below(here.as_deref(), &marks);
+                let known = self.has_below(here.as_deref(), &marks)?;
                 self.file(&path, known, &marks);
             }
             return Ok(());
@@ -82,7 +91,11 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path, known: bool, marks: &Marks) {
-        let kind = if known { Kind::Modified } else { Kind::Added };
+        let kind = if known {
+            ChangeKind::Modified
+        } else {
+            ChangeKind::Added
+        };
         let change = Change {
             metadata: marks.metacopy,
             ..Change::new(kind, path)
@@ -97,51 +110,64 @@ impl Walk<'_> {
         found: (&Metadata, &Marks),
     ) -> io::Result<()> {
         let (metadata, marks) = found;
-        let is_below = self.has_below(below, marks);
+        let is_below = self.has_below(below, marks)?;
         if marks.opaque || !is_below {
             if marks.opaque && self.lower.is_some() && is_below {
-                self.push(Kind::Deleted, path, None);
+                self.push(ChangeKind::Deleted, path, None);
             }
-            self.push(Kind::Added, path, None);
+            self.push(ChangeKind::Added, path, None);
             return self.directory(path, None);
         }
-        let other = self
-            .below(below)
-            .and_then(|it| fs::symlink_metadata(it).ok());
-        let same = |other: &Metadata| {
-            (other.mode(), other.uid(), other.gid())
-                == (metadata.mode(), metadata.uid(), metadata.gid())
-        };
-        if other.is_some_and(|other| !same(&other)) {
-            let change = Change {
-                metadata: true,
-                ..Change::new(Kind::Modified, path)
-            };
-            self.found.push((change, None));
+        if let Some(other) = self.below_metadata(below)? {
+            let is_same = (other.mode(), other.uid(), other.gid())
+                == (metadata.mode(), metadata.uid(), metadata.gid());
+            if !is_same {
+                let change = Change {
+                    metadata: true,
+                    ..Change::new(ChangeKind::Modified, path)
+                };
+                self.found.push((change, None));
+            }
         }
         self.directory(path, below)
     }
 
-    fn below(&self, path: Option<&Path>) -> Option<PathBuf> {
-        Some(self.lower?.join(path?))
-    }
-
-    /// Whether the lower layer has this path: it is asked, or where it is not
-    /// mounted, whether the entry came from there.
-    fn has_below(&self, path: Option<&Path>, marks: &Marks) -> bool {
-        match (self.lower, path) {
-            (_, None) => false,
-            (Some(lower), Some(path)) => fs::symlink_metadata(lower.join(path)).is_ok(),
-            (None, Some(_)) => marks.origin,
+    /// What the lower layer has at a path, where it is mounted.
+    fn below_metadata(&self, path: Option<&Path>) -> io::Result<Option<Metadata>> {
+        let (Some(lower), Some(path)) = (self.lower, path) else {
+            return Ok(None);
+        };
+        match fs::symlink_metadata(lower.join(path)) {
+            Ok(metadata) => Ok(Some(metadata)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
-    fn push(&mut self, kind: Kind, path: &Path, below: Option<PathBuf>) {
+    /// Whether the lower layer has this path. Where it is not mounted, it is known
+    /// only of an entry that was copied up.
+    fn has_below(&self, path: Option<&Path>, marks: &Marks) -> io::Result<bool> {
+        match (self.lower, path) {
+            (_, None) => Ok(false),
+            (Some(_), Some(_)) => Ok(self.below_metadata(path)?.is_some()),
+            (None, Some(_)) => Ok(marks.origin),
+        }
+    }
+
+    fn push(&mut self, kind: ChangeKind, path: &Path, below: Option<PathBuf>) {
         self.found.push((Change::new(kind, path), below));
     }
 }
 
-/// Where an entry was: `/from/the/top`, or a name beside the parent's.
+/// The path that a redirect names: one that begins with `/`, or a name in the
+/// directory `parent`.
 fn redirected(to: &Path, parent: Option<&Path>) -> Option<PathBuf> {
     match to.strip_prefix("/") {
         Ok(absolute) => Some(absolute.to_owned()),

@@ -1,65 +1,58 @@
-//! What the kernel has: ext4, and the ways to a block device.
+//! What the kernel has: ext4, and the kinds of block devices.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    path::Path,
-};
+use std::{fs::File, path::Path};
 
-use crate::attach::{
-    commands::doctor::{Check, Health},
-    layers::device::{nbd, nbd_client},
+use super::check::{Check, Health};
+use crate::attach::layers::{
+    device::{nbd, nbd_client, probe},
+    programs,
 };
 
 pub(super) fn ext4() -> Check {
-    if has_file_system("ext4") {
+    if probe::has_file_system("ext4") {
         return Check::good("ext4", "there");
     }
     let finding = "this kernel has no ext4";
     Check::bad("ext4", Health::Fault, finding, "modprobe ext4")
 }
 
-/// Whether a file system is there, or a module that may be it.
-pub(super) fn has_file_system(name: &str) -> bool {
-    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    known.split_whitespace().any(|word| word == name)
-        || nbd::has_module(&format!("kernel/fs/{name}"), name)
-        || nbd::has_module(&format!("kernel/fs/{name}fs"), name)
-}
-
-/// Each way to a block device, and whether there is one.
-pub(super) fn ways() -> Vec<Check> {
+/// Each kind of block device, and whether there is one.
+pub(super) fn block_devices() -> Vec<Check> {
     let (nbd, fuse, loops) = (nbd(), fuse(), loop_devices());
-    let good = |check: &Check| check.health == Health::Good;
+    let is_good = |check: &Check| check.health == Health::Good;
     let name = "block device";
-    let way = match (good(&nbd), good(&fuse) && good(&loops)) {
-        (true, _) => Check::good(name, "attach takes the kernel's nbd"),
-        (false, true) => Check::good(name, "attach takes FUSE and a loop device"),
+    let any = match (is_good(&nbd), is_good(&fuse) && is_good(&loops)) {
+        (true, _) => Check::good(name, "attach uses the kernel's nbd"),
+        (false, true) => Check::good(name, "attach uses FUSE and a loop device"),
         (false, false) => Check::bad(
             name,
             Health::Fault,
-            "there is no way to one: neither nbd, nor FUSE with loop devices",
-            "one of the above",
+            "attach can use none: there is neither nbd, nor FUSE with loop devices",
+            "fix one of the above",
         ),
     };
-    vec![nbd, fuse, loops, way]
+    vec![nbd, fuse, loops, any]
 }
 
 fn nbd() -> Check {
     let name = "nbd";
-    let bad = |finding: &str, mend: &str| Check::bad(name, Health::Warning, finding, mend);
-    if !nbd::has_nbd() && !nbd::has_module("kernel/drivers/block", "nbd") {
+    let bad = |finding: &str, fix: &str| Check::bad(name, Health::Warning, finding, fix);
+    if !probe::has_nbd() && !probe::has_nbd_module() {
         return bad(
             "this kernel has no nbd",
             "modprobe nbd nbds_max=64 max_part=0 (on the host, where this is a container)",
         );
     }
-    if nbd_client::program(nbd_client::PROGRAM).is_none() {
+    if programs::find(nbd_client::PROGRAM).is_none() {
         return bad("nbd-client is not installed", "apt-get install nbd-client");
     }
-    if !nbd::has_nbd() {
+    if !probe::has_nbd() {
         return Check::good(name, "a module that attach loads");
     }
-    let free = nbd::free_devices();
+    let free = match nbd::free_devices() {
+        Ok(free) => free,
+        Err(error) => return bad(&format!("{error:#}"), "mount -t sysfs sysfs /sys"),
+    };
     match free.first() {
         None => bad(
             "every /dev/nbdN is in use",
@@ -67,20 +60,20 @@ fn nbd() -> Check {
         ),
         Some(device) if !device.exists() => bad(
             &format!("{} is not there", device.display()),
-            "in a container: docker run --device /dev/nbd0 … (or mknod /dev/nbdN b 43 N, with that cgroup rule)",
+            "in a container: docker run --device /dev/nbd0 … (or mknod /dev/nbdN b 43 N, with \
+             that cgroup rule)",
         ),
         Some(_) => Check::good(name, format!("there, with {} free devices", free.len())),
     }
 }
 
 fn fuse() -> Check {
-    let opened = OpenOptions::new().read(true).write(true).open("/dev/fuse");
-    match opened {
+    match probe::open_fuse() {
         Ok(_) => Check::good("FUSE", "there"),
         Err(error) => Check::bad(
             "FUSE",
             Health::Warning,
-            format!("cannot open /dev/fuse: {error}"),
+            format!("cannot open {}: {error}", probe::FUSE),
             "modprobe fuse; in a container: docker run --device /dev/fuse",
         ),
     }
@@ -89,16 +82,16 @@ fn fuse() -> Check {
 fn loop_devices() -> Check {
     let name = "loop devices";
     let bad = |finding: String| {
-        let mend = "modprobe loop; in a container: docker run --device /dev/loop-control and the \
-                    cgroup rule b 7:* rwm";
-        Check::bad(name, Health::Warning, finding, mend)
+        let fix = "modprobe loop; in a container: docker run --device /dev/loop-control and the \
+                   cgroup rule b 7:* rwm";
+        Check::bad(name, Health::Warning, finding, fix)
     };
-    let control = Path::new("/dev/loop-control");
-    match OpenOptions::new().read(true).write(true).open(control) {
-        Err(error) => bad(format!("cannot open {}: {error}", control.display())),
-        Ok(_) => match File::open("/dev/loop0") {
-            Err(error) => bad(format!("cannot open /dev/loop0: {error}")),
-            Ok(_) => Check::good(name, "there"),
-        },
+    if let Err(error) = probe::open_loop_control() {
+        return bad(format!("cannot open {}: {error}", probe::LOOP_CONTROL));
+    }
+    let first = Path::new("/dev/loop0");
+    match File::open(first) {
+        Ok(_) => Check::good(name, "there"),
+        Err(error) => bad(format!("cannot open {}: {error}", first.display())),
     }
 }

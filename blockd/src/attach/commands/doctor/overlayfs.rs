@@ -1,16 +1,14 @@
-//! overlayfs, tried where changes would be kept.
+//! Whether overlayfs works where changes would be kept.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
+use super::check::{Check, Health};
 use crate::attach::{
-    commands::{
-        doctor::{Check, Health, kernel},
-        privilege,
-    },
-    layers::{mounts::Mounts, overlay, upper::Layers},
+    commands::privilege,
+    layers::{device::probe, overlay, upper::OverlayDirs},
 };
 
 const NAME: &str = "overlayfs";
@@ -20,17 +18,17 @@ pub(super) fn checks(state: &Path) -> Vec<Check> {
         return vec![Check::bad(
             NAME,
             Health::Warning,
-            "cannot be tried without CAP_SYS_ADMIN",
+            "cannot be checked without CAP_SYS_ADMIN",
             "sudo blockd doctor",
         )];
     }
-    if !kernel::has_file_system("overlay") {
-        let mend = "modprobe overlay; or attach --read-only";
+    if !probe::has_file_system("overlay") {
+        let fix = "modprobe overlay; or attach --read-only";
         return vec![Check::bad(
             NAME,
             Health::Fault,
             "this kernel has no overlayfs",
-            mend,
+            fix,
         )];
     }
     match attempt(state) {
@@ -49,43 +47,38 @@ pub(super) fn checks(state: &Path) -> Vec<Check> {
 }
 
 fn limited(warning: String) -> Check {
-    let mend = "an upper layer on ext4, xfs or tmpfs, and Linux 4.19 or newer";
-    Check::bad(NAME, Health::Warning, warning, mend)
+    let fix = "an upper layer on ext4, xfs or tmpfs, and Linux 4.19 or newer";
+    Check::bad(NAME, Health::Warning, warning, fix)
 }
 
-/// Mounts one in a directory beside where it would be; what it lacks.
+/// Mounts an overlay in a directory of the file system where upper layers would be;
+/// returns what it lacks.
 fn attempt(state: &Path) -> Result<Vec<String>> {
-    let there = state.ancestors().find(|path| path.is_dir());
-    let there = there.unwrap_or(Path::new("/"));
-    let folder = tempfile::Builder::new()
+    let existing = state.ancestors().find(|path| path.is_dir());
+    let existing = existing.with_context(|| format!("cannot find {}", state.display()))?;
+    let directory = tempfile::Builder::new()
         .prefix(".blockd-doctor-")
-        .tempdir_in(there)
-        .with_context(|| format!("cannot write into {}", there.display()))?;
-    let path = folder.path().canonicalize()?;
-    let layers = Layers {
-        upper: path.join("upper"),
-        work: path.join("work"),
-    };
+        .tempdir_in(existing)
+        .with_context(|| format!("cannot write into {}", existing.display()))?;
+    let path = directory.path().canonicalize()?;
+    let dirs = OverlayDirs::in_directory(&path);
     let (lower, mountpoint) = (path.join("lower"), path.join("mountpoint"));
-    for directory in [&lower, &mountpoint, &layers.upper, &layers.work] {
+    for directory in [&lower, &mountpoint, &dirs.upper, &dirs.work] {
         fs::create_dir(directory)?;
     }
-    // Another file system below, as it will be: xino matters between two.
+    // xino matters only where the layers are on different file systems, as they will
+    // be.
     mount("blockd", &lower, "tmpfs", MountFlags::RDONLY, None)
         .with_context(|| format!("cannot mount a tmpfs at {}", lower.display()))?;
-    let warnings = warnings(&lower, &layers, &mountpoint);
-    unmount(&lower, UnmountFlags::NOFOLLOW)
-        .with_context(|| format!("cannot unmount {}", lower.display()))?;
+    let warnings = overlay::mount(&lower, &dirs, &mountpoint).and_then(|warnings| {
+        unmount_at(&mountpoint)?;
+        Ok(warnings)
+    });
+    unmount_at(&lower)?;
     warnings
 }
 
-fn warnings(lower: &Path, layers: &Layers, mountpoint: &Path) -> Result<Vec<String>> {
-    let mut warnings = overlay::mount_over(lower, layers, mountpoint)?;
-    let mounts = Mounts::read();
-    unmount(mountpoint, UnmountFlags::NOFOLLOW)
-        .with_context(|| format!("cannot unmount {}", mountpoint.display()))?;
-    if let Some(mount) = mounts?.at(mountpoint).filter(|_| warnings.is_empty()) {
-        warnings = overlay::silently_off(mount);
-    }
-    Ok(warnings)
+fn unmount_at(path: &Path) -> Result<()> {
+    unmount(path, UnmountFlags::NOFOLLOW)
+        .with_context(|| format!("cannot unmount {}", path.display()))
 }

@@ -29,16 +29,15 @@ use serde::Serialize;
 use tokio::{select, task::spawn_blocking, time::sleep};
 
 pub(super) use self::warm::start;
-pub use self::warm::warm;
+pub use self::warm::{WarmOptions, warm};
 use self::watch::Watch;
 use crate::{
     attach::{
         commands::{
-            detach::resolve,
-            export_name,
-            status::{self, RelayStatus, Standing, StatusOptions},
+            export_name, mountpoint,
+            status::{self, StatusOptions, relay::RelayStatus, report::AttachState},
         },
-        state::{attachment_dir::Place, directory, record::State},
+        state::{attachment_dir::AttachmentDir, attachment_record::AttachmentRecord, directory},
     },
     signals::{EndSignals, HangUp},
 };
@@ -104,7 +103,7 @@ pub async fn record(options: &RecordOptions) -> Result<Recorded> {
 
 /// The files that are opened in the time.
 async fn watch(options: &RecordOptions) -> Result<BTreeSet<PathBuf>> {
-    let watch = Watch::begin(&resolve(&options.mountpoint)?)?;
+    let watch = Watch::begin(&mountpoint::resolve(&options.mountpoint)?)?;
     let seconds = options.time.as_secs();
     tracing::info!("recording for {seconds} s; Ctrl-C ends it sooner, and keeps what there is");
     let over = Arc::new(AtomicBool::new(false));
@@ -134,7 +133,9 @@ fn find(options: &RecordOptions) -> Result<Attached> {
         state: options.state.clone(),
     };
     let found = status::status(&asked)?.attachments;
-    let attached = found.into_iter().find(|it| it.state == Standing::Attached);
+    let attached = found
+        .into_iter()
+        .find(|it| it.state == AttachState::Attached);
     let Some(attached) = attached else {
         bail!("nothing is attached at {shown}: attach it first");
     };
@@ -143,11 +144,11 @@ fn find(options: &RecordOptions) -> Result<Attached> {
     };
     let uris = relay.upstreams.iter().map(|upstream| upstream.uri.parse());
     let state = directory::find(&options.state)?.context("the state directory is gone")?;
-    let place = Place::new(&state, &attached.mountpoint);
-    let written = State::load(&place)?.attachment;
+    let place = AttachmentDir::new(&state, &attached.mountpoint);
+    let written = AttachmentRecord::load(&place)?.attachment;
     let lower = written.context("it was detached meanwhile")?.lower(&place);
     Ok(Attached {
-        tree: lower.mount(),
+        tree: lower.mountpoint(),
         export: attached.export,
         servers: uris.collect::<Result<_, _>>()?,
     })

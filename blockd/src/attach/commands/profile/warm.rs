@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs::OpenOptions,
     os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
     thread,
 };
 
@@ -12,11 +12,17 @@ use anyhow::Result;
 use rustix::fs::OFlags;
 use tokio::runtime::Builder;
 
-use crate::{
-    attach::commands::{export_name, helper_process, prefetch},
-    cli::attach::WarmArgs,
-};
+use crate::attach::commands::{export_name, helper_process, prefetch};
 use blockd_nbd::{client::Client, uri::NbdUri};
+
+/// What is to be read.
+#[derive(Clone, Debug)]
+pub struct WarmOptions {
+    /// The export, by its canonical name.
+    pub server: NbdUri,
+    /// Where its ext4 is mounted.
+    pub tree: PathBuf,
+}
 
 /// Longer lists of paths are read to here.
 const LIST_MOST: u64 = 8 << 20;
@@ -40,7 +46,7 @@ fn spawn(program: &Path, server: &NbdUri, tree: &Path) -> Result<()> {
 }
 
 /// The hidden subcommand `warm`.
-pub fn warm(args: &WarmArgs) -> Result<()> {
+pub fn warm(args: &WarmOptions) -> Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let list = runtime.block_on(list(&args.server))?;
     let paths = list
@@ -79,5 +85,5 @@ fn read(tree: &Path, path: &Path) -> Result<()> {
         .open(tree.join(path))?;
     let found = file.metadata()?;
     anyhow::ensure!(found.is_file(), "no file");
-    prefetch::ask_for(&file, found.len())
+    prefetch::request(&file, found.len())
 }

@@ -1,233 +1,199 @@
-//! `blockd status`: what is attached, through what, and how it fares.
+//! `blockd status`: what is attached, through what, and whether it works.
 
-mod progress;
-mod relay;
+pub(crate) mod progress;
+pub(crate) mod relay;
+pub(crate) mod report;
 mod show;
 
 use std::{
     collections::HashMap,
-    fs, io,
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, bail};
-use serde::Serialize;
+use anyhow::{Context, Result, bail};
 
-pub use self::relay::{RelayFigures, RelayStatus};
-pub(super) use self::{progress::Progress, relay::ask, show::size};
+use self::{
+    relay::{RelayStatus, ask},
+    report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
+};
+use super::{export_name, mountpoint};
 use crate::attach::{
-    commands::{detach::resolve, teardown},
-    layers::{
-        device::Via,
-        mounts::Mounts,
-        upper::{Layers, Upper},
-    },
+    layers::{mounts::Mounts, own_mount::OwnMount, upper::OverlayDirs},
     state::{
-        attachment_dir::Place,
-        directory,
-        lower_dir::Lower,
-        lower_record::Record,
-        mount_scope::Life,
-        record::{KeptDiff, State},
+        attachment_dir::AttachmentDir,
+        attachment_record::{AttachmentRecord, KeptChanges},
+        directory::{self, list_directory},
+        lower_dir::LowerDir,
+        lower_record::LowerRecord,
+        mount_scope::MountScope,
     },
 };
 
-/// What is asked.
+/// Of which mountpoint the status is asked for.
 #[derive(Clone, Debug)]
 pub struct StatusOptions {
-    /// Only what is attached here.
+    /// The mountpoint; `None`: all.
     pub mountpoint: Option<PathBuf>,
-    /// Where attachments and diffs are kept.
+    /// The state directory.
     pub state: PathBuf,
 }
 
-/// All attachments and kept diffs.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Status {
-    /// By mountpoint.
-    pub attachments: Vec<AttachmentStatus>,
-    /// Places whose state cannot be read, and why.
-    pub unreadable: Vec<String>,
-}
-
-/// One mountpoint.
-#[derive(Clone, Debug, Serialize)]
-pub struct AttachmentStatus {
-    /// Where.
-    pub mountpoint: PathBuf,
-    /// Whether it is there.
-    pub state: Standing,
-    /// The canonical name.
-    pub export: String,
-    /// The commit that it shows.
-    pub commit: Option<String>,
-    /// The block device.
-    pub device: Option<PathBuf>,
-    /// The way into the kernel.
-    pub via: Option<Via>,
-    /// How many other attachments use the same device.
-    pub shared_with: usize,
-    /// The process between the server and the kernel.
-    pub relay: Option<RelayStatus>,
-    /// What was changed.
-    pub diff: Option<DiffStatus>,
-}
-
-/// Whether an attachment is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Standing {
-    /// It is mounted.
-    Attached,
-    /// An attach or detach was killed half way, or somebody else unmounted it.
-    Broken,
-    /// It was detached lazily, and somebody may still be inside.
-    Lingering,
-    /// Only its changes are kept.
-    Detached,
-}
-
-/// Changes, and what they take.
-#[derive(Clone, Debug, Serialize)]
-pub struct DiffStatus {
-    /// The export that they lie over.
-    pub export: String,
-    /// Where they are kept.
-    pub upper: Upper,
-    /// Files, directories and whiteouts.
-    pub entries: u64,
-    /// On the disk, or in memory.
-    pub bytes: u64,
-}
-
-/// Looks at all attachments, or at one.
+/// The status of all attachments, or of one.
 ///
 /// # Errors
 ///
-/// A sentence, also when nothing is known of the mountpoint asked for.
-pub fn status(options: &StatusOptions) -> Result<Status> {
-    let mut status = Status::default();
-    let asked = options.mountpoint.as_deref().map(resolve).transpose()?;
+/// When nothing is attached at the mountpoint and no changes are kept for it, or the
+/// state directory cannot be read.
+pub fn status(options: &StatusOptions) -> Result<StatusReport> {
+    let mut report = StatusReport::default();
+    let mountpoint = options.mountpoint.as_deref();
+    let mountpoint = mountpoint.map(mountpoint::resolve).transpose()?;
     if let Some(state) = directory::find(&options.state)? {
-        let mut known = Known::look(&state)?;
-        for (key, place) in State::all(&state) {
-            match place {
-                Ok(place)
-                    if asked
-                        .as_ref()
-                        .is_some_and(|asked| *asked != place.mountpoint) => {}
-                Ok(place) => status.attachments.extend(known.attachment(&key, &place)),
-                Err(error) => status.unreadable.push(format!("{error:#}")),
+        let mut survey = Survey::new(&state)?;
+        for (key, record) in AttachmentRecord::load_all(&state)? {
+            let is_asked_for = |record: &AttachmentRecord| {
+                let mountpoint = mountpoint.as_ref();
+                mountpoint.is_none_or(|mountpoint| *mountpoint == record.mountpoint)
+            };
+            let added = match record {
+                Ok(record) if !is_asked_for(&record) => Ok(()),
+                Ok(record) => survey.add(&mut report, &key, &record),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = added {
+                report.unreadable.push(format!("{error:#}"));
             }
         }
     }
-    status
+    report
         .attachments
         .sort_by(|one, other| one.mountpoint.cmp(&other.mountpoint));
-    match asked.filter(|_| status.attachments.is_empty()) {
-        Some(asked) => bail!("nothing is attached at {}", asked.display()),
-        None => Ok(status),
+    match mountpoint.filter(|_| report.attachments.is_empty()) {
+        Some(_) if !report.unreadable.is_empty() => bail!("{}", report.unreadable.join("; ")),
+        Some(mountpoint) => bail!("nothing is attached at {}", mountpoint.display()),
+        None => Ok(report),
     }
 }
 
 /// What is the same for all attachments.
-struct Known {
+struct Survey {
     state: PathBuf,
     mounts: Mounts,
-    life: Life,
-    /// A relay is asked once.
+    scope: MountScope,
+    /// By lower layer: each relay is asked once.
     relays: HashMap<PathBuf, Option<RelayStatus>>,
 }
 
-impl Known {
-    fn look(state: &Path) -> Result<Self> {
+impl Survey {
+    fn new(state: &Path) -> Result<Self> {
         Ok(Self {
             state: state.to_owned(),
             mounts: Mounts::read()?,
-            life: Life::now()?,
+            scope: MountScope::current()?,
             relays: HashMap::new(),
         })
     }
 
-    /// `None` for a place that has nothing.
-    fn attachment(&mut self, key: &str, state: &State) -> Option<AttachmentStatus> {
-        let place = Place::with_key(&self.state, key, &state.mountpoint);
-        let attachment = state.attachment.as_ref();
-        let kept = state.diff.as_ref();
-        let export = attachment
-            .map(|it| &it.export)
-            .or(kept.map(|it| &it.export))?;
-        let lower = attachment.map_or_else(
-            || Lower::new(&self.state, export),
-            |attachment| attachment.lower(&place),
-        );
-        let standing = match attachment {
-            None => Standing::Detached,
-            Some(it) if !it.life.is_of_boot(&self.life) => Standing::Detached,
-            Some(it) if it.lingering.is_some() => Standing::Lingering,
-            Some(_) if teardown::shown(&place, &lower, &self.mounts).is_some() => {
-                Standing::Attached
-            }
-            Some(_) => Standing::Broken,
+    /// Adds the status of one mountpoint, unless nothing is attached there and
+    /// nothing was changed.
+    fn add(
+        &mut self,
+        report: &mut StatusReport,
+        key: &str,
+        record: &AttachmentRecord,
+    ) -> Result<()> {
+        let dir = AttachmentDir::with_key(&self.state, key, &record.mountpoint);
+        let (attachment, kept) = (record.attachment.as_ref(), record.changes.as_ref());
+        let export = attachment.map(|attachment| &attachment.export);
+        let Some(export) = export.or(kept.map(|kept| &kept.export)) else {
+            return Ok(());
         };
-        let diff = kept.map(|kept| diff_status(&place, kept));
+        let lower = match attachment {
+            Some(attachment) => attachment.lower(&dir),
+            None => LowerDir::shared(&self.state, export),
+        };
+        let changes = kept.map(|kept| changes_status(&dir, kept)).transpose()?;
         let mut status = AttachmentStatus {
-            mountpoint: state.mountpoint.clone(),
-            state: standing,
-            commit: commit(export).map(str::to_owned),
+            mountpoint: record.mountpoint.clone(),
+            state: self.state_of(&dir, record, &lower),
+            commit: export_name::commit(export).map(str::to_owned),
             export: export.clone(),
             device: None,
             via: None,
             shared_with: 0,
             relay: None,
-            diff: diff.filter(|diff| diff.entries > 0),
+            changes: changes.filter(|changes| changes.entries > 0),
         };
-        if standing == Standing::Detached {
-            return status.diff.is_some().then_some(status);
+        let mut added = Ok(());
+        if status.state != AttachState::Detached {
+            added = self.add_lower(&mut status, &lower);
+        } else if status.changes.is_none() {
+            return Ok(());
         }
-        self.add_lower(&mut status, &lower);
-        Some(status)
+        report.attachments.push(status);
+        added
     }
 
-    fn add_lower(&mut self, status: &mut AttachmentStatus, lower: &Lower) {
-        let record = Record::load(lower).ok().flatten();
-        status.device = record.as_ref().and_then(|record| record.path().cloned());
-        status.via = record.as_ref().map(Record::via);
-        let users = fs::read_dir(lower.users_directory()).map_or(0, Iterator::count);
+    fn state_of(
+        &self,
+        dir: &AttachmentDir,
+        record: &AttachmentRecord,
+        lower: &LowerDir,
+    ) -> AttachState {
+        let own = || OwnMount::new(dir, lower, &self.mounts);
+        match &record.attachment {
+            None => AttachState::Detached,
+            Some(it) if !it.scope.is_same_boot(&self.scope) => AttachState::Detached,
+            Some(it) if it.lingering.is_some() => AttachState::Lingering,
+            Some(_) if own().find(&self.mounts).is_some() => AttachState::Attached,
+            Some(_) => AttachState::Broken,
+        }
+    }
+
+    fn add_lower(&mut self, status: &mut AttachmentStatus, lower: &LowerDir) -> Result<()> {
+        if let Some(record) = LowerRecord::load(lower)? {
+            status.device = record.path().cloned();
+            status.via = Some(record.via());
+        }
+        let users = lower.users_directory();
+        let users = list_directory(&users)
+            .with_context(|| format!("cannot list {}", users.display()))?
+            .count();
+        // One of them is this attachment, unless its attach was killed early.
         status.shared_with = users.saturating_sub(1);
-        let asked = self.relays.entry(lower.directory().to_owned());
-        let relay = asked.or_insert_with(|| ask(lower));
-        status.relay.clone_from(relay);
+        let relay = self.relays.entry(lower.directory().to_owned());
+        status.relay.clone_from(relay.or_insert_with(|| ask(lower)));
+        Ok(())
     }
 }
 
-/// `repo@COMMIT:…`
-fn commit(export: &str) -> Option<&str> {
-    let (_, rest) = export.split_once('@')?;
-    rest.split(':').next()
-}
-
-fn diff_status(place: &Place, kept: &KeptDiff) -> DiffStatus {
+fn changes_status(dir: &AttachmentDir, kept: &KeptChanges) -> Result<ChangesStatus> {
     let (mut entries, mut bytes) = (0, 0);
-    let upper = match kept.upper {
-        Upper::Block => place.blocks(),
-        other => Layers::new(place, other).upper,
+    let path = match OverlayDirs::of(dir, kept.upper) {
+        Some(dirs) => dirs.upper,
+        None => dir.blocks(),
     };
-    // What is changed meanwhile is counted or not.
-    let _counted = count(&upper, &mut entries, &mut bytes);
-    DiffStatus {
+    count(&path, &mut entries, &mut bytes)
+        .with_context(|| format!("cannot read the changes in {}", path.display()))?;
+    Ok(ChangesStatus {
         export: kept.export.clone(),
         upper: kept.upper,
         entries,
         bytes,
-    }
+    })
 }
 
+/// What is removed while it is counted is counted or not.
 fn count(directory: &Path, entries: &mut u64, bytes: &mut u64) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    for entry in fs::read_dir(directory)? {
+    for entry in list_directory(directory)? {
         let entry = entry?;
-        let metadata = entry.metadata()?;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         *entries += 1;
         *bytes += metadata.blocks() * 512;
         if metadata.is_dir() {
@@ -235,16 +201,4 @@ fn count(directory: &Path, entries: &mut u64, bytes: &mut u64) -> io::Result<()>
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_commit_stands_in_the_name() {
-        assert_eq!(commit("a/b@1234:layout=1:path=x@y"), Some("1234"));
-        assert_eq!(commit("a/b@1234"), Some("1234"));
-        assert_eq!(commit("a/b"), None);
-    }
 }

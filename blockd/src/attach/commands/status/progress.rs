@@ -1,13 +1,13 @@
-//! How far a hydration is, in words.
+//! The progress of a hydration as text.
 
 use std::fmt;
 
 use crate::{
-    attach::commands::status::size,
     relay::{CacheStatus, Hydration},
+    units::show_size,
 };
 
-/// Shows it to people.
+/// Prints the progress of a hydration.
 pub(crate) struct Progress<'a>(pub(crate) &'a CacheStatus);
 
 impl fmt::Display for Progress<'_> {
@@ -19,10 +19,14 @@ impl fmt::Display for Progress<'_> {
             reason,
             ..
         } = self.0;
-        let reason = reason.as_deref().unwrap_or("nobody knows why");
+        let reason = reason.as_deref().unwrap_or("see the log of the relay");
         match state {
             Hydration::Hydrated => {
-                write!(f, "hydrated ({}): the servers may go away", size(*of))
+                write!(
+                    f,
+                    "hydrated ({}): no server is needed any more",
+                    show_size(*of)
+                )
             }
             Hydration::Hydrating => write!(f, "hydrated {}", part(*hydrated, *of)),
             Hydration::Incomplete => {
@@ -34,10 +38,10 @@ impl fmt::Display for Progress<'_> {
     }
 }
 
-/// `37% (120 of 320 MiB)`; all of it is never said of a part.
+/// `37% (120 of 320 MiB)`; a part is never rounded up to 100%.
 fn part(hydrated: u64, of: u64) -> String {
     let percent = u128::from(hydrated) * 100 / u128::from(of.max(1));
-    let (have, all) = (size(hydrated), size(of));
+    let (have, all) = (show_size(hydrated), show_size(of));
     match (have.split_once(' '), all.split_once(' ')) {
         (Some((number, unit)), Some((_, same))) if unit == same => {
             format!("{percent}% ({number} of {all})")
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_is_told_in_one_unit_where_it_can() {
+    fn both_sizes_have_one_unit_where_possible() {
         assert_eq!(part(120 << 20, 320 << 20), "37% (120 of 320 MiB)");
         assert_eq!(part(0, 320 << 20), "0% (0 bytes of 320 MiB)");
         assert_eq!(part((1 << 30) - 1, 1 << 30), "99% (1023 of 1024 MiB)");

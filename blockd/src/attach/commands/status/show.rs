@@ -1,19 +1,19 @@
-//! The same for people.
+//! The text that `blockd status` prints.
 
 use std::fmt;
 
+use super::{
+    progress::Progress,
+    relay::RelayStatus,
+    report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
+};
 use crate::{
-    attach::{
-        commands::status::{
-            AttachmentStatus, DiffStatus, Progress, RelayFigures, RelayStatus, Standing, Status,
-            relay::Upstream,
-        },
-        layers::upper::Upper,
-    },
-    relay::CacheStatus,
+    attach::state::upper_kind::UpperKind,
+    relay::{self, CacheStatus, UpstreamStatus},
+    units::{show_microseconds, show_size},
 };
 
-impl fmt::Display for Status {
+impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attachments = self.attachments.iter().map(ToString::to_string);
         let unreadable = self.unreadable.iter().cloned();
@@ -29,16 +29,16 @@ impl fmt::Display for AttachmentStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mountpoint = self.mountpoint.display();
         let state = match self.state {
-            Standing::Attached => "attached".to_owned(),
-            Standing::Broken => format!("half attached: run `blockd detach {mountpoint}`"),
-            Standing::Lingering => "detached, with processes still inside".to_owned(),
-            Standing::Detached => "detached, with its changes kept".to_owned(),
+            AttachState::Attached => "attached".to_owned(),
+            AttachState::Broken => format!("half attached: run `blockd detach {mountpoint}`"),
+            AttachState::Lingering => "detached, with processes still inside".to_owned(),
+            AttachState::Detached => "detached, with changes kept".to_owned(),
         };
         writeln!(f, "{mountpoint}: {state}")?;
         write!(f, "  export   {}", self.export)?;
         if let (Some(device), Some(via)) = (&self.device, self.via) {
             let device = device.display();
-            write!(f, "\n  device   {device} through {}", via.words())?;
+            write!(f, "\n  device   {device} through {}", via.description())?;
             match self.shared_with {
                 0 => {}
                 1 => write!(f, ", shared with one other attachment")?,
@@ -48,21 +48,21 @@ impl fmt::Display for AttachmentStatus {
         if let Some(relay) = &self.relay {
             write!(f, "{relay}")?;
         }
-        if let Some(diff) = &self.diff {
-            write!(f, "\n  changes  {diff}")?;
+        if let Some(changes) = &self.changes {
+            write!(f, "\n  changes  {changes}")?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for DiffStatus {
+impl fmt::Display for ChangesStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let within = match self.upper {
-            Upper::State => "",
-            Upper::Tmpfs { .. } => " of memory",
-            Upper::Block => return write!(f, "{} of changed blocks", size(self.bytes)),
+            UpperKind::State => "",
+            UpperKind::Tmpfs { .. } => " of memory",
+            UpperKind::Block => return write!(f, "{} of changed blocks", show_size(self.bytes)),
         };
-        let (entries, bytes) = (self.entries, size(self.bytes));
+        let (entries, bytes) = (self.entries, show_size(self.bytes));
         write!(f, "{entries} files and directories, {bytes}{within}")
     }
 }
@@ -71,8 +71,9 @@ impl fmt::Display for RelayStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alive(figures) => write!(f, "{figures}"),
+            Self::Unreadable { reason } => write!(f, "\n  relay    {reason}"),
             Self::Silent { pid } => {
-                write!(f, "\n  relay    process {pid} runs and does not answer")
+                write!(f, "\n  relay    process {pid} runs but does not answer")
             }
             Self::Dead => write!(
                 f,
@@ -82,7 +83,7 @@ impl fmt::Display for RelayStatus {
     }
 }
 
-impl fmt::Display for RelayFigures {
+impl fmt::Display for relay::Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for server in &self.upstreams {
             write!(f, "\n  server   {server}")?;
@@ -94,35 +95,35 @@ impl fmt::Display for RelayFigures {
             latency_us,
             ..
         } = self;
-        let bytes = size(self.bytes);
+        let bytes = show_size(self.bytes);
         write!(
             f,
             "\n  reads    {reads} of {bytes}, {errors} failed, {in_flight} waiting"
         )?;
         write!(
             f,
-            "\n  latency  {} half, {} 95 of 100, {} the longest",
-            time(latency_us.p50),
-            time(latency_us.p95),
-            time(latency_us.max)
+            "\n  latency  {} median, {} 95th percentile, {} longest",
+            show_microseconds(latency_us.p50),
+            show_microseconds(latency_us.p95),
+            show_microseconds(latency_us.max)
         )?;
         if self.ahead.bytes > 0 {
-            let (bytes, used) = (size(self.ahead.bytes), size(self.ahead.used));
-            write!(
-                f,
-                "\n  ahead    {bytes} read before they were asked for, {used} used"
-            )?;
+            let (bytes, used) = (show_size(self.ahead.bytes), show_size(self.ahead.used));
+            write!(f, "\n  ahead    {bytes} read ahead, {used} of them used")?;
         }
         if let Some(cache) = &self.cache {
             let CacheStatus { hits, misses, .. } = cache;
             write!(f, "\n  cache    {}", Progress(cache))?;
-            write!(f, "\n           {hits} reads from here, {misses} not")?;
+            write!(
+                f,
+                "\n           {hits} reads from the cache, {misses} from a server"
+            )?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Upstream {
+impl fmt::Display for UpstreamStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uri, state, .. } = self;
         write!(f, "{uri} {state}")?;
@@ -130,35 +131,5 @@ impl fmt::Display for Upstream {
             Some(reason) => write!(f, " ({reason})"),
             None => write!(f, " over {} connections", self.connections),
         }
-    }
-}
-
-/// Bytes in a unit of which there are not many.
-pub(crate) fn size(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-    let fits = |unit: &usize| bytes >> (10 * unit) < 10_000;
-    let unit = (0..units.len()).find(fits).unwrap_or(units.len() - 1);
-    format!("{} {}", bytes >> (10 * unit), units[unit])
-}
-
-fn time(microseconds: u64) -> String {
-    match microseconds {
-        0..10_000 => format!("{microseconds} µs"),
-        10_000..10_000_000 => format!("{} ms", microseconds / 1000),
-        _ => format!("{} s", microseconds / 1_000_000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_have_units() {
-        assert_eq!(size(0), "0 bytes");
-        assert_eq!(size(9_999), "9999 bytes");
-        assert_eq!(size(10_000), "9 KiB");
-        assert_eq!(size(u64::MAX), "16777215 TiB");
-        assert_eq!(time(12_345), "12 ms");
     }
 }

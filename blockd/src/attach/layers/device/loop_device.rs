@@ -1,4 +1,4 @@
-//! A loop device on the FUSE file system's one file (loop(4)).
+//! Loop devices (loop(4)).
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,6 +13,8 @@ use rustix::{
     ioctl::{self, Ioctl, IoctlOutput, NoArg, Opcode, Setter},
 };
 
+use super::probe;
+
 const LOOP_CLR_FD: Opcode = 0x4C01;
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
 const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
@@ -20,7 +22,7 @@ const LOOP_CTL_GET_FREE: Opcode = 0x4C82;
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
-/// Somebody else may take the free device that we were told of.
+/// How often another program may take the device that the kernel offered.
 const ATTEMPTS: u32 = 64;
 
 /// `struct loop_info64` of linux/loop.h.
@@ -78,8 +80,8 @@ unsafe impl Ioctl for GetFree {
     }
 }
 
-/// A loop device that we set up. It clears itself when nobody has it open any
-/// more: while this lives, and then while it is mounted.
+/// A loop device that unbinds itself when it is not open any more: it exists while
+/// this does, and then while it is mounted.
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
     path: PathBuf,
@@ -88,17 +90,17 @@ pub(crate) struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// Binds a free loop device to `backing`, buffered (the FUSE
-    /// file's own readahead is worth more than the second copy costs), in
-    /// blocks of 4096 bytes.
+    /// Binds a free loop device to `backing`, with blocks of 4096 bytes. It is
+    /// buffered: the readahead of the FUSE file saves more than the second copy in
+    /// the page cache costs.
+    ///
+    /// # Errors
+    ///
+    /// When a file or device cannot be opened, or no loop device is free.
     pub(crate) fn bind(backing: &Path, writable: bool) -> Result<Self> {
         let file = open_for(backing, writable)
             .with_context(|| format!("cannot open {}", backing.display()))?;
-        let control = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/loop-control")
-            .context("cannot open /dev/loop-control: attach needs the kernel's loop driver (modprobe loop), and in a container that device")?;
+        let control = probe::open_loop_control().context("cannot open /dev/loop-control: attach needs the kernel's loop driver (modprobe loop), and in a container that device")?;
         for _ in 0..ATTEMPTS {
             let number = get_free(&control)?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
@@ -111,9 +113,10 @@ impl LoopDevice {
                 }
             }
         }
-        bail!("no loop device stays free: other programs take them as fast as we ask")
+        bail!("no loop device stays free: other programs take each before it can be bound")
     }
 
+    /// `/dev/loopN`.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -170,19 +173,29 @@ fn configure(device: &File, backing: &File, writable: bool) -> rustix::io::Resul
     }
 }
 
-/// The loop devices whose file is `backing`.
-pub(crate) fn bound_to(backing: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    let bound = entries.filter(|entry| {
+/// The loop devices that are bound to `backing`.
+///
+/// # Errors
+///
+/// When sysfs is not mounted.
+pub(crate) fn bound_to(backing: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut bound = Vec::new();
+    for entry in fs::read_dir("/sys/block")? {
+        let entry = entry?;
+        // A device that is not bound, or no loop device, has no such file.
         let file = fs::read_to_string(entry.path().join("loop/backing_file"));
-        file.is_ok_and(|file| Path::new(file.trim_end_matches('\n')) == backing)
-    });
-    bound
-        .map(|entry| Path::new("/dev").join(entry.file_name()))
-        .collect()
+        if file.is_ok_and(|file| Path::new(file.trim_end_matches('\n')) == backing) {
+            bound.push(Path::new("/dev").join(entry.file_name()));
+        }
+    }
+    Ok(bound)
 }
 
-/// Lets a loop device go, now or when its last user does.
+/// Unbinds a loop device, now or when it is not open any more.
+///
+/// # Errors
+///
+/// When it cannot be opened, or the kernel refuses.
 pub(crate) fn clear(device: &Path) -> io::Result<()> {
     let device = File::open(device)?;
     // SAFETY: LOOP_CLR_FD takes no argument and writes nothing.
@@ -199,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_structs_are_the_kernels() {
+    fn the_structs_have_the_sizes_of_the_kernels() {
         assert_eq!(size_of::<LoopInfo>(), 232);
         assert_eq!(size_of::<LoopConfig>(), 304);
     }

@@ -1,11 +1,10 @@
-//! The kernel's own NBD client, as sysfs shows it.
+//! The devices of the kernel's NBD client, as sysfs shows them.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::Stdio,
 };
 
 use anyhow::{Context, Result};
@@ -13,93 +12,68 @@ use rustix::{
     fs::OFlags,
     ioctl::{self, Opcode, Setter},
 };
-use tokio::process::Command;
-
-use crate::attach::layers::device::nbd_client;
 
 const SYS_BLOCK: &str = "/sys/block";
 
-/// Why the kernel's client cannot be used here.
-pub(crate) async fn obstacle() -> Option<&'static str> {
-    if nbd_client::program(nbd_client::PROGRAM).is_none() {
-        return Some("nbd-client is not installed (Debian's package nbd-client)");
+/// The devices that are not connected, in order of their numbers.
+///
+/// # Errors
+///
+/// When sysfs is not mounted.
+pub(crate) fn free_devices() -> Result<Vec<PathBuf>> {
+    let directory = Path::new(SYS_BLOCK);
+    free_in(directory).with_context(|| format!("cannot list {}", directory.display()))
+}
+
+fn free_in(sys_block: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(sys_block)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("nbd"));
+        numbers.extend(number.and_then(|number| number.parse::<u32>().ok()));
     }
-    if !has_nbd() && has_module("kernel/drivers/block", "nbd") {
-        // Whether it worked shows below.
-        let _loaded =
-            Command::new(nbd_client::program("modprobe").unwrap_or_else(|| "modprobe".into()))
-                .args(["nbd", "nbds_max=64", "max_part=0"])
-                .stderr(Stdio::null())
-                .status()
-                .await;
-    }
-    (!has_nbd()).then_some("this kernel has no nbd")
-}
-
-pub(crate) fn has_nbd() -> bool {
-    Path::new(SYS_BLOCK).join("nbd0").exists()
-}
-
-/// Whether a folder of the running kernel's modules has one. Asking the file
-/// system is quicker than a modprobe that must fail.
-pub(crate) fn has_module(folder: &str, name: &str) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let folder = Path::new("/lib/modules").join(release.trim()).join(folder);
-    ["ko", "ko.xz", "ko.zst", "ko.gz"]
-        .iter()
-        .any(|ending| folder.join(format!("{name}.{ending}")).exists())
-}
-
-/// Devices that nobody uses, in order.
-pub(crate) fn free_devices() -> Vec<PathBuf> {
-    free_in(Path::new(SYS_BLOCK))
-}
-
-fn free_in(sys_block: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(sys_block).into_iter().flatten().flatten();
-    let mut numbers: Vec<u32> = entries
-        .filter_map(|entry| {
-            entry
-                .file_name()
-                .to_str()?
-                .strip_prefix("nbd")?
-                .parse()
-                .ok()
-        })
-        .filter(|number| {
-            let device = sys_block.join(format!("nbd{number}"));
-            !device.join("pid").exists() && size(&device) == Some(0)
-        })
-        .collect();
+    numbers.retain(|number| {
+        let device = sys_block.join(format!("nbd{number}"));
+        !device.join("pid").exists() && size(&device) == Some(0)
+    });
     numbers.sort_unstable();
-    numbers
+    let paths = numbers
         .into_iter()
-        .map(|number| PathBuf::from(format!("/dev/nbd{number}")))
-        .collect()
+        .map(|number| PathBuf::from(format!("/dev/nbd{number}")));
+    Ok(paths.collect())
 }
 
-fn queue_of(device: &Path) -> PathBuf {
-    Path::new(SYS_BLOCK).join(device.file_name().unwrap_or_default())
+/// The directory of a device in sysfs.
+fn sys_directory(device: &Path) -> PathBuf {
+    let name = device.file_name().expect("/dev/nbdN has a file name");
+    Path::new(SYS_BLOCK).join(name)
 }
 
-/// Bytes, from sysfs's 512-byte sectors.
-fn size(device: &Path) -> Option<u64> {
-    let sectors = fs::read_to_string(device.join("size")).ok()?;
+/// The size of a device in bytes; sysfs counts sectors of 512. `None` when the
+/// device is not there.
+fn size(sys_directory: &Path) -> Option<u64> {
+    let sectors = fs::read_to_string(sys_directory.join("size")).ok()?;
     sectors.trim().parse::<u64>().ok()?.checked_mul(512)
 }
 
-/// The defaults ask for 128 KiB at a time, which is one round trip each.
-pub(crate) fn tune(device: &Path) {
-    for (knob, value) in [("max_sectors_kb", "1024"), ("read_ahead_kb", "1024")] {
-        if let Err(error) = fs::write(queue_of(device).join("queue").join(knob), value) {
-            tracing::debug!("{knob} of {} stays as it is: {error}", device.display());
+/// Lets the kernel ask for 1 MiB at once: by default it asks for 128 KiB, and each
+/// request is a round trip.
+pub(super) fn tune(device: &Path) {
+    for (file, value) in [("max_sectors_kb", "1024"), ("read_ahead_kb", "1024")] {
+        let path = sys_directory(device).join("queue").join(file);
+        if let Err(error) = fs::write(&path, value) {
+            tracing::debug!("{} stays as it is: {error}", path.display());
         }
     }
 }
 
-/// What `nbd-client -nonetlink` once made read-only stays so when another export
-/// is connected.
-pub(crate) fn let_write(device: &Path) -> Result<()> {
+/// Lets a device be written to: one that was read-only, as `nbd-client -nonetlink`
+/// sets it, stays so when another export is connected to it.
+///
+/// # Errors
+///
+/// When the device cannot be opened, or the kernel refuses.
+pub(super) fn make_writable(device: &Path) -> Result<()> {
     const BLKROSET: Opcode = 0x125D;
     let shown = device.display();
     let file = File::open(device).with_context(|| format!("cannot open {shown}"))?;
@@ -109,17 +83,18 @@ pub(crate) fn let_write(device: &Path) -> Result<()> {
     done.with_context(|| format!("cannot make {shown} writable"))
 }
 
-/// Whether a device shows an export of this size.
+/// Whether a device has this size in bytes.
 pub(crate) fn has_size(device: &Path, bytes: u64) -> bool {
-    size(&queue_of(device)) == Some(bytes)
+    size(&sys_directory(device)) == Some(bytes)
 }
 
-/// Whether the kernel's client still serves a device.
+/// Whether a device is connected to a server.
 pub(crate) fn is_connected(device: &Path) -> bool {
-    queue_of(device).join("pid").exists()
+    sys_directory(device).join("pid").exists()
 }
 
-/// Whether something has a device mounted.
+/// Whether a file system on the device is mounted: the kernel then refuses to open
+/// it with `O_EXCL` (open(2)).
 pub(crate) fn is_mounted(device: &Path) -> bool {
     let exclusive = OFlags::EXCL.bits().cast_signed();
     let opened = OpenOptions::new()
@@ -148,7 +123,7 @@ mod tests {
         fs::write(device("nbd0", "0\n").join("pid"), "1\n").unwrap();
         device("loop0", "0\n");
         assert_eq!(
-            free_in(sys.path()),
+            free_in(sys.path()).unwrap(),
             [Path::new("/dev/nbd2"), Path::new("/dev/nbd10")]
         );
     }

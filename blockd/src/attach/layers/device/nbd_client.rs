@@ -1,4 +1,4 @@
-//! Stock `nbd-client`: its command line, and what it says.
+//! Running nbd-client(8).
 
 use std::{
     ffi::OsString,
@@ -11,45 +11,39 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::{process::Command, time::sleep};
 
-use crate::attach::layers::device::nbd;
+use super::nbd;
+use crate::attach::layers::programs;
 
 pub(crate) const PROGRAM: &str = "nbd-client";
-/// Where Debian and others have what only root runs.
-const PATH: [&str; 6] = [
-    "/usr/sbin",
-    "/sbin",
-    "/usr/local/sbin",
-    "/usr/bin",
-    "/bin",
-    "/usr/local/bin",
-];
-/// The kernel must not give a relay up that gives a server up.
-const GRACE: Duration = Duration::from_secs(10);
-/// To the relay: each is a queue of the kernel's.
+/// How much longer than the relay the kernel waits: it must not give up a relay
+/// that is about to give up a server.
+const EXTRA_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections to the relay. Each has a request queue of its own in the kernel.
 const CONNECTIONS: usize = 2;
-/// How long a device may take to show its size.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a device may take to have its size.
+const SIZE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What `nbd-client` is asked to connect.
+/// What a device is to be connected to.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted<'a> {
-    /// The relay's.
+pub(crate) struct ConnectSpec<'a> {
+    /// The socket of the relay.
     pub(crate) socket: &'a Path,
     pub(crate) export: &'a str,
+    /// Size of the export in bytes.
     pub(crate) size: u64,
-    /// After which the relay answers, whatever happens above it.
+    /// How long the relay waits for a server before it answers with an error.
     pub(crate) timeout: Duration,
-    /// It is to be written to.
+    /// Whether the device is to be written to.
     pub(crate) writable: bool,
 }
 
-impl Wanted<'_> {
-    /// The arguments of `nbd-client`; netlink is not there in a container with
-    /// a network of its own, ioctl is.
+impl ConnectSpec<'_> {
+    /// The arguments of nbd-client. In a container with a network namespace of its
+    /// own it cannot use netlink; ioctl works there.
     fn arguments(&self, device: &Path, netlink: bool) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["-unix".into(), self.socket.into(), device.into()];
-        // A silent relay is given up, instead of hanging all who look at the disk.
-        let timeout = (self.timeout + GRACE).as_secs().to_string();
+        // Without a timeout, whoever uses the disk hangs with a relay that hangs.
+        let timeout = (self.timeout + EXTRA_TIMEOUT).as_secs().to_string();
         let connections = CONNECTIONS.to_string();
         for (option, value) in [
             ("-N", self.export),
@@ -65,33 +59,38 @@ impl Wanted<'_> {
         arguments
     }
 
-    /// Connects one device; `Ok(false)` when another program took it first.
+    /// Connects a device; `false` when another program has taken it meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When nbd-client fails for another reason, or the device does not get the
+    /// size of the export.
     pub(crate) async fn connect(&self, device: &Path, log: &Path) -> Result<bool> {
         for netlink in [true, false] {
-            let said = run(&self.arguments(device, netlink), log).await?;
-            match said {
+            let failure = run(&self.arguments(device, netlink), log).await?;
+            match failure {
                 None => {
-                    self.wait(device).await?;
+                    self.wait_for_size(device).await?;
                     nbd::tune(device);
                     if self.writable {
-                        nbd::let_write(device)?;
+                        nbd::make_writable(device)?;
                     }
                     return Ok(true);
                 }
-                Some(words) if is_busy(&words) => return Ok(false),
-                Some(words) if netlink && words.contains("netlink") => {}
-                Some(words) => bail!("nbd-client cannot connect {}: {words}", device.display()),
+                Some(output) if is_busy(&output) => return Ok(false),
+                Some(output) if netlink && output.contains("netlink") => {}
+                Some(output) => bail!("nbd-client cannot connect {}: {output}", device.display()),
             }
         }
-        bail!("nbd-client reaches the kernel neither by netlink nor by ioctl")
+        bail!("nbd-client can use neither netlink nor ioctl")
     }
 
-    async fn wait(&self, device: &Path) -> Result<()> {
+    async fn wait_for_size(&self, device: &Path) -> Result<()> {
         let begun = Instant::now();
         while !nbd::has_size(device, self.size) {
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > SIZE_TIMEOUT {
                 bail!(
-                    "{} does not show the export's {} bytes",
+                    "{} does not get the size of the export, {} bytes",
                     device.display(),
                     self.size
                 );
@@ -102,24 +101,23 @@ impl Wanted<'_> {
     }
 }
 
-fn is_busy(words: &str) -> bool {
+fn is_busy(output: &str) -> bool {
     [
         "already in use",
         "Device or resource busy",
         "being setup by another",
     ]
     .iter()
-    .any(|sign| words.contains(sign))
+    .any(|message| output.contains(message))
 }
 
-/// Runs `nbd-client`; `None` when it succeeds, else its last words.
+/// Runs nbd-client; returns its output when it fails.
 ///
-/// With ioctl it leaves a process behind, which keeps what it inherits: a pipe
-/// would never end, so it writes into a file.
+/// With ioctl it leaves a process behind that inherits its output: a pipe would
+/// never end, so it writes into a file.
 async fn run(arguments: &[OsString], log: &Path) -> Result<Option<String>> {
     let file = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
-    let program = program(PROGRAM).unwrap_or_else(|| PROGRAM.into());
-    let status = Command::new(&program)
+    let status = Command::new(program()?)
         .args(arguments)
         .current_dir("/")
         .kill_on_drop(true)
@@ -128,34 +126,40 @@ async fn run(arguments: &[OsString], log: &Path) -> Result<Option<String>> {
         .stderr(file)
         .status()
         .await
-        .with_context(|| format!("cannot run {}", program.display()))?;
+        .context("cannot run nbd-client")?;
     if status.success() {
         return Ok(None);
     }
-    let words = fs::read_to_string(log).unwrap_or_default();
-    Ok(Some(words.trim().lines().collect::<Vec<_>>().join("; ")))
+    let output = fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let output = String::from_utf8_lossy(&output);
+    Ok(Some(output.trim().lines().collect::<Vec<_>>().join("; ")))
 }
 
 /// Disconnects a device; one that is not connected is left alone.
+///
+/// # Errors
+///
+/// When nbd-client fails and the device is still connected.
 pub(crate) fn disconnect(device: &Path) -> Result<()> {
-    let program = program(PROGRAM).unwrap_or_else(|| PROGRAM.into());
-    let output = process::Command::new(program)
+    let output = process::Command::new(program()?)
         .arg("-d")
         .arg(device)
         .stdin(Stdio::null())
         .output()
         .context("cannot run nbd-client")?;
     if !output.status.success() && nbd::is_connected(device) {
-        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        bail!("nbd-client cannot disconnect {}: {words}", device.display());
+        let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        bail!(
+            "nbd-client cannot disconnect {}: {output}",
+            device.display()
+        );
     }
     Ok(())
 }
 
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
-    PATH.iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.exists())
+fn program() -> Result<PathBuf> {
+    programs::find(PROGRAM)
+        .context("nbd-client is not installed: install Debian's package nbd-client")
 }
 
 #[cfg(test)]
@@ -163,8 +167,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_stock_nbd_clients() {
-        let wanted = Wanted {
+    fn the_arguments_are_those_of_nbd_client() {
+        let spec = ConnectSpec {
             socket: Path::new("/run/s"),
             export: "r@1:uid=5",
             size: 4096,
@@ -172,7 +176,7 @@ mod tests {
             writable: false,
         };
         let arguments = |netlink| {
-            let arguments = wanted.arguments(Path::new("/dev/nbd2"), netlink);
+            let arguments = spec.arguments(Path::new("/dev/nbd2"), netlink);
             arguments.join(" ".as_ref()).into_string().unwrap()
         };
         let expected = "-unix /run/s /dev/nbd2 -N r@1:uid=5 -b 4096 -timeout 15 -C 2";
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_is_told_from_broken() {
+    fn a_busy_device_is_distinguished_from_other_failures() {
         assert!(is_busy("Error: nbd0 already in use"));
         assert!(!is_busy("Error: Socket failed: Connection refused"));
     }

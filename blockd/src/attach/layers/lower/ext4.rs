@@ -1,6 +1,6 @@
-//! The lower layer: the export's ext4, mounted read-only.
+//! Mounting the ext4 of an export.
 
-use std::{fs, path::Path};
+use std::{ffi::CStr, fs, path::Path};
 
 use anyhow::{Context, Result};
 use rustix::{
@@ -8,38 +8,61 @@ use rustix::{
     mount::{MountFlags, mount, mount_bind},
 };
 
-/// What came over a network may be anything: no set-user-id program and no
-/// device node of it counts.
-pub(crate) fn flags() -> MountFlags {
-    MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME
-}
+use super::fsck::fsck;
+use crate::attach::state::lower_dir::LowerDir;
 
-/// Mounts `device` at `target`. The journal, if there is one, is left alone;
-/// an error on the disk is an error of that read and never a panic, whatever
-/// the superblock asks for.
-pub(crate) fn mount_ext4(device: &Path, target: &Path, writable: bool) -> Result<()> {
-    fs::create_dir_all(target).with_context(|| format!("cannot make {}", target.display()))?;
-    let (options, flags) = if writable {
-        (c"errors=remount-ro", flags())
-    } else {
-        (c"noload,errors=continue", flags() | MountFlags::RDONLY)
-    };
-    let mounted = mount(device, target, "ext4", flags, options);
+/// The server, or whoever made the commit, is not trusted: no set-user-id
+/// program and no device node of the file system counts.
+pub(crate) const MOUNT_FLAGS: MountFlags = MountFlags::NOSUID
+    .union(MountFlags::NODEV)
+    .union(MountFlags::NOATIME);
+
+/// Mounts the ext4 on `device` at the mountpoint of the lower layer, after
+/// e2fsck(8) where it was written to.
+///
+/// # Errors
+///
+/// When e2fsck cannot repair it, or the kernel refuses the mount.
+pub(super) fn mount_ext4(lower: &LowerDir, device: &Path, writable: bool) -> Result<()> {
+    if writable {
+        fsck(device)?;
+    }
+    let target = lower.mountpoint();
+    fs::create_dir_all(&target).with_context(|| format!("cannot make {}", target.display()))?;
+    let (options, flags) = mount_options(writable);
+    let mounted = mount(device, &target, "ext4", flags, options);
     mounted.with_context(|| {
         let reason = match mounted {
             Err(Errno::INVAL | Errno::UCLEAN) => {
                 "it holds no ext4 that this kernel mounts (see dmesg)"
             }
             Err(Errno::NODEV) => "this kernel has no ext4",
-            Err(Errno::PERM | Errno::ACCESS) => "mounting is not allowed here",
+            Err(Errno::PERM | Errno::ACCESS) => {
+                "mounting is not allowed here: CAP_SYS_ADMIN is needed"
+            }
             _ => "the mount failed",
         };
         format!("cannot mount {}: {reason}", device.display())
     })
 }
 
-/// Shows the lower layer itself at the mountpoint.
-pub(crate) fn bind(lower: &Path, mountpoint: &Path) -> Result<()> {
-    mount_bind(lower, mountpoint)
+/// A read-only mount leaves the journal alone, if there is one. With
+/// `errors=`, a damaged block is an error of that read and never a panic of the
+/// kernel, whatever the superblock asks for (ext4(5)).
+fn mount_options(writable: bool) -> (&'static CStr, MountFlags) {
+    if writable {
+        return (c"errors=remount-ro", MOUNT_FLAGS);
+    }
+    let flags = MOUNT_FLAGS.union(MountFlags::RDONLY);
+    (c"noload,errors=continue", flags)
+}
+
+/// Binds the mounted lower layer to `mountpoint`.
+///
+/// # Errors
+///
+/// Those of mount(2).
+pub(crate) fn bind(lower: &LowerDir, mountpoint: &Path) -> Result<()> {
+    mount_bind(lower.mountpoint(), mountpoint)
         .with_context(|| format!("cannot bind the lower layer to {}", mountpoint.display()))
 }

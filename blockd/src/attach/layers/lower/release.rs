@@ -1,8 +1,9 @@
-//! Taking a lower layer away when its last user has left, from the top down.
+//! Removing a lower layer, from the top down, when its last user has left.
 //!
-//! Nothing is believed: what is mounted, bound and running is looked up.
+//! What is mounted, bound and running is looked up: the record only says what may
+//! be.
 
-use std::{fs, path::Path, sync::mpsc, thread, time::Duration};
+use std::{io, path::Path, sync::mpsc, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use rustix::{
@@ -11,199 +12,221 @@ use rustix::{
     process::Signal,
 };
 
+use super::users;
 use crate::attach::{
     layers::{
         device::{loop_device, nbd, nbd_client},
         liveness,
-        lower::users,
         mounts::Mounts,
-        poll::{MOMENT, eventually},
+        poll::poll_until,
         process::Identity,
     },
     state::{
-        attachment_dir::Place,
-        directory,
-        lock::Lock,
-        lower_dir::Lower,
-        lower_record::{Device, Record},
+        attachment_dir::AttachmentDir,
+        directory::{self, list_directory, remove_empty_directory, remove_file},
+        lock::{LOWER_TIMEOUT, Lock},
+        lower_dir::LowerDir,
+        lower_record::{Device, LowerRecord},
     },
 };
 
-/// How long another blockd may be at work on a lower layer: it asks servers.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// How long it may take to write what was changed.
-const WRITTEN: Duration = Duration::from_secs(300);
-/// How often it is looked whether a device is still in use.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// How long the kernel and the relay may take to let go of a device.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an unmount may write changed blocks.
+const WRITEBACK_TIMEOUT: Duration = Duration::from_secs(300);
+/// How often a device that is in use is looked at again.
+const IN_USE_INTERVAL: Duration = Duration::from_millis(250);
 
-/// What became of a lower layer.
+/// What became of a lower layer when an attachment released it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It is gone.
-    Gone,
-    /// Others use it.
+pub(crate) enum Released {
+    /// It was removed.
+    Removed,
+    /// Other attachments use it.
     Shared,
-    /// Nobody is counted, but its device is in use: by who is inside a tree
+    /// No attachment uses it, but its device is in use: by a process in a tree
     /// that was detached lazily, or in another mount namespace.
-    Busy,
+    InUse,
 }
 
-/// Counts a place out, which must show nothing any more, and takes down what
-/// nobody uses then.
-pub(crate) fn leave(lower: &Lower, export: &str, place: &Place) -> Result<Ended> {
+/// Removes an attachment from the users of a lower layer, and the layer with its
+/// last user. Nothing of the attachment may be mounted any more.
+///
+/// # Errors
+///
+/// When another command works on the lower layer for more than a minute, or a
+/// layer cannot be taken down.
+pub(crate) fn release(lower: &LowerDir, export: &str, dir: &AttachmentDir) -> Result<Released> {
     if !lower.directory().exists() {
-        return Ok(Ended::Gone);
+        return Ok(Released::Removed);
     }
-    let _lock = Lock::take(&lower.lock_file(), PATIENCE, export)?;
-    users::leave(lower, place.key().as_ref())?;
-    if users::is_used(lower, export, Some(place))? {
-        return Ok(Ended::Shared);
+    let _lock = Lock::acquire(&lower.lock_file(), LOWER_TIMEOUT, export)?;
+    users::remove(lower, dir)?;
+    if users::any_in_use(lower, export, Some(dir))? {
+        return Ok(Released::Shared);
     }
-    let record = record(lower);
-    let gone = take_down(lower, record.as_ref(), hangs(lower, record.as_ref()))?;
-    Ok(if gone { Ended::Gone } else { Ended::Busy })
+    if take_down_unused(lower, load_record(lower).as_ref())? {
+        Ok(Released::Removed)
+    } else {
+        Ok(Released::InUse)
+    }
 }
 
-/// Waits until a lower layer's device is not in use any more, and takes it
-/// away; ends when somebody counts on it again.
-pub(crate) fn settle(lower: &Lower) -> Result<()> {
+/// Waits until the device of a lower layer is not in use any more, and removes
+/// the layer; returns at once when an attachment uses it again.
+///
+/// # Errors
+///
+/// Those of [`release`].
+pub(crate) fn release_when_unused(lower: &LowerDir) -> Result<()> {
     while lower.directory().exists() {
-        let lock = Lock::take(&lower.lock_file(), PATIENCE, "a lower layer")?;
-        let record = record(lower);
+        let lock = Lock::acquire(&lower.lock_file(), LOWER_TIMEOUT, "a lower layer")?;
+        let record = load_record(lower);
         let export = record.as_ref().map_or("", |record| record.export.as_str());
-        let wanted = users::is_used(lower, export, None)?;
-        if wanted || take_down(lower, record.as_ref(), hangs(lower, record.as_ref()))? {
+        if users::any_in_use(lower, export, None)? || take_down_unused(lower, record.as_ref())? {
             break;
         }
         drop(lock);
-        thread::sleep(INTERVAL);
+        thread::sleep(IN_USE_INTERVAL);
     }
     Ok(())
 }
 
-/// A record that cannot be read must not keep us from taking down.
-fn record(lower: &Lower) -> Option<Record> {
-    Record::load(lower).unwrap_or_else(|error| {
+/// A record that cannot be read must not stop a detach.
+fn load_record(lower: &LowerDir) -> Option<LowerRecord> {
+    LowerRecord::load(lower).unwrap_or_else(|error| {
         tracing::warn!("{error:#}");
         None
     })
 }
 
-/// Whether there is a relay that does not answer, and nothing to lose.
-fn hangs(lower: &Lower, record: Option<&Record>) -> bool {
+/// A relay that does not answer is killed, unless changed blocks may be lost.
+fn take_down_unused(lower: &LowerDir, record: Option<&LowerRecord>) -> Result<bool> {
     let writable = record.is_some_and(|record| record.writable);
-    !writable && Identity::alive(&lower.pid_file()).is_some() && !liveness::beats(lower)
+    let hangs =
+        !writable && Identity::alive(&lower.pid_file()).is_some() && !liveness::responds(lower);
+    take_down(lower, record, hangs)
 }
 
-/// Takes a lower layer down; `false` when somebody still uses its device.
-/// `hard`: it is given up, and who is inside gets EIO.
-pub(crate) fn take_down(lower: &Lower, record: Option<&Record>, hard: bool) -> Result<bool> {
-    if hard {
-        liveness::stop(lower)?;
+/// Takes a lower layer down; `false` when its device is in use. With `force` it
+/// is given up: processes that use the device get EIO. The lock must be held.
+///
+/// # Errors
+///
+/// When a layer cannot be taken down.
+pub(super) fn take_down(
+    lower: &LowerDir,
+    record: Option<&LowerRecord>,
+    force: bool,
+) -> Result<bool> {
+    if force {
+        liveness::kill(lower)?;
     }
-    let device = record.map(|record| &record.device);
-    let patience = if record.is_some_and(|record| record.writable) {
-        WRITTEN
-    } else {
-        MOMENT
+    unmount_ext4(lower, record, unmount_flags(force))?;
+    let is_free = match record.map(|record| (&record.device, record.size)) {
+        Some((Device::Nbd { path, connected }, size)) => {
+            disconnect_nbd(path, size, *connected, force)?
+        }
+        Some((Device::Fuse { .. }, _)) | None => release_fuse(lower, force)?,
     };
-    take_mount(lower, device, flags(hard), patience)?;
-    let size = record.map_or(0, |record| record.size);
-    let free = match device {
-        Some(Device::Nbd { path, connected }) => take_nbd(path, size, *connected, hard)?,
-        _ => take_fuse(lower, hard)?,
-    };
-    if free {
+    if is_free {
         end_relay(lower)?;
-        forget(lower);
+        remove_directory(lower)
+            .with_context(|| format!("cannot remove {}", lower.directory().display()))?;
     }
-    Ok(free)
+    Ok(is_free)
 }
 
-/// Unmounts the ext4. When that takes long, it is its last user and waits for
-/// what was read ahead, which nobody wants any more: these reads are ended.
-fn take_mount(
-    lower: &Lower,
-    device: Option<&Device>,
-    flags: UnmountFlags,
-    patience: Duration,
-) -> Result<()> {
-    let mount = lower.mount();
-    while Mounts::read()?.at(&mount).is_some() {
-        let (path, (done, waiting)) = (mount.clone(), mpsc::channel());
+/// Unmounts the ext4. The last user of its device is then the kernel, which waits
+/// for what is being read ahead; when that takes long, these reads are ended,
+/// since nobody will use them.
+fn unmount_ext4(lower: &LowerDir, record: Option<&LowerRecord>, flags: UnmountFlags) -> Result<()> {
+    let timeout = if record.is_some_and(|record| record.writable) {
+        WRITEBACK_TIMEOUT
+    } else {
+        TIMEOUT
+    };
+    let mountpoint = lower.mountpoint();
+    while Mounts::read()?.at(&mountpoint).is_some() {
+        let (path, (sender, receiver)) = (mountpoint.clone(), mpsc::channel());
         thread::spawn(move || {
-            let _nobody_waits = done.send(unmount(&path, flags));
+            // Fails when the time was over: nobody receives it then.
+            let _sent = sender.send(unmount(&path, flags));
         });
-        let unmounted = waiting.recv_timeout(patience).or_else(|_| {
-            give_up(lower, device)?;
-            waiting
-                .recv_timeout(MOMENT)
-                .context("the lower layer cannot be unmounted")
+        let unmounted = receiver.recv_timeout(timeout).or_else(|_| {
+            end_reads(lower, record)?;
+            receiver
+                .recv_timeout(TIMEOUT)
+                .context("the lower layer cannot be unmounted: the kernel does not answer")
         })?;
-        unmounted.with_context(|| format!("cannot unmount {}", mount.display()))?;
+        unmounted.with_context(|| format!("cannot unmount {}", mountpoint.display()))?;
     }
     Ok(())
 }
 
-fn give_up(lower: &Lower, device: Option<&Device>) -> Result<()> {
-    match device {
+fn end_reads(lower: &LowerDir, record: Option<&LowerRecord>) -> Result<()> {
+    match record.map(|record| &record.device) {
         Some(Device::Nbd { path, .. }) => nbd_client::disconnect(path),
-        _ => liveness::stop(lower),
+        Some(Device::Fuse { .. }) | None => liveness::kill(lower),
     }
 }
 
-fn take_fuse(lower: &Lower, hard: bool) -> Result<bool> {
+fn release_fuse(lower: &LowerDir, force: bool) -> Result<bool> {
     let disk = lower.disk();
-    for device in loop_device::bound_to(&disk) {
+    for device in loop_device::bound_to(&disk)? {
         loop_device::clear(&device).with_context(|| format!("cannot free {}", device.display()))?;
     }
-    if !hard && !eventually(|| loop_device::bound_to(&disk).is_empty()) {
+    let is_unbound = || loop_device::bound_to(&disk).is_ok_and(|devices| devices.is_empty());
+    if !force && !poll_until(TIMEOUT, is_unbound) {
         return Ok(false);
     }
-    let mount = lower.device();
-    let unmounted = || {
-        Mounts::read().is_ok_and(|mounts| mounts.at(&mount).is_none())
-            || !matches!(unmount(&mount, flags(hard)), Err(Errno::BUSY))
+    let mountpoint = lower.device();
+    let is_unmounted = || {
+        Mounts::read().is_ok_and(|mounts| mounts.at(&mountpoint).is_none())
+            || !matches!(unmount(&mountpoint, unmount_flags(force)), Err(Errno::BUSY))
     };
-    Ok(eventually(unmounted))
+    Ok(poll_until(TIMEOUT, is_unmounted))
 }
 
-/// An attach that was killed did not get to write down whether the device
-/// became its own; one of another size, or in use, belongs to somebody else.
-fn take_nbd(device: &Path, size: u64, connected: bool, hard: bool) -> Result<bool> {
-    let used = nbd::is_mounted(device);
-    if used && connected && !hard {
+/// Disconnects an nbd device, if it is ours; `false` when it is in use.
+///
+/// An attach that was killed may not have recorded that it connected the device.
+/// One that is mounted, or of another size, was then connected by another program.
+fn disconnect_nbd(device: &Path, size: u64, connected: bool, force: bool) -> Result<bool> {
+    let is_mounted = nbd::is_mounted(device);
+    if is_mounted && connected && !force {
         return Ok(false);
     }
-    let ours = connected || (nbd::has_size(device, size) && !used);
-    if ours && nbd::is_connected(device) {
+    let is_own = connected || (nbd::has_size(device, size) && !is_mounted);
+    if is_own && nbd::is_connected(device) {
         nbd_client::disconnect(device)?;
     }
     Ok(true)
 }
 
-/// It ends by itself when its file system is unmounted.
-fn end_relay(lower: &Lower) -> Result<()> {
+/// The relay ends by itself when its FUSE file system is unmounted.
+fn end_relay(lower: &LowerDir) -> Result<()> {
     let Some(relay) = Identity::alive(&lower.pid_file()) else {
         return Ok(());
     };
     relay.send(Signal::TERM)?;
-    if !relay.wait(MOMENT) && !relay.kill(MOMENT)? {
-        bail!("the relay {} does not end", relay.pid());
+    if !relay.wait(TIMEOUT)? && !relay.kill(TIMEOUT)? {
+        bail!("the relay, process {}, does not end", relay.pid());
     }
     Ok(())
 }
 
-/// What is not empty is somebody's, and stays. The lock goes last.
-fn forget(lower: &Lower) {
-    let users = fs::read_dir(lower.users_directory()).into_iter().flatten();
-    for file in users.flatten() {
-        let _gone = fs::remove_file(file.path());
+/// Removes what blockd made, the lock last. A directory that holds something else
+/// stays.
+fn remove_directory(lower: &LowerDir) -> io::Result<()> {
+    for user in list_directory(&lower.users_directory())? {
+        remove_file(&user?.path())?;
     }
-    for directory in [lower.users_directory(), lower.mount(), lower.device()] {
-        let _gone = fs::remove_dir(directory);
+    let directories = [lower.users_directory(), lower.mountpoint(), lower.device()];
+    for directory in directories {
+        remove_empty_directory(&directory)?;
     }
-    directory::remove(&lower.record_file());
+    directory::remove(&lower.record_file())?;
     let files = [
         lower.socket(),
         lower.status_socket(),
@@ -215,16 +238,15 @@ fn forget(lower: &Lower) {
         lower.lock_file(),
     ];
     for file in files {
-        let _gone = fs::remove_file(file);
+        remove_file(&file)?;
     }
-    let _gone = fs::remove_dir(lower.directory());
+    remove_empty_directory(lower.directory())
 }
 
-fn flags(hard: bool) -> UnmountFlags {
-    let flags = if hard {
-        UnmountFlags::DETACH
+fn unmount_flags(force: bool) -> UnmountFlags {
+    if force {
+        UnmountFlags::DETACH | UnmountFlags::NOFOLLOW
     } else {
-        UnmountFlags::empty()
-    };
-    flags | UnmountFlags::NOFOLLOW
+        UnmountFlags::NOFOLLOW
+    }
 }

@@ -1,103 +1,144 @@
-//! Who uses a lower layer.
+//! The attachments that use a lower layer.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::{Path, PathBuf},
-};
+use std::{fs::File, path::PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::attach::{
-    commands::teardown,
-    layers::mounts::Mounts,
+    layers::{mounts::Mounts, own_mount::OwnMount},
     state::{
-        attachment_dir::Place, directory, lock::Lock, lower_dir::Lower, mount_scope::Life,
-        record::State,
+        attachment_dir::AttachmentDir,
+        attachment_record::AttachmentRecord,
+        directory::{self, list_directory, remove_file},
+        lock::Lock,
+        lower_dir::LowerDir,
+        mount_scope::MountScope,
     },
 };
 
-/// An attachment that says it uses a lower layer.
+/// An attachment that is counted as a user of a lower layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct User {
-    /// The name of the place's directory.
-    pub(crate) key: String,
-    /// Where, unless its place is gone.
-    pub(crate) mountpoint: Option<PathBuf>,
-    /// Whether it may be in use; otherwise it was killed half way.
-    pub(crate) alive: bool,
-    /// Whether it is mounted where we see it.
-    pub(crate) seen: bool,
+pub(super) struct User {
+    /// The key of its directory.
+    pub(super) key: String,
+    /// `None` when its record is gone or cannot be read.
+    pub(super) mountpoint: Option<PathBuf>,
+    /// Whether it may be in use; otherwise its attach or detach was killed.
+    pub(super) may_be_in_use: bool,
+    /// Whether it is mounted where this process sees it.
+    pub(super) is_mounted: bool,
 }
 
-/// Counts a place in. The lock must be held.
-pub(crate) fn enter(lower: &Lower, place: &Place) -> Result<()> {
+/// Adds an attachment. The lock must be held.
+///
+/// # Errors
+///
+/// When its file cannot be made.
+pub(super) fn add(lower: &LowerDir, dir: &AttachmentDir) -> Result<()> {
     let users = lower.users_directory();
     let made =
-        directory::private_directory(&users).and_then(|()| File::create(users.join(place.key())));
+        directory::private_directory(&users).and_then(|()| File::create(users.join(dir.key())));
     made.map(drop)
         .with_context(|| format!("cannot write into {}", users.display()))
 }
 
-/// Counts a place out. The lock must be held.
-pub(crate) fn leave(lower: &Lower, key: &Path) -> Result<()> {
-    let file = lower.users_directory().join(key);
-    match fs::remove_file(&file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+/// Removes an attachment. The lock must be held.
+///
+/// # Errors
+///
+/// When its file cannot be removed.
+pub(super) fn remove(lower: &LowerDir, dir: &AttachmentDir) -> Result<()> {
+    let file = lower.users_directory().join(dir.key());
+    remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
+}
+
+/// All users of a lower layer, but for the attachment `except`, whose lock is
+/// held by the caller.
+///
+/// # Errors
+///
+/// When the users cannot be listed, or a lock cannot be tested.
+pub(super) fn list(
+    lower: &LowerDir,
+    export: &str,
+    except: Option<&AttachmentDir>,
+) -> Result<Vec<User>> {
+    let (scope, mounts) = (MountScope::current()?, Mounts::read()?);
+    let keys = keys(lower, except)?.into_iter();
+    keys.map(|key| user(lower, export, key, (&scope, &mounts)))
+        .collect()
+}
+
+/// Whether any user but `except` may be in use.
+///
+/// # Errors
+///
+/// Those of [`list`].
+pub(super) fn any_in_use(
+    lower: &LowerDir,
+    export: &str,
+    except: Option<&AttachmentDir>,
+) -> Result<bool> {
+    let users = list(lower, export, except)?;
+    Ok(users.iter().any(|user| user.may_be_in_use))
+}
+
+/// The number of users but for `except`.
+///
+/// # Errors
+///
+/// When the users cannot be listed.
+pub(super) fn count(lower: &LowerDir, except: &AttachmentDir) -> Result<usize> {
+    Ok(keys(lower, Some(except))?.len())
+}
+
+fn keys(lower: &LowerDir, except: Option<&AttachmentDir>) -> Result<Vec<String>> {
+    let directory = lower.users_directory();
+    let list = || {
+        let mut keys = Vec::new();
+        for entry in list_directory(&directory)? {
+            // Keys are ASCII: another name is none of ours.
+            keys.extend(entry?.file_name().into_string());
         }
-        _ => Ok(()),
-    }
-}
-
-/// All who are counted in, but for the place `but`, whose lock is held.
-pub(crate) fn users(lower: &Lower, export: &str, but: Option<&Place>) -> Result<Vec<User>> {
-    let (life, mounts) = (Life::now()?, Mounts::read()?);
-    let user = |key| user(lower, export, key, (&life, &mounts));
-    Ok(keys(lower, but).map(user).collect())
-}
-
-/// Whether anybody who is counted in may use it.
-pub(crate) fn is_used(lower: &Lower, export: &str, but: Option<&Place>) -> Result<bool> {
-    let (life, mounts) = (Life::now()?, Mounts::read()?);
-    let user = |key| user(lower, export, key, (&life, &mounts));
-    Ok(keys(lower, but).map(user).any(|user| user.alive))
-}
-
-/// How many are counted in.
-pub(crate) fn count(lower: &Lower, but: &Place) -> usize {
-    keys(lower, Some(but)).count()
-}
-
-fn keys(lower: &Lower, but: Option<&Place>) -> impl Iterator<Item = String> {
-    let names = fs::read_dir(lower.users_directory()).into_iter().flatten();
-    names
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(move |key| but.is_none_or(|place| place.key() != key.as_str()))
-}
-
-fn user(lower: &Lower, export: &str, key: String, here: (&Life, &Mounts)) -> User {
-    let (life, mounts) = here;
-    let place = Place::with_key(lower.state(), &key, Path::new(""));
-    let state: Option<State> = directory::read(&place.state_file()).ok().flatten();
-    let mountpoint = state.as_ref().map(|state| state.mountpoint.clone());
-    let place = Place::with_key(
-        lower.state(),
-        &key,
-        mountpoint.as_deref().unwrap_or(Path::new("")),
-    );
-    let attachment = state.and_then(|state| state.attachment);
-    let attachment = attachment.filter(|attachment| attachment.export == export);
-    let seen = teardown::shown(&place, lower, mounts).is_some();
-    // Another blockd is at work there, or its mount cannot be seen from here.
-    let unsure = || {
-        Lock::is_held(&place.lock_file()) || attachment.is_some_and(|it| it.life.is_elsewhere(life))
+        keys.retain(|key| except.is_none_or(|except| except.key() != key));
+        Ok::<_, std::io::Error>(keys)
     };
-    User {
-        alive: seen || unsure(),
+    list().with_context(|| format!("cannot list {}", directory.display()))
+}
+
+fn user(lower: &LowerDir, export: &str, key: String, here: (&MountScope, &Mounts)) -> Result<User> {
+    let (scope, mounts) = here;
+    let path = AttachmentDir::record_file_of(lower.state(), &key);
+    let record = match directory::read::<AttachmentRecord>(&path) {
+        Ok(Some(record)) => record,
+        Ok(None) => {
+            let lock = AttachmentDir::with_key(lower.state(), &key, "".as_ref()).lock_file();
+            return Ok(User {
+                may_be_in_use: Lock::is_held(&lock)?,
+                key,
+                mountpoint: None,
+                is_mounted: false,
+            });
+        }
+        Err(error) => {
+            tracing::warn!("taken for a user of {export}: {error:#}");
+            return Ok(User {
+                key,
+                mountpoint: None,
+                may_be_in_use: true,
+                is_mounted: false,
+            });
+        }
+    };
+    let dir = AttachmentDir::with_key(lower.state(), &key, &record.mountpoint);
+    let is_mounted = OwnMount::new(&dir, lower, mounts).find(mounts).is_some();
+    let attachment = record.attachment.filter(|it| it.export == export);
+    let is_hidden = attachment.is_some_and(|it| it.scope.is_hidden_from(scope));
+    Ok(User {
+        // Another blockd may be at work there.
+        may_be_in_use: is_mounted || is_hidden || Lock::is_held(&dir.lock_file())?,
         key,
-        mountpoint,
-        seen,
-    }
+        mountpoint: Some(record.mountpoint),
+        is_mounted,
+    })
 }

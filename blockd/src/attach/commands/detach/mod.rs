@@ -1,0 +1,118 @@
+//! `blockd detach`: unmounts a work tree.
+
+pub(crate) mod options;
+pub(crate) mod report;
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use self::{options::DetachOptions, report::DetachReport};
+use super::{
+    mountpoint, privilege, reap,
+    teardown::{self, DetachMode, Remains},
+};
+use crate::attach::{
+    layers::{holders::holders, lower::release::Released, upper},
+    state::{
+        attachment_dir::AttachmentDir,
+        attachment_record::{Attachment, AttachmentRecord},
+        directory,
+        lock::Lock,
+        lower_dir::LowerDir,
+    },
+};
+
+/// Detaches what is attached at a mountpoint, or what a failed or killed attach
+/// left there. It is no error when there is nothing.
+///
+/// # Errors
+///
+/// When processes use the mountpoint, as far as the options do not allow that, or a
+/// layer cannot be taken down.
+pub fn detach(options: &DetachOptions) -> Result<DetachReport> {
+    privilege::check("detach unmounts file systems")?;
+    let mut report = DetachReport::nothing(mountpoint::resolve(&options.mountpoint)?);
+    let Some(state) = directory::find(&options.state)? else {
+        return Ok(report);
+    };
+    let dir = AttachmentDir::new(&state, &report.mountpoint);
+    if !dir.path().exists() {
+        return Ok(report);
+    }
+    let _lock = Lock::attachment(&dir)?;
+    let mut record = AttachmentRecord::load(&dir)?;
+    if let Some(attachment) = record.attachment.take() {
+        report.export = Some(attachment.export.clone());
+        record.attachment = take_down(options, &dir, attachment, &mut report)?;
+    }
+    let removed = remove_unused_changes(&dir, &mut record, options.discard);
+    save(&record, &dir)?;
+    removed?;
+    if let Some(kept) = record.changes {
+        (report.changes, report.upper) = (Some(kept.export), Some(kept.upper));
+    }
+    Ok(report)
+}
+
+/// Takes an attachment down; returns what lingers of it.
+fn take_down(
+    options: &DetachOptions,
+    dir: &AttachmentDir,
+    attachment: Attachment,
+    report: &mut DetachReport,
+) -> Result<Option<Attachment>> {
+    if options.mode == DetachMode::Lazy {
+        report.holders = holders(Path::new("/proc"), dir.mountpoint())?;
+    }
+    let Remains { overlay, lower } = teardown::take_down(dir, &attachment, options.mode)?;
+    if lower == Released::InUse {
+        reap::start(&options.program, &attachment.lower(dir))?;
+        report.is_device_in_use = true;
+    }
+    Ok(overlay.map(|device| Attachment {
+        lingering: Some(device),
+        ..attachment
+    }))
+}
+
+/// Removes changes that are to be discarded, and an upper layer in which nothing
+/// was changed.
+///
+/// # Errors
+///
+/// When changes that processes still use are to be discarded, or cannot be removed.
+pub(crate) fn remove_unused_changes(
+    dir: &AttachmentDir,
+    record: &mut AttachmentRecord,
+    discard: bool,
+) -> Result<()> {
+    let is_lingering = record.attachment.is_some();
+    if discard && (is_lingering || LowerDir::private(dir).directory().exists()) {
+        bail!("processes still use the changes: discard them when the last has left");
+    }
+    if is_lingering {
+        return Ok(());
+    }
+    let has_changes = match &record.changes {
+        Some(kept) => upper::has_changes(dir, kept.upper)?,
+        None => false,
+    };
+    if discard || !has_changes {
+        upper::discard(dir)?;
+        record.changes = None;
+    }
+    Ok(())
+}
+
+/// Writes the record. Where the disk is full, the old one stays: it says what may be
+/// mounted, and what is mounted is looked up.
+fn save(record: &AttachmentRecord, dir: &AttachmentDir) -> Result<()> {
+    match record.save_or_remove(dir) {
+        Err(error) if directory::is_full(&error) => {
+            tracing::warn!("the record is out of date: {error:#}");
+            Ok(())
+        }
+        saved => saved,
+    }
+}

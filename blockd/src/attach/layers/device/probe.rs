@@ -1,0 +1,71 @@
+//! What this kernel and this host have to make a block device. Nothing is loaded
+//! or changed.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    path::Path,
+};
+
+/// The device node of FUSE.
+pub(crate) const FUSE: &str = "/dev/fuse";
+/// The device node that hands out loop devices.
+pub(crate) const LOOP_CONTROL: &str = "/dev/loop-control";
+
+/// The release of the running kernel, as uname(1) -r shows it.
+///
+/// # Errors
+///
+/// When `/proc` is not mounted.
+pub(crate) fn kernel_release() -> io::Result<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(release.trim().to_owned())
+}
+
+/// Whether the nbd driver is loaded.
+pub(crate) fn has_nbd() -> bool {
+    Path::new("/sys/block/nbd0").exists()
+}
+
+/// Whether the running kernel has the nbd driver as a module.
+pub(crate) fn has_nbd_module() -> bool {
+    has_module("kernel/drivers/block", "nbd")
+}
+
+/// Whether the kernel knows a file system, or has a module that may be it.
+pub(crate) fn has_file_system(name: &str) -> bool {
+    let known = fs::read_to_string("/proc/filesystems");
+    known.is_ok_and(|known| known.split_whitespace().any(|word| word == name))
+        || has_module(&format!("kernel/fs/{name}"), name)
+        || has_module(&format!("kernel/fs/{name}fs"), name)
+}
+
+/// Whether a directory of the running kernel's modules has this one. To look is
+/// quicker than a modprobe(8) that fails.
+fn has_module(directory: &str, name: &str) -> bool {
+    let Ok(release) = kernel_release() else {
+        return false;
+    };
+    let directory = Path::new("/lib/modules").join(release).join(directory);
+    ["ko", "ko.xz", "ko.zst", "ko.gz"]
+        .iter()
+        .any(|ending| directory.join(format!("{name}.{ending}")).exists())
+}
+
+/// Opens the device node of FUSE.
+///
+/// # Errors
+///
+/// Those of open(2): the driver is not loaded, or a container has no such device.
+pub(crate) fn open_fuse() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(FUSE)
+}
+
+/// Opens the device node that hands out loop devices.
+///
+/// # Errors
+///
+/// Those of open(2): the driver is not loaded, or a container has no such device.
+pub(crate) fn open_loop_control() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(LOOP_CONTROL)
+}

@@ -1,0 +1,98 @@
+//! The command line of `serve`.
+
+use std::{env, path::PathBuf};
+
+use anyhow::Result;
+use clap::{Args, builder::FalseyValueParser};
+
+use super::values::{StoreArgs, absolute};
+use crate::serve::{Inherited, ServeOptions, catalog::CatalogOptions};
+
+/// Serve repositories over NBD.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = HELP)]
+pub struct ServeArgs {
+    /// One repository, or a directory with repositories below it.
+    #[arg(long, env = "BLOCKD_REPOS", value_name = "DIR", default_value = ".")]
+    pub repos: PathBuf,
+    /// Listen on this address; may be given more than once. Without it, and
+    /// without --unix: port 10809 of this host only.
+    #[arg(
+        long,
+        env = "BLOCKD_LISTEN",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    pub listen: Vec<String>,
+    /// Listen on a unix socket.
+    #[arg(long, env = "BLOCKD_UNIX", value_name = "PATH")]
+    pub unix: Option<PathBuf>,
+    /// Serve one connection on standard input and output, then end.
+    #[arg(long, conflicts_with_all = ["listen", "unix"])]
+    pub stdio: bool,
+    /// Require TLS on TCP, with ca-cert.pem, server-cert.pem and
+    /// server-key.pem in this folder.
+    #[arg(
+        long,
+        env = "BLOCKD_TLS",
+        value_name = "FOLDER",
+        conflicts_with = "stdio"
+    )]
+    pub tls: Option<PathBuf>,
+    /// Require a client certificate that ca-cert.pem has signed.
+    #[arg(long, env = "BLOCKD_TLS_VERIFY_PEER", requires = "tls",
+          value_parser = FalseyValueParser::new())]
+    pub tls_verify_peer: bool,
+    /// Retain the snapshot of a repository's history that an image shows until
+    /// nobody has opened the image for this many days.
+    #[arg(long, env = "BLOCKD_KEEP", value_name = "DAYS", default_value_t = 30)]
+    pub keep: u32,
+    /// What all exports have in common.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+const HELP: &str = "\
+An export is called REPO[@REV][:key=value]…, for example team/project@v1.2:uid=1000.
+  REPO   the path below --repos, with or without .git; empty: the only one
+  REV    any revision of git rev-parse that has no colon; default HEAD
+  history=full|none  .git with the whole history, or no .git
+  uid=N  gid=N       owner of every file
+  free=SIZE          free space, for a client that writes to the disk itself
+  path=DIR           only this directory, without .git; stands last
+
+Sockets passed by a service manager (LISTEN_FDS) are served too.";
+
+impl ServeArgs {
+    /// The options, with absolute paths and what a service manager has set in
+    /// the environment.
+    ///
+    /// # Errors
+    ///
+    /// A path is empty, or relative to a current directory that is gone.
+    pub fn options(&self) -> Result<ServeOptions> {
+        Ok(ServeOptions {
+            catalog: CatalogOptions {
+                repos: absolute(&self.repos)?,
+                state: absolute(&self.store.state())?,
+                cache: self.store.cache,
+            },
+            listen: self.listen.clone(),
+            unix: self.unix.as_ref().map(absolute).transpose()?,
+            stdio: self.stdio,
+            tls: self.tls.as_ref().map(absolute).transpose()?,
+            tls_verify_peer: self.tls_verify_peer,
+            keep_days: self.keep,
+            inherited: inherited(),
+        })
+    }
+}
+
+/// A value that is not UTF-8 is no number, as an absent one.
+fn inherited() -> Inherited {
+    let value = |name| Some(env::var_os(name)?.to_string_lossy().into_owned());
+    Inherited {
+        pid: value("LISTEN_PID"),
+        fds: value("LISTEN_FDS"),
+    }
+}

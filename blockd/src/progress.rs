@@ -1,0 +1,16 @@
+//! Progress of long work, for people.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar of so many bytes on standard error; a hidden one if that is no
+/// terminal.
+pub(crate) fn bytes_bar(bytes: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    let style = ProgressStyle::with_template(style).expect("the template is valid");
+    ProgressBar::new(bytes).with_style(style)
+}

@@ -1,0 +1,219 @@
+//! Upstreams that show another disk, fail, or break the protocol.
+
+use std::{sync::Arc, time::Duration};
+
+use blockd_nbd::{BlockSize, Export, ExportInfo, Extent, ReadError, wire};
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+};
+use zerocopy::IntoBytes;
+
+use crate::{
+    harness::{Bench, check_read},
+    in_process_server,
+};
+
+/// A disk with the name and size of another.
+struct Impostor {
+    info: ExportInfo,
+    /// Every read fails.
+    fails: bool,
+}
+
+impl Export for Impostor {
+    fn info(&self) -> &ExportInfo {
+        &self.info
+    }
+
+    fn try_read_cached(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
+        None
+    }
+
+    fn read(
+        self: Arc<Self>,
+        _: u64,
+        length: u32,
+    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
+        async move {
+            if self.fails {
+                Err(ReadError("a broken pack".into()))
+            } else {
+                Ok(vec![0xee; usize::try_from(length).unwrap()])
+            }
+        }
+        .boxed()
+    }
+
+    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+        each(Extent {
+            length: self.info.size - offset,
+            hole: false,
+            zero: false,
+        });
+    }
+
+    fn prefetch(self: Arc<Self>, _: u64, _: u64) -> BoxFuture<'static, Result<(), ReadError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+fn info(name: &str, size: u64) -> ExportInfo {
+    ExportInfo {
+        name: name.into(),
+        description: String::new(),
+        size,
+        block_size: BlockSize::default(),
+    }
+}
+
+/// The canonical name and size of the repository's disk.
+async fn name_and_size(bench: &Bench) -> (String, u64) {
+    let relay = bench.relay(&[bench.uri("a")], &[]).await;
+    let status = relay.status();
+    let name = status["export"].as_str().unwrap().to_owned();
+    (name, status["size"].as_u64().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_disk_is_refused_and_never_read_from() {
+    let bench = Bench::new();
+    let server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let (name, size) = name_and_size(&bench).await;
+    for (socket, info, reason) in [
+        ("b", info("another", size), "two commits are never mixed"),
+        (
+            "c",
+            info(&name, size + 4096),
+            "another disk of the same name",
+        ),
+        ("d", info(&name, 0), "another disk of the same name"),
+    ] {
+        let impostor = Impostor { info, fails: false };
+        let impostor =
+            in_process_server::serve(&bench, socket, Arc::new(impostor), Duration::ZERO).await;
+        let relay = bench
+            .relay(
+                &[bench.uri("a"), bench.uri(socket)],
+                &["--timeout", "700ms"],
+            )
+            .await;
+        relay.upstream_is(1, "refused").await;
+        let shown = relay.status()["upstreams"][1]["reason"].to_string();
+        assert!(shown.contains(reason), "{shown}");
+        let client = relay.client().await;
+        check_read(&client, &truth, 0, 4096).await.unwrap();
+        server.stop().await;
+        let error = client.read(4096, 4096).await.unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
+        server.resume();
+        impostor.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_one_server_cannot_read_is_read_from_the_other() {
+    let bench = Bench::new();
+    let server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let (name, size) = name_and_size(&bench).await;
+    let broken = Impostor {
+        info: info(&name, size),
+        fails: true,
+    };
+    let _broken = in_process_server::serve(&bench, "b", Arc::new(broken), Duration::ZERO).await;
+    let relay = bench.relay(&[bench.uri("b"), bench.uri("a")], &[]).await;
+    relay.upstream_is(1, "connected").await;
+    let client = relay.client().await;
+    check_read(&client, &truth, 0, 4096).await.unwrap();
+    drop(server);
+    relay.upstream_is(1, "down").await;
+    let error = client.read(0, 4096).await.unwrap_err();
+    assert!(error.to_string().contains("a broken pack"), "{error}");
+}
+
+/// A server that negotiates as it should, and then sends noise.
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_ends_the_connection_and_reads_go_elsewhere() {
+    let bench = Bench::new();
+    let _server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let (name, size) = name_and_size(&bench).await;
+    let listener = tokio::net::UnixListener::bind(bench.socket("b")).unwrap();
+    let noise = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            negotiate(&mut stream, &name, size).await;
+            let mut request = [0; 28];
+            while stream.read_exact(&mut request).await.is_ok() {
+                stream.write_all(&[0x5a; 300]).await.ok();
+            }
+        }
+    });
+    let relay = bench.relay(&[bench.uri("b"), bench.uri("a")], &[]).await;
+    relay.upstream_is(1, "connected").await;
+    let client = relay.client().await;
+    for _ in 0..20 {
+        check_read(&client, &truth, 4096, 9000).await.unwrap();
+    }
+    assert_eq!(relay.status()["errors"], 0);
+    noise.abort();
+}
+
+/// Everything up to the transmission phase, with simple replies.
+async fn negotiate(stream: &mut UnixStream, name: &str, size: u64) {
+    let hello = wire::Hello {
+        nbdmagic: wire::NBDMAGIC.into(),
+        ihaveopt: wire::IHAVEOPT.into(),
+        flags: 3.into(),
+    };
+    stream.write_all(hello.as_bytes()).await.ok();
+    stream.read_u32().await.ok();
+    loop {
+        let mut option = [0; 16];
+        if stream.read_exact(&mut option).await.is_err() {
+            return;
+        }
+        let code = u32::from_be_bytes(option[8..12].try_into().unwrap());
+        let length = u32::from_be_bytes(option[12..].try_into().unwrap());
+        let mut data = vec![0; usize::try_from(length).unwrap()];
+        stream.read_exact(&mut data).await.ok();
+        if code != wire::NBD_OPT_GO {
+            reply(stream, code, wire::NBD_REP_ERR_UNSUP, &[]).await;
+            continue;
+        }
+        let disk = wire::InfoExport {
+            information: wire::NBD_INFO_EXPORT.into(),
+            size: size.into(),
+            flags: (wire::NBD_FLAG_HAS_FLAGS | wire::NBD_FLAG_CAN_MULTI_CONN).into(),
+        };
+        let name = [&wire::NBD_INFO_NAME.to_be_bytes(), name.as_bytes()].concat();
+        let sizes = wire::InfoBlockSize {
+            information: wire::NBD_INFO_BLOCK_SIZE.into(),
+            minimum: 1.into(),
+            preferred: 4096.into(),
+            maximum: (32 << 20).into(),
+        };
+        for info in [disk.as_bytes(), &name, sizes.as_bytes()] {
+            reply(stream, code, wire::NBD_REP_INFO, info).await;
+        }
+        reply(stream, code, wire::NBD_REP_ACK, &[]).await;
+        return;
+    }
+}
+
+async fn reply(stream: &mut UnixStream, option: u32, reply_type: u32, data: &[u8]) {
+    let head = wire::OptionReply {
+        magic: wire::NBD_REP_MAGIC.into(),
+        option: option.into(),
+        reply_type: reply_type.into(),
+        length: u32::try_from(data.len()).unwrap().into(),
+    };
+    // The client may have closed the connection.
+    stream
+        .write_all(&[head.as_bytes(), data].concat())
+        .await
+        .ok();
+}
