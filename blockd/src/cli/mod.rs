@@ -26,8 +26,8 @@ use self::{
 
 /// Any commit of a git repository as an ext4 disk over NBD.
 ///
-/// A server shows the repositories it has; a container attaches one commit of
-/// one of them and has a complete work tree at once.
+/// A server exports the repositories that it has; a container attaches one
+/// commit of one of them, and has a complete work tree at once.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
@@ -49,19 +49,19 @@ pub enum Command {
     RelayDaemon(RelayDaemonArgs),
     /// Write the disk of one commit to a sparse file.
     Image(ImageArgs),
-    /// Plan the disk of one commit, and say what it would be.
+    /// Plan the disk of one commit, and describe it.
     Info(InfoArgs),
     /// Attach an export as a work tree.
     Attach(AttachArgs),
-    /// Take an attached work tree away; its changes are kept.
+    /// Detach a work tree; its changes are retained.
     Detach(DetachArgs),
-    /// Bring all of an attached disk to this host: then the servers may go away.
+    /// Copy all data of an attached disk to this host: then no server is needed.
     Hydrate(HydrateArgs),
-    /// Say what is attached, through what, and how it fares.
+    /// List what is attached, with the state of its device and servers.
     Status(StatusArgs),
-    /// List the paths that were changed, attached or not.
+    /// List the changed paths of a work tree, attached or not.
     Diff(DiffArgs),
-    /// Say what this host can do, what is wrong, and what mends it.
+    /// Check what this host supports, what is wrong, and how to fix it.
     Doctor(DoctorArgs),
     /// Record what sessions read first: who attaches next finds it read.
     Profile(ProfileArgs),
@@ -71,7 +71,7 @@ pub enum Command {
     /// Read the front of a device ahead (started by attach).
     #[command(hide = true)]
     ReadAhead(ReadAheadArgs),
-    /// Take a lower layer away when nobody uses it (started by detach).
+    /// Remove a lower layer when nobody uses it (started by detach).
     #[command(hide = true)]
     Settle(SettleArgs),
 }

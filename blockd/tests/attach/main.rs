@@ -12,6 +12,7 @@ mod hydrate;
 mod kept;
 mod killed;
 mod refused;
+mod releases;
 mod shared;
 mod told;
 
