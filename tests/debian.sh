@@ -24,15 +24,21 @@ alone() {
     trap 'exit 143' TERM
 }
 
-# debian_tree FOLDER LOG: the smallest Debian there, from this host's apt
-# sources; what is installed later comes from the same place, by the same way.
+# debian_sources: this host's apt sources of that Debian and of its updates.
+debian_sources() {
+    apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
+        grep -E "^deb [^ ]+ $suite(-updates|-security)? main$" | sort -u
+}
+
+# debian_tree FOLDER LOG: the smallest Debian there; what is installed later
+# comes from the same places, by the same way.
 debian_tree() {
-    local mirror
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" | head -n 1)
-    mirror=${mirror:-http://deb.debian.org/debian/}
+    local sources mirror
+    sources=$(debian_sources) || sources="deb http://deb.debian.org/debian/ $suite main"
+    mirror=$(awk -v suite="$suite" '$3 == suite { print $2; exit }' <<<"$sources")
     rm -rf --one-file-system "$1"
     debootstrap --variant=minbase "$suite" "$1" "$mirror" >"$2" || { tail -n 20 "$2" >&2 && exit 1; }
-    echo "deb $mirror $suite main" >"$1/etc/apt/sources.list"
+    echo "$sources" >"$1/etc/apt/sources.list"
     apt-config dump | grep -E '^Acquire::https?::' >"$1/etc/apt/apt.conf.d/90host" || true
     # Whatever is lost when this machine stops is made anew.
     echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/90unsafe-io"

@@ -75,12 +75,18 @@ as_root() {
 # Rather nothing removed: a newer qemu-utils does not go with Debian's own
 # qemu-system. Where there is no other way, the next round puts it right.
 apt_install() {
-    as_root apt-get install -y -q --no-install-recommends --no-remove "$@" ||
-        as_root apt-get install -y -q --no-install-recommends "$@"
+    apt_get install -y --no-install-recommends --no-remove "$@" ||
+        apt_get install -y --no-install-recommends "$@"
+}
+
+# What it says of every package is of interest where it fails.
+apt_get() {
+    mkdir -p ../.cache
+    as_root apt-get -q "$@" >../.cache/apt.log 2>&1
 }
 
 need_apt() {
-    echo "setup.sh: these Debian packages are missing: $*" >&2
+    echo "setup.sh: these Debian packages are missing, and are installed: $*" >&2
     if ! command -v apt-get >/dev/null; then
         echo "setup.sh: there is no apt-get here to install them with" >&2
         exit 1
@@ -95,16 +101,17 @@ packages=$(missing | xargs)
 if [ -n "$packages" ]; then
     # shellcheck disable=SC2086 # a list of words
     need_apt $packages
-    as_root apt-get update -q
+    apt_get update || { tail -n 20 ../.cache/apt.log >&2 && exit 1; }
     for _ in 1 2; do
         # shellcheck disable=SC2086 # a list of words
-        apt_install $packages
+        apt_install $packages || true
         packages=$(missing | xargs)
         [ -n "$packages" ] || break
     done
 fi
 if [ -n "$packages" ]; then
-    echo "setup.sh: apt-get did not bring $packages" >&2
+    tail -n 20 ../.cache/apt.log >&2
+    echo "setup.sh: apt-get did not bring $packages; .cache/apt.log has all that it said" >&2
     exit 1
 fi
 if [ "${1:-test}" = test ]; then

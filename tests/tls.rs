@@ -151,7 +151,7 @@ fn who_is_not_believed_is_refused_and_told() {
     for (uri, told) in [
         (
             format!("nbd://localhost:{port}/history"),
-            "it wants TLS: nbds://",
+            "it requires TLS: use nbds://",
         ),
         (secured.uri("127.0.0.1", &stranger), "not valid for name"),
         (secured.uri("localhost", &gone), "ca-cert.pem: "),
@@ -162,7 +162,7 @@ fn who_is_not_believed_is_refused_and_told() {
         (format!("nbds://localhost:{port}/history"), "UnknownIssuer"),
         (
             format!("nbds://localhost:{}/history", plain.port()),
-            "it offers none",
+            "the server offers none",
         ),
     ] {
         let said = fails(&mut mounted.attach_command(&uri));

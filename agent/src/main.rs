@@ -1,6 +1,7 @@
-//! Parses, builds, runs, and maps the outcome to an exit code.
+//! Parses the command line, runs the command, and maps its result to an exit code.
 
 use std::{
+    env::{self, VarError},
     io::{self, IsTerminal, Write},
     process::ExitCode,
     time::Duration,
@@ -15,28 +16,36 @@ use agent::{
     serve::serve,
     smoke::{ground::ground, smoke},
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use tokio::runtime::Builder;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter =
-        EnvFilter::try_from_env("AGENT_LOG").unwrap_or_else(|_| EnvFilter::new("info,rmcp=warn"));
+    match start_log().and_then(|()| run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed, the exit code has to do.
+            drop(writeln!(io::stderr(), "agent: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs to standard error what `AGENT_LOG` selects.
+fn start_log() -> Result<()> {
+    let filter = match env::var("AGENT_LOG") {
+        Ok(filter) => EnvFilter::try_new(&filter).with_context(|| format!("AGENT_LOG={filter}"))?,
+        Err(VarError::NotPresent) => EnvFilter::new("info,rmcp=warn"),
+        Err(error) => return Err(error).context("AGENT_LOG"),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Nobody is left to tell when this fails.
-            let _told = writeln!(io::stderr(), "agent: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    Ok(())
 }
 
 fn run(command: Command) -> Result<()> {
@@ -47,9 +56,9 @@ fn run(command: Command) -> Result<()> {
         .build()?;
     let outcome = runtime.block_on(async {
         match command {
-            Command::Serve(args) => serve(&args).await,
+            Command::Serve(args) => serve(args.options()?).await,
             Command::Start(args) => client::start(&args.remote.server()?, args.resume).await,
-            Command::Message(args) => client::message(&args.remote.server()?, &args.text).await,
+            Command::Message(args) => client::message(&args.remote.server()?, args.text()?).await,
             Command::Live(args) => {
                 client::live(&args.remote.server()?, args.offset, args.follow).await
             }
@@ -62,7 +71,7 @@ fn run(command: Command) -> Result<()> {
             Command::Ground(args) => ground(args.options()?).await,
         }
     });
-    // A thread that reads standard input would be waited for.
+    // Otherwise this would wait for a thread that reads standard input.
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome
 }

@@ -1,4 +1,4 @@
-//! Who may call, as the command line says it: alike for every server.
+//! The flags that say who may call a server.
 
 use std::{
     fs,
@@ -15,10 +15,10 @@ use crate::http_access::Access;
 /// Who may call.
 #[derive(Debug, Args)]
 pub struct Guard {
-    /// A file with the token that callers must send. Without it only loopback is served.
+    /// A file with the token that callers must send. Without it the server may listen on loopback only.
     #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// A name that this server is called by, like app.flycast. Agents must allow their coordinator's, too.
+    /// A host name of this server, like app.flycast. Agents must allow that of their coordinator, too.
     #[arg(
         long,
         env = "AGENT_ALLOW_HOST",
@@ -37,11 +37,12 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Who may call a server that listens there.
+    /// Who may call a server that listens on this address.
     ///
     /// # Errors
     ///
-    /// When everybody could, from anywhere, or a name is none.
+    /// When there is no token and the address is not loopback, when the token
+    /// cannot be read, or when a name or an origin is malformed.
     pub fn access(&self, listen: SocketAddr) -> Result<Access> {
         ensure!(
             self.token_file.is_some() || listen.ip().is_loopback(),
@@ -50,11 +51,11 @@ impl Guard {
         self.with_token(self.token_file.as_deref())
     }
 
-    /// The same names, and the token in this file.
+    /// Who may call with the token in `file`, under the same names.
     ///
     /// # Errors
     ///
-    /// When the token cannot be read, or a name is none.
+    /// When the token cannot be read, or a name or an origin is malformed.
     pub fn with_token(&self, file: Option<&Path>) -> Result<Access> {
         for host in &self.allow_host {
             ensure!(
@@ -80,12 +81,12 @@ impl Guard {
     }
 }
 
-/// A token or a key, from its file.
+/// Reads a token or a key from its file.
 pub(crate) fn read_token(path: &Path) -> Result<String> {
     let token = fs::read_to_string(path);
     let token = token.with_context(|| format!("cannot read the token in {}", path.display()))?;
     let token = token.trim().to_owned();
-    // It must fit into a header and a cookie.
+    // It is sent in headers and cookies.
     let fits = |byte: u8| byte.is_ascii_graphic() && !b",;\"\\".contains(&byte);
     ensure!(
         token.len() >= 16 && token.bytes().all(fits),

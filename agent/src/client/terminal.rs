@@ -1,4 +1,4 @@
-//! `agent terminal`: codex's terminal in a person's own.
+//! Shows codex's terminal in a person's own, and types into it.
 
 use std::{
     io::{self, IsTerminal, Read, Write},
@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::{SinkExt, StreamExt};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use serde::Deserialize;
 use tokio::{
     net::TcpStream,
     signal::unix::{SignalKind, signal},
@@ -19,7 +20,7 @@ use tokio_tungstenite::{
 };
 
 use super::{
-    Server,
+    server::Server,
     window::{Window, titled},
 };
 use crate::{
@@ -27,31 +28,33 @@ use crate::{
     signals::EndSignals,
 };
 
-/// Ctrl+], as telnet has it.
+/// Ctrl+], as in telnet.
 const DETACH: u8 = 0x1d;
 
-/// The local terminal in raw mode and on its alternate screen; as it was
-/// again when dropped.
-struct Raw(Termios);
+/// The local terminal in raw mode and on its alternate screen. When it is
+/// dropped, both are restored.
+struct RawMode(Termios);
 
-impl Raw {
+impl RawMode {
     fn new() -> Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         let raw = Self(before);
-        // The title is kept, too.
+        // The title of the window is saved, too.
         draw(b"\x1b[22;2t\x1b[?1049h")?;
         Ok(raw)
     }
 }
 
-impl Drop for Raw {
+impl Drop for RawMode {
     fn drop(&mut self) {
-        // Nobody is left to tell.
-        let _restored = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-        let _shown = draw(b"\x1b[0m\x1b[?25h\x1b[?1049l\x1b[23;2t");
+        let restored = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        let drawn = draw(b"\x1b[0m\x1b[?25h\x1b[?1049l\x1b[23;2t");
+        if let Err(error) = restored.map_err(io::Error::from).and(drawn) {
+            tracing::warn!(%error, "cannot restore the terminal");
+        }
     }
 }
 
@@ -59,32 +62,35 @@ impl Drop for Raw {
 ///
 /// # Errors
 ///
-/// When there is no terminal here, or no server there.
+/// When standard input is not a terminal, the server does not answer, or a
+/// signal ends this process. The local terminal is restored.
 pub async fn terminal(server: &Server) -> Result<()> {
     ensure!(io::stdin().is_terminal(), "agent terminal needs a terminal");
     let (socket, size) = connect(server).await?;
     let mut window = Window::new(size, local());
     let (mut to_server, mut from_server) = socket.split();
-    // From here on a signal must not end this process before all is restored.
+    // From here on a signal must not end this process before the terminal is restored.
     let mut signals = EndSignals::listen_with_hangup()?;
     let mut resized = signal(SignalKind::window_change())?;
-    let raw = Raw::new()?;
+    let raw = RawMode::new()?;
     let mut keys = keys();
     let ended = loop {
         tokio::select! {
             typed = keys.recv() => {
-                let typed = typed.unwrap_or_else(|| vec![DETACH]);
-                let end = typed.iter().position(|byte| *byte == DETACH);
-                let bytes = typed[..end.unwrap_or(typed.len())].to_vec();
+                // At the end of standard input nobody can type.
+                let Some(typed) = typed else { break Ok("detached") };
+                let typed = typed.context("cannot read the terminal")?;
+                let mut pieces = typed.split(|byte| *byte == DETACH);
+                let bytes = pieces.next().expect("a split has a first piece").to_vec();
                 let sent = to_server.send(Message::binary(bytes)).await;
-                if end.is_some() || sent.is_err() {
+                if pieces.next().is_some() || sent.is_err() {
                     break Ok("detached");
                 }
                 draw(&window.typed())?;
             }
             message = from_server.next() => match message {
                 Some(Ok(Message::Binary(drawn))) => draw(&window.show(&drawn))?,
-                Some(Ok(Message::Text(notice))) => draw(&titled(&text_of(&notice)))?,
+                Some(Ok(Message::Text(notice))) => draw(&titled(&text_of(&notice)?))?,
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => break Ok("the server is gone"),
             },
@@ -99,7 +105,7 @@ pub async fn terminal(server: &Server) -> Result<()> {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// A connection, and how large codex's terminal is.
+/// Connects, and learns the size of codex's terminal.
 async fn connect(server: &Server) -> Result<(Socket, Size)> {
     let url = server.url.replacen("http", "ws", 1) + "/terminal?format=ansi";
     let mut request = url.into_client_request()?;
@@ -113,12 +119,13 @@ async fn connect(server: &Server) -> Result<(Socket, Size)> {
     let connected = connected.with_context(|| format!("cannot reach {}", server.url));
     let (socket, answer) = server.pinned(connected)?;
     let size = answer.headers().get(SIZE);
-    let size = size.and_then(|size| size.to_str().ok()?.parse().ok());
-    let size = size.with_context(|| format!("{} is no agent: it has no {SIZE}", server.url))?;
+    let size = size.with_context(|| format!("{} is no agent: it sends no {SIZE}", server.url))?;
+    let size = size.to_str()?.parse();
+    let size = size.with_context(|| format!("{} sends a wrong {SIZE}", server.url))?;
     Ok((socket, size))
 }
 
-/// How large the window here is, if it says so.
+/// The size of the local window, if its terminal reports one.
 fn local() -> Option<Size> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     Some(Size {
@@ -127,13 +134,20 @@ fn local() -> Option<Size> {
     })
 }
 
-/// What is typed here, read on a thread that ends with the process.
-fn keys() -> mpsc::Receiver<Vec<u8>> {
+/// What is typed on the local terminal, read on a thread that ends with the
+/// process.
+fn keys() -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (send, receive) = mpsc::channel(16);
     thread::spawn(move || {
         let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = io::stdin().read(&mut buffer) {
-            if send.blocking_send(buffer[..read].to_vec()).is_err() {
+        loop {
+            let typed = match io::stdin().read(&mut buffer) {
+                Ok(0) => return,
+                Ok(read) => Ok(buffer[..read].to_vec()),
+                Err(error) => Err(error),
+            };
+            let is_over = typed.is_err();
+            if send.blocking_send(typed).is_err() || is_over {
                 return;
             }
         }
@@ -147,8 +161,15 @@ fn draw(bytes: &[u8]) -> io::Result<()> {
     out.flush()
 }
 
-/// What the server tells the person.
-fn text_of(notice: &str) -> String {
-    let notice = serde_json::from_str::<serde_json::Value>(notice).unwrap_or_default();
-    notice["notice"].as_str().unwrap_or_default().to_owned()
+/// The text of a notice from the server.
+fn text_of(notice: &str) -> Result<String> {
+    #[derive(Deserialize)]
+    struct Notice {
+        notice: String,
+    }
+
+    let notice = serde_json::from_str::<Notice>(notice);
+    Ok(notice
+        .context("the server sends a malformed notice")?
+        .notice)
 }

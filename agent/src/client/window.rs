@@ -1,17 +1,17 @@
-//! The local window beside codex's terminal, whose size never changes.
+//! The local window, which may differ in size from codex's terminal.
 
 use crate::serve::screen::{Screen, Size};
 
-/// What is known of codex's terminal and of the window it is shown in.
+/// Codex's terminal, and the local window that shows it.
 pub(super) struct Window {
     terminal: Size,
-    /// What it shows, to be drawn again.
+    /// What the terminal shows, to be drawn again.
     screen: Screen,
     local: Option<Size>,
-    /// Whether the person was told of a window that is too small or too large.
-    is_told: bool,
-    /// Whether that stands in a row of the window.
-    is_shown: bool,
+    /// Whether the window was checked for another size since it changed.
+    is_checked: bool,
+    /// Whether a row of the window shows a notice that the size differs.
+    has_notice: bool,
 }
 
 impl Window {
@@ -20,54 +20,55 @@ impl Window {
             terminal,
             screen: Screen::new(terminal),
             local,
-            is_told: false,
-            is_shown: false,
+            is_checked: false,
+            has_notice: false,
         }
     }
 
-    /// Shows what the server has drawn.
+    /// The bytes that show what the server has drawn.
     pub(super) fn show(&mut self, drawn: &[u8]) -> Vec<u8> {
         self.screen.show(drawn);
         let mut bytes = drawn.to_vec();
-        if !self.is_told {
-            bytes.extend(self.tell());
+        if !self.is_checked {
+            bytes.extend(self.notice());
         }
         bytes
     }
 
-    /// The window has another size: all is drawn again.
+    /// The bytes that draw everything again, after the size of the window changed.
     pub(super) fn resized(&mut self, local: Option<Size>) -> Vec<u8> {
         self.local = local;
-        let mut bytes = self.again();
-        bytes.extend(self.tell());
+        let mut bytes = self.redraw();
+        bytes.extend(self.notice());
         bytes
     }
 
-    /// A person who types has read what there was to read.
+    /// The bytes that remove a notice: a person who types has read it.
     pub(super) fn typed(&mut self) -> Vec<u8> {
-        if self.is_shown {
-            return self.again();
+        if self.has_notice {
+            return self.redraw();
         }
         Vec::new()
     }
 
-    fn again(&mut self) -> Vec<u8> {
-        self.is_shown = false;
+    fn redraw(&mut self) -> Vec<u8> {
+        self.has_notice = false;
         self.screen.state().contents_formatted().into_bytes()
     }
 
-    /// Tells of a size that differs: in the title, and in a row that codex
-    /// leaves free, or else in the last, where something is cut anyhow.
-    fn tell(&mut self) -> Vec<u8> {
-        self.is_told = true;
+    /// The bytes that show a notice if the size differs: in the title, and in the
+    /// first row below codex's terminal, or in the last of a smaller window.
+    fn notice(&mut self) -> Vec<u8> {
+        self.is_checked = true;
         let Some((local, text)) = self
             .local
             .and_then(|local| Some((local, misfit(self.terminal, local)?)))
         else {
             return Vec::new();
         };
-        self.is_shown = true;
-        let row = local.rows.min(self.terminal.rows.saturating_add(1));
+        self.has_notice = true;
+        let below = self.terminal.rows.checked_add(1);
+        let row = below.map_or(local.rows, |below| below.min(local.rows));
         let shown: String = text.chars().take(local.columns.get().into()).collect();
         let mut bytes = titled(&text);
         bytes.extend(format!("\x1b7\x1b[{row};1H\x1b[0;7m{shown}\x1b[0m\x1b8").into_bytes());
@@ -75,7 +76,7 @@ impl Window {
     }
 }
 
-/// What a person should know of a window of this size.
+/// What a window of this size means for what is shown; none if it fits.
 fn misfit(terminal: Size, local: Size) -> Option<String> {
     let is_cut = local.rows < terminal.rows || local.columns < terminal.columns;
     let means = match () {
@@ -103,22 +104,23 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_does_not_fit_is_told_of() {
+    fn a_window_that_does_not_fit_gets_a_notice() {
         for (local, means) in [
             ("120x40", None),
             ("119x40", Some("cut")),
             ("200x39", Some("cut")),
             ("121x40", Some("empty")),
         ] {
-            let told = misfit(size("120x40"), size(local));
-            assert_eq!(told.is_some(), means.is_some(), "{local}");
-            let told = told.unwrap_or_default();
-            assert!(told.contains(means.unwrap_or_default()), "{told}");
+            let notice = misfit(size("120x40"), size(local));
+            match (&notice, means) {
+                (Some(notice), Some(means)) => assert!(notice.contains(means), "{notice}"),
+                _ => assert_eq!(notice.as_deref(), means, "{local}"),
+            }
         }
     }
 
     #[test]
-    fn it_is_told_once_and_again_when_it_changes() {
+    fn the_notice_has_notice_once_and_again_when_the_size_changes() {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let mut window = Window::new(size("20x4"), Some(size("10x4")));
         let first = text(window.show(b"hello"));

@@ -1,6 +1,6 @@
-//! The two tools and three resources of MCP. What they do is the session's.
+//! The two MCP tools and three MCP resources of a session.
 
-use std::sync::Arc;
+use std::{error::Error, io, sync::Arc};
 
 use rmcp::{
     ErrorData, Json, RoleServer, ServerHandler,
@@ -16,6 +16,7 @@ use rmcp::{
 };
 use serde::Deserialize;
 use tokio::time::{Duration, Instant, interval};
+use tracing::debug;
 
 use crate::serve::session::{Sent, Session, Status};
 
@@ -23,13 +24,13 @@ const STATUS: &str = "agent://status";
 const SCREEN: &str = "agent://screen";
 const LOG: &str = "agent://log";
 
-/// How much of the log's end the resource holds; /live has all of it.
+/// How many bytes at the end of the log the resource holds; /live has all.
 const LOG_END: u64 = 64 << 10;
 
 const INSTRUCTIONS: &str = "Runs codex in a terminal. Call start once, then message as often as you \
     like: each text is typed and submitted at once, also while codex works. The resources show what it does.";
 
-/// What `start` takes.
+/// The arguments of `start`.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Start {
     /// Whether to take the last conversation up again. Only for a new run.
@@ -37,14 +38,14 @@ struct Start {
     resume: bool,
 }
 
-/// What `message` takes.
+/// The arguments of `message`.
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Message {
     /// What to type, at most 1,048,576 characters. Enter is pressed after it.
     text: String,
 }
 
-/// The tools; one for each MCP session, all of one program.
+/// The tools of one MCP session. All MCP sessions share one program.
 #[derive(Debug, Clone)]
 pub struct Tools {
     session: Arc<Session>,
@@ -98,29 +99,31 @@ impl Tools {
         &self,
         Parameters(Message { text }): Parameters<Message>,
     ) -> Result<Json<Sent>, String> {
-        // A caller who goes away must not cut a message in half, nor its place in the row.
+        // A caller who disconnects must not cut a message in half, nor the order.
         let session = Arc::clone(&self.session);
         let sending = tokio::spawn(async move { session.message(&text).await });
         let sent = sending.await.map_err(|error| error.to_string())?;
         sent.map(Json).map_err(|error| error.to_string())
     }
 
-    fn log_end(&self) -> String {
-        let Some(run) = self.session.run() else {
-            return String::new();
-        };
-        run.log().end_text(LOG_END)
+    fn log_end(&self) -> io::Result<String> {
+        match self.session.run() {
+            Some(run) => run.log().end_text(LOG_END),
+            None => Ok(String::new()),
+        }
     }
 }
 
+/// Notifies the client of how long it has been waiting, if it asks for that.
 async fn progress(context: &RequestContext<RoleServer>, elapsed: Duration) {
     let Some(token) = context.meta.get_progress_token() else {
         return;
     };
     let progress = ProgressNotificationParam::new(token, elapsed.as_secs_f64());
-    let told = progress.with_message("waiting until codex is ready");
-    // Who does not listen misses nothing.
-    let _sent = context.peer.notify_progress(told).await;
+    let progress = progress.with_message("waiting until codex is ready");
+    if let Err(error) = context.peer.notify_progress(progress).await {
+        debug!(%error, "cannot notify an MCP client of progress");
+    }
 }
 
 #[tool_handler]
@@ -160,18 +163,21 @@ impl ServerHandler for Tools {
         request: ReadResourceRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
+        let internal = |error: &dyn Error| ErrorData::internal_error(error.to_string(), None);
         let (text, kind) = match request.uri.as_str() {
             STATUS => {
                 let status = serde_json::to_string(&self.session.status());
-                let status =
-                    status.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+                let status = status.map_err(|error| internal(&error))?;
                 (status, "application/json")
             }
             SCREEN => (self.session.screen_text(), "text/plain"),
-            LOG => (self.log_end(), "text/plain"),
+            LOG => {
+                let end = self.log_end().map_err(|error| internal(&error))?;
+                (end, "text/plain")
+            }
             other => {
-                let told = format!("there is no resource {other}");
-                return Err(ErrorData::resource_not_found(told, None));
+                let message = format!("there is no resource {other}");
+                return Err(ErrorData::resource_not_found(message, None));
             }
         };
         let contents = ResourceContents::text(text, request.uri).with_mime_type(kind);

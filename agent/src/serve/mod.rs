@@ -1,7 +1,8 @@
-//! `agent serve`: from the command line to a running server.
+//! `agent serve`: MCP, `/live` and `/terminal` for one codex.
 
 pub mod codex;
 pub mod http;
+mod idle;
 pub mod keys;
 pub mod mcp;
 pub mod osc;
@@ -12,12 +13,10 @@ pub mod session;
 pub mod text;
 
 use std::{
+    convert::Infallible,
     io::{self, Write},
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -25,61 +24,88 @@ use anyhow::{Context, Result};
 use rmcp::{ServiceExt, transport::stdio};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::oneshot,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::timeout,
 };
 use tracing::{info, warn};
 
-use crate::{
-    cli::Serve,
-    serve::http::{App, router},
-    serve::mcp::Tools,
-    serve::pty::become_subreaper,
-    serve::session::{Session, State},
-    signals::EndSignals,
+use self::{
+    http::{App, router},
+    idle::idle_for,
+    keys::Key,
+    mcp::Tools,
+    pty::become_subreaper,
+    session::{Session, State},
 };
+use crate::{http_access::Access, signals::EndSignals};
 
-/// How long open connections may take when the server ends.
-const DRAIN: Duration = Duration::from_secs(3);
-/// For how long it is said beforehand that an idle server ends.
-const NOTICE: Duration = Duration::from_secs(3);
-/// How often idleness is looked at.
-const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// How long open connections may take to end after codex has ended.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The options of a server.
+#[derive(Debug)]
+pub struct Options {
+    /// The options of its session.
+    pub session: session::Options,
+    /// Where MCP is spoken.
+    pub transport: Transport,
+    /// The id of this machine, if a coordinator sends requests to it.
+    pub machine: Option<String>,
+    /// How long the server may be idle before it ends; without it, for ever.
+    pub idle_exit: Option<Duration>,
+    /// Keys that people may type although they are blocked by default.
+    pub allowed_keys: Vec<Key>,
+}
+
+/// Where MCP is spoken.
+#[derive(Debug)]
+pub enum Transport {
+    /// On standard input and output.
+    Stdio,
+    /// Over HTTP.
+    Http {
+        /// The address to listen on.
+        listen: SocketAddr,
+        /// Who may call.
+        access: Access,
+    },
+}
 
 /// Serves until SIGTERM or SIGINT, or until it has been idle for long enough;
 /// then ends codex.
 ///
 /// # Errors
 ///
-/// A sentence for the person who started it.
-pub async fn serve(args: &Serve) -> Result<()> {
-    let (options, access) = (args.options()?, args.access()?);
-    let logs = options.logs.clone();
-    let session = Session::new(options);
+/// When the directory of the logs or the address cannot be used.
+pub async fn serve(options: Options) -> Result<()> {
+    let logs = options.session.logs.clone();
+    let session = Session::new(options.session);
     let session = session.with_context(|| format!("--log-dir {}", logs.display()))?;
     become_subreaper().context("cannot become a subreaper")?;
-    tokio::spawn(tend_children(Arc::clone(&session)));
-    let ending = Arc::new(AtomicBool::new(false));
-    let signals = EndSignals::listen().context("cannot listen to signals")?;
+    let children = signal(SignalKind::child()).context("cannot listen for SIGCHLD")?;
+    tokio::spawn(reap_children(Arc::clone(&session), children));
+    let signals = EndSignals::listen().context("cannot listen for SIGTERM and SIGINT")?;
+    let ending = Arc::<AtomicBool>::default();
     let ended = end(
         signals,
         Arc::clone(&session),
-        args.idle_exit(),
+        options.idle_exit,
         Arc::clone(&ending),
     );
-    let served = if args.stdio {
-        serve_stdio(&session, ended).await
-    } else {
-        let app = App {
-            session: Arc::clone(&session),
-            access: Arc::new(access),
-            allowed_keys: args.allow_key.clone().into(),
-            keyboard: Arc::default(),
-            machine: args.machine_id.as_ref().map(|id| id.as_str().into()),
-            ending,
-        };
-        serve_http(args, app, ended).await
+    let served = match options.transport {
+        Transport::Stdio => serve_stdio(&session, ended).await,
+        Transport::Http { listen, access } => {
+            let app = App {
+                session: Arc::clone(&session),
+                access: Arc::new(access),
+                allowed_keys: options.allowed_keys.into(),
+                keyboard: Arc::default(),
+                machine: options.machine.map(Into::into),
+                ending,
+            };
+            serve_http(listen, app, ended).await
+        }
     };
     if session.status().state != State::None {
         session.stop().await;
@@ -97,49 +123,50 @@ async fn serve_stdio(session: &Arc<Session>, ended: impl Future<Output = ()>) ->
 }
 
 async fn serve_http(
-    args: &Serve,
+    listen: SocketAddr,
     app: App,
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.with_context(|| format!("--listen {}", args.listen))?;
+    let listener = TcpListener::bind(listen).await;
+    let listener = listener.with_context(|| format!("--listen {listen}"))?;
     let address = listener.local_addr()?;
     announce(address, app.access.token.is_some());
     let session = Arc::clone(&app.session);
-    let (told, ending) = oneshot::channel();
+    let (stopping, stopped) = oneshot::channel::<Infallible>();
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
         ended.await;
-        // Whoever follows is let go when the run ends.
+        // With the run, the responses of those who follow it end.
         session.stop().await;
-        let _told = told.send(());
+        drop(stopping);
     });
     let server = async { server.await };
     tokio::pin!(server);
     tokio::select! {
-        over = &mut server => return Ok(over?),
-        _ = ending => {}
+        served = &mut server => return Ok(served?),
+        _ = stopped => {}
     }
-    // WebSockets and MCP streams have no end of their own.
-    match timeout(DRAIN, server).await {
-        Ok(over) => Ok(over?),
+    // WebSockets and MCP streams do not end by themselves.
+    match timeout(DRAIN_TIMEOUT, server).await {
+        Ok(served) => Ok(served?),
         Err(_) => Ok(()),
     }
 }
 
-/// Says where to call, and who may.
-fn announce(address: SocketAddr, with_token: bool) {
-    let mut told = format!(
+/// Prints the addresses, and who may call.
+fn announce(address: SocketAddr, has_token: bool) {
+    let mut message = format!(
         "serving http://{address}/mcp, http://{address}/live and http://{address}/terminal\n"
     );
-    if !with_token {
-        told += "  without a token: everybody on this machine may call, and nobody else\n";
+    if !has_token {
+        message += "  without a token: everybody on this machine may call, and nobody else\n";
     }
     let mut out = io::stdout();
-    // Whoever has closed it does not want to know.
-    let _told = out.write_all(told.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = out.write_all(message.as_bytes()).and_then(|()| out.flush()) {
+        warn!(%error, "cannot print the address");
+    }
 }
 
-/// SIGTERM, SIGINT, or nothing to do for so long.
+/// Waits for SIGTERM or SIGINT, or until the server was idle for long enough.
 async fn end(
     mut signals: EndSignals,
     session: Arc<Session>,
@@ -148,45 +175,19 @@ async fn end(
 ) {
     tokio::select! {
         () = signals.received() => info!("a signal asks to end"),
-        () = idle(&session, idle_exit, &ending) => info!("idle for long enough"),
+        () = idle_for(&session, idle_exit, &ending) => info!("idle for long enough"),
     }
 }
 
-/// Comes back when nothing has gone on for so long. Before that, `/readyz` says
-/// for a while that it is about to: a coordinator sends nobody here any more,
-/// and whoever was on the way keeps it from ending.
-async fn idle(session: &Session, patience: Option<Duration>, ending: &AtomicBool) {
-    let Some(patience) = patience else {
-        return std::future::pending::<()>().await;
-    };
-    loop {
-        match session.idle_since() {
-            Some(since) if since.elapsed() >= patience => {
-                ending.store(true, Ordering::SeqCst);
-                sleep(NOTICE).await;
-                if session.idle_since() == Some(since) {
-                    return;
-                }
-                ending.store(false, Ordering::SeqCst);
-            }
-            Some(since) => {
-                sleep_until((since + patience).min(Instant::now() + 60 * IDLE_LOOK)).await;
-            }
-            None => sleep(IDLE_LOOK).await,
-        }
-    }
-}
-
-/// Collects orphans, and continues codex should it be stopped. Every change
-/// of a child is a SIGCHLD.
-async fn tend_children(session: Arc<Session>) {
-    let Ok(mut children) = signal(SignalKind::child()) else {
-        return;
-    };
+/// Reaps orphans, and continues codex when it is stopped. Every change of a
+/// child is a SIGCHLD.
+async fn reap_children(session: Arc<Session>, mut children: Signal) {
     while children.recv().await.is_some() {
-        if session.reaper().wake() {
-            warn!("codex was stopped: it goes on");
+        if session.reaper().continue_stopped() {
+            warn!("codex was stopped: it is continued");
         }
-        session.reaper().reap();
+        if let Err(error) = session.reaper().reap() {
+            warn!(%error, "cannot look for children that have ended");
+        }
     }
 }

@@ -5,8 +5,8 @@
 //! ESC ] 7501 ; state=blocked:app=codex:kind=permission ESC \
 //! ```
 
-/// A longer report is none: nothing is held back for it.
-const LONGEST: usize = 256;
+/// The longest report, in bytes; what is longer is no report, and is not buffered.
+const MAX_REPORT: usize = 256;
 const PREFIX: &[u8] = b"7501;";
 
 const ESC: u8 = 0x1b;
@@ -19,18 +19,19 @@ pub enum Report {
     Idle,
     /// It works.
     Working,
-    /// It finished what it was asked.
+    /// It finished a turn.
     Done,
-    /// It failed at what it was asked.
+    /// A turn failed.
     Error,
-    /// It waits for an answer of this kind.
+    /// It waits for an answer of this kind: `dialog` where it names none.
     Blocked(String),
-    /// It takes its report back: it ends, or it suspends itself.
+    /// It withdraws its report: it ends, or it suspends itself.
     Clear,
 }
 
 impl Report {
     fn parse(body: &[u8]) -> Option<Self> {
+        // A report is ASCII; what is not UTF-8 is none.
         let text = str::from_utf8(body.strip_prefix(PREFIX)?).ok()?;
         let field = |name: &str| {
             let mut pairs = text.split(':').filter_map(|pair| pair.split_once('='));
@@ -48,6 +49,7 @@ impl Report {
     }
 }
 
+/// The state of the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Ground,
@@ -101,12 +103,12 @@ impl Reports {
         None
     }
 
-    /// Keeps what may become a report, and nothing else.
+    /// Buffers what may become a report, and nothing else.
     fn hold(&mut self, byte: u8) {
         self.body.push(byte);
         let length = self.body.len();
         let starts_right = length > PREFIX.len() || PREFIX.starts_with(&self.body);
-        if length > LONGEST || !starts_right {
+        if length > MAX_REPORT || !starts_right {
             self.body.clear();
             self.at = At::Ground;
         }
@@ -115,7 +117,7 @@ impl Reports {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, Report, Reports};
+    use super::{MAX_REPORT, Report, Reports};
 
     const ALL: &[u8] = b"text\x1b]7501;state=idle:app=codex\x1b\\more\x1b]0;title\x07\
         \x1b]7501;state=working:app=codex\x07\x1b]7501;state=blocked:app=codex:kind=permission\x1b\\\
@@ -143,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_report_is_none() {
-        let long = vec![b'x'; 2 * LONGEST];
+    fn other_sequences_are_no_reports() {
+        let long = vec![b'x'; 2 * MAX_REPORT];
         for body in [
             &b"7501;"[..],
             b"7501;state=what",
@@ -164,6 +166,6 @@ mod tests {
         let mut reports = Reports::default();
         reports.feed(b"\x1b]7501;");
         reports.feed(&vec![b'x'; 1 << 20]);
-        assert!(reports.body.capacity() <= 2 * LONGEST);
+        assert!(reports.body.capacity() <= 2 * MAX_REPORT);
     }
 }

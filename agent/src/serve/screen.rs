@@ -1,11 +1,8 @@
-//! What a terminal would show of the output.
+//! A virtual terminal: what the output looks like on a screen.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    num::{NonZeroU16, ParseIntError},
-    str::FromStr,
-};
+use std::{collections::VecDeque, fmt, num::NonZeroU16, str::FromStr};
+
+use thiserror::Error;
 
 use vt100::{
     Callbacks, Parser, Screen as Vt,
@@ -14,19 +11,19 @@ use vt100::{
     },
 };
 
-/// How many rows that left the screen are kept.
+/// How many rows that scrolled off the screen are retained.
 const HISTORY: usize = 2000;
 
-/// How large a terminal is.
+/// The size of a terminal, in characters; written as `COLUMNSxROWS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Its lines.
+    /// How many lines it has.
     pub rows: NonZeroU16,
-    /// Its columns.
+    /// How many columns it has.
     pub columns: NonZeroU16,
 }
 
-/// The header that says how large a terminal is.
+/// The response header of `/terminal` with the terminal's [`Size`].
 pub const SIZE: &str = "agent-terminal-size";
 
 impl fmt::Display for Size {
@@ -35,22 +32,29 @@ impl fmt::Display for Size {
     }
 }
 
+/// A text is not the [`Size`] of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("expected COLUMNSxROWS, like 120x40")]
+pub struct SizeError;
+
 impl FromStr for Size {
-    type Err = ParseIntError;
+    type Err = SizeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (columns, rows) = text.split_once('x').unwrap_or((text, ""));
+        let (columns, rows) = text.split_once('x').ok_or(SizeError)?;
         Ok(Self {
-            rows: rows.parse()?,
-            columns: columns.parse()?,
+            rows: rows.parse().map_err(|_| SizeError)?,
+            columns: columns.parse().map_err(|_| SizeError)?,
         })
     }
 }
 
-/// Rows that left the screen, as text with colours (SGR) and nothing else.
+/// Rows that scrolled off the screen, as text with colours (SGR) and nothing else.
 #[derive(Default)]
 struct History {
     rows: VecDeque<String>,
+    /// How many are no longer retained.
+    dropped: u64,
     /// How many there ever were.
     count: u64,
 }
@@ -62,17 +66,18 @@ impl Callbacks for History {
         }
         let mut row = String::new();
         let mut state = BasicFormattedCaptureState::new();
-        // A string takes everything.
-        let _written = contents.write_formatted_basic(&mut row, &mut state);
+        let written = contents.write_formatted_basic(&mut row, &mut state);
+        written.expect("a String accepts every write");
         if self.rows.len() == HISTORY {
             self.rows.pop_front();
+            self.dropped += 1;
         }
         self.rows.push_back(row);
         self.count += 1;
     }
 }
 
-/// A terminal nobody sees.
+/// A virtual terminal of fixed size.
 pub struct Screen {
     parser: Parser<History>,
 }
@@ -84,7 +89,7 @@ impl fmt::Debug for Screen {
 }
 
 impl Screen {
-    /// An empty one.
+    /// An empty screen.
     pub fn new(size: Size) -> Self {
         let history = History::default();
         Self {
@@ -92,30 +97,30 @@ impl Screen {
         }
     }
 
-    /// Shows a piece of output.
+    /// Processes a piece of output.
     pub fn show(&mut self, piece: &[u8]) {
         self.parser.process(piece);
     }
 
-    /// The text on it.
+    /// The text on the screen, without trailing white space.
     pub fn text(&self) -> String {
         let contents = self.parser.screen().contents();
         let lines: Vec<_> = contents.lines().map(str::trim_end).collect();
         lines.join("\n").trim_end().to_owned()
     }
 
-    /// Whether the program wants pastes to be marked.
+    /// Whether the program has enabled bracketed paste.
     pub fn takes_pastes(&self) -> bool {
         self.parser.screen().bracketed_paste()
     }
 
-    /// The terminal's whole state, to draw and to compare with.
+    /// The whole state of the terminal, to draw it or to compare with it.
     pub fn state(&self) -> Vt {
         self.parser.screen().clone()
     }
 
-    /// The text on it with colours (SGR) and nothing else, a line for each row
-    /// down to the last that has something, or the cursor.
+    /// The text on the screen with colours (SGR) and no other sequences, one line
+    /// for each row down to the last that is not blank or has the cursor.
     pub fn coloured(&self) -> String {
         let screen = self.parser.screen();
         let text = screen.contents_formatted_basic();
@@ -127,24 +132,24 @@ impl Screen {
         rows.join("\n")
     }
 
-    /// Where the cursor is, unless it is hidden.
+    /// The row and column of the cursor, from 0, unless it is hidden.
     pub fn cursor(&self) -> Option<(u16, u16)> {
         let screen = self.parser.screen();
         (!screen.hide_cursor()).then(|| screen.cursor_position())
     }
 
-    /// How many rows ever left the screen, and those of them after the first
-    /// `seen` that are still kept, coloured.
+    /// How many rows ever scrolled off the screen, and those of them after the
+    /// first `seen` that are retained, as in [`coloured`](Self::coloured).
     pub fn scrolled(&self, seen: u64) -> (u64, Vec<String>) {
         let history = self.parser.callbacks();
-        let fresh = usize::try_from(history.count.saturating_sub(seen)).unwrap_or(usize::MAX);
-        let skip = history.rows.len().saturating_sub(fresh);
-        let rows = history.rows.iter().skip(skip).cloned();
+        let numbered = (history.dropped..).zip(&history.rows);
+        let unseen = numbered.skip_while(|(number, _)| *number < seen);
+        let rows = unseen.map(|(_, row)| row.clone());
         (history.count, rows.collect())
     }
 }
 
-/// Whether a row has nothing but colours.
+/// Whether a row has nothing but colours and white space.
 fn is_blank(row: &str) -> bool {
     basic_formatted_to_plain(row).all(|plain| plain.trim().is_empty())
 }
@@ -163,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_leave_are_kept_with_their_colours() {
+    fn rows_that_scroll_off_are_retained_with_their_colours() {
         let mut screen = screen();
         screen.show(b"\x1b[31mred\x1b[0m\r\ntwo\r\nthree\r\nfour");
         assert_eq!(screen.text(), "two\nthree\nfour");
@@ -181,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_is_a_line_down_to_the_last_that_has_something() {
+    fn each_row_is_a_line_down_to_the_last_that_is_not_blank() {
         let mut screen = screen();
         screen.show(b"0123456789012345678901\r\n");
         assert_eq!(screen.coloured(), "01234567890123456789\n01\n");
@@ -189,7 +194,7 @@ mod tests {
         assert_eq!(screen.coloured(), "01234567890123456789\n01");
     }
 
-    /// Whatever the program puts out, nothing of ours may end by it.
+    /// No output may make the parser panic.
     #[test]
     fn any_output_can_be_shown() {
         const PIECES: [&[u8]; 16] = [
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn only_colours_are_left_of_what_is_shown() {
+    fn only_colours_are_left_of_escape_sequences() {
         let mut screen = screen();
         screen.show(b"\x1b]52;c;aGk=\x07<b>\x1b]8;;http://x\x07link\x1b]8;;\x07\x1b[6n\x1b[?2004h");
         assert_eq!(screen.text(), "<b>link");

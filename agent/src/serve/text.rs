@@ -2,67 +2,69 @@
 
 use thiserror::Error;
 
-/// Codex refuses what is longer, and keeps it as a draft.
-pub const LONGEST: usize = 1_048_576;
+/// The longest message in characters (Unicode scalar values). Codex refuses a
+/// longer one, and leaves it in its input line.
+pub const MAX_CHARS: usize = 1_048_576;
 
-/// Why a text is no message.
+/// Why a text cannot be a message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TextError {
-    /// Nothing would be typed.
+    /// Nothing would be left to type.
     #[error(
         "the message is empty: nothing is left of it once control characters and outer white space are gone"
     )]
     Empty,
-    /// Longer than codex takes.
-    #[error("the message has {0} characters; at most {LONGEST} are taken")]
+    /// It has more than [`MAX_CHARS`] characters: this many.
+    #[error("the message has {0} characters; at most {MAX_CHARS} are taken")]
     TooLong(usize),
 }
 
-/// A text that cannot break out of a paste: no escape sequences, and no
-/// control characters but line feeds and tabs.
+/// A message: text that cannot end a bracketed paste, since it has no escape
+/// sequences, and no control characters except line feeds and tabs. Without
+/// outer white space it has 1 to [`MAX_CHARS`] characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text(String);
 
 impl Text {
-    /// Takes out what could act as a key.
+    /// Removes from `raw` what could act as a key.
     ///
     /// # Errors
     ///
-    /// When nothing is left, or too much.
+    /// When nothing is left but white space, or more than [`MAX_CHARS`] characters.
     pub fn new(raw: &str) -> Result<Self, TextError> {
         let clean = sanitise(raw);
         let length = clean.trim().chars().count();
         match length {
             0 => Err(TextError::Empty),
-            1..=LONGEST => Ok(Self(clean)),
+            1..=MAX_CHARS => Ok(Self(clean)),
             _ => Err(TextError::TooLong(length)),
         }
     }
 
-    /// What codex makes of it: trimmed.
+    /// The text as codex records it: without outer white space.
     pub fn trimmed(&self) -> &str {
         self.0.trim()
     }
 
-    /// Whether codex takes it for a command, its own or the shell's.
+    /// Whether codex takes it as a command: one of its own (`/`), or of the shell (`!`).
     pub fn is_command(&self) -> bool {
         self.0.starts_with(['/', '!'])
     }
 
-    /// As one bracketed paste, and Enter, to be written in one piece.
+    /// The bytes of one bracketed paste and Enter, to be written in one piece.
     ///
-    /// The space before the end keeps Enter from picking an entry of the
-    /// completion popup that a last word like `@x` or `$x` opens.
+    /// The space at the end of the paste closes the completion popup that a last
+    /// word like `@x` or `$x` opens, where Enter would pick an entry.
     pub fn as_paste(&self) -> Vec<u8> {
         [b"\x1b[200~", self.0.as_bytes(), b" \x1b[201~\r"].concat()
     }
 
-    /// How many characters that paste has.
+    /// How many characters [`as_paste`](Self::as_paste) pastes.
     pub fn pasted(&self) -> usize {
         self.0.chars().count() + 1
     }
 
-    /// As keys, for a program that knows no bracketed paste.
+    /// The text as keys, for a program that does not know bracketed paste.
     pub fn as_keys(&self) -> Vec<u8> {
         let mut keys = self.0.replace('\n', "\r").into_bytes();
         keys.push(b'\r');
@@ -88,8 +90,9 @@ fn sanitise(raw: &str) -> String {
 
 type Rest<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-/// Skips what follows an ESC and belongs to it. The body of a string sequence
-/// (OSC, DCS) is left as text: cut off, it would take the message with it.
+/// Skips the rest of a sequence after its ESC. The body of a string sequence
+/// (OSC, DCS) stays as text: a sequence that has no end would otherwise take
+/// the message with it.
 fn skip_sequence(rest: &mut Rest<'_>) {
     match rest.peek() {
         Some('[') => {
@@ -111,7 +114,7 @@ fn skip_csi(rest: &mut Rest<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{LONGEST, Text, TextError};
+    use super::{MAX_CHARS, Text, TextError};
 
     fn paste(raw: &str) -> String {
         String::from_utf8(Text::new(raw).unwrap().as_paste()).unwrap()
@@ -158,8 +161,8 @@ mod tests {
     #[test]
     fn a_text_has_a_length() {
         assert_eq!(Text::new(" \n\x1b[201~ "), Err(TextError::Empty));
-        assert!(Text::new(&"é".repeat(LONGEST)).is_ok());
-        let long = Text::new(&"é".repeat(LONGEST + 1));
-        assert_eq!(long, Err(TextError::TooLong(LONGEST + 1)));
+        assert!(Text::new(&"é".repeat(MAX_CHARS)).is_ok());
+        let long = Text::new(&"é".repeat(MAX_CHARS + 1));
+        assert_eq!(long, Err(TextError::TooLong(MAX_CHARS + 1)));
     }
 }

@@ -1,17 +1,17 @@
-//! Serves a file from memory: what the benches measure, and a small client of
-//! the library to look at.
+//! Serves a file from memory, in each of the ways that the library offers. The benches
+//! measure it.
 //!
 //! ```text
 //! cargo run --release -p blockd-nbd --example memory_server -- FILE (--unix PATH | HOST:PORT | --stdio | --inherited)
 //! ```
 
-use std::env;
-use std::error::Error;
-use std::path::Path;
+use std::{env, error::Error, path::Path};
 
-use blockd_nbd::Limits;
-use blockd_nbd::memory::{MemoryExport, MemoryExports};
-use blockd_nbd::server::{Listener, Server, inherited_listeners, serve_stdio};
+use blockd_nbd::{
+    Limits,
+    memory::{MemoryExport, MemoryExports},
+    server::{Listener, Server, inherited_listeners, serve_stdio},
+};
 use tokio::signal::ctrl_c;
 
 #[tokio::main]
@@ -22,12 +22,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let usage = "memory_server FILE (--unix PATH | HOST:PORT | --stdio | --inherited)";
-    let [file, place @ ..] = arguments.as_slice() else {
+    let [file, listen @ ..] = arguments.as_slice() else {
         return Err(usage.into());
     };
     let exports = MemoryExports::new([MemoryExport::new("memory", std::fs::read(file)?)]);
-    let interrupted = async { ctrl_c().await.unwrap_or_default() };
-    let listeners = match place {
+    let interrupted = async { ctrl_c().await.expect("a handler for SIGINT") };
+    let listeners = match listen {
         ["--stdio"] => return Ok(serve_stdio(exports, Limits::default(), interrupted).await?),
         ["--inherited"] => {
             let [pid, fds] = ["LISTEN_PID", "LISTEN_FDS"].map(|name| env::var(name).ok());

@@ -1,39 +1,50 @@
-//! What fuzzing calls: a whole connection over bytes in memory.
+//! What the fuzz targets call: a whole connection over bytes in memory.
 //!
-//! `blockd/fuzz/` has the targets and the seeds; the test below replays the
-//! seeds and mutates them, so that every run of the tests is a short run of
-//! the fuzzer.
+//! `fuzz/` has the targets and their seeds. The tests below replay the seeds and
+//! mutations of them, so that every run of the tests is a short run of the fuzzer.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context as Waker, Poll};
-use std::time::Duration;
-
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::runtime::Builder;
-use tokio::time::timeout;
-use zerocopy::{FromBytes, IntoBytes};
-
-use super::memory::MemoryExport;
-use super::wire::{self, StructuredReply};
-use super::{
-    ConnectionError, Context, Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError,
-    ShutdownTrigger, serve,
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Waker, Poll},
+    time::Duration,
 };
 
-/// A connection that takes longer than this, with nothing to wait for, hangs.
-const HANG: Duration = Duration::from_secs(10);
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    runtime::Builder,
+    time::timeout,
+};
+use zerocopy::FromBytes;
 
-/// Serves a client that says `data`, from its first byte on.
+use crate::{
+    export::{Export, ExportInfo, Exports, Extent, OpenError, ReadError},
+    memory::MemoryExport,
+    server::{ConnectionError, Context, Limits, ShutdownTrigger, serve},
+    width::to_usize,
+    wire::{self, StructuredReply},
+};
+
+/// A connection that takes longer than this hangs: it has nothing to wait for.
+const HANG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves a client that sends `data` from the first byte on.
+///
+/// # Panics
+///
+/// If the server panics or hangs, which is what the fuzzer looks for.
 pub fn fuzz_handshake(data: &[u8]) {
     converse(data.to_vec());
 }
 
-/// Serves a client that says `data` in transmission; the first byte says
-/// whether replies are structured, and if they are, they are checked.
+/// Serves a client that sends `data` in the transmission phase. Bit 0 of the first
+/// byte says whether replies are structured; if so, they are checked.
+///
+/// # Panics
+///
+/// If the server panics, hangs, or sends a malformed reply.
 pub fn fuzz_transmission(data: &[u8]) {
     let Some((first, requests)) = data.split_first() else {
         return;
@@ -43,11 +54,11 @@ pub fn fuzz_transmission(data: &[u8]) {
     let greeting = converse(prologue.clone()).len();
     let output = converse([&prologue, requests].concat());
     if structured {
-        check_chunks(output.get(greeting..).unwrap_or_default());
+        check_chunks(output.get(greeting..).expect("the same prologue"));
     }
 }
 
-/// Runs one connection; what the server said.
+/// Runs one connection; returns what the server sent.
 fn converse(input: Vec<u8>) -> Vec<u8> {
     let mut script = Script {
         step: input.len(),
@@ -56,13 +67,15 @@ fn converse(input: Vec<u8>) -> Vec<u8> {
         output: Vec::new(),
     };
     let (_trigger, shutdown) = ShutdownTrigger::new();
-    let context = Context::new(Arc::new(Sluggish::new()), Limits::default());
+    let context = Context::new(Arc::new(FuzzDisk::new()), Limits::default());
     let runtime = Builder::new_current_thread().enable_time().build();
     let runtime = runtime.expect("a runtime needs nothing that may be missing");
-    let served =
-        runtime.block_on(async { timeout(HANG, serve(&mut script, context, shutdown, ())).await });
+    let served = runtime
+        .block_on(async { timeout(HANG_TIMEOUT, serve(&mut script, context, shutdown, ())).await });
     let served = served.expect("nothing hangs");
-    if let Err(error @ (ConnectionError::Export(_) | ConnectionError::HandshakeTimeout(_))) = served
+    if let Err(
+        error @ (ConnectionError::ExportPanicked(_) | ConnectionError::HandshakeTimeout(_)),
+    ) = served
     {
         panic!("{error}");
     }
@@ -71,12 +84,13 @@ fn converse(input: Vec<u8>) -> Vec<u8> {
 
 /// The client's side of a handshake up to transmission.
 fn prologue(structured: bool) -> Vec<u8> {
-    let mut said = 3_u32.to_be_bytes().to_vec();
+    let mut sent = 3_u32.to_be_bytes().to_vec();
     let mut option = |option: u32, data: &[u8]| {
-        said.extend(wire::IHAVEOPT.to_be_bytes());
-        said.extend(option.to_be_bytes());
-        said.extend(u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
-        said.extend(data);
+        let length = u32::try_from(data.len()).expect("the data is short");
+        sent.extend(wire::IHAVEOPT.to_be_bytes());
+        sent.extend(option.to_be_bytes());
+        sent.extend(length.to_be_bytes());
+        sent.extend(data);
     };
     if structured {
         option(wire::NBD_OPT_STRUCTURED_REPLY, &[]);
@@ -84,16 +98,16 @@ fn prologue(structured: bool) -> Vec<u8> {
         option(wire::NBD_OPT_SET_META_CONTEXT, query);
     }
     option(wire::NBD_OPT_GO, &[0; 6]);
-    said
+    sent
 }
 
-/// Every chunk is one that the protocol knows, and they end where the
-/// output ends.
+/// Checks that every chunk is of a known type and length, and that the last one
+/// is whole.
 fn check_chunks(output: &[u8]) {
     let mut rest = output;
     while let Ok((head, after)) = StructuredReply::read_from_prefix(rest) {
         assert_eq!(head.magic.get(), wire::NBD_STRUCTURED_REPLY_MAGIC);
-        let length = usize::try_from(head.length.get()).unwrap_or(usize::MAX);
+        let length = to_usize(head.length.get());
         let known = match head.chunk_type.get() {
             wire::NBD_REPLY_TYPE_NONE => length == 0,
             wire::NBD_REPLY_TYPE_OFFSET_DATA => length > 8,
@@ -105,15 +119,10 @@ fn check_chunks(output: &[u8]) {
         assert!(known, "{head:?}");
         rest = after.get(length..).expect("a chunk is whole");
     }
-    assert!(
-        rest.is_empty(),
-        "{} bytes are no chunk",
-        rest.as_bytes().len()
-    );
+    assert!(rest.is_empty(), "{} bytes are not a chunk", rest.len());
 }
 
-/// A client made of bytes: says them piece by piece, then ends; takes
-/// whatever it is told.
+/// A client that sends its input piece by piece, closes, and receives everything.
 struct Script {
     input: Vec<u8>,
     at: usize,
@@ -129,11 +138,13 @@ impl AsyncRead for Script {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.step = self.step.wrapping_mul(31).wrapping_add(7);
-        let left = self.input.get(self.at..).unwrap_or_default();
+        let left = self.input.get(self.at..).expect("at <= input.len()");
         let length = self.step.wrapping_rem(97).wrapping_add(1);
         let length = length.min(left.len()).min(buffer.remaining());
-        buffer.put_slice(left.get(..length).unwrap_or_default());
-        self.at = self.at.saturating_add(length);
+        let (piece, _) = left.split_at(length);
+        buffer.put_slice(piece);
+        let at = self.at.checked_add(length);
+        self.at = at.expect("at <= input.len()");
         Poll::Ready(Ok(()))
     }
 }
@@ -157,10 +168,10 @@ impl AsyncWrite for Script {
     }
 }
 
-/// A small disk that answers late at some offsets, and never at others.
-struct Sluggish(MemoryExport);
+/// A small disk that defers reads at some offsets, and fails them at others.
+struct FuzzDisk(MemoryExport);
 
-impl Sluggish {
+impl FuzzDisk {
     fn new() -> Self {
         let block = |fill: u8| [fill; 4096];
         Self(MemoryExport::new(
@@ -170,16 +181,16 @@ impl Sluggish {
     }
 }
 
-impl Export for Sluggish {
+impl Export for FuzzDisk {
     fn info(&self) -> &ExportInfo {
         self.0.info()
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         match offset.wrapping_rem(5) {
             3 => None,
             4 => Some(Err(ReadError("this offset is broken".into()))),
-            _ => self.0.read_ready(offset, buffer),
+            _ => self.0.try_read_cached(offset, buffer),
         }
     }
 
@@ -188,13 +199,7 @@ impl Export for Sluggish {
         offset: u64,
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
-        let length = usize::try_from(length).unwrap_or_default();
-        async move {
-            let mut bytes = vec![0; length];
-            let ready = self.0.read_ready(offset, &mut bytes);
-            ready.unwrap_or(Ok(())).map(|()| bytes)
-        }
-        .boxed()
+        Arc::new(self.0.clone()).read(offset, length)
     }
 
     fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
@@ -206,7 +211,7 @@ impl Export for Sluggish {
     }
 }
 
-impl Exports for Sluggish {
+impl Exports for FuzzDisk {
     fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
         async { vec![("fuzz".into(), "a disk to be fuzzed".into())] }.boxed()
     }

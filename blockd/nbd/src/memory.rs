@@ -1,17 +1,19 @@
-//! A disk that is a `Vec`: what tests, benches and fuzzing serve.
+//! Exports whose bytes lie in memory, read-only: for tests, benches and examples.
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use crate::{
+    export::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError},
+    width::{to_u64, to_usize},
+};
 
-/// Runs of zeroes are looked for in blocks of this size.
-const BLOCK: usize = 4096;
+/// A block of this many bytes that is all zeroes is a hole.
+const BLOCK: u32 = 4096;
 
 /// A disk in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MemoryExport {
     info: ExportInfo,
     bytes: Vec<u8>,
@@ -20,16 +22,17 @@ pub struct MemoryExport {
 }
 
 impl MemoryExport {
-    /// A disk of these bytes.
+    /// A disk with these bytes. Its blocks of 4 KiB that hold only zeroes are
+    /// holes.
     pub fn new(name: &str, bytes: Vec<u8>) -> Self {
         let zeroes = bytes
-            .chunks(BLOCK)
+            .chunks(to_usize(BLOCK))
             .map(|block| block.iter().all(|byte| *byte == 0))
             .collect();
         let info = ExportInfo {
             name: name.into(),
             description: format!("{} bytes in memory", bytes.len()),
-            size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            size: to_u64(bytes.len()),
             block_size: BlockSize::default(),
         };
         Self {
@@ -52,7 +55,7 @@ impl Export for MemoryExport {
         &self.info
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         Some(
             self.range(offset, buffer.len())
                 .map(|bytes| buffer.copy_from_slice(bytes)),
@@ -64,28 +67,30 @@ impl Export for MemoryExport {
         offset: u64,
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        async move { self.range(offset, length).map(<[u8]>::to_vec) }.boxed()
+        async move { self.range(offset, to_usize(length)).map(<[u8]>::to_vec) }.boxed()
     }
 
-    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let mut skip = offset % BLOCK;
-        let mut left = self.bytes.len().saturating_sub(offset);
-        for zero in self.zeroes.iter().skip(offset / BLOCK) {
-            let length = BLOCK.saturating_sub(skip).min(left);
-            skip = 0;
-            left = left.saturating_sub(length);
-            let length = u64::try_from(length).unwrap_or(u64::MAX);
-            if length == 0
-                || !each(Extent {
-                    length,
-                    hole: *zero,
-                    zero: *zero,
-                })
-            {
+    fn extents(&self, offset: u64, visit: &mut dyn FnMut(Extent) -> bool) {
+        let mut at = offset;
+        while at < self.info.size {
+            let next = at.checked_add(1);
+            let end = next
+                .and_then(|next| next.checked_next_multiple_of(BLOCK.into()))
+                .map_or(self.info.size, |end| end.min(self.info.size));
+            let block = at.checked_div(BLOCK.into());
+            let zero = block
+                .and_then(|block| usize::try_from(block).ok())
+                .and_then(|block| self.zeroes.get(block))
+                .expect("there is a flag for each block of the disk");
+            let extent = Extent {
+                length: end.abs_diff(at),
+                hole: *zero,
+                zero: *zero,
+            };
+            if !visit(extent) {
                 return;
             }
+            at = end;
         }
     }
 
@@ -94,12 +99,12 @@ impl Export for MemoryExport {
     }
 }
 
-/// Disks in memory, by name; the first also answers to the empty name.
+/// Disks in memory, by name; the first one is the default export.
 #[derive(Debug)]
 pub struct MemoryExports(Vec<Arc<MemoryExport>>);
 
 impl MemoryExports {
-    /// These disks.
+    /// These disks, in this order.
     pub fn new(exports: impl IntoIterator<Item = MemoryExport>) -> Arc<Self> {
         Arc::new(Self(exports.into_iter().map(Arc::new).collect()))
     }

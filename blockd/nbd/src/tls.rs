@@ -1,10 +1,13 @@
-//! TLS: after `NBD_OPT_STARTTLS` nothing goes in the clear (proto.md, "TLS
-//! support").
+//! Certificates for TLS (proto.md, "TLS support").
 //!
-//! Certificates lie as they do for other NBD programs (nbdkit-tls(1),
-//! `nbd_set_tls_certificates(3)`): in one folder `ca-cert.pem`, and
-//! `server-cert.pem` with `server-key.pem`, or `client-cert.pem` with
-//! `client-key.pem`.
+//! They are found as by other NBD programs (nbdkit-tls(1),
+//! `nbd_set_tls_certificates(3)`), in PEM, all in one directory:
+//!
+//! | file | server | client |
+//! |---|---|---|
+//! | `ca-cert.pem` | with `verify_peer`: who issues clients' certificates | who issues servers' certificates |
+//! | `server-cert.pem`, `server-key.pem` | its chain and key | |
+//! | `client-cert.pem`, `client-key.pem` | | its chain and key, if the server verifies clients |
 
 use std::{
     path::{Path, PathBuf},
@@ -23,62 +26,67 @@ use tokio_rustls::{
     },
 };
 
-/// Whose certificates are believed.
+/// The trusted certificate authorities.
 const AUTHORITIES: &str = "ca-cert.pem";
 
-/// Why there can be no TLS.
+/// Which certificate, key or directory cannot be used, and why.
 #[derive(Debug, Error)]
-#[error("{}: {reason}", .place.display())]
+#[error("{}: {reason}", .path.display())]
 pub struct TlsError {
-    place: PathBuf,
+    path: PathBuf,
     reason: String,
 }
 
 impl TlsError {
-    fn new(place: &Path, reason: &impl ToString) -> Self {
+    fn new(path: &Path, reason: &impl ToString) -> Self {
         Self {
-            place: place.to_owned(),
+            path: path.to_owned(),
             reason: reason.to_string(),
         }
     }
 }
 
-/// A server's side, with the certificates in this folder. With `verify_peer`
-/// only clients are served that show a certificate of `ca-cert.pem`.
-pub fn acceptor(folder: &Path, verify_peer: bool) -> Result<TlsAcceptor, TlsError> {
+/// The server's side of TLS, with the certificates in this directory, which are
+/// read once. With `verify_peer`, only clients are served whose certificate is
+/// issued by an authority in `ca-cert.pem`.
+///
+/// # Errors
+///
+/// When a file is missing or malformed, or key and certificate do not match.
+pub fn acceptor(directory: &Path, verify_peer: bool) -> Result<TlsAcceptor, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::new(folder, &error))?;
+        .map_err(|error| TlsError::new(directory, &error))?;
     let builder = if verify_peer {
-        let roots = Arc::new(authorities(folder)?);
+        let roots = Arc::new(authorities(directory)?);
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
         let verifier =
-            verifier.map_err(|error| TlsError::new(&folder.join(AUTHORITIES), &error))?;
+            verifier.map_err(|error| TlsError::new(&directory.join(AUTHORITIES), &error))?;
         builder.with_client_cert_verifier(verifier)
     } else {
         builder.with_no_client_auth()
     };
-    let (chain, key) = identity(folder, "server")?;
+    let (chain, key) = identity(directory, "server")?;
     let config = builder.with_single_cert(chain, key);
-    let config = config.map_err(|error| TlsError::new(folder, &error))?;
+    let config = config.map_err(|error| TlsError::new(directory, &error))?;
     Ok(Arc::new(config).into())
 }
 
-/// A client's side. Without a folder those are believed whom the system
-/// believes.
-pub(super) fn connector(folder: Option<&Path>) -> Result<TlsConnector, TlsError> {
-    let place = folder.unwrap_or(Path::new("the system's certificates"));
-    let failed = |error| TlsError::new(place, &error);
+/// The client's side of TLS. Without a directory, the system's certificate
+/// authorities are trusted.
+pub(crate) fn connector(directory: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    let path = directory.unwrap_or(Path::new("the system's certificates"));
+    let failed = |error| TlsError::new(path, &error);
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(failed)?;
-    let builder = match folder {
-        Some(folder) => builder.with_root_certificates(authorities(folder)?),
+    let builder = match directory {
+        Some(directory) => builder.with_root_certificates(authorities(directory)?),
         None => builder.with_platform_verifier().map_err(failed)?,
     };
-    let config = match folder.filter(|folder| folder.join("client-cert.pem").exists()) {
-        Some(folder) => {
-            let (chain, key) = identity(folder, "client")?;
+    let config = match directory.filter(|directory| directory.join("client-cert.pem").exists()) {
+        Some(directory) => {
+            let (chain, key) = identity(directory, "client")?;
             builder.with_client_auth_cert(chain, key).map_err(failed)?
         }
         None => builder.with_no_client_auth(),
@@ -90,8 +98,8 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn authorities(folder: &Path) -> Result<RootCertStore, TlsError> {
-    let file = folder.join(AUTHORITIES);
+fn authorities(directory: &Path) -> Result<RootCertStore, TlsError> {
+    let file = directory.join(AUTHORITIES);
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&file)? {
         roots
@@ -103,19 +111,22 @@ fn authorities(folder: &Path) -> Result<RootCertStore, TlsError> {
 
 /// `WHO-cert.pem`, the whole chain, and `WHO-key.pem`.
 fn identity(
-    folder: &Path,
+    directory: &Path,
     who: &str,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
-    let file = folder.join(format!("{who}-key.pem"));
+    let file = directory.join(format!("{who}-key.pem"));
     let key = PrivateKeyDer::from_pem_file(&file).map_err(|error| TlsError::new(&file, &error))?;
-    Ok((certificates(&folder.join(format!("{who}-cert.pem")))?, key))
+    Ok((
+        certificates(&directory.join(format!("{who}-cert.pem")))?,
+        key,
+    ))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     let certificates: Vec<_> = read.map_err(|error| TlsError::new(file, &error))?;
     if certificates.is_empty() {
-        return Err(TlsError::new(file, &"there is no certificate in it"));
+        return Err(TlsError::new(file, &"the file holds no certificate"));
     }
     Ok(certificates)
 }

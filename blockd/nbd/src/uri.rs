@@ -1,41 +1,64 @@
 //! NBD URIs: `nbd://HOST[:PORT]/EXPORT`, `nbd+unix:///EXPORT?socket=PATH`, and
 //! with TLS `nbds://HOST[:PORT]/EXPORT?tls-certificates=FOLDER`.
 //!
-//! The grammar is the NBD project's (doc/uri.md); beyond it an export name may
-//! hold `@`, `:` and `/` as they are, since every name of ours does.
+//! The grammar is that of the NBD project ([doc/uri.md]), with two differences: an
+//! export name may hold `@`, `:` and `/` unescaped, and every parameter that has no
+//! meaning here is an error.
+//!
+//! [doc/uri.md]: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/uri.md
 
 use std::{
-    fmt::{self, Write as _},
-    path::PathBuf,
+    ffi::OsString,
+    fmt,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
+use percent_encoding::{
+    AsciiSet, NON_ALPHANUMERIC, PercentEncode, percent_decode_str, percent_encode,
+};
 use thiserror::Error;
 
-/// The port IANA gave to NBD.
+/// What is escaped in an export name or a path: all but these and letters and
+/// digits.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'@')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'=')
+    .remove(b',')
+    .remove(b'+');
+
+/// The TCP port that IANA has assigned to NBD.
 pub const DEFAULT_PORT: u16 = 10809;
 
-/// Where a server listens.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// A host name or an IP address (without brackets), and a port.
+    /// `nbd://` and `nbds://`.
     Tcp {
-        /// Name or address.
+        /// A host name, or an IP address without brackets.
         host: String,
         /// TCP port.
         port: u16,
-        /// `nbds://`: nothing goes in the clear.
+        /// `nbds://`: the connection must be upgraded to TLS.
         tls: Option<Tls>,
     },
-    /// The path of a Unix domain socket.
+    /// `nbd+unix://`: the path of a Unix domain socket.
     Unix(PathBuf),
 }
 
-/// How a server is believed, and shown who we are.
+/// How the server is authenticated, and the client if the server asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tls {
-    /// The folder with `ca-cert.pem`; without it, those are believed whom the
-    /// system believes.
+    /// `tls-certificates`: a directory with `ca-cert.pem`, and `client-cert.pem`
+    /// with `client-key.pem` if the server verifies clients. Without it, the
+    /// system's certificate authorities are trusted.
     pub certificates: Option<PathBuf>,
 }
 
@@ -51,27 +74,28 @@ impl fmt::Display for Address {
     }
 }
 
-/// A server, and the name of an export on it.
+/// A server, and the name of an export on it. [`Display`](fmt::Display) and
+/// [`FromStr`] are inverse to each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NbdUri {
-    /// Where the server listens.
+    /// The address of the server.
     pub address: Address,
-    /// The export's name, decoded.
+    /// The name of the export, without escapes; empty for the default export.
     pub export: String,
 }
 
-/// Why a text is not an NBD URI we can use.
+/// Why a text is not a valid NBD URI.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum UriError {
     /// Another scheme, or none.
-    #[error("{0:?} is no NBD URI: it must begin with nbd://, nbds:// or nbd+unix://")]
+    #[error("{0:?} is not an NBD URI: it must begin with nbd://, nbds:// or nbd+unix://")]
     Scheme(String),
-    /// A part that makes no sense.
+    /// A part is malformed or not supported.
     #[error("{uri:?}: {reason}")]
     Invalid {
-        /// What was given.
+        /// The whole text.
         uri: String,
-        /// What is wrong with it.
+        /// Which part, and why.
         reason: String,
     },
 }
@@ -88,49 +112,49 @@ impl FromStr for NbdUri {
             .split_once("://")
             .ok_or_else(|| UriError::Scheme(uri.to_owned()))?;
         match scheme {
-            "nbd" => tcp(rest, clear).map_err(invalid),
-            "nbds" => tcp(rest, secured).map_err(invalid),
+            "nbd" => tcp(rest, no_tls).map_err(invalid),
+            "nbds" => tcp(rest, tls).map_err(invalid),
             "nbd+unix" => unix(rest).map_err(invalid),
             "nbds+unix" => Err(invalid(
-                "a Unix socket needs no TLS: nbd+unix://".to_owned(),
+                "a Unix socket needs no TLS: use nbd+unix://".to_owned(),
             )),
             _ => Err(UriError::Scheme(uri.to_owned())),
         }
     }
 }
 
-/// What the query says of TLS.
-type Security = fn(Option<&str>) -> Result<Option<Tls>, String>;
+/// Reads the query of a URI with this scheme.
+type ParseTls = fn(Option<&str>) -> Result<Option<Tls>, String>;
 
-fn clear(query: Option<&str>) -> Result<Option<Tls>, String> {
+fn no_tls(query: Option<&str>) -> Result<Option<Tls>, String> {
     query.map_or(Ok(None), |query| Err(unknown(query)))
 }
 
-fn secured(query: Option<&str>) -> Result<Option<Tls>, String> {
+fn tls(query: Option<&str>) -> Result<Option<Tls>, String> {
     let Some(query) = query else {
         return Ok(Some(Tls::default()));
     };
-    let folder = query
+    let directory = query
         .strip_prefix("tls-certificates=")
-        .filter(|folder| !folder.contains('&'))
+        .filter(|directory| !directory.contains('&'))
         .ok_or_else(|| unknown(query))?;
-    let folder = PathBuf::from(decode(folder)?);
-    if !folder.is_absolute() {
-        return Err("tls-certificates is an absolute path".to_owned());
+    let directory = decode_path(directory)?;
+    if !directory.is_absolute() {
+        return Err("tls-certificates must be an absolute path".to_owned());
     }
     Ok(Some(Tls {
-        certificates: Some(folder),
+        certificates: Some(directory),
     }))
 }
 
 fn unknown(query: &str) -> String {
-    format!("nothing is known of the parameter {query:?}; write ? in a name as %3F")
+    format!("unknown parameter {query:?}; write ? in a name as %3F")
 }
 
-fn tcp(rest: &str, security: Security) -> Result<NbdUri, String> {
+fn tcp(rest: &str, parse_tls: ParseTls) -> Result<NbdUri, String> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (path, query) = split_query(path)?;
-    let tls = security(query)?;
+    let tls = parse_tls(query)?;
     let (host, port) = host_and_port(authority)?;
     Ok(NbdUri {
         address: Address::Tcp { host, port, tls },
@@ -142,39 +166,39 @@ fn unix(rest: &str) -> Result<NbdUri, String> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     if !authority.is_empty() {
         return Err(format!(
-            "a Unix socket has no host {authority:?}; write nbd+unix:///EXPORT"
+            "a Unix socket has no host, and {authority:?} is given; write nbd+unix:///EXPORT"
         ));
     }
     let (path, query) = split_query(path)?;
     let socket = query
         .and_then(|query| query.strip_prefix("socket="))
         .filter(|socket| !socket.is_empty() && !socket.contains('&'))
-        .ok_or("a Unix socket is named by ?socket=PATH and nothing else")?;
+        .ok_or("a Unix socket takes exactly one parameter, ?socket=PATH")?;
     Ok(NbdUri {
-        address: Address::Unix(decode(socket)?.into()),
+        address: Address::Unix(decode_path(socket)?),
         export: decode(path)?,
     })
 }
 
 fn split_query(path: &str) -> Result<(&str, Option<&str>), String> {
     if path.contains('#') {
-        return Err("a fragment means nothing here; write # in a name as %23".to_owned());
+        return Err("a URI of NBD has no fragment; write # in a name as %23".to_owned());
     }
     Ok(path
         .split_once('?')
         .map_or((path, None), |(path, query)| (path, Some(query))))
 }
 
-/// An empty host is the loopback, as in every NBD tool.
+/// An empty host is `localhost`.
 fn host_and_port(authority: &str) -> Result<(String, u16), String> {
     if authority.contains('@') {
-        return Err("NBD knows no user names: nothing may stand before @ in the host".to_owned());
+        return Err("user names are not supported: there must be no @ in the host".to_owned());
     }
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => bracketed(rest)?,
         None => match authority.split_once(':') {
             Some((_, rest)) if rest.contains(':') => {
-                return Err("an IPv6 address is written in brackets: nbd://[::1]/".to_owned());
+                return Err("an IPv6 address must be in brackets, as in nbd://[::1]/".to_owned());
             }
             Some((host, port)) => (host, Some(port)),
             None => (authority, None),
@@ -189,7 +213,7 @@ fn host_and_port(authority: &str) -> Result<(String, u16), String> {
         None | Some("") => DEFAULT_PORT,
         Some(text) => text
             .parse()
-            .map_err(|_| format!("{text:?} is no TCP port"))?,
+            .map_err(|_| format!("{text:?} is not a TCP port"))?,
     };
     Ok((host, port))
 }
@@ -206,67 +230,49 @@ fn bracketed(rest: &str) -> Result<(&str, Option<&str>), String> {
 }
 
 fn decode(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let decoded = match byte {
-            b'%' => hex(rest.next())
-                .zip(hex(rest.next()))
-                .map(|(high, low)| high << 4 | low),
-            byte => Some(byte),
-        };
-        bytes.push(
-            decoded.ok_or_else(|| format!("% in {text:?} is not followed by two hex digits"))?,
-        );
-    }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|decoded| !decoded.contains('\0'))
-        .ok_or_else(|| format!("{text:?} is not UTF-8, or holds a NUL"))
+    String::from_utf8(decode_bytes(text)?).map_err(|_| format!("{text:?} is not UTF-8"))
 }
 
-fn hex(digit: Option<u8>) -> Option<u8> {
-    char::from(digit?)
-        .to_digit(16)
-        .and_then(|value| value.try_into().ok())
+fn decode_path(text: &str) -> Result<PathBuf, String> {
+    Ok(OsString::from_vec(decode_bytes(text)?).into())
+}
+
+fn decode_bytes(text: &str) -> Result<Vec<u8>, String> {
+    let mut escapes = text.split('%').skip(1).map(str::as_bytes);
+    let is_escape = |rest: &[u8]| matches!(rest, [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
+    if !escapes.all(is_escape) {
+        return Err(format!("% in {text:?} is not followed by two hex digits"));
+    }
+    let bytes: Vec<u8> = percent_decode_str(text).collect();
+    if bytes.contains(&0) {
+        return Err(format!("{text:?} contains a NUL"));
+    }
+    Ok(bytes)
 }
 
 impl fmt::Display for NbdUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let export = percent_encode(self.export.as_bytes(), ESCAPED);
         match &self.address {
             address @ Address::Tcp { tls, .. } => {
                 let scheme = if tls.is_some() { "nbds" } else { "nbd" };
-                write!(f, "{scheme}://{address}/{}", encode(&self.export))?;
+                write!(f, "{scheme}://{address}/{export}")?;
                 match tls.as_ref().and_then(|tls| tls.certificates.as_ref()) {
-                    Some(folder) => {
-                        write!(f, "?tls-certificates={}", encode(&folder.to_string_lossy()))
+                    Some(directory) => {
+                        write!(f, "?tls-certificates={}", encode_path(directory))
                     }
                     None => Ok(()),
                 }
             }
             Address::Unix(path) => {
-                let socket = encode(&path.to_string_lossy());
-                write!(f, "nbd+unix:///{}?socket={socket}", encode(&self.export))
+                write!(f, "nbd+unix:///{export}?socket={}", encode_path(path))
             }
         }
     }
 }
 
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => encoded.push(char::from(byte)),
-            b'-' | b'.' | b'_' | b'~' | b'@' | b':' | b'/' | b'=' | b',' | b'+' => {
-                encoded.push(char::from(byte));
-            }
-            byte => {
-                // Writing to a String cannot fail.
-                let _infallible = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
+fn encode_path(path: &Path) -> PercentEncode<'_> {
+    percent_encode(path.as_os_str().as_bytes(), ESCAPED)
 }
 
 #[cfg(test)]
@@ -303,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_hold_what_ours_hold() {
+    fn names_may_hold_at_signs_colons_and_slashes() {
         let name = "group/repo.git@refs/heads/main~2:uid=1000:path=a/b";
         assert_eq!(
             format!("nbd://h/{name}").parse(),
@@ -328,7 +334,7 @@ mod tests {
         ] {
             assert!(reason(bad).contains("?socket=PATH"), "{bad}");
         }
-        assert!(reason("nbd+unix://host/e?socket=/s").contains("no host"));
+        assert!(reason("nbd+unix://host/e?socket=/s").contains("has no host"));
     }
 
     #[test]
@@ -351,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told() {
+    fn malformed_uris_are_errors_with_a_reason() {
         assert!(reason("nbds+unix:///e?socket=/s").contains("needs no TLS"));
         assert!(reason("nbds://h/e?tls-certificates=a").contains("absolute"));
         assert!(reason("nbds://h/e?tls=1").contains("tls=1"));
@@ -361,28 +367,30 @@ mod tests {
         assert!(reason("nbd://::1/e").contains("brackets"));
         assert!(reason("nbd://[::1/e").contains("not closed"));
         assert!(reason("nbd://[::1]x/e").contains("may not follow"));
-        assert!(reason("nbd://h:99999/e").contains("no TCP port"));
+        assert!(reason("nbd://h:99999/e").contains("not a TCP port"));
         assert!(reason("nbd://u@h/e").contains("user names"));
         assert!(reason("nbd://h/e?tls=1").contains("tls=1"));
         assert!(reason("nbd://h/e#f").contains("%23"));
-        for bad in [
-            "nbd://h/%",
-            "nbd://h/%1",
-            "nbd://h/%zz",
-            "nbd://h/%ff",
-            "nbd://h/%00",
+        for (bad, why) in [
+            ("nbd://h/%", "two hex digits"),
+            ("nbd://h/%1", "two hex digits"),
+            ("nbd://h/%%41", "two hex digits"),
+            ("nbd://h/%zz", "two hex digits"),
+            ("nbd://h/%ff", "UTF-8"),
+            ("nbd://h/%00", "NUL"),
+            ("nbd+unix:///e?socket=/%00", "NUL"),
         ] {
-            assert!(bad.parse::<NbdUri>().is_err(), "{bad}");
+            assert!(reason(bad).contains(why), "{bad}");
         }
     }
 
     #[test]
-    fn what_is_shown_is_read_back() {
+    fn display_and_parse_are_inverse() {
         for uri in [
             tcp_uri("h", 1, "r@x:uid=1/é ?#%"),
             tcp_uri("::1", 10809, ""),
             NbdUri {
-                address: Address::Unix("/a b/s".into()),
+                address: Address::Unix(OsString::from_vec(b"/a b/\xff".to_vec()).into()),
                 export: "r@main".to_owned(),
             },
         ] {

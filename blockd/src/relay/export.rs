@@ -25,9 +25,9 @@ impl Export for RelayExport {
         self.ahead.pool().disk().info()
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         let cache = self.cache.as_ref()?;
-        cache.read_ready(offset, buffer).then_some(Ok(()))
+        cache.try_read(offset, buffer).then_some(Ok(()))
     }
 
     fn read(

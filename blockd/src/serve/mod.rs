@@ -150,6 +150,8 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
             let address = Address::Unix(path.clone());
             (uri(address, first), client)
         }
+        // Only the service manager that passed it knows how to reach it.
+        Bound::UnixWithoutPath => return Ok(()),
     };
     let many = match repositories.len() {
         0 | 1 => String::new(),

@@ -129,7 +129,7 @@ fn what_is_no_nbd_server_is_told() {
     });
     let said = failure(bench.blockd(&["attach", &uri]).arg(bench.mountpoint()));
     assert!(
-        said.contains("no NBD server") && said.contains("NBDMAGIC"),
+        said.contains("not an NBD server") && said.contains("NBDMAGIC"),
         "{said}"
     );
     web.join().unwrap();

@@ -77,7 +77,7 @@ async fn errors_are_reported_with_their_reason() {
             vec![bench.uri("a"), bench.uri_of("a", "other")],
             "a relay has one export",
         ),
-        (vec!["nonsense".to_owned()], "no NBD URI"),
+        (vec!["nonsense".to_owned()], "not an NBD URI"),
         (vec![], "URI"),
     ] {
         let (started, _, said) = output(&mut bench.relay_command(&uris, &[]));

@@ -67,7 +67,7 @@ impl Export for Distant {
         self.disk.info()
     }
 
-    fn read_ready(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
         None
     }
 

@@ -27,7 +27,7 @@ impl Export for Impostor {
         &self.info
     }
 
-    fn read_ready(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, _: u64, _: &mut [u8]) -> Option<Result<(), ReadError>> {
         None
     }
 

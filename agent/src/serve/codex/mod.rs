@@ -1,6 +1,6 @@
-//! How codex is called, so that it comes up without a dialog: its command
-//! line, its home and its environment. Nothing that the user put into the home
-//! is changed: all is said on the command line, for this run.
+//! How codex is started so that it comes up without a dialog: its command line,
+//! its home and its environment. The user's files in the home stay as they are:
+//! settings for a run are passed on the command line.
 
 mod rollout;
 #[cfg(test)]
@@ -16,8 +16,8 @@ use std::{
 
 pub use self::rollout::Rollouts;
 
-/// What of our own environment a program gets, besides the secrets it is
-/// granted by name: where things are, and how to reach the network.
+/// The variables that a program inherits from this process, besides those that
+/// are passed by name: where things are, and how to reach the network.
 const INHERITED: [&str; 20] = [
     "PATH",
     "HOME",
@@ -41,21 +41,22 @@ const INHERITED: [&str; 20] = [
     "EDITOR",
 ];
 
-/// Names the run in the environment of all that it starts.
+/// The variable that names the run in the environment of all that it starts.
 pub const MARKER: &str = "AGENT_RUN";
 
-/// What is to be run, and where.
+/// The program that a session runs.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// The program and its arguments, as the user gave them.
+    /// The program and its arguments; not empty.
     pub words: Vec<String>,
-    /// The directory it works in.
+    /// Its working directory.
     pub workspace: PathBuf,
-    /// Our own environment.
+    /// The environment of this process.
     pub environment: Vec<(OsString, OsString)>,
-    /// Names of variables that it gets besides: its key.
-    pub granted: Vec<String>,
-    /// Whether codex may use the alternate screen; its output is then no
+    /// Names of variables that are passed to it besides the common ones, such as
+    /// that of its API key.
+    pub passed: Vec<String>,
+    /// Whether codex may use the alternate screen; its output is then not a
     /// readable log.
     pub alternate_screen: bool,
 }
@@ -67,18 +68,18 @@ impl Program {
         name == Some(OsStr::new("codex"))
     }
 
-    /// Codex's home, if there is one to be found.
+    /// Codex's home: `CODEX_HOME`, or `.codex` in `HOME`.
     pub fn home(&self) -> Option<PathBuf> {
         let own = self.variable("CODEX_HOME").filter(|home| !home.is_empty());
         let below = || Some(Path::new(self.variable("HOME")?).join(".codex"));
         own.map(PathBuf::from).or_else(below)
     }
 
-    /// Makes codex's home where there is none: codex does not.
+    /// Creates codex's home if it does not exist: codex does not.
     ///
     /// # Errors
     ///
-    /// Whatever the file system says.
+    /// When the directory cannot be created.
     pub fn prepare(&self) -> io::Result<()> {
         match self.home().filter(|_| self.is_codex()) {
             Some(home) => DirBuilder::new().recursive(true).mode(0o700).create(home),
@@ -86,7 +87,7 @@ impl Program {
         }
     }
 
-    /// The command line, of a new conversation or of the last one.
+    /// The command line, for a new conversation or to resume the last one.
     pub fn command_line(&self, resume: bool) -> Vec<OsString> {
         let mut words = self.words.clone();
         if self.is_codex() {
@@ -107,13 +108,13 @@ impl Program {
         words.into_iter().map(OsString::from).collect()
     }
 
-    /// Its whole environment.
+    /// The whole environment of the program, in a run of this name.
     pub fn environment(&self, run: &str) -> Vec<(OsString, OsString)> {
-        let granted = |name: &OsStr| self.granted.iter().any(|grant| name == grant.as_str());
+        let passed = |name: &OsStr| self.passed.iter().any(|pass| name == pass.as_str());
         let inherited = |name: &OsStr| INHERITED.iter().any(|inherit| name == *inherit);
         let own = self.environment.iter();
         let own = own
-            .filter(|(name, _)| granted(name) || inherited(name))
+            .filter(|(name, _)| passed(name) || inherited(name))
             .cloned();
         let fixed = [
             ("TERM", "xterm-256color"),
@@ -125,28 +126,21 @@ impl Program {
         own.chain(fixed).collect()
     }
 
-    /// What codex is told for this run. What the user decided stays, but for
-    /// the background daemon, which would outlive the run, and the update
+    /// The settings for this run. Those that the user has made are kept, except
+    /// for the background daemon, which would outlive the run, and the update
     /// dialog, which nobody would answer.
     fn overrides(&self) -> Vec<String> {
         let config = self.config();
+        let table = |name: &str| config.get(name).and_then(toml::Value::as_table);
         let mut overrides = vec![
             "features.daemon_auto_start=false".to_owned(),
             "check_for_update_on_startup=false".to_owned(),
         ];
-        let decided = |path: &[&str]| {
-            let mut at = Some(&config);
-            for name in path {
-                at = at
-                    .and_then(|table| table.get(*name))
-                    .and_then(toml::Value::as_table);
-            }
-            at.cloned().unwrap_or_default()
-        };
-        if !decided(&["tui"]).contains_key("animations") {
+        if !table("tui").is_some_and(|tui| tui.contains_key("animations")) {
             overrides.push("tui.animations=false".to_owned());
         }
-        let mut projects = decided(&["projects"]);
+        // The override replaces the whole table: it holds the user's entries, too.
+        let mut projects = table("projects").map_or_else(toml::Table::new, Clone::clone);
         let workspace = self.workspace.to_string_lossy().into_owned();
         if !projects.contains_key(&workspace) {
             let trusted = toml::Table::from_iter([("trust_level".to_owned(), "trusted".into())]);
@@ -157,11 +151,21 @@ impl Program {
         overrides
     }
 
-    /// The user's configuration; codex itself says what is wrong with it.
+    /// The user's configuration. Where it cannot be read codex itself refuses to
+    /// start, and says why on its screen.
     fn config(&self) -> toml::Table {
-        let path = self.home().map(|home| home.join("config.toml"));
-        let text = path.and_then(|path| fs::read_to_string(path).ok());
-        text.and_then(|text| text.parse().ok()).unwrap_or_default()
+        let Some(path) = self.home().map(|home| home.join("config.toml")) else {
+            return toml::Table::new();
+        };
+        let read = match fs::read_to_string(&path) {
+            Ok(text) => text.parse().map_err(io::Error::other),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(toml::Table::new()),
+            Err(error) => Err(error),
+        };
+        read.unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "cannot read codex's configuration");
+            toml::Table::new()
+        })
     }
 
     fn variable(&self, name: &str) -> Option<&OsStr> {

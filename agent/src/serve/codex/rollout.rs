@@ -15,7 +15,7 @@ use std::{
 
 use serde::Deserialize;
 
-/// A line of the record, as far as it concerns us.
+/// A line of a record. Lines of other kinds have other fields.
 #[derive(Deserialize)]
 struct Line {
     payload: Payload,
@@ -34,18 +34,19 @@ struct Content {
     text: String,
 }
 
-/// What the user said, as it is recorded from now on.
+/// What the user says from now on, as codex records it.
 #[derive(Debug)]
 pub struct Rollouts {
     sessions: PathBuf,
-    /// How far each record was read.
+    /// How many bytes of each file were read.
     read: HashMap<PathBuf, u64>,
-    /// What was recorded and not asked for yet.
+    /// What was recorded and not claimed yet.
     said: Vec<String>,
 }
 
 impl Rollouts {
-    /// Looks at records below a codex home from now on.
+    /// Follows the records below a codex home from now on. A record that cannot
+    /// be read proves nothing, and is logged.
     pub fn new(home: &Path) -> Self {
         let mut rollouts = Self {
             sessions: home.join("sessions"),
@@ -60,16 +61,24 @@ impl Rollouts {
     pub fn skip(&mut self) {
         self.said.clear();
         for path in self.files() {
-            let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            let length = match fs::metadata(&path) {
+                Ok(metadata) => metadata.len(),
+                Err(error) => {
+                    log_unreadable(&path, &error);
+                    // What it holds is not known to be new: it is never read.
+                    u64::MAX
+                }
+            };
             self.read.insert(path, length);
         }
     }
 
-    /// Whether this was said by the user; a second time only if it was said twice.
+    /// Whether the user has said this since the last [`skip`](Self::skip). Each
+    /// record is claimed once.
     pub fn claim(&mut self, text: &str) -> bool {
         for path in self.files() {
             if let Err(error) = self.read_on(&path) {
-                tracing::debug!(path = %path.display(), %error, "cannot read a record");
+                log_unreadable(&path, &error);
             }
         }
         let found = self.said.iter().position(|said| said.trim() == text);
@@ -77,47 +86,62 @@ impl Rollouts {
     }
 
     fn read_on(&mut self, path: &Path) -> io::Result<()> {
-        let offset = self.read.entry(path.to_owned()).or_default();
+        // A file that is new is read from its beginning.
+        let offset = self.read.entry(path.to_owned()).or_insert(0);
         if fs::metadata(path)?.len() <= *offset {
             return Ok(());
         }
         let mut file = BufReader::new(File::open(path)?);
         file.seek(SeekFrom::Start(*offset))?;
         let mut line = Vec::new();
-        while let Ok(length) = file.read_until(b'\n', &mut line) {
-            // The rest of a line that is being written comes later.
+        loop {
+            let length = file.read_until(b'\n', &mut line)?;
+            // The rest of a line that is being written is read later.
             if line.last() != Some(&b'\n') {
-                break;
+                return Ok(());
             }
             *offset += u64::try_from(length).map_err(io::Error::other)?;
             self.said.extend(user_text(&line));
             line.clear();
         }
-        Ok(())
     }
 
+    /// The files of all conversations.
     fn files(&self) -> Vec<PathBuf> {
         let (mut files, mut folders) = (Vec::new(), vec![self.sessions.clone()]);
         while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(folder) else {
-                continue;
-            };
-            for entry in entries.flatten() {
-                let path = entry.path();
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(path);
-                } else if path
-                    .extension()
-                    .is_some_and(|extension| extension == "jsonl")
-                {
-                    files.push(path);
-                }
+            if let Err(error) = list(&folder, &mut files, &mut folders) {
+                log_unreadable(&folder, &error);
             }
         }
         files
     }
 }
 
+fn list(folder: &Path, files: &mut Vec<PathBuf>, folders: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            folders.push(path);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "jsonl")
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn log_unreadable(path: &Path, error: &io::Error) {
+    // Before the first conversation there is none, and old ones are removed.
+    if error.kind() != io::ErrorKind::NotFound {
+        tracing::debug!(path = %path.display(), %error, "cannot read a record of codex");
+    }
+}
+
+/// What the user has said in a line, if it records that.
 fn user_text(line: &[u8]) -> Option<String> {
     let line: Line = serde_json::from_slice(line).ok()?;
     let texts = line.payload.content.into_iter().map(|content| content.text);

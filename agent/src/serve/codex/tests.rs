@@ -18,7 +18,7 @@ fn program(words: &[&str]) -> (TempDir, Program) {
             ("OPENAI_API_KEY".into(), "key".into()),
             ("AWS_SECRET".into(), "secret".into()),
         ],
-        granted: vec!["OPENAI_API_KEY".into()],
+        passed: vec!["OPENAI_API_KEY".into()],
         alternate_screen: false,
     };
     (home, program)
@@ -31,7 +31,7 @@ fn line_of(program: &Program, resume: bool) -> String {
 }
 
 #[test]
-fn codex_is_told_to_come_up_without_a_dialog() {
+fn codex_comes_up_without_a_dialog() {
     let (_home, program) = program(&["/opt/codex", "-m", "x"]);
     let line = line_of(&program, true);
     assert!(
@@ -46,7 +46,7 @@ fn codex_is_told_to_come_up_without_a_dialog() {
 }
 
 #[test]
-fn what_the_user_decided_stays() {
+fn settings_of_the_user_are_kept() {
     let (home, program) = program(&["codex"]);
     program.prepare().unwrap();
     let config =
@@ -62,7 +62,7 @@ fn what_the_user_decided_stays() {
 }
 
 #[test]
-fn other_programs_are_called_as_they_are() {
+fn other_programs_are_started_as_they_are() {
     let (home, program) = program(&["bash", "-i"]);
     assert_eq!(line_of(&program, true), "bash -i");
     program.prepare().unwrap();
@@ -86,7 +86,7 @@ fn the_environment_holds_no_secret_but_the_key() {
 }
 
 #[test]
-fn what_was_said_is_claimed_once() {
+fn each_record_is_claimed_once() {
     let home = tempdir().unwrap();
     let folder = home.path().join("sessions/2026/11/20");
     fs::create_dir_all(&folder).unwrap();
@@ -103,19 +103,20 @@ fn what_was_said_is_claimed_once() {
     };
     say("user", "early", "\n");
     let mut rollouts = Rollouts::new(home.path());
-    assert!(!rollouts.claim("early"));
+    let mut claim = |text: &str| rollouts.claim(text);
+    assert!(!claim("early"));
     say("user", "one", "\n");
     say("assistant", "two", "\n");
     say("user", "one", "\n");
     say("user", "three", "");
-    assert!(rollouts.claim("one") && rollouts.claim("one") && !rollouts.claim("one"));
-    assert!(!rollouts.claim("two"));
-    assert!(!rollouts.claim("three"), "its line has not ended");
+    assert!(claim("one") && claim("one") && !claim("one"));
+    assert!(!claim("two"));
+    assert!(!claim("three"), "its line has not ended");
     OpenOptions::new()
         .append(true)
         .open(&path)
         .unwrap()
         .write_all(b"\n")
         .unwrap();
-    assert!(rollouts.claim("three"));
+    assert!(claim("three"));
 }

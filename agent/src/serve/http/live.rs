@@ -1,4 +1,4 @@
-//! `/live`: the output of a run, byte for byte, at any time.
+//! `/live`: the output of a run, byte for byte, while it runs and after.
 
 use std::{io, sync::Arc};
 
@@ -6,37 +6,40 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
+use tracing::{debug, warn};
 
 use super::{
-    App,
+    app::App,
     conditions::{precondition, range},
-    range::{Wanted, wanted},
+    range::{Selection, select},
 };
-use crate::{
-    serve::output_log::{Extent, OutputLog, Reader},
-    serve::session::Watching,
+use crate::serve::{
+    output_log::{Extent, OutputLog, Reader, RunId, at_most},
+    session::Watching,
 };
 
-/// How much is read at once, and so what a reader that stalls costs.
+/// How many bytes are read at once: the memory that a stalled reader costs.
 const PIECE: usize = 64 << 10;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Ask {
-    /// Begin here.
+/// The query of a request.
+pub(super) struct LiveQuery {
+    /// The first offset; without it, the first that is retained.
     offset: Option<u64>,
-    /// Go on until the run ends.
+    /// Whether to go on until the run ends: any value but `0`.
     follow: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Known {
+/// An entry of `/live/runs`.
+struct RunSummary {
     run: String,
     first: u64,
     bytes: u64,
@@ -47,30 +50,30 @@ struct Known {
 /// The current run, or the last.
 pub(super) async fn current(
     State(app): State<App>,
-    Query(ask): Query<Ask>,
+    Query(query): Query<LiveQuery>,
     headers: HeaderMap,
 ) -> Response {
-    if ask.follow.as_deref().is_some_and(|follow| follow != "0") {
-        return follow(&app, &ask, &headers);
+    if query.follow.as_deref().is_some_and(|follow| follow != "0") {
+        return follow(&app, &query, &headers);
     }
     let Some(run) = app.session.run() else {
         let mut response = StatusCode::OK.into_response();
         describe(&mut response, "", Extent::default());
         return response;
     };
-    answer(&run.id().to_string(), run.log(), &ask, &headers)
+    answer(&run.id().to_string(), run.log(), &query, &headers)
 }
 
-/// The bytes from an offset on until the run ends; from the beginning of the
-/// first run, where there is none yet.
-fn follow(app: &App, ask: &Ask, headers: &HeaderMap) -> Response {
+/// Answers with the bytes from an offset on until the run ends; where there is
+/// no run yet, with those of the first.
+fn follow(app: &App, query: &LiveQuery, headers: &HeaderMap) -> Response {
     let run = app.session.run();
     let extent = run
         .as_ref()
         .map_or_else(Extent::default, |run| run.log().extent());
-    let start = ask.offset.unwrap_or(extent.first);
+    let start = query.offset.unwrap_or(extent.first);
     if let Some(run) = run.as_ref().filter(|_| start < extent.first) {
-        return answer(&run.id().to_string(), run.log(), ask, headers);
+        return answer(&run.id().to_string(), run.log(), query, headers);
     }
     let name = run
         .as_ref()
@@ -93,41 +96,54 @@ fn follow(app: &App, ask: &Ask, headers: &HeaderMap) -> Response {
 pub(super) async fn earlier(
     State(app): State<App>,
     Path(run): Path<String>,
-    Query(ask): Query<Ask>,
+    Query(query): Query<LiveQuery>,
     headers: HeaderMap,
 ) -> Response {
-    let current = app
-        .session
-        .run()
-        .filter(|current| current.id().to_string() == run);
-    let log = match (current, run.parse()) {
-        (Some(current), _) => Some(Arc::clone(current.log())),
-        (None, Ok(id)) => app.session.runs().open(id).ok().map(Arc::new),
-        (None, Err(_)) => None,
+    let not_found = || {
+        let message = "there is no such run: see /live/runs\n";
+        (StatusCode::NOT_FOUND, message).into_response()
     };
-    match log {
-        Some(log) => answer(&run, &log, &ask, &headers),
-        None => (
-            StatusCode::NOT_FOUND,
-            "there is no such run: see /live/runs\n",
-        )
-            .into_response(),
+    let Ok(id) = run.parse::<RunId>() else {
+        return not_found();
+    };
+    let opened = match app.session.run().filter(|current| current.id() == id) {
+        Some(current) => Ok(Arc::clone(current.log())),
+        None => app.session.runs().open(id).map(Arc::new),
+    };
+    match opened {
+        Ok(log) => answer(&id.to_string(), &log, &query, &headers),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => not_found(),
+        Err(error) => unreadable(&error),
     }
 }
 
-/// The runs that are kept, oldest first.
+/// Answers that the logs cannot be read.
+fn unreadable(error: &io::Error) -> Response {
+    warn!(%error, "cannot read a log");
+    let message = format!("cannot read the log: {error}\n");
+    (StatusCode::INTERNAL_SERVER_ERROR, message).into_response()
+}
+
+/// The runs that are retained, oldest first.
 pub(super) async fn runs(State(app): State<App>) -> Response {
     let current = app.session.run();
-    let Ok(runs) = app.session.runs().list() else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let runs = match app.session.runs().list() {
+        Ok(runs) => runs,
+        Err(error) => return unreadable(&error),
     };
-    let known = runs.into_iter().filter_map(|id| {
+    let listed = runs.into_iter().filter_map(|id| {
         let is_current = current.as_ref().filter(|run| run.id() == id);
         let extent = match is_current {
             Some(run) => run.log().extent(),
-            None => app.session.runs().open(id).ok()?.extent(),
+            None => match app.session.runs().open(id) {
+                Ok(log) => log.extent(),
+                Err(error) => {
+                    warn!(run = %id, %error, "a run whose log cannot be read is not listed");
+                    return None;
+                }
+            },
         };
-        Some(Known {
+        Some(RunSummary {
             run: id.to_string(),
             first: extent.first,
             bytes: extent.end,
@@ -135,11 +151,11 @@ pub(super) async fn runs(State(app): State<App>) -> Response {
             current: is_current.is_some(),
         })
     });
-    Json(known.collect::<Vec<_>>()).into_response()
+    Json(listed.collect::<Vec<_>>()).into_response()
 }
 
-/// The bytes that are there now.
-fn answer(run: &str, log: &Arc<OutputLog>, ask: &Ask, headers: &HeaderMap) -> Response {
+/// Answers with the bytes that are there now.
+fn answer(run: &str, log: &Arc<OutputLog>, query: &LiveQuery, headers: &HeaderMap) -> Response {
     let extent = log.extent();
     let tag = entity_tag(run, extent);
     if let Some(code) = precondition(headers, &tag) {
@@ -147,27 +163,30 @@ fn answer(run: &str, log: &Arc<OutputLog>, ask: &Ask, headers: &HeaderMap) -> Re
         describe(&mut response, run, extent);
         return response;
     }
-    let wanted = match (ask.offset, range(headers, &tag)) {
-        (Some(offset), _) if offset < extent.first || offset > extent.end => Wanted::Nothing,
-        (None, Some(range)) => wanted(range, extent),
-        _ => Wanted::All,
+    let selection = match (query.offset, range(headers, &tag)) {
+        (Some(offset), _) if offset < extent.first || offset > extent.end => {
+            Selection::Unsatisfiable
+        }
+        (None, Some(range)) => select(range, extent),
+        _ => Selection::All,
     };
-    let start = ask.offset.unwrap_or(extent.first);
-    let (code, start, end) = match wanted {
-        Wanted::All => (StatusCode::OK, start, extent.end),
-        Wanted::Part(start, end) => (StatusCode::PARTIAL_CONTENT, start, end),
-        Wanted::Nothing => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
+    let start = query.offset.unwrap_or(extent.first);
+    let (code, start, end) = match selection {
+        Selection::All => (StatusCode::OK, start, extent.end),
+        Selection::Part(start, end) => (StatusCode::PARTIAL_CONTENT, start, end),
+        Selection::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
     };
     let length = end - start;
-    let content_range = match wanted {
-        Wanted::All => None,
-        Wanted::Part(..) => Some(format!("bytes {start}-{}/{}", end - 1, extent.end)),
-        Wanted::Nothing => Some(format!("bytes */{}", extent.end)),
+    let content_range = match selection {
+        Selection::All => None,
+        Selection::Part(..) => Some(format!("bytes {start}-{}/{}", end - 1, extent.end)),
+        Selection::Unsatisfiable => Some(format!("bytes */{}", extent.end)),
     };
     let body = Body::from_stream(bytes(log.reader(start), Some(length), None));
     let mut response = (code, [(header::CONTENT_LENGTH, length)], body).into_response();
     describe(&mut response, run, extent);
-    if let Some(value) = content_range.and_then(|value| value.parse().ok()) {
+    if let Some(value) = content_range {
+        let value = ascii(value);
         response.headers_mut().insert(header::CONTENT_RANGE, value);
     }
     response
@@ -177,8 +196,8 @@ fn entity_tag(run: &str, extent: Extent) -> String {
     format!("\"{run}-{}-{}\"", extent.first, extent.end)
 }
 
-/// Says what it is, and keeps browsers from showing it: it is other people's
-/// text, with prompts and code in it.
+/// Adds the headers that describe the body, and that keep browsers from
+/// displaying it: it is untrusted text.
 fn describe(response: &mut Response, run: &str, extent: Extent) {
     let fixed = [
         ("content-type", "application/octet-stream"),
@@ -197,13 +216,16 @@ fn describe(response: &mut Response, run: &str, extent: Extent) {
     ];
     let fixed = fixed.map(|(name, value)| (name, value.to_owned()));
     for (name, value) in fixed.into_iter().chain(own) {
-        if let Ok(value) = value.parse() {
-            response.headers_mut().insert(name, value);
-        }
+        response.headers_mut().insert(name, ascii(value));
     }
 }
 
-/// Bytes as they are asked for: `length` of them, or all until the run ends.
+/// The value of a header that consists of digits and fixed text.
+fn ascii(value: String) -> HeaderValue {
+    HeaderValue::try_from(value).expect("the values are visible ASCII")
+}
+
+/// A body of `length` bytes, or of all until the run ends.
 fn bytes(
     reader: Reader,
     length: Option<u64>,
@@ -215,12 +237,12 @@ fn bytes(
             if left == Some(0) || (left.is_none() && !reader.wait().await) {
                 return Ok(None);
             }
-            let most = left.map_or(PIECE, |left| {
-                usize::try_from(left).unwrap_or(PIECE).min(PIECE)
-            });
+            let length = left.map_or(PIECE, |left| at_most(left, PIECE));
             let read = spawn_blocking(move || {
-                let mut piece = vec![0; most];
-                let read = reader.read(&mut piece)?;
+                let mut piece = vec![0; length];
+                let read = reader.read(&mut piece);
+                // The answer is cut: its status has been sent.
+                let read = read.inspect_err(|error| debug!(%error, "/live is cut"))?;
                 piece.truncate(read);
                 Ok::<_, io::Error>((reader, piece))
             });

@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::App;
+use super::app::App;
 use crate::serve::session;
 
 const STATES: [session::State; 8] = [
@@ -46,7 +46,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
     );
     registry.register(
         "log",
-        "What becomes of its output: 1 for ok, full or failing",
+        "Whether codex's output is logged: 1 for ok, full or failing",
         one_of(&LOGS, &status.log),
     );
     let watchers = app.session.watchers();
@@ -54,13 +54,13 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         ("output_bytes", "Bytes in the log of this run", status.bytes),
         (
             "missing_bytes",
-            "Bytes that this run has put out and its log does not have",
+            "Bytes of the output of this run that its log lacks",
             status.missing,
         ),
         (
             "watchers",
-            "Who follows or types",
-            u64::try_from(watchers).unwrap_or(u64::MAX),
+            "How many follow /live or have a terminal open",
+            u64::try_from(watchers).expect("usize has at most 64 bits"),
         ),
     ] {
         let gauge = Number::default();
@@ -68,13 +68,12 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         registry.register(name, help, gauge);
     }
     let mut text = String::new();
-    // A string takes everything.
-    let _encoded = encode(&mut text, &registry);
+    encode(&mut text, &registry).expect("a String accepts every write");
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
-/// A gauge for each, 1 for the one that is now.
+/// A gauge for each value, which is 1 for the current one.
 fn one_of<T: Debug + PartialEq>(all: &[T], now: &T) -> Family<Labels, Number> {
     let family = Family::<Labels, Number>::default();
     for one in all {

@@ -8,19 +8,17 @@
 //! /healthz  /readyz  /metrics
 //! ```
 
-mod carried;
+mod app;
 mod conditions;
+mod deduplicate;
 mod live;
 mod metrics;
-mod once;
 mod range;
+mod session_ids;
 mod terminal;
 mod viewer;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     Json, Router,
@@ -36,45 +34,26 @@ use rmcp::transport::streamable_http_server::{
 use serde::Serialize;
 use serde_json::json;
 
+pub use self::app::App;
 use self::{
-    carried::carried,
-    once::{Calls, once},
+    app::MAX_BODY,
+    deduplicate::{RecentCalls, deduplicate},
+    session_ids::name_machine,
 };
 use crate::{
-    http_access::{Access, require_known_host, require_token},
-    serve::keys::Key,
+    http_access::{require_known_host, require_token},
     serve::mcp::Tools,
-    serve::session::{self, Session, Status},
+    serve::session::{State as RunState, Status},
 };
 
-/// A message of the longest text, each character escaped in JSON.
-const LONGEST_BODY: usize = 16 << 20;
-
-/// What every route knows.
-#[derive(Debug, Clone)]
-pub struct App {
-    /// The program and its runs.
-    pub session: Arc<Session>,
-    /// Who may call.
-    pub access: Arc<Access>,
-    /// Keys that people may type although they are blocked otherwise.
-    pub allowed_keys: Arc<[Key]>,
-    /// Held by the one who types.
-    pub keyboard: Arc<tokio::sync::Mutex<()>>,
-    /// The machine that this is, where a coordinator sends requests to it.
-    pub machine: Option<Arc<str>>,
-    /// Whether it is about to end, having nothing to do.
-    pub ending: Arc<AtomicBool>,
-}
-
-/// All routes.
+/// The routes of the server.
 pub fn router(app: App) -> Router {
     let session = Arc::clone(&app.session);
-    // Host and Origin are the guard's to check, for all routes alike.
+    // Host and Origin are checked below, for all routes alike.
     let config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
         .disable_allowed_origins()
-        .with_max_request_body_bytes(LONGEST_BODY);
+        .with_max_request_body_bytes(MAX_BODY);
     let mcp = StreamableHttpService::new(
         move || Ok(Tools::new(Arc::clone(&session))),
         Arc::new(LocalSessionManager::default()),
@@ -82,8 +61,14 @@ pub fn router(app: App) -> Router {
     );
     let mcp = Router::new()
         .nest_service("/mcp", mcp)
-        .layer(middleware::from_fn_with_state(Calls::default(), once))
-        .layer(middleware::from_fn_with_state(app.machine.clone(), carried));
+        .layer(middleware::from_fn_with_state(
+            RecentCalls::default(),
+            deduplicate,
+        ))
+        .layer(middleware::from_fn_with_state(
+            app.machine.clone(),
+            name_machine,
+        ));
     Router::new()
         .route("/live", get(live::current))
         .route("/live/runs", get(live::runs))
@@ -109,18 +94,18 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// The session's status, and for how long nothing has gone on.
+/// The body of `/status`.
 #[derive(Debug, Serialize)]
-struct Shown {
+struct StatusBody {
     #[serde(flatten)]
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     idle_seconds: Option<u64>,
 }
 
-async fn status(State(app): State<App>) -> Json<Shown> {
+async fn status(State(app): State<App>) -> Json<StatusBody> {
     let idle_since = app.session.idle_since();
-    Json(Shown {
+    Json(StatusBody {
         status: app.session.status(),
         idle_seconds: idle_since.map(|since| since.elapsed().as_secs()),
     })
@@ -146,15 +131,15 @@ async fn interrupt(State(app): State<App>) -> Response {
     }
 }
 
-/// Ready to take a message, or to start.
+/// Whether a message can be sent, or a run be started.
 async fn ready(State(app): State<App>) -> Response {
     if app.ending.load(Ordering::SeqCst) {
-        let told = Json(json!({ "state": "ending" }));
-        return (StatusCode::SERVICE_UNAVAILABLE, told).into_response();
+        let body = Json(json!({ "state": "ending" }));
+        return (StatusCode::SERVICE_UNAVAILABLE, body).into_response();
     }
     let Status { state, log, .. } = app.session.status();
     let code = match state {
-        session::State::Hung | session::State::Starting => StatusCode::SERVICE_UNAVAILABLE,
+        RunState::Hung | RunState::Starting => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     };
     (code, Json(json!({ "state": state, "log": log }))).into_response()

@@ -1,9 +1,9 @@
 //! `/terminal` and `/live/view`: the terminal as it is now, and the keys of
 //! one person at a time.
 //!
-//! Nothing of the program's own output is sent, only what the screen makes of
-//! it: text and colours. So neither a page nor a person's terminal obeys what
-//! codex, or something it has read, puts out.
+//! The program's own output is not sent, only the text and colours that it
+//! leaves on the screen. So no escape sequence that codex puts out, or has read
+//! somewhere, reaches a page or a person's terminal.
 
 use axum::{
     extract::{
@@ -15,46 +15,48 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{App, viewer::Viewer};
+use super::{app::App, viewer::Viewer};
 use crate::serve::screen::SIZE;
 
 const PAGE: &str = include_str!("terminal.html");
 
-/// Nobody types more at once: a larger paste comes in pieces.
-const LONGEST_INPUT: usize = 4 << 20;
+/// The longest message of a WebSocket in bytes; clients send a larger paste in
+/// pieces.
+const MAX_INPUT: usize = 4 << 20;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Ask {
+/// The query of a request.
+pub(super) struct TerminalQuery {
     /// `ansi` for a terminal, else JSON for a page.
     format: Option<String>,
-    /// Only to look.
+    /// Whether only to watch: any value.
     watch: Option<String>,
 }
 
+/// The page that only shows the terminal.
 pub(super) async fn view_page(State(app): State<App>) -> Response {
     page(&app, "view")
 }
 
-/// The page for a browser, the WebSocket for the page.
+/// The page for a browser, or the WebSocket for the page.
 pub(super) async fn terminal(
     State(app): State<App>,
-    Query(ask): Query<Ask>,
+    Query(query): Query<TerminalQuery>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
         return page(&app, "terminal");
     };
     let size = app.session.size().to_string();
-    let upgrade = upgrade.max_message_size(LONGEST_INPUT);
+    let upgrade = upgrade.max_message_size(MAX_INPUT);
     let mut response = upgrade.on_upgrade(async move |socket| {
-        let ansi = ask.format.as_deref() == Some("ansi");
+        let ansi = query.format.as_deref() == Some("ansi");
         let _watching = app.session.watch();
-        let viewer = Viewer::new(&app, ask.watch.is_none(), ansi);
+        let viewer = Viewer::new(&app, query.watch.is_none(), ansi);
         viewer.serve(socket).await;
     });
-    if let Ok(size) = size.parse() {
-        response.headers_mut().insert(SIZE, size);
-    }
+    let size = HeaderValue::try_from(size).expect("a size is ASCII");
+    response.headers_mut().insert(SIZE, size);
     response
 }
 
@@ -67,8 +69,8 @@ fn page(app: &App, mode: &str) -> Response {
         HeaderValue::from_static(policy),
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let cookie = app.access.cookie().and_then(|cookie| cookie.parse().ok());
-    if let Some(cookie) = cookie {
+    if let Some(cookie) = app.access.cookie() {
+        let cookie = HeaderValue::try_from(cookie).expect("a token is visible ASCII");
         headers.insert(header::SET_COOKIE, cookie);
     }
     response

@@ -1,4 +1,4 @@
-//! Somebody who looks at the terminal, and may type.
+//! A WebSocket on which a person watches the terminal, and may type.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,37 +10,40 @@ use tokio::{
 };
 use vt100::Screen as Vt;
 
-use super::App;
-use crate::{
-    serve::keys::KeyFilter,
-    serve::session::{Changes, Run},
+use super::app::App;
+use crate::serve::{
+    keys::KeyFilter,
+    session::{Changes, Run},
 };
 
-/// At most so often a viewer gets a new picture.
-const BETWEEN_FRAMES: Duration = Duration::from_millis(40);
-/// A lone Escape is a key when nothing has followed for so long.
-const ESCAPE_WAIT: Duration = Duration::from_millis(40);
-/// Proxies cut what is silent.
-const HEARTBEAT: Duration = Duration::from_secs(20);
-/// A viewer that takes nothing for so long is let go.
-const STALLED: Duration = Duration::from_secs(30);
+/// How often a viewer gets a new frame at most.
+const FRAME_INTERVAL: Duration = Duration::from_millis(40);
+/// How long after an Escape the rest of a sequence may follow.
+const ESCAPE_TIMEOUT: Duration = Duration::from_millis(40);
+/// How often a ping is sent: proxies close silent connections.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long a viewer may take to accept a message before it is disconnected.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// So many heartbeats without a word, and nobody is there.
-const UNANSWERED: u32 = 3;
+/// How many pings in a row may stay unanswered before a viewer is disconnected.
+const MAX_UNANSWERED: u32 = 3;
 
-/// Somebody who looks, and may type.
+/// A person who watches the terminal, and may type.
 pub(super) struct Viewer<'a> {
     app: &'a App,
     may_type: bool,
-    /// Held by the one who types, from the first to the last.
+    /// The keyboard, if this viewer has it.
     keyboard: Option<OwnedMutexGuard<()>>,
     filter: KeyFilter,
     ansi: bool,
     run: Option<Arc<Run>>,
+    /// The screen as it was last drawn.
     shown: Option<Vt>,
-    /// How many rows that left the screen were sent.
+    /// How many of the rows that scrolled off the screen were sent.
     scrolled: u64,
+    /// The text that was last sent.
     last: String,
+    /// How many pings were sent since the viewer last sent anything.
     unanswered: u32,
 }
 
@@ -62,31 +65,34 @@ impl<'a> Viewer<'a> {
         viewer
     }
 
-    /// Takes it if nobody else has it; gives whether it is ours.
+    /// Takes the keyboard if it is free. Returns whether this viewer has it.
     fn take_keyboard(&mut self) -> bool {
         if self.may_type && self.keyboard.is_none() {
+            // While another viewer has it, it stays there.
             self.keyboard = Arc::clone(&self.app.keyboard).try_lock_owned().ok();
         }
         self.keyboard.is_some()
     }
 
+    /// Serves the viewer until it disconnects.
     pub(super) async fn serve(mut self, mut socket: WebSocket) {
-        // Before the first frame: nothing new may be missed.
+        // Before the first frame, so that no change is missed.
         let mut changes = self.run.as_ref().map(|run| run.changes());
         loop {
-            let Some(frame) = self.frame() else { return };
+            let frame = self.frame();
             if !send(&mut socket, frame).await {
                 return;
             }
-            sleep(BETWEEN_FRAMES).await;
-            if !self.until_something_new(&mut socket, &mut changes).await {
+            sleep(FRAME_INTERVAL).await;
+            if !self.until_change(&mut socket, &mut changes).await {
                 return;
             }
         }
     }
 
-    /// Takes keys until there is something to show; false when the viewer is gone.
-    async fn until_something_new(
+    /// Types keys until there is something to show. Returns false when the viewer
+    /// has disconnected.
+    async fn until_change(
         &mut self,
         socket: &mut WebSocket,
         changes: &mut Option<Changes>,
@@ -102,7 +108,7 @@ impl<'a> Viewer<'a> {
                     Some(Ok(message)) => {
                         self.unanswered = 0;
                         let watched = self.keyboard.is_none();
-                        if let Some(notice) = self.take(message).await
+                        if let Some(notice) = self.type_message(message).await
                             && !send(socket, Self::notice(&notice)).await
                         {
                             return false;
@@ -113,9 +119,13 @@ impl<'a> Viewer<'a> {
                     }
                     _ => return false,
                 },
-                () = sleep(ESCAPE_WAIT), if lone_escape => {
+                () = sleep(ESCAPE_TIMEOUT), if lone_escape => {
                     let escape = self.filter.flush();
-                    self.type_keys(escape).await;
+                    if let Some(notice) = self.type_keys(escape).await
+                        && !send(socket, Self::notice(&notice)).await
+                    {
+                        return false;
+                    }
                 }
                 () = changed(changes) => return true,
                 run = &mut next_run => {
@@ -123,10 +133,10 @@ impl<'a> Viewer<'a> {
                     (self.run, self.shown, self.scrolled) = (Some(run), None, 0);
                     return true;
                 }
-                () = sleep(HEARTBEAT) => {
+                () = sleep(PING_INTERVAL) => {
                     self.unanswered += 1;
                     let ping = Message::Ping(Vec::new().into());
-                    if self.unanswered > UNANSWERED || !send(socket, ping).await {
+                    if self.unanswered > MAX_UNANSWERED || !send(socket, ping).await {
                         return false;
                     }
                 }
@@ -134,8 +144,9 @@ impl<'a> Viewer<'a> {
         }
     }
 
-    /// Passes keys on; says what was dropped.
-    async fn take(&mut self, message: Message) -> Option<String> {
+    /// Types what a message holds. Returns a notice for the person if a key was not
+    /// typed.
+    async fn type_message(&mut self, message: Message) -> Option<String> {
         let bytes = match message {
             Message::Binary(bytes) => bytes,
             Message::Text(text) => text.into(),
@@ -152,6 +163,7 @@ impl<'a> Viewer<'a> {
         failed.or(blocked)
     }
 
+    /// Types keys. Returns why they could not be typed.
     async fn type_keys(&self, keys: Vec<u8>) -> Option<String> {
         if keys.is_empty() {
             return None;
@@ -166,13 +178,13 @@ impl<'a> Viewer<'a> {
 
     fn notice(notice: &str) -> Message {
         let text = json!({ "notice": notice }).to_string();
-        // On a terminal's wire, text is for the person, binary for the screen.
+        // To a terminal, text messages are notices and binary ones are the screen.
         Message::Text(text.into())
     }
 
-    fn frame(&mut self) -> Option<Message> {
+    fn frame(&mut self) -> Message {
         if self.ansi {
-            Some(self.ansi_frame())
+            self.ansi_frame()
         } else {
             self.json_frame()
         }
@@ -191,8 +203,8 @@ impl<'a> Viewer<'a> {
         Message::Binary(drawn.into())
     }
 
-    fn json_frame(&mut self) -> Option<Message> {
-        let status = serde_json::to_value(self.app.session.status()).ok()?;
+    fn json_frame(&mut self) -> Message {
+        let status = self.app.session.status();
         let size = self.app.session.size();
         let mut frame = json!({
             "status": status,
@@ -212,16 +224,19 @@ impl<'a> Viewer<'a> {
                 self.last = text;
             }
         }
-        Some(Message::Text(frame.to_string().into()))
+        Message::Text(frame.to_string().into())
     }
 }
 
-/// Sends to who takes it; false when nobody does.
+/// Sends a message. Returns false when the viewer does not accept it.
 async fn send(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(STALLED, socket.send(message)).await, Ok(Ok(())))
+    matches!(
+        timeout(SEND_TIMEOUT, socket.send(message)).await,
+        Ok(Ok(()))
+    )
 }
 
-/// Waits for something new; for ever where there is nothing.
+/// Waits for something new about the run; for ever when there will be nothing.
 async fn changed(changes: &mut Option<Changes>) {
     if let Some(changes) = changes
         && changes.next().await

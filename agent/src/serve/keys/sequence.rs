@@ -5,13 +5,14 @@
 //! CSI 27 ; modifiers ; code ~                                       modifyOtherKeys
 //! ```
 
-use super::Key;
+use super::key::Key;
 
-/// The bit of Ctrl in a modifier parameter, once one is taken off.
+/// The bit of Ctrl in a modifier parameter, after 1 is subtracted.
 const CTRL: u32 = 4;
 
-/// The key that a whole CSI sequence means, if it is one of ours.
+/// The blockable key that a whole CSI sequence means, if it means one.
 pub(super) fn control_key(sequence: &[u8]) -> Option<Key> {
+    // A sequence that is not UTF-8 has no numbers.
     let body = str::from_utf8(sequence.strip_prefix(b"\x1b[")?).ok()?;
     if let Some(body) = body.strip_suffix('u') {
         kitty(body)
@@ -23,14 +24,13 @@ pub(super) fn control_key(sequence: &[u8]) -> Option<Key> {
 fn kitty(body: &str) -> Option<Key> {
     let mut fields = body.split(';');
     let codes = numbers(fields.next()?);
-    let modifiers = numbers(fields.next().unwrap_or_default());
-    let text = numbers(fields.next().unwrap_or_default());
-    let has_ctrl = modifiers.first().is_some_and(|number| is_ctrl(*number));
-    let plain = codes
-        .iter()
-        .chain(&text)
-        .find_map(|code| control_code(*code));
-    let with_ctrl = || codes.iter().find_map(|code| letter_key(*code));
+    let modifiers = fields.next().map_or_else(Vec::new, numbers);
+    let text = fields.next().map_or_else(Vec::new, numbers);
+    let has_ctrl = has_ctrl(&modifiers);
+    let codes = codes.into_iter().flatten();
+    let mut plain = codes.clone().chain(text.into_iter().flatten());
+    let plain = plain.find_map(control_code);
+    let with_ctrl = || codes.clone().find_map(letter_key);
     plain.or_else(|| has_ctrl.then(with_ctrl).flatten())
 }
 
@@ -39,29 +39,34 @@ fn other_keys(body: &str) -> Option<Key> {
     let [kind, modifiers, code] = fields.as_slice() else {
         return None;
     };
-    let code = *code.first()?;
-    if kind.first() != Some(&27) {
+    let code = (*code.first()?)?;
+    if *kind.first()? != Some(27) {
         return None;
     }
-    let has_ctrl = modifiers.first().is_some_and(|number| is_ctrl(*number));
-    control_code(code).or_else(|| has_ctrl.then(|| letter_key(code)).flatten())
+    let with_ctrl = || has_ctrl(modifiers).then(|| letter_key(code)).flatten();
+    control_code(code).or_else(with_ctrl)
 }
 
-/// The numbers of a field; one that is left out, or no number, is zero.
-fn numbers(field: &str) -> Vec<u32> {
+/// The parts of a field; none for a part that is left out or is not a number.
+fn numbers(field: &str) -> Vec<Option<u32>> {
     let parts = field.split(':');
-    parts.map(|part| part.parse().unwrap_or(0)).collect()
+    parts.map(|part| part.parse().ok()).collect()
 }
 
-fn is_ctrl(modifiers: u32) -> bool {
-    modifiers.saturating_sub(1) & CTRL != 0
+/// Whether the first number of a modifier field, which is 1 plus the bits of
+/// the modifiers, has Ctrl.
+fn has_ctrl(modifiers: &[Option<u32>]) -> bool {
+    let number = modifiers.first().copied().flatten();
+    let bits = number.and_then(|number| number.checked_sub(1));
+    bits.is_some_and(|bits| bits & CTRL != 0)
 }
 
-/// A control character sent as a code of its own.
+/// The key whose control character is sent as a code of its own.
 fn control_code(code: u32) -> Option<Key> {
-    u8::try_from(code).ok().and_then(Key::of_byte)
+    Key::of_byte(u8::try_from(code).ok()?)
 }
 
+/// The key of the letter that is typed with Ctrl.
 fn letter_key(code: u32) -> Option<Key> {
     let letter = char::from_u32(code)?.to_ascii_lowercase();
     Key::ALL.into_iter().find(|key| key.letter() == letter)

@@ -2,7 +2,7 @@
 mod ctrl_z;
 
 use self::ctrl_z::CTRL_Z;
-use super::{Key, KeyFilter, LONGEST};
+use super::{Key, KeyFilter, filter::MAX_SEQUENCE};
 
 /// What must pass unchanged.
 const PASS: [&[u8]; 14] = [
@@ -95,12 +95,18 @@ fn a_key_is_dropped_inside_a_paste_and_a_sequence() {
 
 #[test]
 fn malformed_sequences_are_dropped() {
-    let long = [b"\x1b[122;5;", [b'9'; 2 * LONGEST].as_slice(), b"u", b"x"].concat();
+    let long = [
+        b"\x1b[122;5;",
+        [b'9'; 2 * MAX_SEQUENCE].as_slice(),
+        b"u",
+        b"x",
+    ]
+    .concat();
     assert_eq!(in_pieces(&mut filter(), &[&long]).0, b"x");
     assert_eq!(in_pieces(&mut filter(), &[b"\x1b[12\x1b[A"]).0, b"\x1b[A");
     let mut filter = filter();
     filter.feed(&[b"\x1b[", vec![b'1'; 1 << 16].as_slice()].concat());
-    assert!(filter.held.len() <= LONGEST);
+    assert!(filter.held.len() <= MAX_SEQUENCE);
 }
 
 #[test]

@@ -1,53 +1,30 @@
-//! What of the output a log does not have, because the disk was full.
+//! How much of the output a log lacks, because it could not be written.
 
 use std::{
-    fmt,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 
-use rustix::io::Errno;
+use super::LogError;
 
-/// A file whose length never changes: a full disk takes it, too.
+/// A file of constant length, so that it can be updated on a full disk.
 const NAME: &str = "missing";
-
-/// Why a log takes nothing now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trouble(Errno);
-
-impl Trouble {
-    /// Whether that is for want of room.
-    pub fn is_full(self) -> bool {
-        matches!(self.0, Errno::NOSPC | Errno::DQUOT)
-    }
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self(Errno::from_io_error(&error).unwrap_or(Errno::IO))
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
 
 /// How many bytes are missing.
 #[derive(Debug)]
 pub(super) struct Missing {
+    /// Open for writing while the run goes on.
     file: Option<File>,
     /// In all.
     total: u64,
-    /// Since the log has last said how many.
-    unsaid: u64,
+    /// Since the last mark in the log.
+    unmarked: u64,
 }
 
 impl Missing {
-    /// None yet, of a new log.
+    /// No bytes, of a new log.
     pub(super) fn create(directory: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
@@ -56,42 +33,44 @@ impl Missing {
         Ok(Self {
             file: Some(file),
             total: 0,
-            unsaid: 0,
+            unmarked: 0,
         })
     }
 
-    /// Of a log that is there.
-    pub(super) fn open(directory: &Path) -> Self {
-        let text = fs::read_to_string(directory.join(NAME)).unwrap_or_default();
-        Self {
+    /// Reads the number of an existing log.
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        let text = fs::read_to_string(directory.join(NAME))?;
+        let total = text.trim().parse();
+        Ok(Self {
             file: None,
-            total: text.trim().parse().unwrap_or(0),
-            unsaid: 0,
-        }
+            total: total.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+            unmarked: 0,
+        })
     }
 
+    /// How many bytes are missing in all.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
     pub(super) fn add(&mut self, bytes: u64) {
         self.total += bytes;
-        self.unsaid += bytes;
+        self.unmarked += bytes;
         if let Some(Err(error)) = self.file.as_ref().map(|file| write(file, self.total)) {
-            tracing::debug!(%error, "cannot write down how much is missing");
+            tracing::debug!(%error, "cannot write down how much output is missing");
         }
     }
 
-    /// What the log says where they would be. CAN and SGR 0 first: the output
-    /// may be cut off within a sequence.
-    pub(super) fn mark(&self, trouble: Trouble) -> String {
-        let unsaid = self.unsaid;
-        format!("\x18\x1b[0m\r\n[agent: {unsaid} bytes of output are missing here: {trouble}]\r\n")
+    /// The line of the log that stands for the missing bytes. CAN and SGR 0
+    /// come first: the output may have been cut within an escape sequence.
+    pub(super) fn mark(&self, error: LogError) -> String {
+        let unmarked = self.unmarked;
+        format!("\x18\x1b[0m\r\n[agent: {unmarked} bytes of output are missing here: {error}]\r\n")
     }
 
-    /// That was written.
-    pub(super) fn said(&mut self) {
-        self.unsaid = 0;
+    /// The mark was written.
+    pub(super) fn marked(&mut self) {
+        self.unmarked = 0;
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 
 use super::{Limits, OutputLog};
 
-/// How many runs are kept.
-const KEPT: usize = 20;
+/// How many runs are retained.
+const MAX_RUNS: usize = 20;
 
 /// Names a run: the milliseconds since 1970 at which it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +33,7 @@ impl FromStr for RunId {
     }
 }
 
-/// Where the logs of all runs are.
+/// The logs of all runs.
 #[derive(Debug)]
 pub struct Runs {
     directory: PathBuf,
@@ -41,18 +41,18 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Takes a directory for logs, and makes it if need be.
+    /// Uses a directory for logs, and creates it if need be.
     ///
     /// # Errors
     ///
-    /// When it cannot be made, is another's, or cannot be written to.
+    /// When it cannot be created, belongs to another user, or cannot be written to.
     pub fn new(directory: &Path, limits: Limits) -> io::Result<Self> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700).create(directory)?;
         let metadata = fs::symlink_metadata(directory)?;
         let own = rustix::process::geteuid().as_raw();
         if metadata.uid() != own || !metadata.is_dir() {
-            return Err(io::Error::other("it is not a directory of ours"));
+            return Err(io::Error::other("it is not a directory of this user"));
         }
         if metadata.mode() & 0o022 != 0 {
             fs::set_permissions(directory, PermissionsExt::from_mode(0o700))?;
@@ -64,55 +64,55 @@ impl Runs {
         })
     }
 
-    /// Begins the log of a new run, and forgets the oldest.
+    /// Creates the log of a new run, and removes the oldest that exceed the limits.
     ///
     /// # Errors
     ///
-    /// Whatever the file system says.
+    /// When the log cannot be created or an old one cannot be removed, or when
+    /// the clock is before 1970.
     pub fn create(&self) -> io::Result<(RunId, OutputLog)> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0));
         let earlier = self.list()?;
-        let id = RunId(now.max(earlier.last().map_or(0, |last| last.0.saturating_add(1))));
-        self.forget(&earlier)?;
+        let id = next_id(earlier.last().copied())?;
+        self.remove_oldest(&earlier)?;
         let path = self.path(id);
         DirBuilder::new().mode(0o700).create(&path)?;
         let log = OutputLog::create(&path, self.limits);
         Ok((id, log.inspect_err(|_| self.discard(id))?))
     }
 
-    /// Takes away the log of a run that has not begun after all.
+    /// Removes the log of a run that could not be started.
     pub fn discard(&self, run: RunId) {
         if let Err(error) = fs::remove_dir_all(self.path(run)) {
-            tracing::warn!(%run, %error, "cannot remove the log of a run that is none");
+            tracing::warn!(%run, %error, "cannot remove the log of a run that was not started");
         }
     }
 
-    /// Makes room for one more run, that may become as large as a run may.
-    fn forget(&self, earlier: &[RunId]) -> io::Result<()> {
-        let mut kept = 1;
+    /// Makes room for one more run, of the largest size that a run may have.
+    fn remove_oldest(&self, earlier: &[RunId]) -> io::Result<()> {
+        let mut runs = 1;
         let mut bytes = self.limits.run;
         for run in earlier.iter().rev() {
             let path = self.path(*run);
-            kept += 1;
+            runs += 1;
             bytes += size(&path)?;
-            if kept > KEPT || bytes > self.limits.total {
-                tracing::info!(%run, "the output of an old run goes");
+            if runs > MAX_RUNS || bytes > self.limits.total {
+                tracing::info!(%run, "the log of an old run is removed");
                 fs::remove_dir_all(path)?;
             }
         }
         Ok(())
     }
 
-    /// The runs that are kept, oldest first.
+    /// The runs that are retained, oldest first.
     ///
     /// # Errors
     ///
-    /// Whatever the file system says.
+    /// When the directory cannot be read.
     pub fn list(&self) -> io::Result<Vec<RunId>> {
         let mut runs = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let name = entry?.file_name();
+            // Other names are no runs of ours.
             runs.extend(name.to_str().and_then(|name| name.parse::<RunId>().ok()));
         }
         runs.sort_unstable();
@@ -123,13 +123,28 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Not found, most likely.
+    /// [`NotFound`](io::ErrorKind::NotFound) when it is not retained; otherwise
+    /// when it cannot be read.
     pub fn open(&self, run: RunId) -> io::Result<OutputLog> {
         OutputLog::open(&self.path(run))
     }
 
     fn path(&self, run: RunId) -> PathBuf {
         self.directory.join(run.to_string())
+    }
+}
+
+/// An id for a run that begins now, greater than that of the last.
+fn next_id(last: Option<RunId>) -> io::Result<RunId> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_err(io::Error::other)?.as_millis();
+    let now = RunId(u64::try_from(now).map_err(io::Error::other)?);
+    match last {
+        Some(RunId(last)) if last >= now.0 => {
+            let next = last.checked_add(1).map(RunId);
+            next.ok_or_else(|| io::Error::other(format!("no run id follows {last}")))
+        }
+        _ => Ok(now),
     }
 }
 

@@ -12,9 +12,11 @@ use rustix::fs::statvfs;
 
 use super::Limits;
 
-/// Fewer free bytes are no room: the next piece of output would not fit.
-const ROOM: u64 = 64 << 10;
+/// How many bytes must be free before a log resumes: as many as are read from
+/// the terminal at once.
+const MIN_FREE: u64 = 64 << 10;
 
+/// A file of a log.
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
     pub(super) start: u64,
@@ -22,32 +24,40 @@ pub(super) struct Segment {
     pub(super) file: Arc<File>,
 }
 
-/// All files of one log, oldest first.
+/// The files of one log, oldest first.
 #[derive(Debug)]
 pub(super) struct Segments {
     directory: PathBuf,
     limits: Limits,
+    /// Never empty.
     all: Mutex<Vec<Segment>>,
 }
 
+const NOT_EMPTY: &str = "a log has at least one segment";
+
 impl Segments {
-    /// Those of a new log: one that is empty.
+    /// The files of a new log: one that is empty.
     pub(super) fn create(directory: &Path, limits: Limits) -> io::Result<Self> {
         let first = create(directory, 0)?;
         Ok(Self::new(directory, limits, vec![first]))
     }
 
-    /// Those of a log that is there.
+    /// The files of an existing log.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let mut all = Vec::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str());
+            // Other names are no segments.
             let Some(start) = name.and_then(|name| name.parse().ok()) else {
                 continue;
             };
             let file = Arc::new(File::open(&path)?);
             all.push(Segment { start, path, file });
+        }
+        if all.is_empty() {
+            let message = format!("{} has no segments", directory.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         all.sort_by_key(|segment| segment.start);
         Ok(Self::new(directory, Limits::default(), all))
@@ -61,43 +71,42 @@ impl Segments {
         }
     }
 
-    /// The first offset that is still kept.
+    /// The first offset that is retained.
     pub(super) fn first(&self) -> u64 {
-        self.all().first().map_or(0, |segment| segment.start)
+        self.all().first().expect(NOT_EMPTY).start
     }
 
-    /// One after the last offset, as the files have it.
+    /// One after the last offset, by the length of the last file.
     pub(super) fn end(&self) -> io::Result<u64> {
-        match self.all().last() {
-            Some(last) => Ok(last.start + last.file.metadata()?.len()),
-            None => Ok(0),
-        }
+        let all = self.all();
+        let last = all.last().expect(NOT_EMPTY);
+        Ok(last.start + last.file.metadata()?.len())
     }
 
-    /// The one that has this offset.
+    /// The segment that has this offset, while it is retained.
     pub(super) fn at(&self, offset: u64) -> Option<Segment> {
         let all = self.all();
         let mut from_last = all.iter().rev();
         from_last.find(|segment| segment.start <= offset).cloned()
     }
 
-    /// The one that bytes go to at the end, and how many it still takes. A new
-    /// one may cost the oldest.
+    /// The segment to which bytes are appended at `end`, and how many it still
+    /// takes. Where a new one is needed, the oldest may be removed.
     pub(super) fn open_at(&self, end: u64) -> io::Result<(Segment, u64)> {
         let mut all = self.all();
-        let start = all.last().map_or(end, |segment| segment.start);
+        let start = all.last().expect(NOT_EMPTY).start;
         if end - start >= self.limits.segment {
             all.push(create(&self.directory, end)?);
             self.drop_oldest(&mut all, end);
         }
-        let last = all.last().ok_or(io::ErrorKind::NotFound)?;
+        let last = all.last().expect(NOT_EMPTY);
         let room = self.limits.segment - (end - last.start);
         Ok((last.clone(), room))
     }
 
-    /// Whether the disk has some.
+    /// Whether the disk has room for more output.
     pub(super) fn have_room(&self) -> bool {
-        statvfs(&self.directory).is_ok_and(|disk| disk.f_bavail * disk.f_frsize >= ROOM)
+        statvfs(&self.directory).is_ok_and(|disk| disk.f_bavail * disk.f_frsize >= MIN_FREE)
     }
 
     fn drop_oldest(&self, all: &mut Vec<Segment>, end: u64) {
@@ -107,7 +116,7 @@ impl Segments {
                 break;
             }
             if let Err(error) = fs::remove_file(&oldest.path) {
-                tracing::warn!(path = %oldest.path.display(), %error, "cannot remove old output");
+                tracing::warn!(path = %oldest.path.display(), %error, "cannot remove an old segment");
             }
             all.remove(0);
         }

@@ -51,12 +51,12 @@ fn bytes_are_read_from_any_offset_across_segments() {
 #[test]
 fn the_end_is_whole_across_segments() {
     let (_directory, log) = log(SMALL);
-    assert_eq!(log.end_text(10), "");
+    assert_eq!(log.end_text(10).unwrap(), "");
     log.append("ab".repeat(600).as_bytes()).unwrap();
-    assert_eq!(log.end_text(300), "ab".repeat(150));
+    assert_eq!(log.end_text(300).unwrap(), "ab".repeat(150));
     log.append(&b"c".repeat(5000)).unwrap();
-    let kept = usize::try_from(log.extent().end - log.extent().first).unwrap();
-    assert_eq!(log.end_text(99_999), "c".repeat(kept));
+    let retained = usize::try_from(log.extent().end - log.extent().first).unwrap();
+    assert_eq!(log.end_text(99_999).unwrap(), "c".repeat(retained));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn old_bytes_go_and_offsets_stay() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
     assert_eq!(read_all(&mut log.reader(7100)), bytes(7100, 2900));
     assert!(log.reader(10).read(&mut [0; 10]).is_err());
-    // The segment that it holds is read to its end, and then it is told.
+    // The segment that it holds can be read to its end, and nothing after it.
     let mut rest = vec![0; 2000];
     assert_eq!(slow.read(&mut rest).unwrap(), 990);
     assert_eq!(rest[..990], bytes(10, 990));
@@ -152,29 +152,29 @@ async fn followers_from_many_offsets_get_exact_bytes() {
     writing.join().unwrap();
 }
 
-/// A log whose folder goes away cannot begin its next segment.
+/// A log whose folder is removed cannot create its next segment.
 #[test]
-fn what_cannot_be_written_is_counted_and_told_of() {
+fn what_cannot_be_written_is_counted_and_marked() {
     let (directory, log) = log(SMALL);
     let folder = directory.path();
-    let trouble = {
+    let error = {
         fs::remove_dir_all(folder).unwrap();
         log.append(&bytes(0, 2500)).unwrap_err()
     };
-    assert!(!trouble.is_full(), "{trouble}");
+    assert!(!error.is_full(), "{error}");
     let extent = log.extent();
     assert_eq!((extent.end, extent.missing), (1000, 1500));
-    assert_eq!(extent.trouble, Some(trouble));
+    assert_eq!(extent.error, Some(error));
     let mut held = log.reader(500);
     assert_eq!(read_all(&mut held), bytes(500, 500));
-    assert_eq!(log.append(&bytes(2500, 10)), Err(trouble));
+    assert_eq!(log.append(&bytes(2500, 10)), Err(error));
     assert!(!log.retry(), "there is no folder yet");
     fs::create_dir(folder).unwrap();
     assert!(log.retry());
     log.append(&bytes(2510, 90)).unwrap();
     log.finish();
     let mark =
-        format!("\x18\x1b[0m\r\n[agent: 1510 bytes of output are missing here: {trouble}]\r\n");
+        format!("\x18\x1b[0m\r\n[agent: 1510 bytes of output are missing here: {error}]\r\n");
     let rest = [mark.as_bytes(), &bytes(2510, 90)].concat();
     assert_eq!(read_all(&mut held), rest);
     assert_eq!(
@@ -182,7 +182,7 @@ fn what_cannot_be_written_is_counted_and_told_of() {
         [bytes(990, 10), rest].concat()
     );
     let extent = log.extent();
-    assert_eq!((extent.missing, extent.trouble), (1510, None));
+    assert_eq!((extent.missing, extent.error), (1510, None));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn what_is_missing_is_known_of_an_earlier_run() {
     fs::create_dir(&segment).unwrap();
     log.append(&bytes(900, 400)).unwrap_err();
     log.finish();
-    assert!(log.extent().finished && log.extent().trouble.is_some());
+    assert!(log.extent().finished && log.extent().error.is_some());
     fs::remove_dir(&segment).unwrap();
     let again = OutputLog::open(directory.path()).unwrap();
     assert_eq!((again.extent().end, again.extent().missing), (1000, 300));

@@ -1,8 +1,9 @@
-//! A program in a terminal of its own: session leader, fixed size.
+//! A program in a pseudo-terminal of its own: session leader, fixed size.
 //!
-//! Three threads, since a terminal's ends block: one writes, one waits for the
-//! end, and the reader is the caller's.
+//! Since both ends of a terminal block, three threads serve it: one writes, one
+//! waits for the program to end, and the caller reads on the third.
 
+mod exit;
 mod processes;
 #[cfg(test)]
 mod tests;
@@ -10,58 +11,42 @@ mod writer;
 
 use std::{
     ffi::OsString,
-    fmt,
     io::{self, Read},
     num::NonZeroU16,
     path::PathBuf,
+    sync::mpsc,
     thread,
 };
 
+use anyhow::Context;
 use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
 use tokio::sync::watch;
 
-pub use self::processes::{Reaper, become_subreaper, kill_descendants};
-pub use self::writer::{WriteError, Writer};
+use self::writer::ProgramGone;
+pub use self::{
+    exit::Exit,
+    processes::{Reaper, become_subreaper, kill_descendants},
+    writer::{WriteError, Writer},
+};
 
-/// What to run, and in what.
+/// A program, and the terminal that it runs in.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// The program and its arguments.
+    /// The program and its arguments; not empty.
     pub words: Vec<OsString>,
-    /// The directory it works in.
+    /// Its working directory.
     pub directory: PathBuf,
     /// Its whole environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// The terminal's lines.
+    /// The lines of the terminal.
     pub rows: NonZeroU16,
-    /// The terminal's columns.
+    /// The columns of the terminal.
     pub columns: NonZeroU16,
 }
 
-/// How a program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exit {
-    /// With an exit code.
-    Code(u32),
-    /// By a signal, as the system names it.
-    Signal(String),
-    /// Nobody can say.
-    Unknown(String),
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Code(code) => write!(formatter, "it exited with code {code}"),
-            Self::Signal(signal) => write!(formatter, "it was ended by a signal: {signal}"),
-            Self::Unknown(reason) => write!(formatter, "it is gone: {reason}"),
-        }
-    }
-}
-
-/// Why a program does not run.
+/// A program could not be started.
 #[derive(Debug, Error)]
 #[error("cannot run {program}: {reason}")]
 pub struct SpawnError {
@@ -77,24 +62,27 @@ pub struct Pty {
     exit: watch::Receiver<Option<Exit>>,
 }
 
-/// The program's output. It ends when nobody has the terminal open any more.
+/// The program's output. It ends when no process has the terminal open any more.
 pub type Output = Box<dyn Read + Send>;
 
 impl Pty {
-    /// Runs a program.
+    /// Starts a program.
     ///
     /// # Errors
     ///
-    /// When there is no such program, or no terminal.
+    /// When there is no such program or working directory, or no free
+    /// pseudo-terminal.
     pub fn spawn(command: &Command) -> Result<(Self, Output), SpawnError> {
-        let fail = |reason: String| SpawnError {
-            program: command
-                .words
-                .first()
-                .map_or_else(String::new, |word| word.to_string_lossy().into_owned()),
-            reason,
-        };
-        Self::try_spawn(command).map_err(|error| fail(format!("{error:#}")))
+        Self::try_spawn(command).map_err(|error| {
+            let program = command.words.first();
+            SpawnError {
+                program: program.map_or_else(
+                    || "an empty command line".to_owned(),
+                    |program| program.to_string_lossy().into_owned(),
+                ),
+                reason: format!("{error:#}"),
+            }
+        })
     }
 
     fn try_spawn(command: &Command) -> anyhow::Result<(Self, Output)> {
@@ -113,41 +101,40 @@ impl Pty {
         let output = pair.master.try_clone_reader()?;
         let input = pair.master.take_writer()?;
         let child = pair.slave.spawn_command(builder)?;
-        // Ours would keep the output from ever ending.
+        // While this process has it open, the output does not end.
         drop(pair.slave);
-        let pid = child
-            .process_id()
-            .and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
-        let pid = pid.ok_or_else(|| anyhow::anyhow!("it has no process id"))?;
-        let exit = wait(child)?;
-        let writer = Writer::new(input, exit.clone())?;
+        let pid = child.process_id().context("it has no process id")?;
+        let pid = Pid::from_raw(pid.cast_signed()).context("its process id is 0")?;
+        let (exit, gone) = wait(child)?;
+        let writer = Writer::new(input, exit.clone(), gone)?;
         Ok((Self { pid, writer, exit }, output))
     }
 
-    /// Its process id.
+    /// The program's process id.
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Its input.
+    /// The program's input.
     pub fn writer(&self) -> &Writer {
         &self.writer
     }
 
-    /// How it ended, if it has.
+    /// How the program ended, if it has.
     pub fn exit(&self) -> Option<Exit> {
         self.exit.borrow().clone()
     }
 
-    /// Waits until it has ended.
+    /// Waits until the program has ended.
     pub async fn ended(&self) -> Exit {
         let mut exit = self.exit.clone();
-        let ended = exit.wait_for(Option::is_some).await;
-        let ended = ended.ok().and_then(|exit| exit.clone());
-        ended.unwrap_or_else(|| Exit::Unknown("nobody waited for it".to_owned()))
+        match exit.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(exit)) => exit.clone(),
+            Ok(None) | Err(_) => Exit::Unknown("the thread that waits for it is gone".to_owned()),
+        }
     }
 
-    /// Sends a signal, if it still runs.
+    /// Sends a signal to the program, unless it has ended.
     pub fn signal(&self, signal: Signal) {
         if self.exit().is_none()
             && let Err(error) = kill_process(self.pid, signal)
@@ -157,9 +144,13 @@ impl Pty {
     }
 }
 
-/// Waits on a thread of its own.
-fn wait(mut child: Box<dyn Child + Send + Sync>) -> io::Result<watch::Receiver<Option<Exit>>> {
-    let (told, exit) = watch::channel(None);
+/// Waits for the program on a thread of its own. The second receiver is
+/// disconnected when it has ended, for threads that wait for that.
+fn wait(
+    mut child: Box<dyn Child + Send + Sync>,
+) -> io::Result<(watch::Receiver<Option<Exit>>, ProgramGone)> {
+    let (sender, exit) = watch::channel(None);
+    let (running, gone) = mpsc::channel();
     thread::Builder::new().name("wait".into()).spawn(move || {
         let exit = match child.wait() {
             Ok(status) => match status.signal() {
@@ -168,7 +159,8 @@ fn wait(mut child: Box<dyn Child + Send + Sync>) -> io::Result<watch::Receiver<O
             },
             Err(error) => Exit::Unknown(error.to_string()),
         };
-        told.send_replace(Some(exit));
+        sender.send_replace(Some(exit));
+        drop(running);
     })?;
-    Ok(exit)
+    Ok((exit, gone))
 }

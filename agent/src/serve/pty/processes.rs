@@ -1,4 +1,4 @@
-//! The processes a program leaves behind, found in `/proc`.
+//! The processes that a program leaves behind, found in `/proc`.
 
 use std::{
     collections::HashSet,
@@ -8,15 +8,20 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{
-    Pid, Signal, WaitOptions, child_subreaper, getpid, kill_process, set_child_subreaper, waitpid,
+use rustix::{
+    io::Errno,
+    process::{
+        Pid, Signal, WaitOptions, child_subreaper, getpid, kill_process, set_child_subreaper,
+        waitpid,
+    },
 };
 
-/// How often the processes are looked through, since they fork meanwhile.
-const ROUNDS: u32 = 20;
-const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
+/// How often the processes are listed, since they may fork meanwhile.
+const MAX_ROUNDS: u32 = 100;
+const ROUND_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Makes orphans below this process its children, so that none gets away.
+/// Makes this process the parent of orphans below it, so that none escapes
+/// (`PR_SET_CHILD_SUBREAPER`).
 ///
 /// # Errors
 ///
@@ -32,18 +37,20 @@ struct Process {
     state: char,
 }
 
-/// All processes there are.
-fn processes() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names
-        .filter_map(|name| process(name.parse().ok()?))
-        .collect()
+/// All processes that `/proc` lists.
+fn processes() -> io::Result<Vec<Process>> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        // Other names are no processes.
+        let pid = name.to_str().and_then(|name| name.parse().ok());
+        all.extend(pid.and_then(process));
+    }
+    Ok(all)
 }
 
-/// One process (`proc_pid_stat(5)`). Its name stands in parentheses and may hold any byte.
+/// One process (`proc_pid_stat(5)`), if it still exists. Its name stands in
+/// parentheses and may hold any byte.
 fn process(pid: i32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
@@ -56,8 +63,9 @@ fn process(pid: i32) -> Option<Process> {
     })
 }
 
-/// Whether a process carries `marker`, a `NAME=value`, in its environment.
-fn carries(pid: Pid, marker: &str) -> bool {
+/// Whether a process has `marker`, a `NAME=value`, in its environment. That of
+/// another user's process cannot be read, and does not count.
+fn has_marker(pid: Pid, marker: &str) -> bool {
     let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
     environment.is_ok_and(|bytes| {
         bytes
@@ -66,83 +74,107 @@ fn carries(pid: Pid, marker: &str) -> bool {
     })
 }
 
-/// Kills what is left of a program: what descends from it, and what carries
-/// its marker in the environment. A subreaper has no other children, so all
-/// that it has are orphans of the program's, marked or not. Blocks for some
-/// time. Gives how many there were.
-pub fn kill_descendants(program: Pid, marker: &str) -> usize {
+/// Kills what is left of a program: what descends from it, and what has its
+/// marker in the environment. A subreaper has no other children, so all that it
+/// has are orphans of the program's, marked or not. Blocks for some time.
+/// Returns how many processes there were.
+///
+/// # Errors
+///
+/// When `/proc` cannot be read.
+pub fn kill_descendants(program: Pid, marker: &str) -> io::Result<usize> {
     let own = getpid();
     let mut family = HashSet::from([program.as_raw_nonzero().get()]);
     if matches!(child_subreaper(), Ok(Some(_))) {
         family.insert(own.as_raw_nonzero().get());
     }
     let mut killed = HashSet::new();
-    for _ in 0..ROUNDS {
-        let mut alive = processes();
+    for _ in 0..MAX_ROUNDS {
+        let mut alive = processes()?;
         alive.retain(|process| process.state != 'Z' && process.pid != own);
-        // Parents mostly come before their children.
-        for _ in 0..4 {
-            let born = alive
-                .iter()
-                .filter(|process| family.contains(&process.parent));
-            let pids: Vec<_> = born
-                .map(|process| process.pid.as_raw_nonzero().get())
-                .collect();
-            family.extend(pids);
-        }
+        add_descendants(&mut family, &alive);
         alive.retain(|process| {
             process.pid != program
                 && (family.contains(&process.pid.as_raw_nonzero().get())
-                    || carries(process.pid, marker))
+                    || has_marker(process.pid, marker))
         });
         if alive.is_empty() {
-            break;
+            return Ok(killed.len());
         }
         for process in alive {
             killed.insert(process.pid);
-            // It may be gone already.
-            let _sent = kill_process(process.pid, Signal::KILL);
+            match kill_process(process.pid, Signal::KILL) {
+                // It has ended meanwhile.
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(error) => tracing::warn!(?process, %error, "cannot kill a descendant"),
+            }
         }
-        thread::sleep(BETWEEN_ROUNDS);
+        thread::sleep(ROUND_INTERVAL);
     }
-    killed.len()
+    tracing::warn!("the program's descendants could not all be killed");
+    Ok(killed.len())
 }
 
-/// Takes care of the children of this process: collects dead orphans, and
-/// wakes the program if it was stopped.
+/// Adds the descendants of a family to it.
+fn add_descendants(family: &mut HashSet<i32>, alive: &[Process]) {
+    loop {
+        let before = family.len();
+        for process in alive {
+            if family.contains(&process.parent) {
+                family.insert(process.pid.as_raw_nonzero().get());
+            }
+        }
+        if family.len() == before {
+            return;
+        }
+    }
+}
+
+/// Takes care of the children of this process: reaps orphans that have ended,
+/// and continues the program when it is stopped.
 #[derive(Debug, Default)]
 pub struct Reaper {
-    /// The program that somebody waits for already. Held while one is
-    /// spawned: a program that ends at once must not be taken for an orphan.
+    /// The program that a thread waits for. Held while one is spawned: a program
+    /// that ends at once must not be taken for an orphan.
     program: Mutex<Option<Pid>>,
 }
 
 impl Reaper {
-    /// The program that is not to be reaped.
+    /// The program, which is not to be reaped.
     pub fn program(&self) -> MutexGuard<'_, Option<Pid>> {
         self.program.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Continues the program if it is stopped; true when it was.
-    pub fn wake(&self) -> bool {
+    /// Continues the program if it is stopped. Returns whether it was.
+    pub fn continue_stopped(&self) -> bool {
         let program = *self.program();
         let Some(pid) = program else {
             return false;
         };
         let stopped =
             process(pid.as_raw_nonzero().get()).is_some_and(|process| process.state == 'T');
+        // It may have been killed since: then it is not stopped any more.
         stopped && kill_process(pid, Signal::CONT).is_ok()
     }
 
-    /// Collects dead orphans.
-    pub fn reap(&self) {
+    /// Reaps orphans that have ended.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` cannot be read.
+    pub fn reap(&self) -> io::Result<()> {
         let program = self.program();
         let own = getpid().as_raw_nonzero().get();
-        let dead = processes().into_iter();
-        let dead = dead.filter(|process| process.state == 'Z' && process.parent == own);
-        for process in dead.filter(|process| Some(process.pid) != *program) {
-            // Whoever else waited for it was first.
-            let _reaped = waitpid(Some(process.pid), WaitOptions::NOHANG);
+        for process in processes()? {
+            if process.state != 'Z' || process.parent != own || Some(process.pid) == *program {
+                continue;
+            }
+            match waitpid(Some(process.pid), WaitOptions::NOHANG) {
+                // Another thread that waits for it may be first.
+                Ok(_) | Err(Errno::CHILD) => {}
+                Err(error) => tracing::warn!(?process, %error, "cannot reap a process"),
+            }
         }
+        Ok(())
     }
 }

@@ -1,50 +1,52 @@
-//! Codex's input line, as far as it tells what became of a message.
+//! Codex's input line on the screen: whether a message is still in it.
 
 use crate::serve::text::Text;
 
-/// What stands before it, and before the chosen entry of a list.
+/// What precedes the input line, and the chosen entry of a list.
 const PROMPT: char = '›';
 /// What codex shows above the messages that wait for the end of a tool call.
 /// They may push its input line off the screen.
 const QUEUED: &str = "Messages to be submitted";
-/// What codex says of a command that it does not know, and then its name.
+/// What codex shows before the name of a command that it does not know.
 const UNKNOWN: &str = "Unrecognized command";
-/// So many characters of a line are sure to be of this text.
-const SURE: usize = 20;
-/// What has more is folded to one.
-const MOST_LINES: usize = 1000;
+/// How many characters must match to tell that a line is of a text.
+const MATCH_CHARS: usize = 20;
+/// A paste of more lines is folded to one.
+const MAX_LINES: usize = 1000;
 
-/// Whether it still holds the text, or nobody can say.
+/// Whether the input line still holds the text, or the screen does not show it.
 pub(super) fn is_left(screen: &str, text: &Text) -> bool {
     let Some(input) = input(screen) else {
         return !screen.contains(QUEUED);
     };
-    let first: String = first_line(text).chars().take(SURE).collect();
+    let first: String = first_line(text).chars().take(MATCH_CHARS).collect();
     input.starts_with(first.trim()) || input.starts_with("[Pasted")
 }
 
-/// Whether codex says that it knows no such command. As the moment has it, the
-/// command then stays in the input line or does not.
+/// Whether codex says that it does not know this command. The command may then
+/// stay in the input line, or not.
 pub(super) fn is_unknown(screen: &str, text: &Text) -> bool {
-    let command = first_line(text).split_whitespace().next();
-    command.is_some_and(|command| screen.contains(&format!("{UNKNOWN} '{command}'")))
+    let mut words = first_line(text).split_whitespace();
+    let command = words.next().expect("a message is not empty");
+    screen.contains(&format!("{UNKNOWN} '{command}'"))
 }
 
-/// Whether it holds the text and nothing before it, so that Enter would submit
-/// that. It must not be taken for an entry of a list: Enter would choose it.
+/// Whether the input line holds the text and nothing before it, so that Enter
+/// would submit it. The entry of a list must not match: Enter would choose it.
 pub(super) fn holds(screen: &str, text: &Text) -> bool {
     let (Some(input), first) = (input(screen), first_line(text)) else {
         return false;
     };
-    let is_wrapped = || input.chars().count() >= SURE && first.starts_with(input);
+    let is_wrapped = || input.chars().count() >= MATCH_CHARS && first.starts_with(input);
     let folded = format!("[Pasted Content {} chars]", text.pasted());
     input == first || input == folded || is_wrapped()
 }
 
-/// The keys that take the text out of it: Ctrl+K and Ctrl+U do so around the
-/// cursor, a line or a line's end at a time, and do nothing where all is empty.
+/// The keys that delete the text from the input line: Ctrl+K and Ctrl+U delete
+/// after and before the cursor, a line or its end at a time, and do nothing in
+/// an empty input line.
 pub(super) fn erase(text: &Text) -> Vec<u8> {
-    let lines = text.trimmed().lines().count().min(MOST_LINES);
+    let lines = text.trimmed().lines().count().min(MAX_LINES);
     [b"\x0b".repeat(2 * lines), b"\x15".repeat(2 * lines)].concat()
 }
 
@@ -56,7 +58,8 @@ fn input(screen: &str) -> Option<&str> {
 }
 
 fn first_line(text: &Text) -> &str {
-    text.trimmed().lines().next().unwrap_or_default().trim_end()
+    let mut lines = text.trimmed().lines();
+    lines.next().expect("a message is not empty").trim_end()
 }
 
 #[cfg(test)]
@@ -64,7 +67,7 @@ mod tests {
     use super::{Text, holds, is_left, is_unknown};
 
     #[test]
-    fn a_screen_tells_whether_a_text_was_taken() {
+    fn a_screen_shows_whether_a_text_is_left() {
         let text = Text::new("hello there\nyou").unwrap();
         for (screen, left) in [
             ("› hello there", true),
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_codex_does_not_know_is_no_message() {
+    fn a_command_that_codex_does_not_know_is_recognised() {
         let screen = "• Unrecognized command '/nosuch'. Type \"/\" for a list.\n\n› Ask Codex";
         for (text, unknown) in [
             ("/nosuch", true),
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn enter_is_for_the_text_alone() {
+    fn enter_would_submit_the_text_alone() {
         let long = "a text that is longer than the line it is shown on";
         for (text, screen, held) in [
             ("hello there\nyou", "› hello there\n  you", true),

@@ -1,5 +1,5 @@
-//! A message into the program: written whole, once, in order; then it is
-//! looked for in codex's own record.
+//! Sends a message: it is written whole, once and in order, and then looked for
+//! in codex's own record.
 
 use std::{
     sync::{PoisonError, atomic::Ordering},
@@ -23,57 +23,57 @@ use crate::{
     serve::text::{Text, TextError},
 };
 
-/// How long a write may take before the program is said to hang.
-pub(super) const WRITE_PATIENCE: Duration = Duration::from_secs(5);
-/// How long it is looked for. Less, and on a busy machine one would be said to
-/// be lost that is not, and be sent again.
-const CONFIRM: Duration = Duration::from_secs(5);
-/// So much longer for a long one.
-const CONFIRM_KILOBYTE: Duration = Duration::from_millis(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// A text that is still in the input line by then gets a second Enter. Where
-/// codex was only slow, that finds an empty line and does nothing.
-const ENTER_AGAIN: Duration = Duration::from_secs(2);
+/// How long the program may read nothing before it counts as hung.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a message is looked for. A shorter time would report messages as
+/// lost on a busy machine that are not, and callers would send them again.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much longer for each kilobyte of the message.
+const CONFIRM_TIMEOUT_PER_KILOBYTE: Duration = Duration::from_millis(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// When a text that is still in the input line gets a second Enter. Where codex
+/// was only slow, the input line is empty by then and Enter does nothing.
+const SECOND_ENTER_DELAY: Duration = Duration::from_secs(2);
 
 /// Why a message was not typed.
 #[derive(Debug, Error)]
 pub enum Refusal {
-    /// There is no program.
+    /// Nothing was started yet.
     #[error("nothing runs: call start first")]
     NotStarted,
-    /// There is no program any more.
+    /// The program has ended.
     #[error("codex is gone: {0}. Call start for a new run")]
     Ended(String),
-    /// It is not ready, because of a dialog most likely.
+    /// It is not ready, most likely because of a dialog.
     #[error("codex is not ready; its screen shows:\n{0}")]
     NotReady(String),
-    /// Enter would answer the dialog, and the text be lost.
+    /// A dialog is open: Enter would answer it, and the text would be lost.
     #[error(
         "codex waits for an answer ({kind}), which a person gives at /terminal; its screen shows:\n{screen}"
     )]
     Blocked {
-        /// What kind of question.
+        /// The kind of dialog.
         kind: String,
-        /// What is asked.
+        /// The screen with the dialog.
         screen: String,
     },
-    /// It does not read.
+    /// It could not be written.
     #[error("{0}")]
     Write(#[from] WriteError),
-    /// It is no message.
+    /// The text cannot be a message.
     #[error("{0}")]
     Text(#[from] TextError),
 }
 
-/// What tells that a message was submitted.
+/// What shows that a message was submitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Evidence {
-    /// Codex has recorded it as said by the user: that is proof.
+    /// Codex has recorded it as said by the user: proof.
     Rollout,
     /// Codex reported that it began to work: a hint.
     Report,
-    /// It is not in the input line any more: a hint.
+    /// It is no longer in the input line: a hint.
     Composer,
     /// The program put something out: a hint.
     Output,
@@ -81,22 +81,24 @@ pub enum Evidence {
     None,
 }
 
-/// What became of a message.
+/// The outcome of sending a message.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Sent {
     /// Whether it was submitted.
     pub submitted: bool,
-    /// What tells so.
+    /// What shows that it was.
     pub evidence: Evidence,
-    /// What the screen shows, when it was not. The text is then taken back.
+    /// What the screen shows, when it was not submitted. The text is then removed
+    /// from the input line.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub screen: String,
 }
 
 impl Run {
+    /// Types a message and submits it, and waits for evidence that it was.
     pub(super) async fn message(&self, text: &Text) -> Result<Sent, Refusal> {
         let in_order = self.writing.lock().await;
-        self.gate()?;
+        self.check_ready()?;
         let before = self.seen.borrow().clone();
         if self.unconfirmed.load(Ordering::SeqCst) == 0 {
             self.with_rollouts(Rollouts::skip);
@@ -117,7 +119,7 @@ impl Run {
             String::new()
         } else {
             let screen = self.screen().text();
-            self.take_back(text).await;
+            self.erase(text).await;
             screen
         };
         Ok(Sent {
@@ -127,12 +129,12 @@ impl Run {
         })
     }
 
-    /// Whether Enter would submit.
-    fn gate(&self) -> Result<(), Refusal> {
+    /// Checks that Enter would submit a message.
+    fn check_ready(&self) -> Result<(), Refusal> {
         let seen = self.seen.borrow().clone();
         match (seen.state(), seen.phase.clone()) {
             (State::Exited | State::None, _) => Err(Refusal::Ended(seen.detail())),
-            (State::Hung, _) => Err(WriteError::Hangs(WRITE_PATIENCE).into()),
+            (State::Hung, _) => Err(WriteError::Hangs(WRITE_TIMEOUT).into()),
             (State::Starting, _) => Err(Refusal::NotReady(self.screen().text())),
             (_, Phase::Blocked(kind)) => Err(Refusal::Blocked {
                 kind,
@@ -142,20 +144,23 @@ impl Run {
         }
     }
 
-    /// Writes to the program; one that does not read is marked as hung until it does.
+    /// Writes to the program, which counts as hung from when it does not read until
+    /// it does.
     pub(super) async fn write(&self, bytes: Vec<u8>) -> Result<(), WriteError> {
         let seen = self.seen.clone();
         let hangs = move |hangs| seen.send_modify(|seen| seen.hung = hangs);
-        self.pty.writer().write(bytes, WRITE_PATIENCE, hangs).await
+        self.pty.writer().write(bytes, WRITE_TIMEOUT, hangs).await
     }
 
+    /// Waits for evidence that a message was submitted.
     async fn confirm(&self, text: &Text, before: &Seen) -> Evidence {
-        let kilobytes = u32::try_from(text.trimmed().len() >> 10).unwrap_or(0);
-        let more = CONFIRM_KILOBYTE * kilobytes;
-        let mut deadline = Instant::now() + CONFIRM + more;
-        let mut enter_at = Some(Instant::now() + ENTER_AGAIN + more);
+        let kilobytes = u32::try_from(text.trimmed().len() >> 10);
+        let kilobytes = kilobytes.expect("a message has at most 4 MiB");
+        let more = CONFIRM_TIMEOUT_PER_KILOBYTE * kilobytes;
+        let mut deadline = Instant::now() + CONFIRM_TIMEOUT + more;
+        let mut enter_at = Some(Instant::now() + SECOND_ENTER_DELAY + more);
         loop {
-            sleep(LOOK_AGAIN).await;
+            sleep(POLL_INTERVAL).await;
             if self.with_rollouts(|rollouts| rollouts.claim(text.trimmed())) == Some(true) {
                 return Evidence::Rollout;
             }
@@ -168,12 +173,12 @@ impl Run {
             }
             if enter_at.is_some_and(|at| Instant::now() >= at) && self.enter_again(text).await {
                 enter_at = None;
-                deadline = Instant::now() + CONFIRM + more;
+                deadline = Instant::now() + CONFIRM_TIMEOUT + more;
             }
         }
     }
 
-    /// Presses Enter once more if the text was left.
+    /// Presses Enter once more if the text was left in the input line.
     async fn enter_again(&self, text: &Text) -> bool {
         if text.is_command() || !self.was_left(text) {
             return false;
@@ -186,29 +191,30 @@ impl Run {
         again
     }
 
-    /// Takes a text that was left out of the input line: it must not become a
-    /// part of the next message.
-    async fn take_back(&self, text: &Text) {
+    /// Deletes a text that was left in the input line: it must not become a part
+    /// of the next message.
+    async fn erase(&self, text: &Text) {
         let _in_order = self.writing.lock().await;
         if self.was_left(text) && self.write(erase(text)).await.is_ok() {
-            info!(run = %self.id, "a message that was not submitted is taken back");
+            info!(run = %self.id, "a message that was not submitted is deleted from the input line");
         }
     }
 
-    /// Whether the text stands in the input line and codex does nothing: then
-    /// no dialog is open that Enter would answer.
+    /// Whether the text is in the input line while codex does nothing: then no
+    /// dialog is open that Enter would answer.
     fn was_left(&self, text: &Text) -> bool {
         let now = self.seen.borrow().clone();
-        let rests = now.reports && matches!(now.state(), State::Idle | State::Error);
-        rests && holds(&self.screen().text(), text)
+        let is_idle = now.reports && matches!(now.state(), State::Idle | State::Error);
+        is_idle && holds(&self.screen().text(), text)
     }
 
+    /// Evidence other than codex's record.
     fn hint(&self, text: &Text, before: &Seen, now: &Seen) -> Evidence {
         let worked = before.phase == Phase::Working;
         let screen = self.screen().text();
         if is_unknown(&screen, text) {
             Evidence::None
-        // When it comes up it may work on its own affairs.
+        // A report alone is none: codex may work of its own accord when it comes up.
         } else if now.workings > before.workings && !holds(&screen, text) {
             Evidence::Report
         } else if !now.reports {
@@ -224,8 +230,8 @@ impl Run {
         }
     }
 
-    fn with_rollouts<T>(&self, ask: impl FnOnce(&mut Rollouts) -> T) -> Option<T> {
+    fn with_rollouts<T>(&self, use_it: impl FnOnce(&mut Rollouts) -> T) -> Option<T> {
         let mut rollouts = self.rollouts.lock().unwrap_or_else(PoisonError::into_inner);
-        rollouts.as_mut().map(ask)
+        rollouts.as_mut().map(use_it)
     }
 }

@@ -1,7 +1,8 @@
 //! The one program of this process, and its runs: what MCP, HTTP and the
-//! terminal all talk to.
+//! terminal share.
 
 mod composer;
+mod error;
 mod message;
 mod run;
 mod state;
@@ -19,83 +20,49 @@ use std::{
 };
 
 use rustix::process::Signal;
-use thiserror::Error;
 use tokio::{
     sync::{Mutex as AsyncMutex, watch},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
-use tracing::info;
+use tracing::{info, warn};
 
-use self::message::WRITE_PATIENCE;
-pub use self::message::{Evidence, Refusal, Sent};
-pub use self::run::{Changes, Run};
-pub use self::state::{LogState, State, Status};
+use self::message::WRITE_TIMEOUT;
+pub use self::{
+    error::StartError,
+    message::{Evidence, Refusal, Sent},
+    run::{Changes, Run},
+    state::{LogState, State, Status},
+};
 use crate::{
     serve::codex::{Program, Rollouts},
     serve::output_log::{Limits, Runs},
-    serve::pty::{Command, Pty, Reaper, SpawnError, WriteError},
+    serve::pty::{Command, Pty, Reaper, WriteError},
     serve::screen::{Screen, Size},
     serve::text::Text,
 };
 
-/// How long each way of ending codex gets.
-const QUIT_PATIENCE: Duration = Duration::from_secs(3);
-const TERM_PATIENCE: Duration = Duration::from_secs(2);
+/// How long codex may take to end after `/quit`.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the program may take to end after a signal, or to read its input
+/// before that.
+const TERM_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long codex may take to interrupt a turn before `/quit` is typed.
+const INTERRUPT_DELAY: Duration = Duration::from_millis(300);
 const ESCAPE: &[u8] = b"\x1b";
 
-/// What a session is made of.
+/// The options of a session.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What is run.
+    /// The program that it runs.
     pub program: Program,
-    /// Where the logs go.
+    /// The directory of the logs.
     pub logs: PathBuf,
-    /// How large they become.
+    /// How large the logs may become.
     pub limits: Limits,
-    /// The terminal's size, for good.
+    /// The size of the terminal, which does not change.
     pub size: Size,
     /// How long the program may take to be ready.
-    pub start_patience: Duration,
-}
-
-/// Why there is no run.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// It could not be run.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-    /// Its home cannot be made.
-    #[error("cannot make codex's home: {0}")]
-    Home(io::Error),
-    /// Its log cannot be written.
-    #[error("cannot begin a log in {}: {error}. Make room there, or choose another --log-dir", .directory.display())]
-    Log {
-        /// Where.
-        directory: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// Nobody could look after it.
-    #[error("cannot look after codex: {0}")]
-    Tend(io::Error),
-    /// It ended before it was ready.
-    #[error("codex ended before it was ready: {reason}; its screen shows:\n{screen}")]
-    Ended {
-        /// How.
-        reason: String,
-        /// What it said last.
-        screen: String,
-    },
-    /// It still runs, but is not ready.
-    #[error(
-        "codex is not ready after {patience:?}, a dialog is open most likely, which a person answers at /terminal; its screen shows:\n{screen}"
-    )]
-    NotReady {
-        /// How long it was waited for.
-        patience: Duration,
-        /// What it shows.
-        screen: String,
-    },
+    pub start_timeout: Duration,
 }
 
 /// The one program and its runs.
@@ -103,11 +70,12 @@ pub enum StartError {
 pub struct Session {
     options: Options,
     runs: Runs,
-    /// One start at a time: the second finds what the first has started.
+    /// Held during a start: a second one finds what the first has started.
     starting: AsyncMutex<()>,
     current: watch::Sender<Option<Arc<Run>>>,
     reaper: Reaper,
     watchers: AtomicUsize,
+    /// When it was last used.
     touched: Mutex<Instant>,
 }
 
@@ -116,7 +84,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// When there is no place for logs.
+    /// When the directory of the logs cannot be used; see [`Runs::new`].
     pub fn new(options: Options) -> io::Result<Arc<Self>> {
         let runs = Runs::new(&options.logs, options.limits)?;
         Ok(Arc::new(Self {
@@ -131,11 +99,12 @@ impl Session {
     }
 
     /// Starts the program unless it runs already, and waits until it is ready.
-    /// `resume` takes the last conversation up again.
+    /// With `resume` a new run of codex continues the last conversation.
     ///
     /// # Errors
     ///
-    /// When it does not become ready; the error holds what its screen shows.
+    /// When the program cannot be started, ends, or is not ready in time; the
+    /// error then holds what its screen shows.
     pub async fn start(self: &Arc<Self>, resume: bool) -> Result<Status, StartError> {
         let _not_idle = self.watch();
         let _one_at_a_time = self.starting.lock().await;
@@ -144,8 +113,8 @@ impl Session {
             Some(run) => run,
             None => self.spawn(resume)?,
         };
-        let patience = self.options.start_patience;
-        let settled = run.settled(patience).await;
+        let waited = self.options.start_timeout;
+        let is_ready = run.ready(waited).await;
         let screen = || run.screen().text();
         let status = run.status();
         if status.state == State::Exited {
@@ -154,9 +123,9 @@ impl Session {
                 screen: screen(),
             });
         }
-        if !settled {
+        if !is_ready {
             return Err(StartError::NotReady {
-                patience,
+                waited,
                 screen: screen(),
             });
         }
@@ -187,48 +156,50 @@ impl Session {
         *reaped = Some(pty.pid());
         drop(reaped);
         let run = Arc::new(Run::new(id, log, pty, Screen::new(size), rollouts));
-        run.tend(output).map_err(|error| {
+        run.supervise(output).map_err(|error| {
             run.pty.signal(Signal::KILL);
-            StartError::Tend(error)
+            StartError::Thread(error)
         })?;
         info!(run = %id, "a run begins");
         self.current.send_replace(Some(Arc::clone(&run)));
         Ok(run)
     }
 
-    /// Types a message and submits it. While the program comes up, it waits.
+    /// Types a message and submits it; first waits for a program that comes up.
     ///
     /// # Errors
     ///
-    /// When it was not typed.
+    /// When the text cannot be a message, or the program is not ready for one.
+    /// Nothing is submitted then.
     pub async fn message(&self, raw: &str) -> Result<Sent, Refusal> {
         self.touch();
         let text = Text::new(raw)?;
         let run = self.run().ok_or(Refusal::NotStarted)?;
-        run.settled(self.options.start_patience).await;
+        // One that is not ready refuses the message, with its screen.
+        let _is_ready = run.ready(self.options.start_timeout).await;
         run.message(&text).await
     }
 
-    /// Types keys that have passed a filter.
+    /// Types keys, as they are.
     ///
     /// # Errors
     ///
-    /// When nothing runs, or it does not read.
+    /// When nothing runs, or the program does not read its input.
     pub async fn keys(&self, bytes: Vec<u8>) -> Result<(), Refusal> {
         self.touch();
         let run = self.run().ok_or(Refusal::NotStarted)?;
-        // What waits already is enough.
+        // Nothing more is queued for a program that does not read.
         if run.state() == State::Hung {
-            return Err(WriteError::Hangs(WRITE_PATIENCE).into());
+            return Err(WriteError::Hangs(WRITE_TIMEOUT).into());
         }
         Ok(run.write(bytes).await?)
     }
 
-    /// Interrupts the turn; false when there is none.
+    /// Interrupts codex's turn. Returns false when there is none.
     ///
     /// # Errors
     ///
-    /// When the program does not read.
+    /// When the program does not read its input.
     pub async fn interrupt(&self) -> Result<bool, WriteError> {
         self.touch();
         match self.run().filter(|run| run.state() == State::Working) {
@@ -237,43 +208,45 @@ impl Session {
         }
     }
 
-    /// Ends the program, politely at first, and all that it started.
+    /// Ends the program and all that it started: by `/quit`, then SIGTERM, then
+    /// SIGKILL. Returns when it has ended.
     pub async fn stop(&self) -> Status {
         self.touch();
         let Some(run) = self.run() else {
             return Status::none();
         };
-        let over = async || {
-            let mut seen = run.seen.subscribe();
-            // The sender lives as long as the run.
-            let _over = seen.wait_for(|seen| seen.exit.is_some()).await;
-        };
         if run.is_codex {
             self.quit(&run).await;
-            let _late = timeout(QUIT_PATIENCE, over()).await;
+            if timeout(QUIT_TIMEOUT, run.ended()).await.is_err() {
+                info!(run = %run.id, "codex does not quit: it gets a signal");
+            }
         }
         for signal in [Signal::HUP, Signal::TERM] {
             run.pty.signal(signal);
         }
-        if timeout(TERM_PATIENCE, run.pty.ended()).await.is_err() {
+        if timeout(TERM_TIMEOUT, run.pty.ended()).await.is_err() {
             run.pty.signal(Signal::KILL);
         }
-        over().await;
+        run.ended().await;
         run.status()
     }
 
     /// Asks codex to quit, as a person would.
     async fn quit(&self, run: &Run) {
         let state = run.state();
+        let keys = async |keys: Vec<u8>| {
+            // Signals follow where it does not read them.
+            if timeout(TERM_TIMEOUT, run.write(keys)).await.is_err() {
+                warn!(run = %run.id, "codex does not read its input while it is asked to quit");
+            }
+        };
         if state == State::Working {
-            // What it does not read now, it will not miss.
-            let _written = timeout(TERM_PATIENCE, run.write(ESCAPE.to_vec())).await;
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            keys(ESCAPE.to_vec()).await;
+            sleep(INTERRUPT_DELAY).await;
         }
-        if matches!(state, State::Idle | State::Working | State::Error)
-            && let Ok(quit) = Text::new("/quit")
-        {
-            let _written = timeout(TERM_PATIENCE, run.write(quit.as_paste())).await;
+        if matches!(state, State::Idle | State::Working | State::Error) {
+            let quit = Text::new("/quit").expect("/quit is a message");
+            keys(quit.as_paste()).await;
         } else {
             run.pty.signal(Signal::TERM);
         }
@@ -284,38 +257,37 @@ impl Session {
         self.current.borrow().clone()
     }
 
-    /// Waits for the first run, or the next.
-    pub async fn next_run(&self, than: Option<&Run>) -> Arc<Run> {
+    /// Waits for a run other than `known`.
+    pub async fn next_run(&self, known: Option<&Run>) -> Arc<Run> {
         let mut current = self.current.subscribe();
-        let known = than.map(Run::id);
+        let known = known.map(Run::id);
         loop {
             let found = current.borrow_and_update().clone();
             if let Some(run) = found.filter(|run| Some(run.id()) != known) {
                 return run;
             }
-            if current.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+            let changed = current.changed().await;
+            changed.expect("the session has the sender");
         }
     }
 
-    /// All runs that are kept.
+    /// The logs of all runs.
     pub fn runs(&self) -> &Runs {
         &self.runs
     }
 
-    /// Where the run stands.
+    /// The status of the current run, or the last.
     pub fn status(&self) -> Status {
         self.run().map_or_else(Status::none, |run| run.status())
     }
 
-    /// What the terminal shows.
+    /// The text on the screen; empty before the first run.
     pub fn screen_text(&self) -> String {
         self.run()
             .map_or_else(String::new, |run| run.screen().text())
     }
 
-    /// The terminal's size.
+    /// The size of the terminal.
     pub fn size(&self) -> Size {
         self.options.size
     }
@@ -325,13 +297,13 @@ impl Session {
         &self.reaper
     }
 
-    /// Counts somebody who watches, as long as the answer lives.
+    /// Counts a watcher until the result is dropped.
     pub fn watch(self: &Arc<Self>) -> Watching {
         self.watchers.fetch_add(1, Ordering::SeqCst);
         Watching(Arc::clone(self))
     }
 
-    /// Since when nothing works and nobody watches, if that is so.
+    /// Since when the program has not worked and nobody has watched, if that is so.
     pub fn idle_since(&self) -> Option<Instant> {
         let works = self.status().state == State::Working;
         if works || self.watchers() > 0 {
@@ -343,7 +315,7 @@ impl Session {
         worked.max(Some(touched))
     }
 
-    /// How many watch.
+    /// How many watch the terminal or follow the log.
     pub fn watchers(&self) -> usize {
         self.watchers.load(Ordering::SeqCst)
     }
@@ -353,7 +325,7 @@ impl Session {
     }
 }
 
-/// Somebody watches.
+/// A watcher of a session.
 #[derive(Debug)]
 pub struct Watching(Arc<Session>);
 

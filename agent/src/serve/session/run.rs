@@ -1,7 +1,8 @@
 //! One run of the program: its output goes to the log and to the screen, and
-//! its reports make its state.
+//! its reports update its state.
 
 use std::{
+    convert::Infallible,
     io::{self, Read},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -27,16 +28,16 @@ use crate::{
     serve::screen::Screen,
 };
 
-/// How long the output of a program that is gone may still take.
-const DRAIN: Duration = Duration::from_secs(2);
+/// How long the output may take to end after the program has ended.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often a log that takes nothing is tried again.
-const MEND: Duration = Duration::from_secs(1);
+/// How often a log that cannot be written is retried.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A program that reports nothing is ready when it was quiet for so long.
-const SETTLED: Duration = Duration::from_millis(500);
-/// Or when it has put out nothing at all for so long.
-const SILENT: Duration = Duration::from_secs(2);
+/// A program that sends no reports is ready when its output has paused this long.
+const QUIET_TIME: Duration = Duration::from_millis(500);
+/// Or when it has put out nothing at all for this long.
+const SILENT_TIME: Duration = Duration::from_secs(2);
 
 /// One run.
 #[derive(Debug)]
@@ -47,10 +48,10 @@ pub struct Run {
     pub(super) is_codex: bool,
     screen: Mutex<Screen>,
     pub(super) seen: watch::Sender<Seen>,
-    /// One message at a time, in the order of their calls.
+    /// Held while a message is typed: messages are typed in the order of their calls.
     pub(super) writing: AsyncMutex<()>,
     pub(super) rollouts: Mutex<Option<Rollouts>>,
-    /// Messages that were written and are not confirmed yet.
+    /// How many messages were written and are not confirmed yet.
     pub(super) unconfirmed: AtomicUsize,
 }
 
@@ -75,22 +76,22 @@ impl Run {
         }
     }
 
-    /// Its name.
+    /// The name of the run.
     pub fn id(&self) -> RunId {
         self.id
     }
 
-    /// Its output.
+    /// The log of its output.
     pub fn log(&self) -> &Arc<OutputLog> {
         &self.log
     }
 
-    /// Its terminal.
+    /// The screen of its terminal.
     pub fn screen(&self) -> MutexGuard<'_, Screen> {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where it stands.
+    /// Its status.
     pub fn status(&self) -> Status {
         Status::of(self.id.to_string(), &self.seen.borrow(), &self.log.extent())
     }
@@ -103,37 +104,49 @@ impl Run {
         self.seen.borrow().sign_of_work()
     }
 
-    /// A signal for everything new about it.
+    /// A notification of everything new about it.
     pub fn changes(&self) -> Changes {
         Changes(self.seen.subscribe())
     }
 
-    /// Waits until it is ready, or gone; false when it is neither in time.
-    pub(super) async fn settled(&self, patience: Duration) -> bool {
+    /// Waits until the program is ready, or has ended. Returns false when it is
+    /// neither within `limit`.
+    pub(super) async fn ready(&self, limit: Duration) -> bool {
         let mut seen = self.seen.subscribe();
-        let settled = seen.wait_for(|seen| seen.state() != State::Starting);
-        timeout(patience, settled).await.is_ok()
+        let ready = seen.wait_for(|seen| seen.state() != State::Starting);
+        timeout(limit, ready).await.is_ok()
     }
 
-    /// Sees to it from the start to the end.
-    pub(super) fn tend(self: &Arc<Self>, output: Output) -> io::Result<()> {
-        let (drained, drain) = oneshot::channel();
+    /// Waits until the program has ended and its output is complete.
+    pub(super) async fn ended(&self) {
+        let mut seen = self.seen.subscribe();
+        let ended = seen.wait_for(|seen| seen.exit.is_some()).await;
+        drop(ended.expect("the run has the sender"));
+    }
+
+    /// Starts the thread and the tasks that look after the run until it ends.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot be started.
+    pub(super) fn supervise(self: &Arc<Self>, output: Output) -> io::Result<()> {
+        let (draining, drained) = oneshot::channel();
         let run = Arc::clone(self);
         thread::Builder::new()
             .name("pty-read".into())
             .spawn(move || {
                 run.pump(output);
-                // Nobody waits any more when it took too long.
-                let _told = drained.send(());
+                drop(draining);
             })?;
-        tokio::spawn(Arc::clone(self).supervise(drain));
-        tokio::spawn(mend(Arc::downgrade(self), self.log.changes()));
+        tokio::spawn(Arc::clone(self).finish(drained));
+        tokio::spawn(retry_log(Arc::downgrade(self), self.log.changes()));
         if !self.is_codex {
-            tokio::spawn(Arc::clone(self).settle());
+            tokio::spawn(Arc::clone(self).infer_ready());
         }
         Ok(())
     }
 
+    /// Reads the output to its end.
     fn pump(&self, mut output: Output) {
         let mut reports = Reports::default();
         let mut buffer = vec![0; 1 << 16];
@@ -147,15 +160,15 @@ impl Run {
                     return;
                 }
             };
-            self.keep(piece);
+            self.log_output(piece);
             self.screen().show(piece);
             let found = reports.feed(piece);
             if found.contains(&crate::serve::osc::Report::Clear) {
-                // A program that suspends itself is to go on.
+                // A program that suspends itself is continued.
                 self.pty.signal(rustix::process::Signal::CONT);
             }
             self.seen.send_modify(|seen| {
-                seen.shown += u64::try_from(piece.len()).unwrap_or(0);
+                seen.shown += u64::try_from(piece.len()).expect("usize has at most 64 bits");
                 seen.last_output = Some(Instant::now());
                 for report in found {
                     seen.report(report);
@@ -164,32 +177,41 @@ impl Run {
         }
     }
 
-    /// Logs a piece. Where that fails codex goes on without.
-    fn keep(&self, piece: &[u8]) {
-        let was_well = self.log.extent().trouble.is_none();
+    /// Logs a piece of output. Where that fails codex goes on without a log.
+    fn log_output(&self, piece: &[u8]) {
+        let was_logged = self.log.extent().error.is_none();
         if let Err(error) = self.log.append(piece)
-            && was_well
+            && was_logged
         {
             warn!(run = %self.id, %error, "the output is not logged");
         }
     }
 
-    async fn supervise(self: Arc<Self>, drain: oneshot::Receiver<()>) {
+    /// Waits for the end of the program, kills its descendants, and completes the
+    /// log.
+    async fn finish(self: Arc<Self>, drained: oneshot::Receiver<Infallible>) {
         let exit = self.pty.ended().await;
         let (pid, marker) = (self.pty.pid(), format!("{MARKER}={}", self.id));
-        let killed = spawn_blocking(move || kill_descendants(pid, &marker)).await;
-        // The output ends once nobody holds the terminal.
-        let _late = timeout(DRAIN, drain).await;
-        info!(run = %self.id, %exit, left_behind = killed.unwrap_or(0), "the run is over");
+        let killing = spawn_blocking(move || kill_descendants(pid, &marker)).await;
+        match killing.map_err(io::Error::other).flatten() {
+            Ok(killed) => info!(run = %self.id, %exit, killed, "the run is over"),
+            Err(error) => {
+                warn!(run = %self.id, %exit, %error, "the run is over; cannot kill its descendants");
+            }
+        }
+        // The output ends when no process has the terminal open.
+        if timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+            warn!(run = %self.id, "a process still has the terminal: its output is not logged");
+        }
         self.log.finish();
         self.seen.send_modify(|seen| seen.exit = Some(exit));
     }
 
-    /// Takes a program that reports nothing for ready once it is quiet.
-    async fn settle(self: Arc<Self>) {
+    /// Infers that a program which sends no reports is ready when it is quiet.
+    async fn infer_ready(self: Arc<Self>) {
         let (began, mut shown, mut quiet_since) = (Instant::now(), 0, Instant::now());
         loop {
-            sleep(SETTLED / 10).await;
+            sleep(QUIET_TIME / 10).await;
             let seen = self.seen.borrow().clone();
             if seen.phase != Phase::Starting || seen.exit.is_some() {
                 return;
@@ -197,38 +219,41 @@ impl Run {
             if seen.shown != shown {
                 (shown, quiet_since) = (seen.shown, Instant::now());
             }
-            let settled = shown > 0 && quiet_since.elapsed() >= SETTLED;
-            if settled || (shown == 0 && began.elapsed() >= SILENT) {
+            let is_quiet = shown > 0 && quiet_since.elapsed() >= QUIET_TIME;
+            if is_quiet || (shown == 0 && began.elapsed() >= SILENT_TIME) {
                 self.seen.send_modify(|seen| seen.phase = Phase::Idle);
                 return;
             }
         }
     }
 
+    /// Counts a message as unconfirmed until the result is dropped.
     pub(super) fn unconfirmed(&self) -> Unconfirmed<'_> {
         self.unconfirmed.fetch_add(1, Ordering::SeqCst);
         Unconfirmed(&self.unconfirmed)
     }
 }
 
-/// Has a log that takes nothing go on once it can, as long as its run is the
-/// current one.
-async fn mend(run: Weak<Run>, mut extent: watch::Receiver<Extent>) {
-    let fails = |extent: &Extent| extent.trouble.is_some();
+/// Resumes a log that could not be written when there is room again, until the
+/// run is dropped.
+async fn retry_log(run: Weak<Run>, mut extent: watch::Receiver<Extent>) {
+    let fails = |extent: &Extent| extent.error.is_some();
     while extent.wait_for(fails).await.is_ok() {
-        sleep(MEND).await;
+        sleep(RETRY_INTERVAL).await;
+        // A run that was dropped has no log to resume.
         let Some(run) = run.upgrade() else { return };
         let log = Arc::clone(&run.log);
-        if spawn_blocking(move || log.retry()).await.unwrap_or(false) {
+        let retried = spawn_blocking(move || log.retry()).await;
+        if retried.expect("a retry does not panic") {
             let missing = run.log.extent().missing;
             info!(run = %run.id, missing, "the output is logged again");
-            // For those who show it.
+            // Wakes those who show the status.
             run.seen.send_modify(|_| {});
         }
     }
 }
 
-/// Counts a message until it is confirmed, or given up.
+/// Counts a message until it is confirmed, or not looked for any more.
 #[derive(Debug)]
 pub(super) struct Unconfirmed<'a>(&'a AtomicUsize);
 
@@ -238,12 +263,12 @@ impl Drop for Unconfirmed<'_> {
     }
 }
 
-/// Wakes who looks at a run.
+/// Notifications of what is new about a run.
 #[derive(Debug)]
 pub struct Changes(watch::Receiver<Seen>);
 
 impl Changes {
-    /// Waits for something new; false when there will be nothing.
+    /// Waits for something new; returns false when there will be nothing.
     pub async fn next(&mut self) -> bool {
         self.0.changed().await.is_ok()
     }

@@ -1,4 +1,4 @@
-//! What a run is doing, as everybody is told.
+//! The state of a run, as it is reported over MCP and HTTP.
 
 use rmcp::schemars::{self, JsonSchema};
 use serde::Serialize;
@@ -12,23 +12,23 @@ use crate::{serve::osc::Report, serve::output_log::Extent, serve::pty::Exit};
 pub enum State {
     /// Nothing was started yet.
     None,
-    /// It comes up, or a dialog keeps it from coming up.
+    /// It comes up, or waits at a dialog before it is ready.
     Starting,
     /// It waits for a message.
     Idle,
     /// It works.
     Working,
-    /// A dialog waits for a person's answer.
+    /// It waits for a person to answer a dialog.
     Blocked,
     /// Its last turn failed.
     Error,
     /// It does not read its input.
     Hung,
-    /// It is gone.
+    /// It has ended.
     Exited,
 }
 
-/// What becomes of codex's output. It goes on working whatever that is.
+/// Whether codex's output is logged. Codex goes on working in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogState {
@@ -42,25 +42,25 @@ pub enum LogState {
 
 impl LogState {
     fn of(extent: &Extent) -> Self {
-        match extent.trouble {
+        match extent.error {
             None => Self::Ok,
-            Some(trouble) if trouble.is_full() => Self::Full,
+            Some(error) if error.is_full() => Self::Full,
             Some(_) => Self::Failing,
         }
     }
 }
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Status {
     /// What codex is doing.
     pub state: State,
-    /// What becomes of its output.
+    /// Whether its output is logged.
     pub log: LogState,
-    /// More about it, for people.
+    /// More about the state, for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// The run's name; empty before the first.
+    /// The name of the run; empty before the first.
     pub run: String,
     /// The exit code, once it has exited.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,21 +73,21 @@ pub struct Status {
     /// One after the last offset of the log.
     #[schemars(with = "i64")]
     pub bytes: u64,
-    /// The first offset that the log still has.
+    /// The first offset that the log retains.
     #[schemars(with = "i64")]
     pub first: u64,
-    /// How many bytes the run has put out that the log does not have. Where it
-    /// goes on, a line of its own says how many are missing there.
+    /// How many bytes of the output are missing from the log. Where the log
+    /// resumes, a line of its own says how many are missing there.
     #[schemars(with = "i64")]
     pub missing: u64,
-    /// Why the log takes nothing now, for people.
+    /// Why nothing can be logged now, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub log_error: Option<String>,
 }
 
 impl Status {
-    /// Before the first run.
+    /// The status before the first run.
     pub(super) fn none() -> Self {
         Self {
             state: State::None,
@@ -95,7 +95,7 @@ impl Status {
         }
     }
 
-    /// Of a run.
+    /// The status of a run.
     pub(super) fn of(run: String, seen: &Seen, extent: &Extent) -> Self {
         let (exit_code, signal) = match &seen.exit {
             Some(Exit::Code(code)) => (Some(*code), None),
@@ -118,35 +118,38 @@ impl Status {
 }
 
 fn log_error(extent: &Extent) -> Option<String> {
-    let trouble = extent.trouble?;
-    let what = if trouble.is_full() {
+    let error = extent.error?;
+    let what = if error.is_full() {
         "the disk under the log is full"
     } else {
         "the log cannot be written"
     };
     let missing = extent.missing;
     Some(format!(
-        "{what}: codex goes on, but {missing} bytes of its output are lost ({trouble})"
+        "{what}: codex goes on, but {missing} bytes of its output are lost ({error})"
     ))
 }
 
-/// What was seen of a run so far.
+/// What was observed of a run so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Seen {
-    /// What it reported last, or was taken to mean.
+    /// What it reported last, or was inferred to do.
     pub(super) phase: Phase,
     /// Whether it reports at all.
     pub(super) reports: bool,
-    /// How often it has reported to begin working.
+    /// How often it has reported that it begins to work.
     pub(super) workings: u64,
     /// How many bytes it has put out.
     pub(super) shown: u64,
     /// When it last put out any.
     pub(super) last_output: Option<Instant>,
+    /// Whether it does not read its input.
     pub(super) hung: bool,
+    /// How it ended, once its output is complete.
     pub(super) exit: Option<Exit>,
 }
 
+/// What the program itself reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Phase {
     #[default]
@@ -158,7 +161,7 @@ pub(super) enum Phase {
 }
 
 impl Seen {
-    /// Takes a report in.
+    /// Updates the phase by a report.
     pub(super) fn report(&mut self, report: Report) {
         self.reports = true;
         self.phase = match report {
@@ -167,23 +170,24 @@ impl Seen {
             Report::Blocked(kind) => Phase::Blocked(kind),
             Report::Working => {
                 self.workings += 1;
-                // Before it is ready it may work on its own affairs.
+                // Before it is ready this is no turn: it may be loading something.
                 if self.phase == Phase::Starting {
                     return;
                 }
                 Phase::Working
             }
-            // It suspends itself, or it ends: both show otherwise.
+            // It suspends itself, or ends: both are observed in other ways.
             Report::Clear => return,
         };
     }
 
-    /// When something was last seen that tells that it works, of a program
-    /// that does not report when it does.
+    /// When a program that sends no reports last seemed to work: when it last put
+    /// something out.
     pub(super) fn sign_of_work(&self) -> Option<Instant> {
         self.last_output.filter(|_| !self.reports)
     }
 
+    /// The state that follows from all of it.
     pub(super) fn state(&self) -> State {
         match &self.phase {
             _ if self.exit.is_some() => State::Exited,
@@ -196,6 +200,7 @@ impl Seen {
         }
     }
 
+    /// More about the state, for people; may be empty.
     pub(super) fn detail(&self) -> String {
         match (&self.exit, &self.phase) {
             (Some(exit), _) => exit.to_string(),

@@ -43,7 +43,7 @@ fn with(words: &[&str], mode: &str) -> Fake {
             environment: environment
                 .map(|(name, value)| (name.into(), value))
                 .to_vec(),
-            granted: vec!["FAKE".to_owned()],
+            passed: vec!["FAKE".to_owned()],
             alternate_screen: false,
         },
         logs: home.path().join("logs"),
@@ -52,7 +52,7 @@ fn with(words: &[&str], mode: &str) -> Fake {
             rows: NonZeroU16::new(40).unwrap(),
             columns: NonZeroU16::new(120).unwrap(),
         },
-        start_patience: Duration::from_secs(if mode == "dialog" { 2 } else { 120 }),
+        start_timeout: Duration::from_secs(if mode == "dialog" { 2 } else { 120 }),
     });
     Fake {
         home,

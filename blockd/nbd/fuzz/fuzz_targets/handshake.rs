@@ -1,4 +1,4 @@
-//! A client's bytes from the first one on.
+//! All bytes that a client sends.
 #![no_main]
 
 use blockd_nbd::fuzz::fuzz_handshake;

@@ -1,4 +1,4 @@
-//! A client's bytes in transmission; the first one chooses the kind of reply.
+//! A client's requests; the first byte chooses the kind of reply.
 #![no_main]
 
 use blockd_nbd::fuzz::fuzz_transmission;

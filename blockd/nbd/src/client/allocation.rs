@@ -1,112 +1,115 @@
-//! Which parts of an export hold data: `base:allocation`, asked once, on a
-//! connection of its own, so that nobody else waits for the answer.
+//! Which parts of an export hold data: `NBD_CMD_BLOCK_STATUS` of
+//! `base:allocation` over the whole export, on a connection of its own, so that
+//! no read waits behind it.
 
 use std::ops::Range;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    Error, Offer, Result,
-    connection::{Request, encode},
-    greeted, handshake, in_time,
+    connect::open_with_allocation,
+    error::{Error, Result},
+    handshake::Offer,
     reply::{Chunk, failure, payload},
+    request::{Request, disconnect},
     stream::Stream,
 };
 use crate::{
     uri::Address,
     wire::{
-        NBD_CMD_BLOCK_STATUS, NBD_CMD_DISC, NBD_REPLY_TYPE_BLOCK_STATUS, NBD_REPLY_TYPE_FLAG_ERROR,
-        NBD_REPLY_TYPE_NONE, NBD_STATE_ZERO, NBD_STRUCTURED_REPLY_MAGIC,
+        MAX_ALIGNED_LENGTH, NBD_CMD_BLOCK_STATUS, NBD_REPLY_TYPE_BLOCK_STATUS,
+        NBD_REPLY_TYPE_FLAG_ERROR, NBD_REPLY_TYPE_NONE, NBD_STATE_ZERO, NBD_STRUCTURED_REPLY_MAGIC,
     },
 };
 
-/// The most that is asked about at once: a whole number of blocks, however
-/// large they are.
-const MOST: u64 = 0xffff_0000;
-/// A reply with more extents is not sane.
-const MAXIMUM_EXTENTS: u32 = 1 << 20;
-/// A disk in more pieces than this has the rest of it called data, which is
-/// always true.
-const MAXIMUM_RUNS: usize = 1 << 20;
+/// How many extents one reply may have.
+const MAX_EXTENTS: u32 = 1 << 20;
+/// How many ranges are reported. Beyond the last one everything is reported as one,
+/// up to the end of the last extent of data, which is always true of
+/// `base:allocation`.
+const MAX_RANGES: usize = 1 << 20;
 
-/// Asks where an export holds more than zeroes: what it is, and the ranges, in
-/// order; `None` when the server does not say.
+/// Asks where an export holds more than zeroes.
+///
+/// Returns the server's offer and the ranges of data in ascending order, in
+/// bytes; `None` when the server does not support `base:allocation`. What lies
+/// outside the ranges reads as zeroes (`NBD_STATE_ZERO`).
+///
+/// # Errors
+///
+/// As [`info`](super::info()), and [`Error::Remote`] when the server fails to
+/// answer `NBD_CMD_BLOCK_STATUS`.
 pub async fn allocation(
     address: &Address,
     export: &str,
 ) -> Result<(Offer, Option<Vec<Range<u64>>>)> {
-    let opened = async {
-        let mut stream = greeted(address).await?;
-        let (offer, context) = handshake::go_with_allocation(&mut stream, export).await?;
-        Ok((stream, offer, context))
-    };
-    let (mut stream, offer, context) = in_time(address, opened).await?;
+    let (mut stream, offer, context) = open_with_allocation(address, export).await?;
     let Some(context) = context else {
         return Ok((offer, None));
     };
-    let mut asking = Asking {
+    let mut query = Query {
         stream: &mut stream,
         context,
         cookie: 0,
         data: Vec::new(),
     };
-    asking.all(offer.info.size).await?;
-    let data = asking.data;
-    let farewell = Request {
-        cookie: 0,
-        offset: 0,
-        length: 0,
-    };
-    // The server may be gone before it hears this; we know what we wanted.
-    let _said = send(&mut stream, NBD_CMD_DISC, farewell).await;
+    query.whole_export(offer.info.size).await?;
+    let data = query.data;
+    // All replies are here; if the server is gone already, nothing is lost.
+    let _best_effort = send(&mut stream, &disconnect()).await;
     Ok((offer, Some(data)))
 }
 
-async fn send(stream: &mut Box<dyn Stream>, command: u16, request: Request) -> Result<()> {
-    let mut bytes = Vec::new();
-    encode(command, request, &mut bytes);
-    stream.write_all(&bytes).await?;
+async fn send(stream: &mut Box<dyn Stream>, bytes: &[u8]) -> Result<()> {
+    stream.write_all(bytes).await?;
     Ok(stream.flush().await?)
 }
 
-struct Asking<'a> {
+struct Query<'a> {
     stream: &'a mut Box<dyn Stream>,
+    /// The id of `base:allocation` on this connection.
     context: u32,
+    /// Of the latest request.
     cookie: u64,
-    /// Where data lies, so far.
+    /// Ranges of data so far.
     data: Vec<Range<u64>>,
 }
 
-impl Asking<'_> {
-    async fn all(&mut self, size: u64) -> Result<()> {
+impl Query<'_> {
+    async fn whole_export(&mut self, size: u64) -> Result<()> {
         let mut offset = 0;
-        while offset < size {
-            let length = size.saturating_sub(offset).min(MOST);
+        while let Some(rest) = size.checked_sub(offset).filter(|rest| *rest > 0) {
+            let length =
+                u32::try_from(rest).map_or(MAX_ALIGNED_LENGTH, |rest| rest.min(MAX_ALIGNED_LENGTH));
             self.cookie = self.cookie.wrapping_add(1);
             let request = Request {
                 cookie: self.cookie,
                 offset,
-                length: u32::try_from(length).unwrap_or(u32::MAX),
+                length,
             };
-            send(self.stream, NBD_CMD_BLOCK_STATUS, request).await?;
-            let end = self.answer(offset).await?;
+            let mut bytes = Vec::new();
+            request.encode(NBD_CMD_BLOCK_STATUS, &mut bytes);
+            send(self.stream, &bytes).await?;
+            let end = self.reply(offset).await?;
             if end <= offset {
-                return Err(Error::protocol("a block status that says nothing"));
+                return Err(Error::protocol("a block status without extents"));
             }
             offset = end;
         }
-        // A lie may go on behind the end of the disk.
-        self.data.retain(|run| run.start < size);
+        // The last extent of a reply may pass the end of the request, and a
+        // server that is wrong about it the end of the disk.
+        self.data.retain(|range| range.start < size);
         if let Some(last) = self.data.last_mut() {
             last.end = last.end.min(size);
         }
         Ok(())
     }
 
-    /// All chunks of one reply; where the last extent ends.
-    async fn answer(&mut self, offset: u64) -> Result<u64> {
+    /// Receives all chunks of the reply to a request at `offset`; returns where
+    /// the last extent ends.
+    async fn reply(&mut self, offset: u64) -> Result<u64> {
         let mut end = offset;
-        let mut refused = None;
+        let mut error = None;
         loop {
             let magic = self.stream.read_u32().await?;
             if magic != NBD_STRUCTURED_REPLY_MAGIC {
@@ -123,7 +126,7 @@ impl Asking<'_> {
                     end = self.extents(offset, chunk.length).await?;
                 }
                 kind if kind & NBD_REPLY_TYPE_FLAG_ERROR != 0 => {
-                    refused = Some(failure(chunk.length, self.stream).await?);
+                    error = Some(failure(chunk.length, self.stream).await?);
                 }
                 kind => {
                     let text = format!("a chunk of type {kind} for a block status");
@@ -131,15 +134,16 @@ impl Asking<'_> {
                 }
             }
             if chunk.is_last() {
-                return refused.map_or(Ok(end), Err);
+                return error.map_or(Ok(end), Err);
             }
         }
     }
 
-    /// The extents of one chunk, from `offset` on; where the last one ends.
+    /// Receives the extents of one chunk, the first of which begins at `offset`;
+    /// returns where the last one ends.
     async fn extents(&mut self, mut offset: u64, length: u32) -> Result<u64> {
-        let whole = length.checked_sub(4).filter(|rest| rest % 8 == 0);
-        if whole.is_none_or(|rest| rest / 8 > MAXIMUM_EXTENTS) {
+        let descriptors = length.checked_sub(4).filter(|rest| rest % 8 == 0);
+        if descriptors.is_none_or(|rest| rest / 8 > MAX_EXTENTS) {
             let text = format!("a block status of {length} bytes");
             return Err(Error::protocol(text));
         }
@@ -153,20 +157,22 @@ impl Asking<'_> {
             if length == 0 {
                 return Err(Error::protocol("an extent of no length"));
             }
-            let end = offset.saturating_add(length.into());
+            let end = offset
+                .checked_add(length.into())
+                .ok_or_else(|| Error::protocol("an extent past the last offset"))?;
             if status & NBD_STATE_ZERO == 0 {
-                self.note(offset..end);
+                self.add_data(offset..end);
             }
             offset = end;
         }
         Ok(offset)
     }
 
-    fn note(&mut self, run: Range<u64>) {
-        let full = self.data.len() >= MAXIMUM_RUNS;
+    fn add_data(&mut self, range: Range<u64>) {
+        let full = self.data.len() >= MAX_RANGES;
         match self.data.last_mut() {
-            Some(last) if full || last.end == run.start => last.end = run.end,
-            _ => self.data.push(run),
+            Some(last) if full || last.end == range.start => last.end = range.end,
+            _ => self.data.push(range),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong between us and a server.
+//! What can go wrong between a client and a server.
 
 use std::{io, result, sync::Arc};
 
@@ -9,81 +9,83 @@ use crate::wire;
 /// The result of everything a client does.
 pub type Result<T, E = Error> = result::Result<T, E>;
 
-/// An error of the client; one that ends a connection is told to every request
-/// in flight, so it can be cloned.
+/// An error of the client. It can be cloned: an error that ends a connection is
+/// the result of every read in flight on it.
 #[derive(Clone, Debug, Error)]
 pub enum Error {
-    /// Nobody answers at the address.
+    /// The connection was not established: nobody listens, or no route.
     #[error("cannot connect to {address}")]
     Connect {
-        /// Where we tried.
+        /// The server's address.
         address: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: Arc<io::Error>,
     },
-    /// Somebody answers, and does not speak NBD, or not the fixed newstyle.
-    #[error("{address} is no NBD server that we can use: {reason}")]
+    /// The peer does not speak NBD with the fixed newstyle handshake.
+    #[error("{address} is not an NBD server that can be used: {reason}")]
     NotNbd {
-        /// Where it is.
+        /// The server's address.
         address: String,
-        /// What we saw.
+        /// What it does instead.
         reason: String,
     },
-    /// The server does not show that it is who it should be, or offers no TLS.
-    #[error("no TLS with {address}: {reason}")]
+    /// TLS was requested, and the server offers none, or its certificate or
+    /// ours is not accepted.
+    #[error("TLS with {address} failed: {reason}")]
     Tls {
-        /// Where it is.
+        /// The server's address.
         address: String,
-        /// What is missing.
+        /// What failed.
         reason: String,
     },
-    /// The server does not open this export for us.
+    /// The server does not open this export for this client.
     #[error("the server refuses the export {export:?}: {}", refusal(*.code, .text))]
     Refused {
-        /// The name that was asked for.
+        /// The requested name.
         export: String,
-        /// `NBD_REP_ERR_*`.
+        /// `NBD_REP_ERR_…`.
         code: u32,
-        /// The server's words, maybe none.
+        /// The server's message; empty if it sent none.
         text: String,
     },
-    /// The server breaks a rule of the protocol; the connection is over.
-    #[error("the server breaks the NBD protocol: {0}")]
+    /// The server violates the protocol; the connection has ended.
+    #[error("the server violates the NBD protocol: {0}")]
     Protocol(String),
-    /// The connection is over.
+    /// The connection has ended, for this reason.
     #[error("the connection to the server is lost: {0}")]
     Lost(Arc<str>),
-    /// The server cannot answer this read; the connection lives on.
+    /// The server reports an error for this read; the connection goes on.
     #[error("the server answers with error {code}{}", if .text.is_empty() { String::new() } else { format!(": {}", .text) })]
     Remote {
-        /// `NBD_E*`.
+        /// `NBD_E…`.
         code: u32,
-        /// The server's words, maybe none.
+        /// The server's message; empty if it sent none.
         text: String,
     },
-    /// A read that no server could answer.
+    /// The read was not sent: it passes the end of the export, or is longer
+    /// than [`Client::maximum_read`](super::Client::maximum_read).
     #[error("a read of {length} bytes at {offset} does not fit an export of {size} bytes")]
     Range {
         /// First byte.
         offset: u64,
-        /// Bytes.
+        /// Number of bytes.
         length: u32,
-        /// Bytes of the export.
+        /// Size of the export, in bytes.
         size: u64,
     },
-    /// The server took too long.
+    /// This did not finish in time.
     #[error("{0} did not finish in time")]
     TimedOut(String),
 }
 
 impl Error {
-    /// A rule that the server broke.
+    /// A violation of the protocol by the server.
     pub(super) fn protocol(reason: impl Into<String>) -> Self {
         Self::Protocol(reason.into())
     }
 }
 
-/// Reading and writing fail in one way only: the connection is over.
+/// An error of the transport ends the connection.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -96,10 +98,10 @@ impl From<io::Error> for Error {
 fn refusal(code: u32, text: &str) -> String {
     let meaning = match code {
         wire::NBD_REP_ERR_UNKNOWN => "there is no such export",
-        wire::NBD_REP_ERR_POLICY => "it is not allowed",
-        wire::NBD_REP_ERR_INVALID => "the name makes no sense",
-        wire::NBD_REP_ERR_TLS_REQD => "it wants TLS: nbds:// instead of nbd://",
-        wire::NBD_REP_ERR_UNSUP => "it does not know NBD_OPT_GO",
+        wire::NBD_REP_ERR_POLICY => "its policy forbids it",
+        wire::NBD_REP_ERR_INVALID => "the name is invalid",
+        wire::NBD_REP_ERR_TLS_REQD => "it requires TLS: use nbds:// instead of nbd://",
+        wire::NBD_REP_ERR_UNSUP => "it does not support NBD_OPT_GO",
         wire::NBD_REP_ERR_SHUTDOWN => "it is shutting down",
         _ => {
             return format!("option error {code:#x} {text}")

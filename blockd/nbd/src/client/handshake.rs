@@ -1,61 +1,78 @@
-//! The fixed newstyle handshake, from the client's side.
+//! The fixed newstyle handshake (proto.md, "Fixed newstyle negotiation"), from the
+//! client's side.
 
 use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{Error, Result, stream::Stream};
+use super::{
+    error::{Error, Result},
+    stream::Stream,
+};
 use crate::{
-    BlockSize, ExportInfo,
+    export::{BlockSize, ExportInfo},
+    width::to_usize,
     wire::{
         IHAVEOPT, InfoBlockSize, InfoExport, MAX_STRING, META_BASE_ALLOCATION,
         NBD_FLAG_CAN_MULTI_CONN, NBD_FLAG_FIXED_NEWSTYLE, NBD_FLAG_NO_ZEROES, NBD_INFO_BLOCK_SIZE,
         NBD_INFO_DESCRIPTION, NBD_INFO_EXPORT, NBD_INFO_NAME, NBD_OPT_ABORT, NBD_OPT_GO,
         NBD_OPT_INFO, NBD_OPT_SET_META_CONTEXT, NBD_OPT_STARTTLS, NBD_OPT_STRUCTURED_REPLY,
         NBD_REP_ACK, NBD_REP_FLAG_ERROR, NBD_REP_INFO, NBD_REP_MAGIC, NBD_REP_META_CONTEXT,
-        NBDMAGIC, OptionHeader,
+        NBDMAGIC, OptionHeader, parse_string,
     },
 };
 
-/// The second word of a server that speaks the oldstyle handshake.
+/// The second word of a server that speaks the oldstyle handshake, which nobody
+/// needs any more.
 const CLISERV_MAGIC: u64 = 0x0000_4202_8186_1253;
-/// A server sends four kinds of `NBD_REP_INFO`; one that goes on is not sane.
-const MAXIMUM_INFOS: usize = 64;
+/// How many replies to one option are accepted; four kinds of `NBD_REP_INFO` are
+/// requested.
+const MAX_REPLIES: usize = 64;
+/// How much data a reply to an option may have, in bytes: a string and what may
+/// precede it.
+const MAX_REPLY_DATA: usize = MAX_STRING + 64;
 
-/// What a server says of an export.
+/// What a server says of an export in reply to `NBD_OPT_INFO` or `NBD_OPT_GO`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Its canonical name, size and so on.
+    /// Name, description, size and block sizes. Where the server says nothing,
+    /// the name is the requested one, the description empty, and block sizes as
+    /// proto.md ("Size constraints") has a client assume: a minimum of 512
+    /// bytes, a preferred size of 4 KiB, a maximum of 32 MiB.
     pub info: ExportInfo,
-    /// Several connections see the same disk (`NBD_FLAG_CAN_MULTI_CONN`).
+    /// `NBD_FLAG_CAN_MULTI_CONN`: several connections see the same disk.
     pub multi_conn: bool,
-    /// The server said the canonical name itself (`NBD_INFO_NAME`).
+    /// Whether `info.name` is the server's own (`NBD_INFO_NAME`).
     pub named: bool,
+    /// Whether structured replies were negotiated.
     pub(super) structured: bool,
 }
 
 impl Offer {
-    /// Whether another connection shows the same disk.
-    pub(super) fn shows_the_disk_of(&self, other: &Self) -> bool {
+    /// Whether two connections show the same disk, as far as the handshake tells.
+    pub(super) fn is_same_disk(&self, other: &Self) -> bool {
         (&self.info.name, self.info.size, self.named)
             == (&other.info.name, other.info.size, other.named)
     }
 }
 
-/// The greeting and the client's flags; `Err` says what is wrong with it.
+/// Receives the greeting and sends the client flags; an error says what the peer
+/// does instead.
 pub(super) async fn greet(stream: &mut Box<dyn Stream>) -> Result<(), String> {
     let lost = |error: io::Error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it hangs up without a greeting".to_owned(),
+        io::ErrorKind::UnexpectedEof => {
+            "it closes the connection before the greeting is complete".to_owned()
+        }
         _ => error.to_string(),
     };
     if stream.read_u64().await.map_err(lost)? != NBDMAGIC {
-        return Err("its first bytes are not NBDMAGIC".to_owned());
+        return Err("its greeting does not begin with NBDMAGIC".to_owned());
     }
     match stream.read_u64().await.map_err(lost)? {
         IHAVEOPT => {}
         CLISERV_MAGIC => return Err("it speaks the oldstyle handshake".to_owned()),
-        _ => return Err("its greeting is not NBD's".to_owned()),
+        _ => return Err("its greeting has an unknown second word".to_owned()),
     }
     let offered = stream.read_u16().await.map_err(lost)?;
     if offered & NBD_FLAG_FIXED_NEWSTYLE == 0 {
@@ -65,16 +82,16 @@ pub(super) async fn greet(stream: &mut Box<dyn Stream>) -> Result<(), String> {
     stream.write_u32(flags).await.map_err(lost)
 }
 
-/// `NBD_OPT_STARTTLS`: whether TLS begins now.
+/// `NBD_OPT_STARTTLS`; returns whether the server agrees, and TLS begins.
 pub(super) async fn start_tls(stream: &mut Box<dyn Stream>) -> Result<bool> {
-    agreed(stream, NBD_OPT_STARTTLS).await
+    accepts(stream, NBD_OPT_STARTTLS).await
 }
 
-/// `NBD_OPT_INFO` and a farewell.
+/// `NBD_OPT_INFO`, then `NBD_OPT_ABORT`.
 pub(super) async fn info(stream: &mut Box<dyn Stream>, export: &str) -> Result<Offer> {
     let offer = choose(stream, NBD_OPT_INFO, export).await?;
-    // The server may be gone before it hears this; nobody waits for its answer.
-    let _farewell = option(stream, NBD_OPT_ABORT, &[]).await;
+    // The server need not have received it: it may close the connection at once.
+    let _best_effort = send_option(stream, NBD_OPT_ABORT, &[]).await;
     Ok(offer)
 }
 
@@ -88,8 +105,8 @@ pub(super) async fn go(stream: &mut Box<dyn Stream>, export: &str) -> Result<Off
     })
 }
 
-/// The same with `NBD_OPT_SET_META_CONTEXT` between; the id of
-/// `base:allocation`, if the server has it.
+/// As [`go`], with `NBD_OPT_SET_META_CONTEXT` before `NBD_OPT_GO`; returns the id
+/// of `base:allocation` too, if the server has it.
 pub(super) async fn go_with_allocation(
     stream: &mut Box<dyn Stream>,
     export: &str,
@@ -109,12 +126,12 @@ pub(super) async fn go_with_allocation(
 }
 
 async fn structured(stream: &mut Box<dyn Stream>) -> Result<bool> {
-    agreed(stream, NBD_OPT_STRUCTURED_REPLY).await
+    accepts(stream, NBD_OPT_STRUCTURED_REPLY).await
 }
 
-/// An option without data, that a server may refuse.
-async fn agreed(stream: &mut Box<dyn Stream>, code: u32) -> Result<bool> {
-    option(stream, code, &[]).await?;
+/// Sends an option without data; returns whether the server accepts it.
+async fn accepts(stream: &mut Box<dyn Stream>, code: u32) -> Result<bool> {
+    send_option(stream, code, &[]).await?;
     match reply(stream, code).await? {
         (NBD_REP_ACK, _) => Ok(true),
         (kind, _) if kind & NBD_REP_FLAG_ERROR != 0 => Ok(false),
@@ -127,9 +144,9 @@ async fn set_meta_context(stream: &mut Box<dyn Stream>, export: &str) -> Result<
     let mut data = prefixed(export)?;
     data.extend_from_slice(&1_u32.to_be_bytes());
     data.extend_from_slice(&prefixed(META_BASE_ALLOCATION)?);
-    option(stream, code, &data).await?;
+    send_option(stream, code, &data).await?;
     let mut context = None;
-    for _ in 0..MAXIMUM_INFOS {
+    for _ in 0..MAX_REPLIES {
         match reply(stream, code).await? {
             (NBD_REP_META_CONTEXT, data) => {
                 let (id, name) = data
@@ -147,12 +164,13 @@ async fn set_meta_context(stream: &mut Box<dyn Stream>, export: &str) -> Result<
     Err(Error::protocol("NBD_REP_META_CONTEXT without end"))
 }
 
+/// `NBD_OPT_INFO` or `NBD_OPT_GO`.
 async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: &str) -> Result<Offer> {
-    option(stream, code, &choice(export)?).await?;
+    send_option(stream, code, &info_request(export)?).await?;
     let mut infos = Infos::default();
-    for _ in 0..MAXIMUM_INFOS {
+    for _ in 0..MAX_REPLIES {
         match reply(stream, code).await? {
-            (NBD_REP_INFO, data) => infos.note(&data)?,
+            (NBD_REP_INFO, data) => infos.add(&data)?,
             (NBD_REP_ACK, _) => return infos.finish(export),
             (kind, text) if kind & NBD_REP_FLAG_ERROR != 0 => {
                 let text = String::from_utf8_lossy(&text).trim().to_owned();
@@ -168,7 +186,8 @@ async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: &str) -> Result
     Err(Error::protocol("NBD_REP_INFO without end"))
 }
 
-fn choice(export: &str) -> Result<Vec<u8>> {
+/// The data of `NBD_OPT_INFO` and `NBD_OPT_GO`: the name and three requests.
+fn info_request(export: &str) -> Result<Vec<u8>> {
     let mut data = prefixed(export)?;
     for word in [3, NBD_INFO_NAME, NBD_INFO_DESCRIPTION, NBD_INFO_BLOCK_SIZE] {
         data.extend_from_slice(&word.to_be_bytes());
@@ -176,20 +195,20 @@ fn choice(export: &str) -> Result<Vec<u8>> {
     Ok(data)
 }
 
-/// A string after its length.
+/// A string behind its length.
 fn prefixed(text: &str) -> Result<Vec<u8>> {
-    let length = u32::try_from(text.len())
-        .ok()
-        .filter(|_| text.len() <= MAX_STRING);
+    let length = u32::try_from(text.len()).ok();
     let length = length
+        .filter(|_| text.len() <= MAX_STRING)
         .ok_or_else(|| Error::protocol(format!("an export name has at most {MAX_STRING} bytes")))?;
     let mut data = length.to_be_bytes().to_vec();
     data.extend_from_slice(text.as_bytes());
     Ok(data)
 }
 
-async fn option(stream: &mut Box<dyn Stream>, code: u32, data: &[u8]) -> Result<()> {
-    let length = u32::try_from(data.len()).map_err(|_| Error::protocol("an option too long"))?;
+async fn send_option(stream: &mut Box<dyn Stream>, code: u32, data: &[u8]) -> Result<()> {
+    let length =
+        u32::try_from(data.len()).map_err(|_| Error::protocol("an option longer than 4 GiB"))?;
     let header = OptionHeader {
         magic: IHAVEOPT.into(),
         option: code.into(),
@@ -201,6 +220,7 @@ async fn option(stream: &mut Box<dyn Stream>, code: u32, data: &[u8]) -> Result<
     Ok(stream.flush().await?)
 }
 
+/// Receives one reply to option `code`: its type and data.
 async fn reply(stream: &mut Box<dyn Stream>, code: u32) -> Result<(u32, Vec<u8>)> {
     if stream.read_u64().await? != NBD_REP_MAGIC {
         return Err(Error::protocol("an option reply without its magic"));
@@ -209,8 +229,8 @@ async fn reply(stream: &mut Box<dyn Stream>, code: u32) -> Result<(u32, Vec<u8>)
         return Err(Error::protocol("a reply to an option that was not sent"));
     }
     let kind = stream.read_u32().await?;
-    let length = usize::try_from(stream.read_u32().await?).unwrap_or(usize::MAX);
-    if length > MAX_STRING.saturating_add(64) {
+    let length = to_usize(stream.read_u32().await?);
+    if length > MAX_REPLY_DATA {
         return Err(Error::protocol(format!(
             "an option reply of {length} bytes"
         )));
@@ -224,7 +244,7 @@ fn unexpected(kind: u32) -> Error {
     Error::protocol(format!("an option reply of type {kind:#x}"))
 }
 
-/// What the `NBD_REP_INFO` replies said.
+/// What came in `NBD_REP_INFO` replies so far.
 #[derive(Debug, Default)]
 struct Infos {
     export: Option<(u64, u16)>,
@@ -234,8 +254,9 @@ struct Infos {
 }
 
 impl Infos {
-    /// Notes one reply; kinds we do not know are left alone, as proto.md asks.
-    fn note(&mut self, data: &[u8]) -> Result<()> {
+    /// Adds one reply. A client "MUST ignore information types that it
+    /// does not recognize".
+    fn add(&mut self, data: &[u8]) -> Result<()> {
         let malformed = || Error::protocol("an NBD_REP_INFO of the wrong length");
         let (kind, text) = data.split_first_chunk().ok_or_else(malformed)?;
         match u16::from_be_bytes(*kind) {
@@ -258,7 +279,7 @@ impl Infos {
         let (size, flags) = self
             .export
             .ok_or_else(|| Error::protocol("no NBD_INFO_EXPORT before the ACK"))?;
-        // What proto.md says to assume of a server that does not say.
+        // "Size constraints", of a server that does not advertise any.
         let assumed = BlockSize {
             minimum: 512,
             ..BlockSize::default()
@@ -278,11 +299,10 @@ impl Infos {
 }
 
 fn string(data: &[u8]) -> Result<String> {
-    let text = str::from_utf8(data)
-        .ok()
-        .filter(|text| !text.contains('\0'));
-    text.map(str::to_owned)
-        .ok_or_else(|| Error::protocol("a string that is not UTF-8"))
+    match parse_string(data) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => Err(Error::protocol(format!("a string that {error}"))),
+    }
 }
 
 fn block_size(info: InfoBlockSize) -> Result<BlockSize> {
@@ -291,9 +311,8 @@ fn block_size(info: InfoBlockSize) -> Result<BlockSize> {
         preferred: info.preferred.get(),
         maximum: info.maximum.get(),
     };
-    let sane = block_size.minimum.is_power_of_two()
-        && block_size.minimum <= 65536
-        && block_size.maximum >= block_size.minimum;
-    sane.then_some(block_size)
-        .ok_or_else(|| Error::protocol("block sizes that make no sense"))
+    block_size
+        .is_valid()
+        .then_some(block_size)
+        .ok_or_else(|| Error::protocol(format!("invalid block sizes: {block_size:?}")))
 }

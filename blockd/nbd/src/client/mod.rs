@@ -1,196 +1,220 @@
-//! A client: reads of one export, pipelined over several connections.
+//! A client that reads one export, with many reads in flight over several
+//! connections.
 //!
-//! A connection that is over is replaced by [`Client::widen`], which the user
-//! calls: when, how often and how long is the business of who retries (the
-//! relay). Reads on a connection that ends fail with the reason.
+//! ```text
+//! Client ─┬─ Connection ─ InFlight ─ socket
+//!         ├─ Connection …            reads go to the least loaded one
+//!         └─ …
+//! ```
+//!
+//! A client does not reconnect by itself: reads on a connection that ends fail
+//! with the reason, and [`Client::ensure_connections`] replaces it. When and how
+//! often to retry is the caller's policy.
+//!
+//! What a server sends is never trusted: no allocation follows a number of its
+//! own beyond the request, and a violation of the protocol ends the connection
+//! with [`Error::Protocol`].
 
 mod allocation;
+mod connect;
 mod connection;
 mod error;
-mod first;
+mod first_of;
 mod handshake;
-mod pulse;
+mod in_flight;
+mod liveness;
 mod receiver;
 mod reply;
-mod secure;
+mod request;
+mod start_tls;
 mod stream;
 
 use std::{
     num::NonZeroUsize,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        Arc, RwLock, RwLockReadGuard,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use futures_util::future;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
     allocation::allocation,
+    connect::info,
     error::{Error, Result},
-    first::first_of,
+    first_of::first_of,
     handshake::Offer,
 };
-use self::{connection::Connection, pulse::Pulse, stream::Stream};
-use crate::ExportInfo;
-use crate::uri::Address;
+use self::{connect::open, connection::Connection, liveness::Liveness};
+use crate::{export::ExportInfo, uri::Address, width::to_usize};
 
-/// How long a server may take from the connect to the end of the handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// What proto.md lets a client ask for when the server says nothing.
-const MAXIMUM_READ: u32 = 32 << 20;
-/// Bytes that one server may owe us; more reads wait.
-const IN_FLIGHT: u32 = 64 << 20;
-/// A read costs memory of its own, so the smallest counts as this much.
-const SMALLEST_SHARE: u32 = 16 << 10;
-
-/// Asks a server about an export, without opening it.
-pub async fn info(address: &Address, export: &str) -> Result<Offer> {
-    let asked = async {
-        let mut stream = greeted(address).await?;
-        handshake::info(&mut stream, export).await
-    };
-    in_time(address, asked).await
-}
+/// The longest request, in bytes, to a server that states no maximum (proto.md,
+/// "Size constraints").
+const MAX_READ: u32 = 32 << 20;
+/// Bytes that may be in flight on all connections of a client; further reads
+/// wait.
+const MAX_IN_FLIGHT: u32 = 64 << 20;
+/// What the shortest read counts as, in bytes: its bookkeeping takes memory too.
+const MIN_CHARGE: u32 = 16 << 10;
 
 /// An open export.
+///
+/// Dropping it sends `NBD_CMD_DISC` on every connection; reads in flight fail.
 #[derive(Debug)]
 pub struct Client {
     address: Address,
     offer: Offer,
+    /// Never empty. Ended ones stay until they are replaced.
     connections: RwLock<Vec<Arc<Connection>>>,
     turn: AtomicUsize,
-    budget: Arc<Semaphore>,
-    pulse: Arc<Pulse>,
+    in_flight: Arc<Semaphore>,
+    liveness: Arc<Liveness>,
 }
 
 impl Client {
     /// Opens `export` over one connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`info`].
     pub async fn open(address: &Address, export: &str) -> Result<Self> {
         let (stream, offer) = open(address, export).await?;
-        let pulse = Arc::new(Pulse::new());
-        let first = Connection::start(stream, offer.structured, Arc::clone(&pulse));
-        let permits = usize::try_from(IN_FLIGHT).unwrap_or(Semaphore::MAX_PERMITS);
+        let liveness = Arc::new(Liveness::new());
+        let first = Connection::start(stream, offer.structured, Arc::clone(&liveness));
         Ok(Self {
             address: address.clone(),
             offer,
             connections: RwLock::new(vec![Arc::new(first)]),
             turn: AtomicUsize::new(0),
-            budget: Arc::new(Semaphore::new(permits)),
-            pulse,
+            in_flight: Arc::new(Semaphore::new(to_usize(MAX_IN_FLIGHT))),
+            liveness,
         })
     }
 
-    /// Opens `export` over so many connections, or over one when the server
-    /// does not say that several see the same disk.
+    /// Opens `export` over this many connections, or over one if the server does
+    /// not advertise `NBD_FLAG_CAN_MULTI_CONN`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::ensure_connections`].
     pub async fn connect(
         address: &Address,
         export: &str,
         connections: NonZeroUsize,
     ) -> Result<Self> {
         let client = Self::open(address, export).await?;
-        client.widen(connections).await?;
+        client.ensure_connections(connections).await?;
         Ok(client)
     }
 
-    /// Opens connections, in the place of those that are over too, until there
-    /// are so many; reads go on meanwhile.
-    pub async fn widen(&self, connections: NonZeroUsize) -> Result<()> {
-        let more = connections.get().saturating_sub(self.alive());
-        let more = if self.offer.multi_conn { more } else { 0 };
+    /// Opens connections until this many are live, and drops those that have
+    /// ended. Without `NBD_FLAG_CAN_MULTI_CONN` it does nothing. Reads go on
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`info`], and [`Error::Protocol`] when a new connection shows an export
+    /// of another size or name.
+    pub async fn ensure_connections(&self, connections: NonZeroUsize) -> Result<()> {
+        if !self.offer.multi_conn {
+            return Ok(());
+        }
+        // More may be live than asked for, from an earlier call.
+        let missing = connections.get().saturating_sub(self.live_connections());
         let name = &self.offer.info.name;
-        for opened in future::join_all((0..more).map(|_| open(&self.address, name))).await {
+        for opened in future::join_all((0..missing).map(|_| open(&self.address, name))).await {
             let (stream, offer) = opened?;
-            if !self.offer.shows_the_disk_of(&offer) {
+            if !self.offer.is_same_disk(&offer) {
                 return Err(Error::protocol(
-                    "two connections to one export see two disks",
+                    "two connections to one export show two disks",
                 ));
             }
-            let pulse = Arc::clone(&self.pulse);
-            let connection = Arc::new(Connection::start(stream, offer.structured, pulse));
-            let mut connections = self
-                .connections
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
-            connections.retain(|connection| connection.load().is_some());
-            connections.push(connection);
+            let liveness = Arc::clone(&self.liveness);
+            let connection = Arc::new(Connection::start(stream, offer.structured, liveness));
+            self.add(connection);
         }
         Ok(())
     }
 
-    /// What the server said of the export.
+    /// Adds a connection, and drops those that have ended.
+    fn add(&self, connection: Arc<Connection>) {
+        let mut connections = self.connections.write().expect(UNPOISONED);
+        connections.retain(|connection| connection.load().is_some());
+        connections.push(connection);
+    }
+
+    /// What the server says of the export.
     pub fn info(&self) -> &ExportInfo {
         &self.offer.info
     }
 
-    /// The same, and how it may be used.
+    /// What the server says of the export and of how it may be used.
     pub fn offer(&self) -> &Offer {
         &self.offer
     }
 
-    /// How many connections are alive.
-    pub fn alive(&self) -> usize {
-        self.connections()
-            .iter()
-            .filter_map(|connection| connection.load())
-            .count()
+    /// The number of connections that have not ended.
+    pub fn live_connections(&self) -> usize {
+        let connections = self.connections();
+        let live = connections.iter().filter_map(|each| each.load());
+        live.count()
     }
 
-    /// Waits until a connection has ended (since the last time one asked).
-    pub async fn ended(&self) {
-        self.pulse.ended.notified().await;
+    /// Waits until a connection has ended. An end that nobody waited for is
+    /// reported to the next call. Cancel-safe.
+    pub async fn connection_ended(&self) {
+        self.liveness.connection_ended.notified().await;
     }
 
-    /// Why a connection has ended.
+    /// Why the latest connection that has ended did; `None` if all are live.
     pub fn last_error(&self) -> Option<Error> {
         let connections = self.connections();
-        connections
-            .iter()
-            .rev()
-            .find_map(|connection| connection.over())
+        connections.iter().rev().find_map(|each| each.ended())
     }
 
-    /// Whether the server has answered anything since then.
+    /// Whether the server has answered a read after `then`.
     pub fn answered_since(&self, then: Instant) -> bool {
-        self.pulse.beat_since(then)
+        self.liveness.answered_since(then)
     }
 
-    /// How long the server owes us its oldest answer.
-    pub fn silence(&self) -> Option<Duration> {
-        let connections = self.connections();
-        let oldest = connections
-            .iter()
-            .filter_map(|connection| connection.waits_since());
-        oldest.min().map(|since| since.elapsed())
-    }
-
-    /// Ends connections on which a read has waited for longer than this.
-    pub fn cut_after(&self, patience: Duration) {
+    /// Ends every connection on which a read has waited for longer than
+    /// `timeout`; its reads fail with [`Error::Lost`].
+    pub fn abort_stalled(&self, timeout: Duration) {
         for connection in self.connections().iter() {
-            let since = connection.waits_since();
-            if since.is_some_and(|since| since.elapsed() > patience) {
-                let text = format!("no answer in {} s", patience.as_secs_f32());
+            let oldest = connection.oldest();
+            if oldest.is_some_and(|since| since.elapsed() > timeout) {
+                let text = format!("no answer in {} s", timeout.as_secs_f32());
                 connection.abort(&Error::Lost(text.into()));
             }
         }
     }
 
-    /// Ends all connections.
+    /// Ends all connections; reads in flight fail with [`Error::Lost`] and this
+    /// reason.
     pub fn close(&self, reason: &str) {
         for connection in self.connections().iter() {
             connection.abort(&Error::Lost(reason.into()));
         }
     }
 
-    /// The most one read may ask for.
+    /// The longest read, in bytes: the server's maximum, at most 32 MiB.
     pub fn maximum_read(&self) -> u32 {
-        self.info().block_size.maximum.min(MAXIMUM_READ)
+        self.info().block_size.maximum.min(MAX_READ)
     }
 
-    /// Reads `length` bytes at `offset`, on the connection with the fewest
-    /// reads in flight.
+    /// Reads `length` bytes at `offset`, on the connection with the fewest reads
+    /// in flight. Waits while 64 MiB are in flight on this client.
+    ///
+    /// Dropping the future does not cancel the request; its reply is discarded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Range`] before anything is sent; [`Error::Remote`] when the server
+    /// cannot read; [`Error::Lost`] or [`Error::Protocol`] when the connection ends
+    /// before the reply.
     pub async fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>> {
         let size = self.info().size;
         let fits = offset
@@ -206,64 +230,35 @@ impl Client {
         if length == 0 {
             return Ok(Vec::new());
         }
-        let share = Arc::clone(&self.budget).acquire_many_owned(length.max(SMALLEST_SHARE));
-        let share = share
-            .await
-            .map_err(|_| Error::Lost("it was closed".into()))?;
-        self.least_loaded().read(offset, length, share).await
+        let permit = self.reserve(length).await;
+        self.least_loaded().read(offset, length, permit).await
     }
 
-    /// Nothing panics while it holds this lock, so it cannot be poisoned.
+    /// Waits until `length` more bytes may be in flight.
+    async fn reserve(&self, length: u32) -> OwnedSemaphorePermit {
+        let in_flight = Arc::clone(&self.in_flight);
+        let permit = in_flight.acquire_many_owned(length.max(MIN_CHARGE)).await;
+        permit.expect("nobody closes the semaphore")
+    }
+
     fn connections(&self) -> RwLockReadGuard<'_, Vec<Arc<Connection>>> {
-        self.connections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connections.read().expect(UNPOISONED)
     }
 
-    /// Dead connections come last, so that their error shows only when none
-    /// is left; equal ones take turns.
+    /// Connections that have ended come last, so that their error shows only
+    /// when no other is left; equally loaded ones take turns.
     fn least_loaded(&self) -> Arc<Connection> {
+        const NOT_EMPTY: &str = "a client has at least one connection";
         let connections = self.connections();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let turn = turn.checked_rem(connections.len()).unwrap_or(0);
+        let turn = turn.checked_rem(connections.len()).expect(NOT_EMPTY);
         let (early, late) = connections.split_at(turn);
-        let chosen = late
-            .iter()
-            .chain(early)
-            .min_by_key(|connection| connection.load().unwrap_or(usize::MAX));
-        Arc::clone(chosen.expect("a client has at least one connection"))
+        let chosen = late.iter().chain(early).min_by_key(|connection| {
+            let load = connection.load();
+            (load.is_none(), load)
+        });
+        Arc::clone(chosen.expect(NOT_EMPTY))
     }
 }
 
-async fn open(address: &Address, export: &str) -> Result<(Box<dyn Stream>, Offer)> {
-    let opened = async {
-        let mut stream = greeted(address).await?;
-        let offer = handshake::go(&mut stream, export).await?;
-        Ok((stream, offer))
-    };
-    in_time(address, opened).await
-}
-
-async fn greeted(address: &Address) -> Result<Box<dyn Stream>> {
-    let mut stream = stream::connect(address).await?;
-    handshake::greet(&mut stream)
-        .await
-        .map_err(|reason| Error::NotNbd {
-            address: address.to_string(),
-            reason,
-        })?;
-    match address {
-        Address::Tcp {
-            host,
-            tls: Some(tls),
-            ..
-        } => secure::secure(stream, address, (host, tls)).await,
-        _ => Ok(stream),
-    }
-}
-
-async fn in_time<T>(address: &Address, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(HANDSHAKE, work)
-        .await
-        .unwrap_or_else(|_| Err(Error::TimedOut(format!("the handshake with {address}"))))
-}
+const UNPOISONED: &str = "nothing panics while it holds this lock";

@@ -1,44 +1,45 @@
-//! The reader's end of a connection.
+//! The receiving side of a connection.
 
 use std::{collections::HashMap, sync::Arc};
 
 use tokio::io::{AsyncReadExt, BufReader, ReadHalf};
 
 use super::{
-    Error, Result,
-    connection::Table,
+    error::{Error, Result},
+    in_flight::InFlight,
     reply::{Assembly, Chunk, payload},
     stream::Stream,
 };
 use crate::wire::{NBD_SIMPLE_REPLY_MAGIC, NBD_STRUCTURED_REPLY_MAGIC};
 
-/// Replies smaller than this are received several at a time.
+/// Replies smaller than this, in bytes, are received several at a time.
 const RECEIVE_BUFFER: usize = 64 << 10;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     stream: BufReader<ReadHalf<Box<dyn Stream>>>,
     structured: bool,
-    /// Reads of which some chunks have come.
-    parts: HashMap<u64, Assembly>,
-    table: Arc<Table>,
+    /// Reads of which some chunks have come, by cookie.
+    incomplete: HashMap<u64, Assembly>,
+    in_flight: Arc<InFlight>,
 }
 
 impl Receiver {
     pub(super) fn new(
         stream: ReadHalf<Box<dyn Stream>>,
         structured: bool,
-        table: Arc<Table>,
+        in_flight: Arc<InFlight>,
     ) -> Self {
         Self {
             stream: BufReader::with_capacity(RECEIVE_BUFFER, stream),
             structured,
-            parts: HashMap::new(),
-            table,
+            incomplete: HashMap::new(),
+            in_flight,
         }
     }
 
-    /// Gives every reply to who waits for it, until one cannot be understood.
+    /// Completes reads as replies come, until the connection fails; returns the
+    /// reason.
     pub(super) async fn run(mut self) -> Error {
         loop {
             if let Err(error) = self.reply().await {
@@ -59,38 +60,37 @@ impl Receiver {
 
     async fn simple(&mut self) -> Result<()> {
         let code = self.stream.read_u32().await?;
-        let waiting = self.table.take(self.stream.read_u64().await?)?;
-        let answer = match code {
-            0 => match payload(&mut self.stream, waiting.length).await {
-                Ok(bytes) => Ok(bytes),
-                Err(error) => {
-                    let _gone = waiting.answer.send(Err(error.clone()));
-                    return Err(error);
-                }
-            },
+        let read = self.in_flight.remove(self.stream.read_u64().await?)?;
+        let result = match code {
+            0 => payload(&mut self.stream, read.length).await,
             code => Err(Error::Remote {
                 code,
                 text: String::new(),
             }),
         };
-        let _gone = waiting.answer.send(answer);
-        Ok(())
+        // A payload that breaks off ends the connection, too.
+        let ended = match &result {
+            Err(error) if code == 0 => Err(error.clone()),
+            _ => Ok(()),
+        };
+        read.complete(result);
+        ended
     }
 
     async fn chunk(&mut self) -> Result<()> {
         let chunk = Chunk::read(&mut self.stream).await?;
-        let mut part = if let Some(part) = self.parts.remove(&chunk.cookie) {
-            part
+        let mut assembly = if let Some(assembly) = self.incomplete.remove(&chunk.cookie) {
+            assembly
         } else {
-            let (offset, length) = self.table.range(chunk.cookie)?;
-            Assembly::new(offset, length)?
+            let (offset, length) = self.in_flight.range(chunk.cookie)?;
+            Assembly::new(offset, length)
         };
-        part.take(chunk, &mut self.stream).await?;
+        assembly.add(chunk, &mut self.stream).await?;
         if chunk.is_last() {
-            let answer = part.finish()?;
-            let _gone = self.table.take(chunk.cookie)?.answer.send(answer);
+            let result = assembly.finish()?;
+            self.in_flight.remove(chunk.cookie)?.complete(result);
         } else {
-            self.parts.insert(chunk.cookie, part);
+            self.incomplete.insert(chunk.cookie, assembly);
         }
         Ok(())
     }

@@ -1,17 +1,26 @@
-//! Replies to reads: a simple one, or chunks that are put together.
+//! Replies to reads: a simple reply, or the chunks of a structured one put
+//! together.
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Error, Result};
-use crate::wire::{
-    MAX_STRING, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_FLAG_ERROR, NBD_REPLY_TYPE_NONE,
-    NBD_REPLY_TYPE_OFFSET_DATA, NBD_REPLY_TYPE_OFFSET_HOLE,
+use super::error::{Error, Result};
+use crate::{
+    width::to_usize,
+    wire::{
+        MAX_STRING, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_FLAG_ERROR, NBD_REPLY_TYPE_NONE,
+        NBD_REPLY_TYPE_OFFSET_DATA, NBD_REPLY_TYPE_OFFSET_HOLE,
+    },
 };
 
-/// A server that cuts one read into more separate pieces is not sane.
-const MAXIMUM_PIECES: usize = 1024;
+/// How many separate pieces of one read may have come at a time, which bounds
+/// the work for each chunk.
+const MAX_PIECES: usize = 1024;
+/// How long the payload of an error chunk may be, in bytes: a message, its
+/// length, the error and, in some types, an offset.
+const MAX_ERROR_CHUNK: u32 = 4096 + 16;
+const _: () = assert!(MAX_STRING == 4096);
 
-/// The head of a structured reply chunk, after its magic.
+/// The header of a structured reply chunk, after its magic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk {
     flags: u16,
@@ -35,38 +44,38 @@ impl Chunk {
     }
 }
 
-/// Reads `length` bytes; the caller asked for so many, so that a server cannot
-/// make us allocate more.
+/// Reads `length` bytes. `length` is bounded by the caller, never by the server
+/// alone.
 pub(super) async fn payload<R: AsyncRead + Unpin>(stream: &mut R, length: u32) -> Result<Vec<u8>> {
-    let length = index(length)?;
-    let mut bytes = vec![0; length];
+    let mut bytes = vec![0; to_usize(length)];
     stream.read_exact(&mut bytes).await?;
     Ok(bytes)
 }
 
-/// The chunks of one read, as far as they have come.
+/// One read, as far as its chunks have come.
 #[derive(Debug)]
 pub(super) struct Assembly {
     offset: u64,
     bytes: Vec<u8>,
-    /// Which bytes have come: sorted, disjoint, never touching.
+    /// Which bytes have come, as start and end: sorted, and merged where they
+    /// touch.
     pieces: Vec<(usize, usize)>,
     error: Option<Error>,
 }
 
 impl Assembly {
-    pub(super) fn new(offset: u64, length: u32) -> Result<Self> {
-        let bytes = vec![0; index(length)?];
-        Ok(Self {
+    /// A read of `length` bytes at `offset`, no chunk of which has come.
+    pub(super) fn new(offset: u64, length: u32) -> Self {
+        Self {
             offset,
-            bytes,
+            bytes: vec![0; to_usize(length)],
             pieces: Vec::new(),
             error: None,
-        })
+        }
     }
 
-    /// Reads the payload of one chunk.
-    pub(super) async fn take<R: AsyncRead + Unpin>(
+    /// Receives the payload of one chunk.
+    pub(super) async fn add<R: AsyncRead + Unpin>(
         &mut self,
         chunk: Chunk,
         stream: &mut R,
@@ -95,7 +104,7 @@ impl Assembly {
         let target = self
             .bytes
             .get_mut(start..end)
-            .ok_or_else(|| Error::protocol("outside"))?;
+            .expect("a claimed range lies in the read");
         stream.read_exact(target).await?;
         Ok(())
     }
@@ -103,7 +112,7 @@ impl Assembly {
     async fn hole<R: AsyncRead + Unpin>(&mut self, stream: &mut R) -> Result<()> {
         let offset = stream.read_u64().await?;
         let length = stream.read_u32().await?;
-        // The buffer began as zeroes, and no piece comes twice.
+        // The buffer is zeroes where no chunk has come.
         self.claim(offset, length).map(|_| ())
     }
 
@@ -112,14 +121,15 @@ impl Assembly {
         Ok(())
     }
 
-    /// Marks a range as come; a range outside the read, empty, or come already
-    /// is an error.
+    /// Marks a range as received, and returns where it lies in the read. An
+    /// empty range, one outside the read, and one that overlaps another chunk
+    /// are errors.
     fn claim(&mut self, offset: u64, length: u32) -> Result<(usize, usize)> {
-        let outside = || Error::protocol("a chunk outside the range that was asked for");
+        let outside = || Error::protocol("a chunk outside the requested range");
         let start = offset.checked_sub(self.offset).ok_or_else(outside)?;
         let start = usize::try_from(start).map_err(|_| outside())?;
         let end = start
-            .checked_add(index(length)?)
+            .checked_add(to_usize(length))
             .filter(|end| *end <= self.bytes.len());
         let end = end.filter(|end| *end > start).ok_or_else(outside)?;
         let at = self.pieces.partition_point(|piece| piece.0 < start);
@@ -137,14 +147,14 @@ impl Assembly {
             }
             touches
         });
-        if self.pieces.len() > MAXIMUM_PIECES {
-            return Err(Error::protocol("a read cut into too many pieces"));
+        if self.pieces.len() > MAX_PIECES {
+            return Err(Error::protocol("a read in too many separate chunks"));
         }
         Ok((start, end))
     }
 
-    /// All chunks are here: the bytes, or the server's error; the outer error
-    /// is one of the protocol.
+    /// The result after the last chunk: the bytes, or the error that the server
+    /// reports for this read. The outer error is a violation of the protocol.
     pub(super) fn finish(self) -> Result<Result<Vec<u8>>> {
         match self.error {
             Some(error) => Ok(Err(error)),
@@ -154,9 +164,9 @@ impl Assembly {
     }
 }
 
-/// The payload of an error chunk.
+/// Receives the payload of an error chunk of `length` bytes.
 pub(super) async fn failure<R: AsyncRead + Unpin>(length: u32, stream: &mut R) -> Result<Error> {
-    if !(6..=MAX_STRING.saturating_add(16)).contains(&index(length)?) {
+    if !(6..=MAX_ERROR_CHUNK).contains(&length) {
         return Err(Error::protocol(format!("an error chunk of {length} bytes")));
     }
     let body = payload(stream, length).await?;
@@ -171,8 +181,4 @@ pub(super) async fn failure<R: AsyncRead + Unpin>(length: u32, stream: &mut R) -
         code: u32::from_be_bytes(*code),
         text,
     })
-}
-
-fn index(length: u32) -> Result<usize> {
-    usize::try_from(length).map_err(|_| Error::protocol("a length beyond this machine"))
 }

@@ -1,4 +1,4 @@
-//! A byte stream to a server, whatever lies beneath.
+//! A byte stream to a server: TCP, a Unix domain socket, or TLS over TCP.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -8,22 +8,25 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::{Error, Result};
-use crate::uri::Address;
+use super::error::{Error, Result};
+use crate::{keepalive::Keepalive, uri::Address};
 
-/// After this much silence the kernel asks whether the server is still there.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
-const KEEPALIVE_COUNT: u32 = 3;
-/// How long what we sent may stay without the other machine's receipt; beyond
-/// it the way there is broken, and a new connection is the better bet.
+/// A server that is gone is noticed within 19 seconds.
+const KEEPALIVE: Keepalive = Keepalive {
+    idle: Duration::from_secs(10),
+    interval: Duration::from_secs(3),
+    count: 3,
+};
+/// How long sent data may stay unacknowledged, in milliseconds
+/// (`TCP_USER_TIMEOUT`); keepalive does not cover that case.
 const USER_TIMEOUT_MS: u32 = 10_000;
 
-/// TCP or a Unix socket, and TLS over it.
+/// What a connection reads from and writes to.
 pub(super) trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Stream for S {}
 
+/// Connects to `address`, without TLS.
 pub(super) async fn connect(address: &Address) -> Result<Box<dyn Stream>> {
     open(address).await.map_err(|source| Error::Connect {
         address: address.to_string(),
@@ -35,20 +38,10 @@ async fn open(address: &Address) -> io::Result<Box<dyn Stream>> {
     Ok(match address {
         Address::Tcp { host, port, .. } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            notice_the_end(&stream)?;
+            KEEPALIVE.apply(&stream)?;
+            sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT_MS)?;
             Box::new(stream)
         }
         Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
     })
-}
-
-/// A machine that vanished says no farewell.
-fn notice_the_end(stream: &TcpStream) -> io::Result<()> {
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_COUNT)?;
-    sockopt::set_tcp_user_timeout(stream, USER_TIMEOUT_MS)?;
-    Ok(())
 }

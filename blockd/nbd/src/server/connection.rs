@@ -1,114 +1,93 @@
 //! One client, from its first byte to its last.
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::{Span, debug, info};
 
-use super::context::{Context, Shutdown};
-use super::handshake::{self, Outcome, Security};
-use super::incoming::Incoming;
-use super::outgoing::Outgoing;
-use super::transmission::Transmission;
+use super::{
+    context::Context,
+    error::ConnectionError,
+    handshake::{self, Outcome, Security},
+    receive_buffer::ReceiveBuffer,
+    send_buffer::SendBuffer,
+    shutdown::Shutdown,
+    stream::Stream,
+    transmission::Transmission,
+};
 
-/// How long a closing connection waits for the client to read its last
-/// replies and to close as well.
-const LINGER: Duration = Duration::from_millis(500);
-
-/// Why a connection ended before its time.
-#[derive(Debug, Error)]
-pub enum ConnectionError {
-    /// The transport failed.
-    #[error("the connection broke: {0}")]
-    Io(#[from] io::Error),
-    /// The client said what no client may say.
-    #[error("the client broke the protocol: {0}")]
-    Protocol(String),
-    /// Client and server do not agree on TLS.
-    #[error("no TLS: {0}")]
-    Tls(io::Error),
-    /// The client kept the server waiting for too long.
-    #[error("the client did not finish the handshake within {0:?}")]
-    HandshakeTimeout(Duration),
-    /// The client asked, by `NBD_OPT_EXPORT_NAME`, for what there is not.
-    #[error("the client asked for an export that cannot be opened: {0}")]
-    NoExport(String),
-    /// The export failed in a way it should not.
-    #[error("the export broke down: {0}")]
-    Export(String),
-}
-
-/// Something that connects a client: a socket, or two pipes.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+/// How long the server waits, after its last reply, for the client to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Serves one client until it or the server ends.
 ///
 /// `in_handshake` is dropped when the handshake is over, however it ends.
-pub async fn serve<S: Stream>(
+///
+/// # Errors
+///
+/// As [`ConnectionError`] says; an error ends the connection.
+pub(crate) async fn serve<S: Stream>(
     stream: S,
     context: Arc<Context>,
     shutdown: Shutdown,
     in_handshake: impl Send,
 ) -> Result<(), ConnectionError> {
-    let mut talk = Talk::new(stream, context, shutdown);
-    let outcome = talk.shake_hands(Security::Clear).await?;
+    let mut client = ClientConnection::new(stream, context, shutdown);
+    let outcome = client.negotiate(Security::Clear).await?;
     drop(in_handshake);
-    talk.go_on(outcome).await
+    client.finish(outcome).await
 }
 
-/// The same where nothing is told in the clear: the client must begin with
-/// `NBD_OPT_STARTTLS`.
-pub async fn serve_tls<S: Stream>(
+/// As [`serve`], in TLS only: the client must begin with `NBD_OPT_STARTTLS`
+/// (proto.md, "FORCEDTLS mode").
+///
+/// # Errors
+///
+/// As [`ConnectionError`] says; an error ends the connection.
+pub(crate) async fn serve_tls<S: Stream>(
     stream: S,
     acceptor: &TlsAcceptor,
     context: Arc<Context>,
     shutdown: Shutdown,
     in_handshake: impl Send,
 ) -> Result<(), ConnectionError> {
-    let mut talk = Talk::new(stream, context, shutdown);
-    let outcome = talk.shake_hands(Security::Required).await?;
-    let Outcome::Tls { no_zeroes } = outcome else {
-        return talk.go_on(outcome).await;
+    let mut client = ClientConnection::new(stream, context, shutdown);
+    let outcome = client.negotiate(Security::Required).await?;
+    let Outcome::StartTls { no_zeroes } = outcome else {
+        return client.finish(outcome).await;
     };
-    let Some(mut talk) = talk.secured(acceptor).await? else {
+    let Some(mut client) = client.start_tls(acceptor).await? else {
         return Ok(());
     };
-    let outcome = talk.shake_hands(Security::Secured { no_zeroes }).await?;
+    let outcome = client.negotiate(Security::Tls { no_zeroes }).await?;
     drop(in_handshake);
-    talk.go_on(outcome).await
+    client.finish(outcome).await
 }
 
-/// A connection, and what is on its way in both directions.
-struct Talk<S> {
+/// A connection, and what is buffered in both directions.
+struct ClientConnection<S> {
     stream: S,
-    incoming: Incoming,
-    outgoing: Outgoing,
+    incoming: ReceiveBuffer,
+    outgoing: SendBuffer,
     context: Arc<Context>,
     shutdown: Shutdown,
 }
 
-impl<S: Stream> Talk<S> {
+impl<S: Stream> ClientConnection<S> {
     fn new(stream: S, context: Arc<Context>, shutdown: Shutdown) -> Self {
-        let outgoing = Outgoing::new(context.limits.stall_time, Arc::clone(&context.memory));
+        let outgoing = SendBuffer::new(context.limits.stall_time, Arc::clone(&context.memory));
         Self {
             stream,
-            incoming: Incoming::new(),
+            incoming: ReceiveBuffer::new(),
             outgoing,
             context,
             shutdown,
         }
     }
 
-    async fn shake_hands(&mut self, security: Security) -> Result<Outcome, ConnectionError> {
-        handshake::shake_hands(
+    async fn negotiate(&mut self, security: Security) -> Result<Outcome, ConnectionError> {
+        handshake::negotiate(
             &mut self.stream,
             &mut self.incoming,
             &mut self.outgoing,
@@ -118,11 +97,11 @@ impl<S: Stream> Talk<S> {
         .await
     }
 
-    /// The same in TLS; `None` when the server ends before.
-    async fn secured(
+    /// The same connection in TLS; `None` when the server shuts down before.
+    async fn start_tls(
         self,
         acceptor: &TlsAcceptor,
-    ) -> Result<Option<Talk<TlsStream<S>>>, ConnectionError> {
+    ) -> Result<Option<ClientConnection<TlsStream<S>>>, ConnectionError> {
         let Self {
             stream,
             context,
@@ -136,10 +115,11 @@ impl<S: Stream> Talk<S> {
         };
         let accepted = accepted.map_err(|_| ConnectionError::HandshakeTimeout(allowed))?;
         let stream = accepted.map_err(ConnectionError::Tls)?;
-        Ok(Some(Talk::new(stream, context, shutdown)))
+        Ok(Some(ClientConnection::new(stream, context, shutdown)))
     }
 
-    async fn go_on(self, outcome: Outcome) -> Result<(), ConnectionError> {
+    /// The transmission phase, if the handshake leads to one, and the end.
+    async fn finish(self, outcome: Outcome) -> Result<(), ConnectionError> {
         let Self {
             mut stream,
             incoming,
@@ -147,19 +127,19 @@ impl<S: Stream> Talk<S> {
             context,
             shutdown,
         } = self;
-        let Outcome::Transmission(agreed) = outcome else {
+        let Outcome::Transmission(negotiated) = outcome else {
             close(&mut stream).await;
             return Ok(());
         };
-        let name = &agreed.export.info().name;
+        let name = &negotiated.export.info().name;
         Span::current().record("export", name.as_str());
         info!(
-            structured_replies = agreed.structured_replies,
+            structured_replies = negotiated.structured_replies,
             "transmission begins"
         );
 
         let mut transmission =
-            Transmission::new(&mut stream, incoming, outgoing, (context, agreed));
+            Transmission::new(&mut stream, incoming, outgoing, (context, negotiated));
         let result = transmission.run(shutdown).await;
         let (requests, bytes) = transmission.served();
         debug!(requests, bytes, "transmission ends");
@@ -171,13 +151,13 @@ impl<S: Stream> Talk<S> {
     }
 }
 
-/// Closes softly: an end with unread bytes in the receive queue would make
-/// TCP throw away the replies that are still on their way.
+/// Closes the sending side and waits for the client to close: closing with unread
+/// bytes would reset a TCP connection, and the last replies would be lost.
 async fn close<S: Stream>(stream: &mut S) {
     if stream.shutdown().await.is_err() {
-        return;
+        return; // The connection is broken: there is nobody to wait for.
     }
-    let mut incoming = Incoming::new();
+    let mut incoming = ReceiveBuffer::new();
     let drain = async {
         while incoming
             .fill(stream)
@@ -187,6 +167,6 @@ async fn close<S: Stream>(stream: &mut S) {
             incoming.discard(u64::MAX);
         }
     };
-    // The time is up, or the client has closed: either way it is over.
-    timeout(LINGER, drain).await.ok();
+    // A client that takes longer may lose its last replies.
+    timeout(CLOSE_TIMEOUT, drain).await.ok();
 }

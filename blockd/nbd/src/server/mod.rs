@@ -1,20 +1,35 @@
-//! A server: accepts clients, and serves each connection from the handshake to
-//! the end of transmission.
+//! A server: accepts connections, and serves each in a task of its own.
 //!
 //! ```text
-//! accept ─> connection::serve ─> handshake ── Agreed ──> transmission ─> end
-//!                                    │                        │
-//!                                    └ Exports::open          └ Export::{read_ready, read, extents}
+//! Server ─ Listener ─> connection ─> handshake ── Negotiated ──> transmission ─> close
+//!                                        │                            │
+//!                                        └ Exports::open              └ Export::{try_read_cached,
+//!                                                                                read, extents, …}
 //! ```
+//!
+//! Served are the fixed newstyle handshake with all its options but
+//! `NBD_OPT_EXTENDED_HEADERS`, and all commands but `NBD_CMD_RESIZE`. What a client
+//! sends can end its own connection, and no other: every error is either a reply
+//! or a [`ConnectionError`] in the log, and [`Limits`] bound what it occupies.
 
 mod accept;
 mod connection;
 mod context;
+mod error;
 mod handshake;
-mod incoming;
-mod outgoing;
+mod limits;
+mod negotiated;
+mod receive_buffer;
+mod send_buffer;
+mod shutdown;
+mod stream;
 mod transmission;
 
-pub use self::accept::{BindError, Bound, Listener, Server, inherited_listeners, serve_stdio};
-pub use self::connection::{ConnectionError, Stream, serve, serve_tls};
-pub use self::context::{Context, Limits, Shutdown, ShutdownTrigger};
+pub use self::{
+    accept::{BindError, Bound, Listener, Server, inherited_listeners, serve_stdio},
+    error::ConnectionError,
+    limits::Limits,
+};
+pub(crate) use self::{connection::serve, context::Context, shutdown::ShutdownTrigger};
+#[cfg(test)]
+pub(crate) use self::{connection::serve_tls, shutdown::Shutdown};

@@ -1,29 +1,37 @@
-//! For tests: a client that says exactly what it is told to, and a disk that
-//! behaves badly where it is told to.
+//! For tests: a client that sends exactly what a test wants, and a disk that fails
+//! where a test wants it to.
 
+mod poll;
 mod scripted;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::server::ResolvesServerCertUsingSni;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig, crypto::aws_lc_rs::default_provider, server::ResolvesServerCertUsingSni,
+    },
+};
 use zerocopy::{FromBytes, IntoBytes};
 
-pub(crate) use self::scripted::{REGION, Region, Scripted, ScriptedExports, pattern};
-use super::wire::{self, Hello, OptionHeader, OptionReply, Request, SimpleReply, StructuredReply};
-use super::{
-    ConnectionError, Context, Exports, Limits, Shutdown, ShutdownTrigger, serve, serve_tls,
+pub(crate) use self::{
+    poll::poll_until,
+    scripted::{REGION, Region, Scripted, ScriptedExports, pattern},
+};
+use crate::{
+    export::Exports,
+    server::{ConnectionError, Context, Limits, Shutdown, ShutdownTrigger, serve, serve_tls},
+    wire::{self, Hello, OptionHeader, OptionReply, Request, SimpleReply, StructuredReply},
 };
 
-/// Every wait of a test ends after this: nothing may hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a test waits for anything.
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client at one end of a socket whose other end is served.
 pub(crate) struct Client {
@@ -42,14 +50,14 @@ pub(crate) struct Chunk {
 }
 
 impl Client {
-    /// Connected, nothing said yet.
+    /// Connected, nothing sent yet.
     pub(crate) fn new(exports: Arc<dyn Exports>, limits: Limits) -> Self {
         Self::of_context(&Context::new(exports, limits))
     }
 
     pub(crate) fn of_context(context: &Arc<Context>) -> Self {
         let context = Arc::clone(context);
-        Self::served_by(|other, sign| serve(other, context, sign, ()))
+        Self::served_by(|other, stop| serve(other, context, stop, ()))
     }
 
     fn served_by<F>(serve: impl FnOnce(UnixStream, Shutdown) -> F) -> Self
@@ -57,15 +65,15 @@ impl Client {
         F: Future<Output = Result<(), ConnectionError>> + Send + 'static,
     {
         let (stream, other) = UnixStream::pair().unwrap();
-        let (shutdown, sign) = ShutdownTrigger::new();
+        let (shutdown, stop) = ShutdownTrigger::new();
         Self {
             stream,
             shutdown,
-            served: tokio::spawn(serve(other, sign)),
+            served: tokio::spawn(serve(other, stop)),
         }
     }
 
-    /// Connected to a scripted disk, hello said.
+    /// Connected to a scripted disk, after the greeting.
     pub(crate) async fn greeted(disk: &Arc<Scripted>) -> Self {
         let exports = Arc::new(ScriptedExports(Arc::clone(disk)));
         Self::new(exports, Limits::default()).with_hello().await
@@ -77,19 +85,19 @@ impl Client {
         self
     }
 
-    /// Connected to a server that takes TLS only and has no certificate, hello
-    /// said.
+    /// Connected to a server that requires TLS and has no certificate, after the
+    /// greeting.
     pub(crate) async fn before_tls(disk: &Arc<Scripted>) -> Self {
         let exports = Arc::new(ScriptedExports(Arc::clone(disk)));
         let context = Context::new(exports, Limits::default());
-        let nobody = Arc::new(ResolvesServerCertUsingSni::new());
+        let no_certificate = Arc::new(ResolvesServerCertUsingSni::new());
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_cert_resolver(nobody);
+            .with_cert_resolver(no_certificate);
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let serve = async move |other, sign| serve_tls(other, &acceptor, context, sign, ()).await;
+        let serve = async move |other, stop| serve_tls(other, &acceptor, context, stop, ()).await;
         Self::served_by(serve).with_hello().await
     }
 
@@ -155,7 +163,7 @@ impl Client {
         (reply.reply_type.get(), data)
     }
 
-    /// The next option reply, which is an error with a text.
+    /// The next option reply, which is an error with a message.
     pub(crate) async fn refusal(&mut self) -> (u32, String) {
         let (error, text) = self.answer().await;
         (error, String::from_utf8(text).unwrap())
@@ -184,7 +192,7 @@ impl Client {
         }
     }
 
-    /// The next chunk, which is an error: its number and its text.
+    /// The next chunk, which is an error: its code and message.
     pub(crate) async fn error_chunk(&mut self) -> (u32, String) {
         let chunk = self.chunk().await;
         assert_eq!((chunk.kind, chunk.done), (wire::NBD_REPLY_TYPE_ERROR, true));
@@ -194,7 +202,7 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.stream.write_all(bytes))
+        timeout(TEST_TIMEOUT, self.stream.write_all(bytes))
             .await
             .unwrap()
             .unwrap();
@@ -207,46 +215,46 @@ impl Client {
 
     pub(crate) async fn bytes(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
-        timeout(PATIENCE, self.stream.read_exact(&mut bytes))
+        timeout(TEST_TIMEOUT, self.stream.read_exact(&mut bytes))
             .await
             .unwrap()
             .unwrap();
         bytes
     }
 
-    /// What comes until the server ends the connection.
+    /// What comes until the server closes the connection.
     async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
-        timeout(PATIENCE, self.stream.read_to_end(&mut rest))
+        // A connection that is reset has ended as well.
+        timeout(TEST_TIMEOUT, self.stream.read_to_end(&mut rest))
             .await
             .unwrap()
             .ok();
         rest
     }
 
-    /// How the server ended the connection; nothing more may come.
+    /// How the server ended the connection, after which nothing more may come.
     pub(crate) async fn end(mut self) -> Result<(), ConnectionError> {
         let rest = self.rest().await;
         assert!(rest.is_empty(), "{} more bytes came", rest.len());
         drop(self.stream);
-        timeout(PATIENCE, self.served).await.unwrap().unwrap()
+        timeout(TEST_TIMEOUT, self.served).await.unwrap().unwrap()
     }
 
-    /// How the server ended the connection, whatever it said before; the text
-    /// of the error.
+    /// The message of the error that ended the connection, whatever came before.
     pub(crate) async fn end_with_rest(mut self) -> String {
         self.rest().await;
         self.end_text().await
     }
 
-    /// Whether the server says nothing for a while.
+    /// Whether the server sends nothing for a while.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         timeout(Duration::from_millis(150), self.stream.read_u8())
             .await
             .is_err()
     }
 
-    /// Says no more, and tells how the server took it.
+    /// Closes the sending side, and returns how the server ended the connection.
     pub(crate) async fn leave(mut self) -> Result<(), ConnectionError> {
         self.stream.shutdown().await.unwrap();
         self.end().await
@@ -258,7 +266,7 @@ impl Client {
         self.served.await.is_err_and(|error| error.is_panic())
     }
 
-    /// As [`Client::end`], with the text of the error.
+    /// The message of the error that ended the connection.
     pub(crate) async fn end_text(self) -> String {
         self.end().await.unwrap_err().to_string()
     }

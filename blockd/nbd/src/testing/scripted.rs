@@ -1,32 +1,39 @@
-//! A disk that behaves badly where it is told to.
+//! A disk that waits, fails or panics where a test wants it to.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::sleep,
+};
 
-use crate::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use crate::export::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
 /// The disk is cut into regions of this size, each with a [`Region`].
 pub(crate) const REGION: u64 = 64 << 10;
 
-/// How a part of the disk behaves.
+/// How reads of a part of the disk behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Region {
     Data,
     /// Not allocated, reads as zeroes.
     Hole,
-    /// Waits for [`Scripted::gate`].
+    /// Deferred, until [`Scripted::gate`] has a permit.
     Slow,
     Broken,
     SlowAndBroken,
-    /// Brings a byte too few, slowly.
+    /// Deferred, and a byte too short.
     Short,
     Panics,
+    /// Deferred, and panics then.
+    SlowAndPanics,
 }
 
 /// A disk that follows a script.
@@ -35,6 +42,8 @@ pub(crate) struct Scripted {
     regions: Vec<Region>,
     /// A permit for each slow read that may go on.
     pub(crate) gate: Semaphore,
+    /// Notified when a slow read has begun.
+    pub(crate) slow_read: Notify,
     pub(crate) prefetched: AtomicUsize,
     pub(crate) opened: AtomicUsize,
 }
@@ -64,12 +73,13 @@ impl Scripted {
             },
             regions: regions.to_vec(),
             gate: Semaphore::new(0),
+            slow_read: Notify::new(),
             prefetched: AtomicUsize::new(0),
             opened: AtomicUsize::new(0),
         })
     }
 
-    /// The bytes of a range, as a good reader sees them.
+    /// The bytes of a range, as a successful read returns them.
     pub(crate) fn bytes(&self, offset: u64, length: usize) -> Vec<u8> {
         let byte = |offset| match self.regions[(offset / REGION) as usize] {
             Region::Hole => 0,
@@ -90,14 +100,16 @@ impl Export for Scripted {
         &self.info
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         let length = buffer.len();
-        assert!(!self.touches(offset, length, &[Region::Panics]), "told to");
-        if self.touches(
-            offset,
-            length,
-            &[Region::Slow, Region::SlowAndBroken, Region::Short],
-        ) {
+        assert!(!self.touches(offset, length, &[Region::Panics]), "panics");
+        let deferred = [
+            Region::Slow,
+            Region::SlowAndBroken,
+            Region::Short,
+            Region::SlowAndPanics,
+        ];
+        if self.touches(offset, length, &deferred) {
             return None;
         }
         if self.touches(offset, length, &[Region::Broken]) {
@@ -114,7 +126,10 @@ impl Export for Scripted {
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
         async move {
             let length = length as usize;
+            let panics = self.touches(offset, length, &[Region::SlowAndPanics]);
+            assert!(!panics, "panics slowly");
             if self.touches(offset, length, &[Region::Slow]) {
+                self.slow_read.notify_one();
                 self.gate.acquire().await.unwrap().forget();
             }
             if self.touches(offset, length, &[Region::SlowAndBroken]) {
@@ -126,12 +141,12 @@ impl Export for Scripted {
         .boxed()
     }
 
-    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+    fn extents(&self, offset: u64, visit: &mut dyn FnMut(Extent) -> bool) {
         let mut at = offset;
         while at < self.info.size {
             let end = (at / REGION + 1) * REGION;
             let zero = self.regions[(at / REGION) as usize] == Region::Hole;
-            if !each(Extent {
+            if !visit(Extent {
                 length: end - at,
                 hole: zero,
                 zero,
@@ -162,6 +177,7 @@ impl Exports for ScriptedExports {
         let list = vec![
             named("disk", "first"),
             named(&"x".repeat(4097), ""),
+            named("has\0nul", ""),
             named("other", ""),
         ];
         async move { list }.boxed()
@@ -173,8 +189,8 @@ impl Exports for ScriptedExports {
             let export: Arc<dyn Export> = Arc::<Scripted>::clone(&self.0);
             match name {
                 "" | "disk" | "other" => Ok(export),
-                "invalid" => Err(OpenError::Invalid("that name makes no sense".into())),
-                "policy" => Err(OpenError::Policy("that one is not shown".into())),
+                "invalid" => Err(OpenError::Invalid("that name is invalid".into())),
+                "policy" => Err(OpenError::Policy("that one is forbidden".into())),
                 "failed" => Err(OpenError::Failed("that one cannot be opened".into())),
                 "slow" => {
                     sleep(Duration::from_millis(300)).await;

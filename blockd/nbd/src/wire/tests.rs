@@ -2,9 +2,9 @@ use super::*;
 
 #[test]
 fn a_text_is_cut_between_characters() {
-    assert_eq!(cut("short"), "short");
-    assert_eq!(cut(&"ä".repeat(3000)).len(), 4096);
-    assert_eq!(cut(&format!("x{}", "ä".repeat(3000))).len(), 4095);
+    assert_eq!(truncate("short"), "short");
+    assert_eq!(truncate(&"ä".repeat(3000)).len(), 4096);
+    assert_eq!(truncate(&format!("x{}", "ä".repeat(3000))).len(), 4095);
 }
 
 /// The lengths that proto.md gives or implies.

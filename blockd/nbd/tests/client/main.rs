@@ -1,10 +1,12 @@
-//! The client against our server, against nbdkit, and against servers that lie.
+//! The client against this crate's server, nbdkit, and malicious servers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod allocation;
-mod lies;
-mod script;
+mod malicious_server;
+#[path = "../../src/testing/poll.rs"]
+mod poll;
+mod scripted_server;
 
 use std::{
     num::NonZeroUsize,
@@ -22,10 +24,14 @@ use blockd_nbd::{
     wire,
 };
 use futures_util::future::join_all;
-use tokio::{net::UnixStream, sync::oneshot, time::sleep};
+use tokio::{net::UnixStream, sync::oneshot, time::timeout};
 
-use self::script::{
-    Script, agree, answers, chunk, data, hello, hole, none, option_reply, request, simple,
+use self::{
+    poll::poll_until,
+    scripted_server::{
+        ScriptedServer, agree, answers, chunk, data, hello, hole, none, option_reply, request,
+        simple,
+    },
 };
 
 const SIZE: u32 = 1 << 20;
@@ -51,7 +57,7 @@ fn piece(disk: &[u8], offset: u32, length: u32) -> &[u8] {
     &disk[start..start + usize::try_from(length).unwrap()]
 }
 
-/// Many reads at once, of all sizes, are all answered with the right bytes.
+/// Sends many reads of all sizes at once, and checks the bytes.
 async fn reads_are_right(client: &Client) {
     let disk = disk();
     let ranges = (0..400_u32).map(|number| {
@@ -73,7 +79,7 @@ async fn reads_are_right(client: &Client) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_server_is_understood() {
+async fn this_crates_server() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     let server = Server {
@@ -106,27 +112,29 @@ async fn our_server_is_understood() {
     let client = Client::connect(&address, "memory", connections(3))
         .await
         .unwrap();
-    assert_eq!((client.info(), client.alive()), (&offer.info, 3));
+    assert_eq!((client.info(), client.live_connections()), (&offer.info, 3));
     reads_are_right(&client).await;
 
     let error = client.read(u64::from(SIZE) - 1, 2).await.unwrap_err();
     assert!(matches!(error, Error::Range { .. }), "{error}");
-    assert!(client.read(u64::MAX, 1).await.is_err());
-    assert!(client.read(0, u32::MAX).await.is_err());
+    let error = client.read(u64::MAX, 1).await.unwrap_err();
+    assert!(matches!(error, Error::Range { .. }), "{error}");
+    let error = client.read(0, u32::MAX).await.unwrap_err();
+    assert!(matches!(error, Error::Range { .. }), "{error}");
     let error = Client::connect(&address, "other", connections(1))
         .await
         .unwrap_err();
-    let said = error.to_string();
+    let text = error.to_string();
     assert!(
-        said.contains("there is no such export") && said.contains("\"other\""),
-        "{said}"
+        text.contains("there is no such export") && text.contains("\"other\""),
+        "{text}"
     );
     server.abort();
 }
 
-/// nbdkit, with structured replies and without.
+/// With structured replies and without.
 #[tokio::test(flavor = "multi_thread")]
-async fn nbdkit_is_understood() {
+async fn nbdkit() {
     for arguments in [&[][..], &["--no-sr"]] {
         let directory = tempfile::tempdir().unwrap();
         let (socket, file) = (directory.path().join("s"), directory.path().join("disk"));
@@ -140,47 +148,50 @@ async fn nbdkit_is_understood() {
             .stdin(Stdio::null())
             .spawn()
             .expect("nbdkit is missing: install Debian's package nbdkit");
-        // The socket is there a moment before anybody listens.
-        while UnixStream::connect(&socket).await.is_err() {
-            sleep(Duration::from_millis(2)).await;
-        }
+        poll_until("nbdkit listens", async || {
+            UnixStream::connect(&socket).await.ok()
+        })
+        .await;
         let client = Client::connect(&Address::Unix(socket), "", connections(2))
             .await
             .unwrap();
-        assert_eq!(client.alive(), 2);
+        assert_eq!(client.live_connections(), 2);
         reads_are_right(&client).await;
 
         nbdkit.kill().unwrap();
         nbdkit.wait().unwrap();
         assert!(matches!(client.read(0, 1).await, Err(Error::Lost(_))));
-        while client.alive() > 0 {
-            sleep(Duration::from_millis(2)).await;
+        while client.live_connections() > 0 {
+            timeout(Duration::from_secs(20), client.connection_ended())
+                .await
+                .unwrap();
         }
     }
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_servers_words() {
+async fn a_refusal_has_the_servers_message() {
     let info = wire::NBD_OPT_INFO;
-    for (code, words) in [
+    for (code, message) in [
         (wire::NBD_REP_ERR_UNKNOWN, "no such export (not here)"),
         (
             wire::NBD_REP_ERR_TLS_REQD,
-            "it wants TLS: nbds:// instead of nbd:// (not here)",
+            "it requires TLS: use nbds:// instead of nbd:// (not here)",
         ),
         (
             wire::NBD_REP_FLAG_ERROR | 0x63,
             "option error 0x80000063 not here",
         ),
     ] {
-        let script = Script::says([hello(), option_reply(info, code, b"not here\n")].concat());
-        let said = script.info().await.to_string();
-        assert!(said.contains(words), "{said}");
+        let server =
+            ScriptedServer::sending([hello(), option_reply(info, code, b"not here\n")].concat());
+        let text = server.info_error().await.to_string();
+        assert!(text.contains(message), "{text}");
     }
 }
 
 #[tokio::test]
-async fn answers_may_come_in_any_order_and_in_pieces() {
+async fn replies_may_come_in_any_order_and_in_chunks() {
     let done = wire::NBD_REPLY_FLAG_DONE;
     let replies = [
         data(0, 1, 8, b"89ab"),
@@ -189,8 +200,8 @@ async fn answers_may_come_in_any_order_and_in_pieces() {
         data(0, 1, 0, b"0123"),
         none(1),
     ];
-    let script = answers(true, 2, replies.concat());
-    let client = script.connect().await;
+    let server = answers(true, 2, replies.concat());
+    let client = server.connect().await;
     let (first, second) = tokio::join!(client.read(0, 12), client.read(0, 3));
     assert_eq!(first.unwrap(), b"0123\0\0\0\089ab");
     assert_eq!(second.unwrap(), b"xyz");
@@ -201,8 +212,8 @@ async fn answers_may_come_in_any_order_and_in_pieces() {
         simple(0, 1),
         b"0123".to_vec(),
     ];
-    let script = answers(false, 2, replies.concat());
-    let client = script.connect().await;
+    let server = answers(false, 2, replies.concat());
+    let client = server.connect().await;
     let (first, second) = tokio::join!(client.read(0, 4), client.read(0, 3));
     assert_eq!(
         (first.unwrap(), second.unwrap()),
@@ -211,7 +222,7 @@ async fn answers_may_come_in_any_order_and_in_pieces() {
 }
 
 #[tokio::test]
-async fn an_error_of_one_read_leaves_the_others_alone() {
+async fn an_error_of_one_read_is_not_one_of_others() {
     let text = b"\0\0\0\x05\0\x06broken\0\0\0\0\0\0\0\0";
     let offset = wire::NBD_REPLY_TYPE_ERROR_OFFSET;
     let done = wire::NBD_REPLY_FLAG_DONE;
@@ -221,8 +232,8 @@ async fn an_error_of_one_read_leaves_the_others_alone() {
         data(done, 2, 0, b"fine"),
     ]
     .concat();
-    let script = answers(true, 2, replies);
-    let client = script.connect().await;
+    let server = answers(true, 2, replies);
+    let client = server.connect().await;
     let (first, second) = tokio::join!(client.read(0, 4), client.read(0, 4));
     assert_eq!(
         first.unwrap_err().to_string(),
@@ -230,24 +241,24 @@ async fn an_error_of_one_read_leaves_the_others_alone() {
     );
     assert_eq!(second.unwrap(), b"fine");
 
-    let script = answers(
+    let server = answers(
         false,
         2,
         [simple(22, 1), simple(0, 2), b"fine".to_vec()].concat(),
     );
-    let client = script.connect().await;
+    let client = server.connect().await;
     let (first, second) = tokio::join!(client.read(0, 4), client.read(0, 4));
     assert!(matches!(first, Err(Error::Remote { code: 22, .. })));
     assert_eq!(second.unwrap(), b"fine");
 }
 
 #[tokio::test]
-async fn a_dropped_client_says_farewell() {
-    let (said, farewell) = oneshot::channel();
-    let script = Script::play(|mut stream| async move {
+async fn a_dropped_client_disconnects() {
+    let (sent, command) = oneshot::channel();
+    let server = ScriptedServer::new(|mut stream| async move {
         agree(&mut stream, true).await;
-        said.send(request(&mut stream).await.command.get()).unwrap();
+        sent.send(request(&mut stream).await.command.get()).unwrap();
     });
-    drop(script.connect().await);
-    assert_eq!(farewell.await.unwrap(), wire::NBD_CMD_DISC);
+    drop(server.connect().await);
+    assert_eq!(command.await.unwrap(), wire::NBD_CMD_DISC);
 }

@@ -145,7 +145,7 @@ impl Cache {
 
     /// Reads what is cached and needs no wait for the local disk; `false` when
     /// [`Cache::read`] must be called.
-    pub(super) fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> bool {
+    pub(super) fn try_read(&self, offset: u64, buffer: &mut [u8]) -> bool {
         let Some(store) = self.store() else {
             return false;
         };

@@ -380,7 +380,7 @@ impl Pool {
             UpstreamStatus {
                 uri: upstream.uri.to_string(),
                 state: link.state,
-                connections: usable.map_or(0, |(client, _)| client.alive()),
+                connections: usable.map_or(0, |(client, _)| client.live_connections()),
                 reason: link.reason.clone(),
             }
         };

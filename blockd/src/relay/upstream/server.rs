@@ -85,7 +85,10 @@ impl Upstream {
     /// The client, if a connection is open; and whether it answers.
     pub(super) fn usable(&self) -> Option<(Arc<Client>, bool)> {
         let mut link = self.link();
-        let client = link.client.clone().filter(|client| client.alive() > 0)?;
+        let client = link
+            .client
+            .clone()
+            .filter(|client| client.live_connections() > 0)?;
         if link
             .stalled
             .is_some_and(|since| client.answered_since(since))
@@ -206,7 +209,7 @@ impl Upstream {
             } else {
                 NonZeroUsize::MIN
             };
-            match client.widen(connections).await {
+            match client.ensure_connections(connections).await {
                 Ok(()) => {
                     backoff = Backoff::default();
                     // Either way, the connections are counted again.
@@ -231,10 +234,10 @@ impl Upstream {
 /// Closes connections that owe an answer for longer than `limit`; returns when
 /// the last is lost.
 async fn until_lost(client: &Client, limit: Duration) {
-    while client.alive() > 0 {
+    while client.live_connections() > 0 {
         // Either way, answers may be overdue.
-        let (Ok(()) | Err(_)) = timeout(CHECK_INTERVAL, client.ended()).await;
-        client.cut_after(limit);
+        let (Ok(()) | Err(_)) = timeout(CHECK_INTERVAL, client.connection_ended()).await;
+        client.abort_stalled(limit);
     }
 }
 

@@ -157,7 +157,7 @@ impl Export for Disk {
         &self.info
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         match self.image.read_ready(offset, buffer) {
             Ok(true) => Some(Ok(())),
             Ok(false) => None,

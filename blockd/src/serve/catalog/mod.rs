@@ -334,8 +334,8 @@ impl Export for Opened {
         &self.info
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
-        self.disk.read_ready(offset, buffer)
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+        self.disk.try_read_cached(offset, buffer)
     }
 
     fn read(

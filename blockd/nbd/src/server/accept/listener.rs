@@ -1,51 +1,55 @@
-//! Where clients come in.
+//! Sockets that clients connect to.
 
-use std::fmt;
-use std::fs;
-use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::{
+    fmt, fs, io,
+    net::{Ipv6Addr, SocketAddr},
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+};
 
 use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream, lookup_host};
+use tracing::warn;
 
 use super::socket::Socket;
 
-/// Clients that may wait to be accepted.
+/// How many connections may wait to be accepted (listen(2)).
 const BACKLOG: u32 = 1024;
 
-/// Why an address cannot be listened on, and what to do about it.
+/// Why an address cannot be listened on; the message says what to do about it.
 #[derive(Debug, Error)]
-#[error("cannot listen on {address}: {reason}; {way_out}")]
+#[error("cannot listen on {address}: {reason}; {hint}")]
 pub struct BindError {
     address: String,
     reason: String,
-    way_out: &'static str,
+    hint: &'static str,
 }
 
 impl BindError {
     pub(super) fn new(
         address: impl Into<String>,
         reason: &impl ToString,
-        way_out: &'static str,
+        hint: &'static str,
     ) -> Self {
         Self {
             address: address.into(),
             reason: reason.to_string(),
-            way_out,
+            hint,
         }
     }
 }
 
-/// Where a listener is bound.
+/// The address that a listener is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
-    /// With the port that was found, if 0 was asked for.
+    /// An IP address and a port, which is never 0.
     Tcp(SocketAddr),
-    /// The file of the socket; empty if it has none.
+    /// The path of a Unix socket.
     Unix(PathBuf),
+    /// A Unix socket that has no path: an unnamed or an abstract one, which only
+    /// a service manager passes.
+    UnixWithoutPath,
 }
 
 impl fmt::Display for Bound {
@@ -53,21 +57,23 @@ impl fmt::Display for Bound {
         match self {
             Self::Tcp(address) => write!(formatter, "{address}"),
             Self::Unix(path) => write!(formatter, "{}", path.display()),
+            Self::UnixWithoutPath => formatter.write_str("a Unix socket without a path"),
         }
     }
 }
 
-/// A bound socket. The file of a unix socket goes with it.
+/// A bound, listening socket. Dropping it removes the file of a Unix socket that
+/// it has created.
 #[derive(Debug)]
 pub struct Listener {
-    /// Goes first: a file that nobody listens to is another's to replace.
+    /// Dropped first: once nobody listens, another server may replace the file.
     _file: Option<SocketFile>,
-    door: Door,
+    kind: ListenerKind,
     bound: Bound,
 }
 
 #[derive(Debug)]
-enum Door {
+enum ListenerKind {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -79,13 +85,17 @@ impl fmt::Display for Listener {
 }
 
 impl Listener {
-    /// Binds `HOST:PORT`, on all addresses of the host. Port 0 is a free one;
-    /// `[::]` takes IPv4 too.
+    /// Binds `HOST:PORT`, one listener for each address of the host. Port 0 means
+    /// a free port, the same for all; `[::]` accepts IPv4 too.
+    ///
+    /// # Errors
+    ///
+    /// When the host is not known, and as bind(2) and listen(2).
     pub async fn bind_tcp(address: &str) -> Result<Vec<Self>, BindError> {
-        let way_out = "give HOST:PORT, as in 127.0.0.1:10809 or [::]:10809";
+        let hint = "give HOST:PORT, as in 127.0.0.1:10809 or [::]:10809";
         let addresses = lookup_host(address)
             .await
-            .map_err(|error| BindError::new(address, &error, way_out))?;
+            .map_err(|error| BindError::new(address, &error, hint))?;
         let mut listeners: Vec<Self> = Vec::new();
         for mut candidate in addresses {
             if let (0, Some(Bound::Tcp(first))) =
@@ -99,7 +109,13 @@ impl Listener {
         Ok(listeners)
     }
 
-    /// Binds a unix socket. A file that a dead server left is replaced.
+    /// Binds a Unix socket at `path`. The file of a server that does not run any
+    /// more is replaced.
+    ///
+    /// # Errors
+    ///
+    /// When another server listens there or another kind of file is there, and as
+    /// bind(2).
     pub async fn bind_unix(path: &Path) -> Result<Self, BindError> {
         let failed = |error: &io::Error| unix_error(path, error);
         remove_stale(path).await?;
@@ -107,7 +123,7 @@ impl Listener {
         let file = SocketFile::of(path).map_err(|error| failed(&error))?;
         let bound = Bound::Unix(path.to_owned());
         Ok(Self {
-            door: Door::Unix(listener),
+            kind: ListenerKind::Unix(listener),
             bound,
             _file: Some(file),
         })
@@ -118,34 +134,36 @@ impl Listener {
         let address =
             address.map_err(|error| BindError::new("a TCP socket", &error, "try again"))?;
         Ok(Self {
-            door: Door::Tcp(listener),
+            kind: ListenerKind::Tcp(listener),
             bound: Bound::Tcp(address),
             _file: None,
         })
     }
 
-    /// A socket that somebody else bound, and whose file is theirs.
-    pub(super) fn from_unix(listener: UnixListener) -> Self {
-        let address = listener.local_addr().ok();
-        let path = address.and_then(|address| address.as_pathname().map(Path::to_owned));
-        Self {
-            door: Door::Unix(listener),
-            bound: Bound::Unix(path.unwrap_or_default()),
+    /// A socket that another process has bound; its file is not removed.
+    pub(super) fn from_unix(listener: UnixListener) -> Result<Self, BindError> {
+        let address = listener.local_addr();
+        let address =
+            address.map_err(|error| BindError::new("a Unix socket", &error, "try again"))?;
+        let path = address.as_pathname().map(Path::to_owned);
+        Ok(Self {
+            kind: ListenerKind::Unix(listener),
+            bound: path.map_or(Bound::UnixWithoutPath, Bound::Unix),
             _file: None,
-        }
+        })
     }
 
-    /// Where clients reach it.
+    /// The address that it is bound to.
     pub fn bound(&self) -> &Bound {
         &self.bound
     }
 
-    /// The next client of a unix socket that speaks another protocol than NBD.
+    /// Accepts a connection on a Unix socket, for a protocol other than NBD.
     /// Cancel-safe.
     ///
     /// # Errors
     ///
-    /// When the kernel accepts nothing, and for a TCP listener.
+    /// As accept(2), and [`io::ErrorKind::Unsupported`] for a TCP listener.
     pub async fn accept_unix(&mut self) -> io::Result<UnixStream> {
         match self.accept().await? {
             (Socket::Unix(stream), _) => Ok(stream),
@@ -153,17 +171,18 @@ impl Listener {
         }
     }
 
-    /// The next client, and a name for it. Cancel-safe.
+    /// Accepts a connection, and says in words for the log who the client is.
+    /// Cancel-safe.
     pub(super) async fn accept(&mut self) -> io::Result<(Socket, String)> {
-        match &self.door {
-            Door::Tcp(listener) => {
+        match &self.kind {
+            ListenerKind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 Ok((Socket::tcp(stream), peer.to_string()))
             }
-            Door::Unix(listener) => {
+            ListenerKind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let process = stream.peer_cred().ok().and_then(|peer| peer.pid());
-                let peer = process.map_or("unix".into(), |process| format!("process {process}"));
+                let peer = process.map_or("Unix".into(), |process| format!("process {process}"));
                 Ok((Socket::Unix(stream), peer))
             }
         }
@@ -186,37 +205,39 @@ fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn tcp_error(address: SocketAddr, error: &io::Error) -> BindError {
-    let way_out = match error.kind() {
+    let hint = match error.kind() {
         io::ErrorKind::AddrInUse => "stop the server that listens there, or choose another port",
         io::ErrorKind::AddrNotAvailable => "choose an address of this machine, or [::] for all",
         io::ErrorKind::PermissionDenied => "choose a port from 1024 on; NBD's own is 10809",
         _ => "choose another address",
     };
-    BindError::new(address.to_string(), error, way_out)
+    BindError::new(address.to_string(), error, hint)
 }
 
 fn unix_error(path: &Path, error: &io::Error) -> BindError {
-    let way_out = match error.kind() {
+    let hint = match error.kind() {
         io::ErrorKind::NotFound => "create its directory first",
         io::ErrorKind::InvalidInput => "choose a path of at most 107 bytes",
         io::ErrorKind::AddrInUse => "remove that file, or choose another path",
-        _ => "choose a path that this user may write",
+        _ => "choose a path that this user may write to",
     };
-    BindError::new(path.display().to_string(), error, way_out)
+    BindError::new(path.display().to_string(), error, hint)
 }
 
-/// Removes a socket on which nobody answers.
+/// Removes a Unix socket that nobody listens on.
 async fn remove_stale(path: &Path) -> Result<(), BindError> {
-    let Ok(file) = fs::symlink_metadata(path) else {
-        return Ok(());
+    let file = match fs::symlink_metadata(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unix_error(path, &error)),
     };
     let address = path.display().to_string();
     if !file.file_type().is_socket() {
-        let way_out = "remove it, or choose another path";
+        let hint = "remove it, or choose another path";
         return Err(BindError::new(
             address,
-            &"a file that is no socket is there",
-            way_out,
+            &"a file that is not a socket is there",
+            hint,
         ));
     }
     match UnixStream::connect(path).await {
@@ -224,17 +245,17 @@ async fn remove_stale(path: &Path) -> Result<(), BindError> {
             fs::remove_file(path).map_err(|error| unix_error(path, &error))
         }
         _ => {
-            let way_out = "stop that server, or choose another path";
+            let hint = "stop that server, or choose another path";
             Err(BindError::new(
                 address,
-                &"another server answers there",
-                way_out,
+                &"another server listens there",
+                hint,
             ))
         }
     }
 }
 
-/// The file of a unix socket, removed when dropped, if it is still that file.
+/// The file of a Unix socket, removed when dropped, if it is still the same file.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
@@ -252,13 +273,15 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if file_id(&self.path).is_ok_and(|id| id == self.id) {
-            fs::remove_file(&self.path).ok();
+        if file_id(&self.path).is_ok_and(|id| id == self.id)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            warn!(path = %self.path.display(), %error, "cannot remove the file of a socket");
         }
     }
 }
 
-/// What makes a file that file: its device and inode.
+/// What identifies a file: its device and inode.
 fn file_id(path: &Path) -> io::Result<(u64, u64)> {
     let file = fs::symlink_metadata(path)?;
     Ok((file.dev(), file.ino()))

@@ -1,51 +1,72 @@
-//! Listens, and serves every client in a task of its own, until told to end.
+//! Listens, and serves every client in a task of its own until the server is shut
+//! down.
 
+mod inherited;
 mod listener;
 mod socket;
 mod stdio;
-mod systemd;
 
 #[cfg(test)]
 mod tests;
 
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    fmt,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{Id, JoinError, JoinSet},
+    time::{sleep, timeout},
+};
 use tokio_rustls::TlsAcceptor;
-use tracing::{Instrument, debug, error, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
 
-pub use self::listener::{BindError, Bound, Listener};
 use self::socket::Socket;
-pub use self::stdio::serve_stdio;
-pub use self::systemd::inherited_listeners;
-use crate::server::connection;
-use crate::{ConnectionError, Context, Exports, Limits, Shutdown, ShutdownTrigger};
+pub use self::{
+    inherited::inherited_listeners,
+    listener::{BindError, Bound, Listener},
+    stdio::serve_stdio,
+};
+use super::{
+    connection,
+    context::Context,
+    error::ConnectionError,
+    limits::Limits,
+    shutdown::{Shutdown, ShutdownTrigger},
+};
+use crate::export::Exports;
 
-/// How long nothing is accepted when accepting failed, for want of file
-/// descriptors most likely.
-const BREATH: Duration = Duration::from_millis(100);
+/// How long a listener pauses after accept(2) has failed, as it does when no file
+/// descriptor is free.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An NBD server, bound and ready to run.
+///
+/// It logs by `tracing`: every connection has a span with its peer and its export.
+/// A panic in a method of an [`Export`](crate::Export) ends the connection that
+/// called it; the log has its number since the start.
 pub struct Server {
-    /// Where it listens; bound already.
+    /// Where it listens.
     pub listeners: Vec<Listener>,
     /// What it allows its clients.
     pub limits: Limits,
-    /// Where TCP is secret: then nothing is served in the clear. Unix sockets
-    /// do not leave the host.
+    /// With an acceptor, TCP is served by TLS only (proto.md, "FORCEDTLS mode").
+    /// Unix sockets do not leave the host, and are always served without.
     pub tls: Option<TlsAcceptor>,
     /// What it serves.
     pub exports: Arc<dyn Exports>,
 }
 
-impl std::fmt::Debug for Server {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Server")
             .field("listeners", &self.listeners)
@@ -54,119 +75,163 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Serves until `shutdown` is there; then accepts nobody any more, lets
-    /// requests in flight finish, and ends after `limits.drain_time` at the
-    /// latest.
+    /// Serves until `shutdown` is ready. Then it accepts no more clients, refuses
+    /// new requests with `NBD_ESHUTDOWN`, finishes those in flight, and returns
+    /// after [`Limits::drain_time`] at the latest.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let drain_time = self.limits.drain_time;
         let (trigger, stop) = ShutdownTrigger::new();
-        let hall = Arc::new(Hall::new(self.exports, self.limits, self.tls));
-        let doors = self.listeners.into_iter();
-        let doors = doors.map(|listener| accept_loop(listener, Arc::clone(&hall), stop.clone()));
-        let mut doors = pin!(join_all(doors));
+        let state = Arc::new(ServerState::new(self.exports, self.limits, self.tls));
+        let listeners = self.listeners.into_iter();
+        let listening =
+            listeners.map(|listener| accept_loop(listener, Arc::clone(&state), stop.clone()));
+        let mut listening = pin!(join_all(listening));
         tokio::select! {
-            _ = &mut doors => return,
+            _ = &mut listening => return,
             () = shutdown => trigger.trigger(),
         }
         info!("shutting down");
-        if timeout(drain_time, doors).await.is_err() {
-            warn!(?drain_time, "connections were cut that did not end in time");
+        if timeout(drain_time, listening).await.is_err() {
+            warn!(
+                ?drain_time,
+                "connections that did not finish in time were cut"
+            );
         }
     }
 }
 
-/// What all listeners share: who is in already.
-struct Hall {
+/// What all listeners share.
+struct ServerState {
     context: Arc<Context>,
     tls: Option<TlsAcceptor>,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    /// Whether the last client found no place; said once, not for each.
+    /// Whether the last client was turned away, so that a run of them is logged
+    /// once.
     full: AtomicBool,
+    /// How many connections a panic has ended.
+    panics: AtomicU64,
 }
 
-impl Hall {
+impl ServerState {
     fn new(exports: Arc<dyn Exports>, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
-        let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         Self {
             context: Context::new(exports, limits),
             tls,
-            handshakes: places(limits.handshakes),
-            connections: places(limits.connections),
+            handshakes: permits(limits.handshakes),
+            connections: permits(limits.connections),
             full: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
         }
     }
 
-    /// Places for one more client, unless the server is full. Where too many
-    /// are in the handshake, it waits until one of them is through.
-    async fn enter(&self, stop: &mut Shutdown) -> Option<Places> {
+    /// Permits for one more client; `None` when the server is full or shuts down.
+    /// While too many clients are in the handshake, it waits.
+    async fn admit(&self, stop: &mut Shutdown) -> Option<Permits> {
+        // The only error is that none is free: nobody closes the semaphore.
         let connection = Arc::clone(&self.connections).try_acquire_owned().ok();
         let was_full = self.full.swap(connection.is_none(), Ordering::Relaxed);
         if connection.is_none() && !was_full {
-            let limit = self.context.limits().connections;
+            let limit = self.context.limits.connections;
             warn!(
                 limit,
-                "no place for more connections: they are closed at once"
+                "too many connections: further ones are closed at once"
             );
         }
         let connection = connection?;
         let handshake = tokio::select! {
             () = stop.requested() => return None,
-            handshake = Arc::clone(&self.handshakes).acquire_owned() => handshake.ok()?,
+            handshake = Arc::clone(&self.handshakes).acquire_owned() => handshake,
         };
-        Some(Places {
+        Some(Permits {
             connection,
-            handshake,
+            handshake: handshake.expect("nobody closes the semaphore"),
         })
+    }
+
+    /// Counts a panic; returns how many there were.
+    fn count_panic(&self) -> u64 {
+        let before = self.panics.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1)
     }
 }
 
-/// What a client occupies; the second only until it is through.
-struct Places {
+/// What a client occupies.
+struct Permits {
     connection: OwnedSemaphorePermit,
+    /// Until the handshake is over.
     handshake: OwnedSemaphorePermit,
 }
 
-/// Accepts from one listener, and waits for its clients in the end.
-async fn accept_loop(mut listener: Listener, hall: Arc<Hall>, mut stop: Shutdown) {
-    let mut clients = JoinSet::new();
+/// The connections of one listener, each a task.
+struct Clients {
+    tasks: JoinSet<()>,
+    /// For the log entry of a task that has panicked, which is written outside it.
+    spans: HashMap<Id, Span>,
+    state: Arc<ServerState>,
+}
+
+impl Clients {
+    fn spawn(&mut self, (socket, peer): (Socket, String), stop: Shutdown, permits: Permits) {
+        let span = info_span!("connection", peer, export = field::Empty);
+        let client = serve(socket, Arc::clone(&self.state), stop, permits);
+        let task = self.tasks.spawn(client.instrument(span.clone()));
+        self.spans.insert(task.id(), span);
+    }
+
+    /// Waits for a connection to end; `None` when there is none. Cancel-safe.
+    async fn join_next(&mut self) -> Option<()> {
+        let ended = self.tasks.join_next_with_id().await?;
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let span = self.spans.remove(&id);
+        if let Err(error) = ended {
+            let _entered = span.as_ref().map(Span::enter);
+            let panics = self.state.count_panic();
+            error!(%error, panics, "connection ended by a panic");
+        }
+        Some(())
+    }
+}
+
+/// Accepts clients from one listener until the server shuts down, then waits for
+/// them.
+async fn accept_loop(mut listener: Listener, state: Arc<ServerState>, mut stop: Shutdown) {
+    let mut clients = Clients {
+        tasks: JoinSet::new(),
+        spans: HashMap::new(),
+        state: Arc::clone(&state),
+    };
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.requested() => break,
-            Some(ended) = clients.join_next() => {
-                report(ended);
-                continue;
-            }
+            Some(()) = clients.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, peer)) => {
-                if let Some(places) = hall.enter(&mut stop).await {
-                    let span = info_span!("connection", peer, export = field::Empty);
-                    let client = serve(socket, Arc::clone(&hall), stop.clone(), places);
-                    clients.spawn(client.instrument(span));
+            Ok(client) => {
+                if let Some(permits) = state.admit(&mut stop).await {
+                    clients.spawn(client, stop.clone(), permits);
                 }
             }
             Err(error) => {
                 error!(%error, %listener, "cannot accept a connection");
-                sleep(BREATH).await;
+                sleep(ACCEPT_RETRY_INTERVAL).await;
             }
         }
     }
     drop(listener);
-    while let Some(ended) = clients.join_next().await {
-        report(ended);
-    }
+    while clients.join_next().await.is_some() {}
 }
 
-async fn serve(socket: Socket, hall: Arc<Hall>, stop: Shutdown, places: Places) {
-    let Places {
+async fn serve(socket: Socket, state: Arc<ServerState>, stop: Shutdown, permits: Permits) {
+    let Permits {
         connection,
         handshake,
-    } = places;
-    let context = Arc::clone(&hall.context);
-    let ended = match (socket, &hall.tls) {
+    } = permits;
+    let context = Arc::clone(&state.context);
+    let ended = match (socket, &state.tls) {
         (Socket::Tcp(stream), Some(tls)) => {
             connection::serve_tls(stream, tls, context, stop, handshake).await
         }
@@ -177,13 +242,10 @@ async fn serve(socket: Socket, hall: Arc<Hall>, stop: Shutdown, places: Places) 
     match ended {
         Ok(()) => debug!("connection closed"),
         Err(error @ ConnectionError::Io(_)) => info!(%error, "connection ended"),
+        Err(error @ ConnectionError::ExportPanicked(_)) => {
+            let panics = state.count_panic();
+            error!(%error, panics, "connection ended by a panic");
+        }
         Err(error) => warn!(%error, "connection ended"),
-    }
-}
-
-/// A client's task that panicked took nobody with it.
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        error!(%error, "a connection's task failed");
     }
 }

@@ -1,23 +1,45 @@
 //! One client on stdin and stdout, as inetd, `nbdcopy -- [ blockd … ]` and
-//! libnbd start a server.
+//! libnbd's `connect_command` start a server.
 
-use std::os::fd::AsFd;
-use std::os::unix;
-use std::pin::pin;
-use std::sync::Arc;
-use std::{fs, io, net};
+use std::{
+    fs, io, net,
+    os::{fd::AsFd, unix},
+    pin::pin,
+    sync::Arc,
+};
 
 use rustix::net::{AddressFamily, getsockname};
-use tokio::io::{join, stdin, stdout};
-use tokio::net::unix::pipe;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::{
+    io::{join, stdin, stdout},
+    net::{TcpStream, UnixStream, unix::pipe},
+};
+use tracing::debug;
 
 use super::socket::Socket;
-use crate::server::connection;
-use crate::{ConnectionError, Context, Exports, Limits, Shutdown, ShutdownTrigger};
+use crate::{
+    export::Exports,
+    server::{
+        connection,
+        context::Context,
+        error::ConnectionError,
+        limits::Limits,
+        shutdown::{Shutdown, ShutdownTrigger},
+    },
+};
 
-/// Serves the client at the other end of stdin and stdout until it leaves, or
-/// until `shutdown` is there.
+/// Serves the client at the other end of stdin and stdout until it disconnects,
+/// or until `shutdown` is ready and its requests in flight are finished.
+///
+/// If stdin is a socket, stdout is not used; else each may be a pipe, a terminal
+/// or a file.
+///
+/// # Errors
+///
+/// If the connection ends otherwise than by the client or `shutdown`.
+///
+/// # Panics
+///
+/// If a method of the export panics that is called on the connection's own task.
 pub async fn serve_stdio(
     exports: Arc<dyn Exports>,
     limits: Limits,
@@ -32,7 +54,6 @@ pub async fn serve_stdio(
     client.await
 }
 
-/// Serves whatever stdin is: a socket, a pipe, or a file.
 async fn serve(context: Arc<Context>, stop: Shutdown) -> Result<(), ConnectionError> {
     match socket()? {
         Some(Socket::Tcp(stream)) => return connection::serve(stream, context, stop, ()).await,
@@ -43,17 +64,22 @@ async fn serve(context: Arc<Context>, stop: Shutdown) -> Result<(), ConnectionEr
         Ok((receiver, sender)) => {
             connection::serve(join(receiver, sender), context, stop, ()).await
         }
-        Err(_) => connection::serve(join(stdin(), stdout()), context, stop, ()).await,
+        Err(error) => {
+            debug!(%error, "stdin and stdout are not both pipes: they are used by blocking calls");
+            connection::serve(join(stdin(), stdout()), context, stop, ()).await
+        }
     }
 }
 
-/// Stdin, if it is a socket: then stdout is the same.
+/// Stdin, if it is a socket.
 fn socket() -> io::Result<Option<Socket>> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-    let Ok(address) = getsockname(&stdin) else {
-        return Ok(None);
+    let family = match getsockname(&stdin) {
+        Ok(address) => address.address_family(),
+        Err(rustix::io::Errno::NOTSOCK) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
-    if address.address_family() == AddressFamily::UNIX {
+    if family == AddressFamily::UNIX {
         let stream = unix::net::UnixStream::from(stdin);
         stream.set_nonblocking(true)?;
         return Ok(Some(Socket::Unix(UnixStream::from_std(stream)?)));

@@ -2,25 +2,32 @@
 
 use std::sync::Arc;
 
-use super::dialogue::OptionRequest;
-use super::parse::{self, InfoRequest};
-use super::{Agreed, Handshake, IN_THE_CLEAR, Outcome, Security, Step};
-use crate::Export;
-use crate::server::connection::{ConnectionError, Stream};
-use crate::wire::{self, ExportNameReply, InfoBlockSize, InfoExport};
+use super::{
+    option_stream::OptionRequest,
+    parse::{self, InfoRequest},
+    state::{Handshake, Outcome, Security, Step, TLS_REQUIRED},
+};
+use crate::{
+    export::Export,
+    server::{
+        error::ConnectionError,
+        negotiated::{MAX_PAYLOAD, Negotiated},
+        stream::Stream,
+    },
+    wire::{self, ExportNameReply, InfoBlockSize, InfoExport},
+};
 
 impl<S: Stream> Handshake<'_, S> {
-    /// `NBD_OPT_EXPORT_NAME`: the server has no way to say no but to end the
-    /// connection.
+    /// `NBD_OPT_EXPORT_NAME`: the only error reply is to end the connection.
     pub(super) async fn export_name(
         &mut self,
         request: &OptionRequest,
     ) -> Result<Step, ConnectionError> {
-        if self.dialogue.is_shutting_down() {
+        if self.options.is_shutting_down() {
             return Ok(Step::Done(Outcome::End));
         }
         if self.security == Security::Required {
-            return Err(ConnectionError::NoExport(IN_THE_CLEAR.into()));
+            return Err(ConnectionError::NoExport(TLS_REQUIRED.into()));
         }
         if request.is_too_big() {
             let text = format!("the export name has {} bytes", request.length);
@@ -32,16 +39,14 @@ impl<S: Stream> Handshake<'_, S> {
             .open(name)
             .await
             .map_err(|error| ConnectionError::NoExport(format!("{name:?}: {error}")))?;
-        self.dialogue.outgoing.put(&ExportNameReply {
+        self.options.outgoing.put(&ExportNameReply {
             size: export.info().size.into(),
             flags: self.transmission_flags(&*export).into(),
         });
         if !self.no_zeroes {
-            self.dialogue
-                .outgoing
-                .put(&[0_u8; wire::EXPORT_NAME_ZEROES]);
+            self.options.outgoing.put(&[0_u8; wire::EXPORT_NAME_ZEROES]);
         }
-        self.dialogue.flush().await?;
+        self.options.flush().await?;
         Ok(self.begin(name, export))
     }
 
@@ -59,31 +64,31 @@ impl<S: Stream> Handshake<'_, S> {
         }
     }
 
-    /// Tells what the client wants to know; `None` when there is no such
-    /// export, or the client asked badly.
+    /// Replies with the requested information and returns the export, or replies
+    /// with an error.
     async fn describe<'r>(
         &mut self,
         request: &'r OptionRequest,
     ) -> Option<(&'r str, Arc<dyn Export>)> {
-        let wanted = match parse::info_request(&request.data) {
-            Ok(wanted) => wanted,
+        let info = match parse::info_request(&request.data) {
+            Ok(info) => info,
             Err(text) => {
-                self.dialogue
+                self.options
                     .reply_error(request.option, wire::NBD_REP_ERR_INVALID, &text);
                 return None;
             }
         };
-        match self.open(wanted.name).await {
-            Ok(_) if self.dialogue.is_shutting_down() => {
+        match self.open(info.name).await {
+            Ok(_) if self.options.is_shutting_down() => {
                 let text = "the server is shutting down";
-                self.dialogue
+                self.options
                     .reply_error(request.option, wire::NBD_REP_ERR_SHUTDOWN, text);
                 None
             }
             Ok(export) => {
-                self.reply_information(request.option, &wanted, &*export);
-                self.dialogue.reply(request.option, wire::NBD_REP_ACK, &[]);
-                Some((wanted.name, export))
+                self.reply_information(request.option, &info, &*export);
+                self.options.reply(request.option, wire::NBD_REP_ACK, &[]);
+                Some((info.name, export))
             }
             Err(error) => {
                 self.reply_open_error(request.option, &error);
@@ -92,40 +97,40 @@ impl<S: Stream> Handshake<'_, S> {
         }
     }
 
-    /// `NBD_INFO_EXPORT` always, all else when it is asked for.
-    fn reply_information(&mut self, option: u32, wanted: &InfoRequest<'_>, export: &dyn Export) {
+    /// `NBD_INFO_EXPORT` always, everything else on request.
+    fn reply_information(&mut self, option: u32, request: &InfoRequest<'_>, export: &dyn Export) {
         let info = export.info();
         let flags = self.transmission_flags(export);
-        let dialogue = &mut self.dialogue;
-        let all = InfoExport {
+        let options = &mut self.options;
+        let export = InfoExport {
             information: wire::NBD_INFO_EXPORT.into(),
             size: info.size.into(),
             flags: flags.into(),
         };
-        dialogue.reply_message(option, wire::NBD_REP_INFO, &all);
+        options.reply_message(option, wire::NBD_REP_INFO, &export);
         let texts = [
             (wire::NBD_INFO_NAME, &info.name),
             (wire::NBD_INFO_DESCRIPTION, &info.description),
         ];
         for (information, text) in texts {
-            if wanted.wants(information) {
-                let parts = [&information.to_be_bytes(), wire::cut(text).as_bytes()];
-                dialogue.reply(option, wire::NBD_REP_INFO, &parts);
+            if request.contains(information) {
+                let parts = [&information.to_be_bytes(), wire::truncate(text).as_bytes()];
+                options.reply(option, wire::NBD_REP_INFO, &parts);
             }
         }
-        if wanted.wants(wire::NBD_INFO_BLOCK_SIZE) {
+        if request.contains(wire::NBD_INFO_BLOCK_SIZE) {
             let block_size = InfoBlockSize {
                 information: wire::NBD_INFO_BLOCK_SIZE.into(),
                 minimum: info.block_size.minimum.into(),
                 preferred: info.block_size.preferred.into(),
-                maximum: info.block_size.maximum.into(),
+                maximum: info.block_size.maximum.min(MAX_PAYLOAD).into(),
             };
-            dialogue.reply_message(option, wire::NBD_REP_INFO, &block_size);
+            options.reply_message(option, wire::NBD_REP_INFO, &block_size);
         }
     }
 
-    /// Any number of connections see the same bytes, so
-    /// `NBD_FLAG_CAN_MULTI_CONN` is true ("Transmission flags").
+    /// "Transmission flags". All connections see the same bytes, and what one has
+    /// flushed, as [`Export`] demands: `NBD_FLAG_CAN_MULTI_CONN`.
     fn transmission_flags(&self, export: &dyn Export) -> u16 {
         let writing = if export.writes().is_some() {
             wire::NBD_FLAG_SEND_FLUSH
@@ -146,9 +151,9 @@ impl<S: Stream> Handshake<'_, S> {
         }
     }
 
-    /// Metadata contexts count only for the name they were selected for.
+    /// A metadata context counts only for the name it was selected for.
     fn begin(&self, name: &str, export: Arc<dyn Export>) -> Step {
-        Step::Done(Outcome::Transmission(Agreed {
+        Step::Done(Outcome::Transmission(Negotiated {
             export,
             structured_replies: self.structured_replies,
             base_allocation: self.meta_context.as_deref() == Some(name),

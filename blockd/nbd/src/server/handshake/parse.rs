@@ -1,25 +1,26 @@
-//! The data of options (proto.md, "Option types"). Pure: bytes in, parts or a
-//! text for `NBD_REP_ERR_INVALID` out.
+//! The data of options (proto.md, "Option types"): bytes to fields, or to the
+//! message of `NBD_REP_ERR_INVALID`.
 
-use zerocopy::FromBytes;
-use zerocopy::byteorder::network_endian::{U16, U32};
+use zerocopy::{
+    FromBytes,
+    byteorder::network_endian::{U16, U32},
+};
 
-use crate::wire::MAX_STRING;
+use crate::{width::to_usize, wire::parse_string};
 
 /// `NBD_OPT_INFO` and `NBD_OPT_GO`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InfoRequest<'a> {
     pub(super) name: &'a str,
-    /// Big-endian pairs.
+    /// `NBD_INFO_…`, as received.
     information: &'a [U16],
 }
 
 impl InfoRequest<'_> {
-    /// Whether the client asks for `NBD_INFO_…`.
-    pub(super) fn wants(&self, information: u16) -> bool {
-        self.information
-            .iter()
-            .any(|wanted| wanted.get() == information)
+    /// Whether the client requests this `NBD_INFO_…`.
+    pub(super) fn contains(&self, information: u16) -> bool {
+        let mut requests = self.information.iter();
+        requests.any(|request| request.get() == information)
     }
 }
 
@@ -35,13 +36,8 @@ pub(super) fn info_request(data: &[u8]) -> Result<InfoRequest<'_>, String> {
     let (name, rest) = counted_string(data, "export name")?;
     let (count, rest) = U16::read_from_prefix(rest)
         .map_err(|_| "the number of information requests is missing".to_owned())?;
-    let information =
-        <[U16]>::ref_from_bytes_with_elems(rest, count.get().into()).map_err(|_| {
-            format!(
-                "{} bytes do not hold {count} information requests",
-                rest.len()
-            )
-        })?;
+    let information = <[U16]>::ref_from_bytes_with_elems(rest, count.get().into())
+        .map_err(|_| format!("{} bytes are not {count} information requests", rest.len()))?;
     Ok(InfoRequest { name, information })
 }
 
@@ -65,33 +61,20 @@ pub(super) fn meta_request(data: &[u8]) -> Result<MetaRequest<'_>, String> {
     }
 }
 
-/// A string that fills all of `bytes` ("Conventions").
+/// A string that fills all of `bytes`; `what` names it in the message.
 pub(super) fn string<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, String> {
-    if bytes.len() > MAX_STRING {
-        return Err(format!(
-            "the {what} has {} bytes, {MAX_STRING} are most",
-            bytes.len()
-        ));
-    }
-    let text = str::from_utf8(bytes).map_err(|_| format!("the {what} is not UTF-8"))?;
-    if text.contains('\0') {
-        return Err(format!("the {what} holds a NUL"));
-    }
-    Ok(text)
+    parse_string(bytes).map_err(|error| format!("the {what} {error}"))
 }
 
-/// A length, a string, and what follows.
+/// A string behind its length, and what follows.
 fn counted_string<'a>(data: &'a [u8], what: &str) -> Result<(&'a str, &'a [u8]), String> {
     let (length, rest) = number(data, what)?;
-    let (bytes, rest) = usize::try_from(length)
-        .ok()
-        .and_then(|length| rest.split_at_checked(length))
-        .ok_or_else(|| {
-            format!(
-                "the {what} is said to have {length} bytes, {} are there",
-                rest.len()
-            )
-        })?;
+    let (bytes, rest) = rest.split_at_checked(to_usize(length)).ok_or_else(|| {
+        format!(
+            "the length of the {what} is {length}, and {} bytes follow",
+            rest.len()
+        )
+    })?;
     Ok((string(bytes, what)?, rest))
 }
 
@@ -109,33 +92,30 @@ mod tests {
     use crate::wire;
 
     #[test]
-    fn an_information_request_is_taken_apart() {
+    fn an_information_request_is_parsed() {
         let request = info_request(b"\0\0\0\x01x\0\x02\0\x03\0\x01").unwrap();
         assert_eq!(request.name, "x");
-        assert!(request.wants(wire::NBD_INFO_BLOCK_SIZE));
-        assert!(!request.wants(wire::NBD_INFO_DESCRIPTION));
+        assert!(request.contains(wire::NBD_INFO_BLOCK_SIZE));
+        assert!(!request.contains(wire::NBD_INFO_DESCRIPTION));
     }
 
     #[test]
-    fn bad_data_is_named() {
+    fn malformed_data_is_an_error_that_says_why() {
         let cases: [(&[u8], &str); 8] = [
             (b"", "the export name is missing"),
             (b"\0\0\0", "the export name is missing"),
             (
                 b"\xff\xff\xff\xffx",
-                "the export name is said to have 4294967295 bytes, 1 are there",
+                "the length of the export name is 4294967295, and 1 bytes follow",
             ),
             (b"\0\0\0\x01\xff\0\0", "the export name is not UTF-8"),
-            (b"\0\0\0\x01\0\0\0", "the export name holds a NUL"),
+            (b"\0\0\0\x01\0\0\0", "the export name contains a NUL"),
             (b"\0\0\0\0", "the number of information requests is missing"),
             (
                 b"\0\0\0\0\0\x02\0\0",
-                "2 bytes do not hold 2 information requests",
+                "2 bytes are not 2 information requests",
             ),
-            (
-                b"\0\0\0\0\0\0\0",
-                "1 bytes do not hold 0 information requests",
-            ),
+            (b"\0\0\0\0\0\0\0", "1 bytes are not 0 information requests"),
         ];
         for (data, text) in cases {
             assert_eq!(info_request(data).unwrap_err(), text);
@@ -147,12 +127,12 @@ mod tests {
         let data = [&4097_u32.to_be_bytes()[..], &[b'x'; 4097], &[0, 0]].concat();
         assert_eq!(
             info_request(&data).unwrap_err(),
-            "the export name has 4097 bytes, 4096 are most"
+            "the export name has 4097 bytes, the maximum is 4096"
         );
     }
 
     #[test]
-    fn bad_queries_are_named() {
+    fn malformed_queries_are_an_error_that_says_why() {
         let cases: [(&[u8], &str); 4] = [
             (b"\0\0\0\0", "the number of queries is missing"),
             (b"\0\0\0\0\0\0\0\x01", "the query is missing"),
@@ -169,7 +149,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered(data in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn no_bytes_make_it_panic(data in proptest::collection::vec(any::<u8>(), 0..64)) {
             info_request(&data).ok();
             meta_request(&data).ok();
         }

@@ -1,34 +1,41 @@
 //! `NBD_OPT_STARTTLS`.
 
-use super::dialogue::OptionRequest;
-use super::{Handshake, Outcome, Security, Step};
-use crate::server::connection::{ConnectionError, Stream};
-use crate::wire;
+use super::{
+    option_stream::OptionRequest,
+    state::{Handshake, Outcome, Security, Step},
+};
+use crate::{
+    server::{error::ConnectionError, stream::Stream},
+    wire,
+};
 
 impl<S: Stream> Handshake<'_, S> {
-    /// What was negotiated before does not hold any more: here it is nothing.
+    /// Nothing was negotiated before, as nothing else is served before TLS.
     pub(super) fn start_tls(&mut self, request: &OptionRequest) -> Result<Step, ConnectionError> {
         let invalid = match self.security {
-            Security::Clear => return Ok(self.unsupported(request.option)),
-            Security::Secured { .. } => "TLS has begun already",
+            Security::Clear => {
+                self.reply_unsupported(request.option);
+                return Ok(Step::Next);
+            }
+            Security::Tls { .. } => "the connection uses TLS already",
             Security::Required if !request.data.is_empty() => "NBD_OPT_STARTTLS takes no data",
-            Security::Required => return self.go_on_in_tls(),
+            Security::Required => return self.upgrade(),
         };
-        self.dialogue
+        self.options
             .reply_error(request.option, wire::NBD_REP_ERR_INVALID, invalid);
         Ok(Step::Next)
     }
 
-    /// Whoever can write into the connection could have appended what then
-    /// seems to have come in TLS.
-    fn go_on_in_tls(&mut self) -> Result<Step, ConnectionError> {
-        if self.dialogue.is_ahead() {
-            let text = "it did not wait for the reply to NBD_OPT_STARTTLS";
+    /// What was received before the upgrade must not count as received in TLS: a
+    /// man in the middle could have added it.
+    fn upgrade(&mut self) -> Result<Step, ConnectionError> {
+        if self.options.has_buffered() {
+            let text = "data before the reply to NBD_OPT_STARTTLS";
             return Err(ConnectionError::Protocol(text.into()));
         }
-        self.dialogue
+        self.options
             .reply(wire::NBD_OPT_STARTTLS, wire::NBD_REP_ACK, &[]);
         let no_zeroes = self.no_zeroes;
-        Ok(Step::Done(Outcome::Tls { no_zeroes }))
+        Ok(Step::Done(Outcome::StartTls { no_zeroes }))
     }
 }

@@ -1,22 +1,26 @@
-//! The transmission phase (proto.md, "Transmission").
+//! The transmission phase (proto.md, "Transmission"): one file for each kind of
+//! command.
 //!
-//! One task does it all, so nothing interleaves: it takes every request that
-//! one receive brought, answers from memory straight into the reply buffer,
-//! and sends that in one call. A read that memory cannot answer becomes a task
-//! of its own; its reply is sent by this one when it is there, and may
+//! A connection is one task. It takes every request that one receive has brought,
+//! answers from memory straight into the send buffer, and sends that in one call:
+//! three system calls for a burst of requests, however long. A request that cannot
+//! be answered from memory is deferred to a task of its own, whose reply may
 //! overtake others.
 //!
 //! ```text
-//! receive ─> burst ─┬─ read_ready ──────────────> outgoing ─> send
-//!    ^              └─ None: slow task ─> finish ─────┘         │
-//!    └──────────────────────────────────────────────────────────┘
+//! receive ─> burst ─┬─ try_read_cached ────────────────> SendBuffer ─> send
+//!    ^              └─ None: deferred ─> Completion ─────────┘          │
+//!    └──────────────────────────────────────────────────────────────────┘
 //! ```
 
+mod completion;
+mod deferred;
+mod incoming_write;
 mod pieces;
 mod read;
 mod reply;
 mod request;
-mod slow;
+mod state;
 mod status;
 mod write;
 
@@ -28,113 +32,55 @@ mod write;
 )]
 mod tests;
 
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::debug;
 
-use self::pieces::Piece;
-use self::reply::Reply;
-use self::request::{Command, Terms};
-use self::slow::Finished;
-use self::write::IncomingWrite;
-use super::connection::{ConnectionError, Stream};
-use super::context::{Context, Shutdown};
-use super::handshake::{Agreed, BASE_ALLOCATION_ID};
-use super::incoming::Incoming;
-use super::outgoing::{BURST, Outgoing};
-use crate::export::Writes;
+pub(super) use self::state::Transmission;
+use self::{
+    incoming_write::receive,
+    request::{Command, Refusal},
+};
+use super::{
+    error::ConnectionError, negotiated::BASE_ALLOCATION_ID, send_buffer::BURST, shutdown::Shutdown,
+    stream::Stream,
+};
 use crate::wire::{self, Request};
 
-/// A connection that is idle for that long gives its reply buffer back.
-const IDLE: Duration = Duration::from_secs(10);
+/// How long a connection must be idle until its send buffer is freed.
+const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// One connection, after the handshake.
-pub(super) struct Transmission<'a, S> {
-    stream: &'a mut S,
-    incoming: Incoming,
-    outgoing: Outgoing,
-    context: Arc<Context>,
-    agreed: Agreed,
-    /// Reads and prefetches that take their time.
-    slow: JoinSet<Finished>,
-    /// What they hold of the connection's `connection_bytes`.
-    slow_bytes: u32,
-    /// Takes writes, where the export can be written.
-    writes: Option<Arc<dyn Writes>>,
-    /// A write whose data has not come to its end.
-    unread_write: Option<IncomingWrite>,
-    /// Kept for its capacity.
-    pieces: Vec<Piece>,
-    shutting_down: bool,
-    requests: u64,
-    requests_at_tick: u64,
-    bytes: u64,
-}
-
-/// Whether a client wants to go on.
+/// Whether the connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Client {
-    Stays,
-    Leaves,
+enum Next {
+    Request,
+    Disconnect,
 }
 
-impl<'a, S: Stream> Transmission<'a, S> {
-    pub(super) fn new(
-        stream: &'a mut S,
-        incoming: Incoming,
-        outgoing: Outgoing,
-        (context, agreed): (Arc<Context>, Agreed),
-    ) -> Self {
-        let writes = agreed.export.writes();
-        Self {
-            stream,
-            incoming,
-            outgoing,
-            context,
-            agreed,
-            writes,
-            slow: JoinSet::new(),
-            slow_bytes: 0,
-            unread_write: None,
-            pieces: Vec::new(),
-            shutting_down: false,
-            requests: 0,
-            requests_at_tick: 0,
-            bytes: 0,
-        }
-    }
-
-    /// Requests and bytes of reads so far.
-    pub(super) fn served(&self) -> (u64, u64) {
-        (self.requests, self.bytes)
-    }
-
-    /// Serves until the client or the server ends; what is in flight then is
-    /// finished ("Terminating the transmission phase").
+impl<S: Stream> Transmission<'_, S> {
+    /// Serves until the client or the server ends; requests in flight are finished
+    /// ("Terminating the transmission phase").
     pub(super) async fn run(&mut self, mut shutdown: Shutdown) -> Result<(), ConnectionError> {
-        let mut idle = interval(IDLE);
+        let mut idle = interval(IDLE_INTERVAL);
         idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut shutdown = Box::pin(async move { shutdown.requested().await });
         loop {
-            if self.burst().await? == Client::Leaves {
+            if self.burst().await? == Next::Disconnect {
                 break;
             }
-            while let Some(finished) = self.slow.try_join_next() {
-                self.finish(finished).await?;
+            while let Some(completed) = self.deferred.try_join_next() {
+                self.complete(completed).await?;
             }
             self.outgoing.flush(self.stream).await?;
-            if self.shutting_down && self.slow.is_empty() {
+            if self.shutting_down && self.deferred.is_empty() {
                 break;
             }
-            if self.wait(&mut shutdown, &mut idle).await? == Client::Leaves {
+            if self.wait(&mut shutdown, &mut idle).await? == Next::Disconnect {
                 break;
             }
         }
-        self.finish_all().await
+        self.complete_all().await
     }
 
     /// Waits for the next thing to do.
@@ -142,34 +88,34 @@ impl<'a, S: Stream> Transmission<'a, S> {
         &mut self,
         shutdown: &mut (impl Future<Output = ()> + Unpin),
         idle: &mut Interval,
-    ) -> Result<Client, ConnectionError> {
+    ) -> Result<Next, ConnectionError> {
         tokio::select! {
             biased;
-            // First, or a client that never pauses would never be told.
+            // First, so that a client that never pauses cannot put it off.
             () = shutdown, if !self.shutting_down => self.shutting_down = true,
-            received = write::receive(&mut self.unread_write, &mut self.incoming, self.stream) => {
+            received = receive(&mut self.incoming_write, &mut self.incoming, self.stream) => {
                 if received? == 0 {
                     return self.end_of_stream();
                 }
             }
-            Some(finished) = self.slow.join_next() => self.finish(finished).await?,
-            _ = idle.tick() => self.tidy(),
+            Some(completed) = self.deferred.join_next() => self.complete(completed).await?,
+            _ = idle.tick() => self.free_if_idle(),
         }
-        Ok(Client::Stays)
+        Ok(Next::Request)
     }
 
-    /// A client that just closes gets what it asked for; one that breaks off
-    /// inside a request is broken.
-    fn end_of_stream(&self) -> Result<Client, ConnectionError> {
-        if self.incoming.is_empty() && self.unread_write.is_none() {
+    /// A client that closes between requests gets the replies to them; inside a
+    /// request it is an error.
+    fn end_of_stream(&self) -> Result<Next, ConnectionError> {
+        if self.incoming.is_empty() && self.incoming_write.is_none() {
             debug!("the client closed without NBD_CMD_DISC");
-            Ok(Client::Leaves)
+            Ok(Next::Disconnect)
         } else {
             Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
         }
     }
 
-    fn tidy(&mut self) {
+    fn free_if_idle(&mut self) {
         if self.requests == self.requests_at_tick {
             self.outgoing.shrink(0);
         }
@@ -177,22 +123,23 @@ impl<'a, S: Stream> Transmission<'a, S> {
     }
 
     /// Answers all requests that are buffered.
-    async fn burst(&mut self) -> Result<Client, ConnectionError> {
+    async fn burst(&mut self) -> Result<Next, ConnectionError> {
         loop {
-            if !self.take_write().await? {
-                return Ok(Client::Stays);
+            if !self.take_write() {
+                return Ok(Next::Request);
             }
             let Some(request) = self.incoming.take::<Request>() else {
-                return Ok(Client::Stays);
+                return Ok(Next::Request);
             };
             if request.magic.get() != wire::NBD_REQUEST_MAGIC {
                 return Err(ConnectionError::Protocol(
                     "a request without its magic".into(),
                 ));
             }
+            // For the log only.
             self.requests = self.requests.saturating_add(1);
             match request.command.get() {
-                wire::NBD_CMD_DISC => return Ok(Client::Leaves),
+                wire::NBD_CMD_DISC => return Ok(Next::Disconnect),
                 wire::NBD_CMD_WRITE => self.begin_write(request).await?,
                 _ => self.answer(&request).await?,
             }
@@ -202,12 +149,10 @@ impl<'a, S: Stream> Transmission<'a, S> {
         }
     }
 
-    /// One function for each command.
+    /// One function for each command but `NBD_CMD_WRITE`.
     async fn answer(&mut self, request: &Request) -> Result<(), ConnectionError> {
         if self.shutting_down {
-            let text = "the server is shutting down";
-            self.reply_to(request)
-                .error(&mut self.outgoing, wire::NBD_ESHUTDOWN, text);
+            self.refuse(request, &Refusal::shutting_down());
             return Ok(());
         }
         let reply = self.reply_to(request);
@@ -218,39 +163,14 @@ impl<'a, S: Stream> Transmission<'a, S> {
                 length,
                 one,
             }) => {
-                let extents = status::extents(&*self.agreed.export, (offset, length), one);
+                let extents = status::extents(&*self.negotiated.export, (offset, length), one);
                 reply.block_status(&mut self.outgoing, BASE_ALLOCATION_ID, &extents);
             }
             Ok(Command::Cache { offset, length }) => self.cache(reply, (offset, length)).await?,
-            Ok(Command::Flush) => self.flush_disk(reply).await?,
-            Ok(Command::Zero(change)) => self.zero(reply, change).await?,
-            Ok(Command::Write(_)) | Err(_) => self.refuse(request),
+            Ok(Command::Flush(writes)) => self.flush_disk(reply, writes).await?,
+            Ok(Command::Zero(writes, change)) => self.zero(reply, writes, change).await?,
+            Err(refusal) => self.refuse(request, &refusal),
         }
         Ok(())
-    }
-
-    /// Says what is wrong with a request.
-    fn refuse(&mut self, request: &Request) {
-        let reply = self.reply_to(request);
-        if let Err(refusal) = request::validate(request, self.terms()) {
-            debug!(error = refusal.error, "{}", refusal.text);
-            reply.error(&mut self.outgoing, refusal.error, &refusal.text);
-        }
-    }
-
-    fn terms(&self) -> Terms<'_> {
-        Terms {
-            info: self.agreed.export.info(),
-            structured_replies: self.agreed.structured_replies,
-            base_allocation: self.agreed.base_allocation,
-            writable: self.writes.is_some(),
-        }
-    }
-
-    fn reply_to(&self, request: &Request) -> Reply {
-        Reply {
-            cookie: request.cookie.get(),
-            structured: self.agreed.structured_replies,
-        }
     }
 }

@@ -1,12 +1,13 @@
-//! A read, cut where the disk changes between zeroes and data.
+//! A read, cut where the export changes between zeroes and data.
 
 use super::request::Read;
-use crate::Export;
+use crate::export::Export;
 
-/// Shorter runs of zeroes are not worth a chunk of their own.
-const SHORTEST_HOLE: u32 = 4096;
+/// Fewer zeroes than this, in bytes, are sent as data: a chunk of their own would
+/// save little.
+const MIN_HOLE: u32 = 4096;
 
-/// A part of a read: one content chunk.
+/// A part of a read that is sent as one content chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) offset: u64,
@@ -14,7 +15,21 @@ pub(super) struct Piece {
     pub(super) zeroes: bool,
 }
 
-/// The content chunks of a read, in order, in `pieces`. They cover it.
+impl Piece {
+    /// What lies behind the first `length` bytes, which are not more than all.
+    fn after(self, length: u32) -> Self {
+        let offset = self.offset.checked_add(length.into());
+        let rest = self.length.checked_sub(length);
+        let (offset, length) = offset.zip(rest).expect("a piece lies on the disk");
+        Self {
+            offset,
+            length,
+            ..self
+        }
+    }
+}
+
+/// Replaces `pieces` by those of `read`: in order, none empty, covering all of it.
 pub(super) fn cut(export: &dyn Export, read: Read, pieces: &mut Vec<Piece>) {
     pieces.clear();
     if read.length == 0 {
@@ -26,36 +41,37 @@ pub(super) fn cut(export: &dyn Export, read: Read, pieces: &mut Vec<Piece>) {
         zeroes: false,
     };
     export.extents(read.offset, &mut |extent| {
-        let length = u32::try_from(extent.length)
-            .unwrap_or(u32::MAX)
-            .min(rest.length);
+        // What is longer than 32 bits is longer than the rest.
+        let length = u32::try_from(extent.length).map_or(rest.length, |l| l.min(rest.length));
         pieces.push(Piece {
             offset: rest.offset,
             length,
             zeroes: extent.zero,
         });
-        rest.offset = rest.offset.saturating_add(length.into());
-        rest.length = rest.length.saturating_sub(length);
+        rest = rest.after(length);
         rest.length > 0
     });
-    // Only an export that does not know its own size leaves a rest.
+    // An export that knows its size leaves no rest; data is right for any.
     pieces.push(rest);
     pieces.retain(|piece| piece.length > 0);
     join_neighbours(pieces);
     if pieces.len() > 1 {
         for piece in pieces.iter_mut() {
-            piece.zeroes &= read.fragments && piece.length >= SHORTEST_HOLE;
+            piece.zeroes &= read.fragments && piece.length >= MIN_HOLE;
         }
         join_neighbours(pieces);
     }
 }
 
-/// Pieces of one kind that follow each other become one.
+/// Joins adjacent pieces of the same kind.
 fn join_neighbours(pieces: &mut Vec<Piece>) {
     pieces.dedup_by(|next, last| {
         let same = next.zeroes == last.zeroes;
         if same {
-            last.length = last.length.saturating_add(next.length);
+            last.length = last
+                .length
+                .checked_add(next.length)
+                .expect("all pieces together are as long as the read");
         }
         same
     });

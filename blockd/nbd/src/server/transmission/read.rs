@@ -1,52 +1,68 @@
-//! `NBD_CMD_READ`. All bytes of a reply are there before its first byte is
-//! sent: once a simple reply has said 0, no error can be told any more.
+//! `NBD_CMD_READ`. All data of a reply is at hand before its first byte is sent:
+//! after the header of a simple reply, an error could only be a disconnect.
 
 use std::mem;
 
 use tracing::warn;
 
-use super::Transmission;
-use super::pieces::{self, Piece};
-use super::reply::Reply;
-use super::request::Read;
-use crate::server::connection::{ConnectionError, Stream};
-use crate::server::outgoing::{BURST, KEEP};
-use crate::{ReadError, wire};
+use super::{
+    pieces::{self, Piece},
+    reply::Reply,
+    request::Read,
+    state::Transmission,
+};
+use crate::{
+    export::ReadError,
+    server::{
+        error::ConnectionError,
+        send_buffer::{BURST, RETAINED},
+        stream::Stream,
+    },
+    width::to_usize,
+    wire,
+};
 
 impl<S: Stream> Transmission<'_, S> {
-    /// Answers at once if memory holds the bytes.
+    /// Answers at once if the export has the bytes in memory, else defers.
     pub(super) async fn read(&mut self, reply: Reply, read: Read) -> Result<(), ConnectionError> {
-        let length = usize::try_from(read.length).unwrap_or(usize::MAX);
-        if self.outgoing.len() > 0 && self.outgoing.len().saturating_add(length) > BURST {
+        let length = to_usize(read.length);
+        if self.outgoing.len() > 0 && !self.fits_in_burst(length) {
             self.outgoing.flush(self.stream).await?;
         }
-        // What the reply buffer does not keep counts as memory in flight.
-        let share = if length > KEEP {
+        // What the send buffer does not retain counts as memory in flight.
+        let permit = if length > RETAINED {
             Some(self.reserve(read.length).await?)
         } else {
             None
         };
+        // For the log only.
         self.bytes = self.bytes.saturating_add(read.length.into());
-        if !self.read_ready(reply, read) {
-            return self.read_slowly(reply, read, share).await;
+        if !self.try_read_cached(reply, read) {
+            return self.defer_read(reply, read, permit).await;
         }
-        if share.is_some() {
+        if permit.is_some() {
             self.outgoing.flush(self.stream).await?;
             self.release(read.length);
         }
         Ok(())
     }
 
-    /// Puts the whole reply into the buffer, or nothing of it and `false`.
-    fn read_ready(&mut self, reply: Reply, read: Read) -> bool {
+    /// Whether the send buffer with this many more bytes is at most a burst.
+    fn fits_in_burst(&self, length: usize) -> bool {
+        let sum = self.outgoing.len().checked_add(length);
+        sum.is_some_and(|sum| sum <= BURST)
+    }
+
+    /// Puts the whole reply into the send buffer, or nothing of it and `false`.
+    fn try_read_cached(&mut self, reply: Reply, read: Read) -> bool {
         let start = self.outgoing.len();
         let mut pieces = mem::take(&mut self.pieces);
         let result = if reply.structured {
-            pieces::cut(&*self.agreed.export, read, &mut pieces);
-            self.chunks_ready(reply, &pieces)
+            pieces::cut(&*self.negotiated.export, read, &mut pieces);
+            self.try_put_chunks(reply, &pieces)
         } else {
             reply.simple(&mut self.outgoing, 0);
-            self.bytes_ready(read.offset, read.length)
+            self.try_put_data(read.offset, read.length)
         };
         self.pieces = pieces;
         match result {
@@ -63,20 +79,20 @@ impl<S: Stream> Transmission<'_, S> {
         }
     }
 
-    fn chunks_ready(&mut self, reply: Reply, pieces: &[Piece]) -> Option<Result<(), ReadError>> {
+    fn try_put_chunks(&mut self, reply: Reply, pieces: &[Piece]) -> Option<Result<(), ReadError>> {
         let Some((last, before)) = pieces.split_last() else {
             reply.done(&mut self.outgoing);
             return Some(Ok(()));
         };
         for piece in before {
-            if let Err(error) = self.chunk_ready(reply, *piece, false)? {
+            if let Err(error) = self.try_put_chunk(reply, *piece, false)? {
                 return Some(Err(error));
             }
         }
-        self.chunk_ready(reply, *last, true)
+        self.try_put_chunk(reply, *last, true)
     }
 
-    fn chunk_ready(
+    fn try_put_chunk(
         &mut self,
         reply: Reply,
         piece: Piece,
@@ -87,20 +103,19 @@ impl<S: Stream> Transmission<'_, S> {
             return Some(Ok(()));
         }
         reply.offset_data(&mut self.outgoing, (piece.offset, piece.length), last);
-        self.bytes_ready(piece.offset, piece.length)
+        self.try_put_data(piece.offset, piece.length)
     }
 
-    fn bytes_ready(&mut self, offset: u64, length: u32) -> Option<Result<(), ReadError>> {
+    fn try_put_data(&mut self, offset: u64, length: u32) -> Option<Result<(), ReadError>> {
         if length == 0 {
             return Some(Ok(()));
         }
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        self.agreed
+        self.negotiated
             .export
-            .read_ready(offset, self.outgoing.slot(length))
+            .try_read_cached(offset, self.outgoing.reserve(to_usize(length)))
     }
 
-    /// Sends what a slow read brought.
+    /// Sends the result of a deferred read.
     pub(super) async fn reply_read(
         &mut self,
         reply: Reply,
@@ -112,18 +127,18 @@ impl<S: Stream> Transmission<'_, S> {
             return self.send(bytes).await;
         }
         let mut pieces = mem::take(&mut self.pieces);
-        pieces::cut(&*self.agreed.export, read, &mut pieces);
+        pieces::cut(&*self.negotiated.export, read, &mut pieces);
         let mut rest = bytes;
-        let mut left = pieces.len();
         for piece in &pieces {
-            left = left.saturating_sub(1);
-            let length = usize::try_from(piece.length).unwrap_or(usize::MAX);
-            let (data, after) = rest.split_at(length.min(rest.len()));
+            let (data, after) = rest
+                .split_at_checked(to_usize(piece.length))
+                .expect("the pieces are as long as the read");
             rest = after;
+            let last = rest.is_empty();
             if piece.zeroes {
-                reply.offset_hole(&mut self.outgoing, (piece.offset, piece.length), left == 0);
+                reply.offset_hole(&mut self.outgoing, (piece.offset, piece.length), last);
             } else {
-                reply.offset_data(&mut self.outgoing, (piece.offset, piece.length), left == 0);
+                reply.offset_data(&mut self.outgoing, (piece.offset, piece.length), last);
                 self.send(data).await?;
             }
         }
@@ -131,10 +146,9 @@ impl<S: Stream> Transmission<'_, S> {
         Ok(())
     }
 
-    /// Little data joins what waits to be sent, much of it is sent from where
-    /// it lies.
+    /// Copies little data into the send buffer; sends more from where it lies.
     async fn send(&mut self, data: &[u8]) -> Result<(), ConnectionError> {
-        if self.outgoing.len().saturating_add(data.len()) <= BURST {
+        if self.fits_in_burst(data.len()) {
             self.outgoing.put(data);
         } else {
             self.outgoing.flush_with(self.stream, data).await?;
@@ -142,7 +156,7 @@ impl<S: Stream> Transmission<'_, S> {
         Ok(())
     }
 
-    /// `NBD_EIO`, with the text for those who can read it, and for the log.
+    /// `NBD_EIO`, and the reason in the log.
     pub(super) fn reply_read_error(&mut self, reply: Reply, read: Read, error: &ReadError) {
         let Read { offset, length, .. } = read;
         warn!(offset, length, %error, "read failed");

@@ -1,23 +1,26 @@
 //! Simple replies and the chunks of structured ones (proto.md, "Simple reply
 //! message", "Structured reply types").
 
-use crate::server::outgoing::Outgoing;
-use crate::wire::{
-    self, BlockDescriptor, ErrorChunk, OffsetData, OffsetHole, SimpleReply, StructuredReply,
+use crate::{
+    server::send_buffer::SendBuffer,
+    width::to_usize,
+    wire::{
+        self, BlockDescriptor, ErrorChunk, OffsetData, OffsetHole, SimpleReply, StructuredReply,
+    },
 };
 
-/// Which reply goes to whom.
+/// The reply to one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reply {
-    /// The request's.
+    /// Of the request.
     pub(super) cookie: u64,
-    /// Whether replies are structured.
+    /// Whether structured replies were negotiated.
     pub(super) structured: bool,
 }
 
 impl Reply {
-    /// Success, without anything to say.
-    pub(super) fn done(self, out: &mut Outgoing) {
+    /// Success without a payload.
+    pub(super) fn done(self, out: &mut SendBuffer) {
         if self.structured {
             self.chunk(out, wire::NBD_REPLY_TYPE_NONE, 0, true);
         } else {
@@ -25,14 +28,14 @@ impl Reply {
         }
     }
 
-    /// An error, and its text where the reply can carry one.
-    pub(super) fn error(self, out: &mut Outgoing, error: u32, text: &str) {
+    /// An error, with a message if the reply can have one.
+    pub(super) fn error(self, out: &mut SendBuffer, error: u32, text: &str) {
         if !self.structured {
             return self.simple(out, error);
         }
-        let text = wire::cut(text);
-        let length = u16::try_from(text.len()).unwrap_or_default();
-        let payload = size_of::<ErrorChunk>().saturating_add(text.len());
+        let text = wire::truncate(text);
+        let length = u16::try_from(text.len()).expect("a string has at most 4096 bytes");
+        let payload = length_of::<ErrorChunk>(text.len());
         self.chunk(out, wire::NBD_REPLY_TYPE_ERROR, payload, true);
         out.put(&ErrorChunk {
             error: error.into(),
@@ -41,9 +44,9 @@ impl Reply {
         out.put(text);
     }
 
-    /// The head of a simple reply; after an error of 0 to a read, its data
-    /// must follow.
-    pub(super) fn simple(self, out: &mut Outgoing, error: u32) {
+    /// The header of a simple reply; if it says success to a read, the data must
+    /// follow.
+    pub(super) fn simple(self, out: &mut SendBuffer, error: u32) {
         out.put(&SimpleReply {
             magic: wire::NBD_SIMPLE_REPLY_MAGIC.into(),
             error: error.into(),
@@ -51,10 +54,14 @@ impl Reply {
         });
     }
 
-    /// The head of a data chunk; `length` bytes must follow.
-    pub(super) fn offset_data(self, out: &mut Outgoing, (offset, length): (u64, u32), last: bool) {
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let payload = size_of::<OffsetData>().saturating_add(length);
+    /// The header of a data chunk; `length` bytes must follow.
+    pub(super) fn offset_data(
+        self,
+        out: &mut SendBuffer,
+        (offset, length): (u64, u32),
+        last: bool,
+    ) {
+        let payload = length_of::<OffsetData>(to_usize(length));
         self.chunk(out, wire::NBD_REPLY_TYPE_OFFSET_DATA, payload, last);
         out.put(&OffsetData {
             offset: offset.into(),
@@ -62,7 +69,12 @@ impl Reply {
     }
 
     /// A whole hole chunk.
-    pub(super) fn offset_hole(self, out: &mut Outgoing, (offset, length): (u64, u32), last: bool) {
+    pub(super) fn offset_hole(
+        self,
+        out: &mut SendBuffer,
+        (offset, length): (u64, u32),
+        last: bool,
+    ) {
         self.chunk(
             out,
             wire::NBD_REPLY_TYPE_OFFSET_HOLE,
@@ -75,26 +87,35 @@ impl Reply {
         });
     }
 
-    /// A whole status chunk, the only one, since there is one context.
+    /// A whole status chunk; the reply has one for each context, and there is one.
     pub(super) fn block_status(
         self,
-        out: &mut Outgoing,
+        out: &mut SendBuffer,
         context: u32,
         extents: &[BlockDescriptor],
     ) {
-        let payload = size_of_val(extents).saturating_add(size_of_val(&context));
+        let payload = length_of::<u32>(size_of_val(extents));
         self.chunk(out, wire::NBD_REPLY_TYPE_BLOCK_STATUS, payload, true);
         out.put(&context.to_be_bytes());
         out.put(extents);
     }
 
-    fn chunk(self, out: &mut Outgoing, chunk_type: u16, payload: usize, last: bool) {
+    fn chunk(self, out: &mut SendBuffer, chunk_type: u16, payload: usize, last: bool) {
         out.put(&StructuredReply {
             magic: wire::NBD_STRUCTURED_REPLY_MAGIC.into(),
             flags: if last { wire::NBD_REPLY_FLAG_DONE } else { 0 }.into(),
             chunk_type: chunk_type.into(),
             cookie: self.cookie.into(),
-            length: u32::try_from(payload).unwrap_or(u32::MAX).into(),
+            length: u32::try_from(payload)
+                .expect("requests and the number of extents are limited")
+                .into(),
         });
     }
+}
+
+/// The length of a payload of a header `H` and `rest` more bytes.
+fn length_of<H>(rest: usize) -> usize {
+    size_of::<H>()
+        .checked_add(rest)
+        .expect("what follows lies in memory")
 }

@@ -1,13 +1,15 @@
-//! What a request asks for, if it may (proto.md, "Request types"). Validated
-//! here once; what comes out lies on the disk.
+//! Validates requests (proto.md, "Request types"), once: what comes out lies on
+//! the disk, and what it needs is there.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use crate::ExportInfo;
-use crate::wire::{self, Request};
+use crate::{
+    export::{ExportInfo, Writes},
+    server::negotiated::MAX_PAYLOAD,
+    wire::{self, Request},
+};
 
-/// A valid request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A valid request, other than `NBD_CMD_WRITE` and `NBD_CMD_DISC`.
 pub(super) enum Command {
     Read(Read),
     BlockStatus {
@@ -19,69 +21,91 @@ pub(super) enum Command {
         offset: u64,
         length: u32,
     },
-    Flush,
-    Write(Change),
-    /// Trim, or write zeroes.
-    Zero(Change),
+    /// There is nothing to flush in an export that takes no writes.
+    Flush(Option<Arc<dyn Writes>>),
+    /// `NBD_CMD_TRIM` and `NBD_CMD_WRITE_ZEROES`.
+    Zero(Arc<dyn Writes>, Change),
 }
 
-/// A range to change; `durable` says whether it must be on storage before the
-/// reply.
+/// A range to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) offset: u64,
     pub(super) length: u32,
+    /// `NBD_CMD_FLAG_FUA`.
     pub(super) durable: bool,
 }
 
-/// A range to read; `fragments` says whether the reply may have several
-/// content chunks.
+/// A range to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) offset: u64,
     pub(super) length: u32,
+    /// Whether the reply may have several content chunks: no `NBD_CMD_FLAG_DF`.
     pub(super) fragments: bool,
 }
 
-/// Why a request is not served: one of the protocol's errors, and a text.
-#[derive(Debug, PartialEq, Eq)]
+/// Why a request is not served.
 pub(super) struct Refusal {
+    /// `NBD_E…`.
     pub(super) error: u32,
+    /// A message for people.
     pub(super) text: Cow<'static, str>,
 }
 
-/// What a request is measured by.
-#[derive(Clone, Copy, Debug)]
+impl Refusal {
+    pub(super) fn shutting_down() -> Self {
+        Self {
+            error: wire::NBD_ESHUTDOWN,
+            text: "the server is shutting down".into(),
+        }
+    }
+
+    fn read_only() -> Self {
+        Self {
+            error: wire::NBD_EPERM,
+            text: "the export is read-only".into(),
+        }
+    }
+}
+
+/// What requests are validated against.
+#[derive(Clone, Copy)]
 pub(super) struct Terms<'a> {
     pub(super) info: &'a ExportInfo,
     pub(super) structured_replies: bool,
     pub(super) base_allocation: bool,
-    pub(super) writable: bool,
+    /// `None` if the export is read-only.
+    pub(super) writes: Option<&'a Arc<dyn Writes>>,
 }
 
-/// Checks everything there is to check.
+impl Terms<'_> {
+    /// The longest read or write, in bytes.
+    fn maximum(self) -> u32 {
+        self.info.block_size.maximum.min(MAX_PAYLOAD)
+    }
+
+    fn writes(self) -> Result<Arc<dyn Writes>, Refusal> {
+        self.writes.cloned().ok_or_else(Refusal::read_only)
+    }
+}
+
+/// Validates any request but `NBD_CMD_WRITE` and `NBD_CMD_DISC`.
 pub(super) fn validate(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
     match request.command.get() {
         wire::NBD_CMD_READ => read(request, terms),
         wire::NBD_CMD_BLOCK_STATUS => block_status(request, terms),
         wire::NBD_CMD_CACHE => cache(request, terms),
         wire::NBD_CMD_FLUSH => flush(request, terms),
-        wire::NBD_CMD_WRITE if terms.writable => write(request, terms),
-        wire::NBD_CMD_TRIM if terms.writable => change(request, terms, 0).map(Command::Zero),
-        wire::NBD_CMD_WRITE_ZEROES if terms.writable => {
-            change(request, terms, wire::NBD_CMD_FLAG_NO_HOLE).map(Command::Zero)
-        }
-        wire::NBD_CMD_WRITE | wire::NBD_CMD_TRIM | wire::NBD_CMD_WRITE_ZEROES => Err(Refusal {
-            error: wire::NBD_EPERM,
-            text: "the export is read-only".into(),
-        }),
+        wire::NBD_CMD_TRIM => zero(request, terms, 0),
+        wire::NBD_CMD_WRITE_ZEROES => zero(request, terms, wire::NBD_CMD_FLAG_NO_HOLE),
         command => Err(invalid(format!("unknown command {command}"))),
     }
 }
 
 /// `NBD_CMD_FLAG_DF` is known when structured replies are. Too long a read is
-/// `NBD_EOVERFLOW` where the client may retry it in parts, which is only said
-/// of structured replies.
+/// `NBD_EOVERFLOW` where the client may retry it in parts, which proto.md says
+/// only of structured replies.
 fn read(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
     let known = if terms.structured_replies {
         wire::NBD_CMD_FLAG_DF
@@ -90,7 +114,7 @@ fn read(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
     };
     let flags = flags(request, terms, known)?;
     let (offset, length) = range(request, terms.info)?;
-    let maximum = terms.info.block_size.maximum;
+    let maximum = terms.maximum();
     if length > maximum {
         let text = format!("a read of {length} bytes is longer than the maximum of {maximum}");
         let error = if terms.structured_replies {
@@ -118,7 +142,7 @@ fn block_status(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal>
     let flags = flags(request, terms, wire::NBD_CMD_FLAG_REQ_ONE)?;
     let (offset, length) = range(request, terms.info)?;
     if length == 0 {
-        return Err(invalid("the status of no bytes is nothing"));
+        return Err(invalid("a block status of 0 bytes"));
     }
     Ok(Command::BlockStatus {
         offset,
@@ -134,16 +158,26 @@ fn cache(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
     Ok(Command::Cache { offset, length })
 }
 
-fn write(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
+fn zero(request: &Request, terms: Terms<'_>, known: u16) -> Result<Command, Refusal> {
+    let writes = terms.writes()?;
+    Ok(Command::Zero(writes, change(request, terms, known)?))
+}
+
+/// Validates `NBD_CMD_WRITE`.
+pub(super) fn write(
+    request: &Request,
+    terms: Terms<'_>,
+) -> Result<(Arc<dyn Writes>, Change), Refusal> {
+    let writes = terms.writes()?;
     let change = change(request, terms, 0)?;
-    let maximum = terms.info.block_size.maximum;
+    let maximum = terms.maximum();
     if change.length > maximum {
         let length = change.length;
         return Err(invalid(format!(
             "a write of {length} bytes is longer than the maximum of {maximum}"
         )));
     }
-    Ok(Command::Write(change))
+    Ok((writes, change))
 }
 
 /// "The server SHOULD return `NBD_ENOSPC` if it receives a write request
@@ -172,21 +206,21 @@ fn change(request: &Request, terms: Terms<'_>, known: u16) -> Result<Change, Ref
     })
 }
 
-/// Harmless where there is nothing to write: "length and offset are reserved, and MUST be
-/// set to all-zero".
+/// Not an error without writes. "*length* and *offset* are reserved, and MUST
+/// be set to all-zero".
 fn flush(request: &Request, terms: Terms<'_>) -> Result<Command, Refusal> {
     flags(request, terms, 0)?;
     if request.offset.get() == 0 && request.length.get() == 0 {
-        Ok(Command::Flush)
+        Ok(Command::Flush(terms.writes.cloned()))
     } else {
-        Err(invalid("a flush has neither offset nor length"))
+        Err(invalid("offset and length of a flush must be 0"))
     }
 }
 
-/// The flags of a request but FUA, which is known to all commands where it was
-/// advertised, and means something to writes only.
+/// The command flags, none of which may be unknown. `NBD_CMD_FLAG_FUA`, which all
+/// commands accept if it was advertised, is left out.
 fn flags(request: &Request, terms: Terms<'_>, known: u16) -> Result<u16, Refusal> {
-    let everywhere = if terms.writable {
+    let everywhere = if terms.writes.is_some() {
         wire::NBD_CMD_FLAG_FUA
     } else {
         0
@@ -196,7 +230,7 @@ fn flags(request: &Request, terms: Terms<'_>, known: u16) -> Result<u16, Refusal
     if unknown == 0 {
         Ok(flags)
     } else {
-        Err(invalid(format!("command flags {unknown:#x}")))
+        Err(invalid(format!("unknown command flags {unknown:#x}")))
     }
 }
 
@@ -216,7 +250,7 @@ fn range(request: &Request, info: &ExportInfo) -> Result<(u64, u32), Refusal> {
         Ok((offset, length))
     } else {
         Err(invalid(format!(
-            "{length} bytes at {offset} are no whole blocks of {minimum}"
+            "{length} bytes at {offset} are not aligned to blocks of {minimum}"
         )))
     }
 }

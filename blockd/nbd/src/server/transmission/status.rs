@@ -1,19 +1,18 @@
-//! `NBD_CMD_BLOCK_STATUS`: the extents of `base:allocation`.
+//! `NBD_CMD_BLOCK_STATUS` of `base:allocation`.
 
 use zerocopy::byteorder::network_endian::U32;
 
-use crate::wire::{self, BlockDescriptor};
-use crate::{Export, Extent};
+use crate::{
+    export::{Export, Extent},
+    wire::{self, BlockDescriptor, MAX_ALIGNED_LENGTH},
+};
 
-/// A reply of 1 MiB; the client asks again where it ends.
+/// How many extents a reply may have: 1 MiB of them. The client asks again where
+/// they end.
 const MAX_EXTENTS: usize = 1 << 17;
-/// The longest extent that the 32 bits of a descriptor hold and that is a
-/// whole number of blocks, however large they are. What is longer is said in
-/// several descriptors.
-const MAX_EXTENT: u64 = 0xffff_0000;
 
-/// The extents from `offset` on, at least one, until they cover `length`;
-/// with `one`, exactly one, and no longer than `length`.
+/// The extents from `offset` on, at least one, until they cover `length`; with
+/// `one`, exactly one, and no longer than `length`.
 pub(super) fn extents(
     export: &dyn Export,
     (offset, length): (u64, u32),
@@ -21,96 +20,90 @@ pub(super) fn extents(
 ) -> Vec<BlockDescriptor> {
     let mut run = Run {
         status: 0,
-        length: 0,
-        before: 0,
+        start: 0,
+        end: 0,
     };
-    let mut status = Status {
-        descriptors: Vec::new(),
-        wanted: length.into(),
-        one,
+    let mut reply = Descriptors {
+        list: Vec::new(),
+        requested: length.into(),
+        limit: if one { 1 } else { MAX_EXTENTS },
+        longest: if one {
+            length.min(MAX_ALIGNED_LENGTH)
+        } else {
+            MAX_ALIGNED_LENGTH
+        },
     };
-    let on_disk = export.info().size.saturating_sub(offset);
+    let on_disk = export.info().size.checked_sub(offset);
+    let on_disk = on_disk.expect("a validated offset lies on the disk");
     export.extents(offset, &mut |extent| {
-        let rest = on_disk.saturating_sub(run.end());
-        let length = extent.length.min(rest);
-        if run.length > 0 && run.status != flags(extent) {
-            status.put(&run);
-            run = Run {
-                status: run.status,
-                length: 0,
-                before: run.end(),
-            };
+        let end = run.end.checked_add(extent.length);
+        // Whatever the export says, nothing lies behind the end of the disk.
+        let end = end.map_or(on_disk, |end| end.min(on_disk));
+        let status = status(extent);
+        if run.status != status {
+            reply.add(&run);
+            run.status = status;
+            run.start = run.end;
         }
-        run = Run {
-            status: flags(extent),
-            length: run.length.saturating_add(length),
-            ..run
-        };
-        run.end() < on_disk && status.wants_more(&run)
+        run.end = end;
+        run.end < on_disk && reply.wants_more(&run)
     });
-    status.put(&run);
-    if status.descriptors.is_empty() {
-        // "A server MAY always safely report a status of 0 for any block."
-        status.put(&Run {
+    reply.add(&run);
+    if reply.list.is_empty() {
+        // The export has no extents here. "A server MAY always safely report a
+        // status of 0 for any block".
+        reply.add(&Run {
             status: 0,
-            length: length.into(),
-            before: 0,
+            start: 0,
+            end: length.into(),
         });
     }
-    status.descriptors
+    reply.list
 }
 
-/// Extents of one status that follow each other.
+/// Adjacent extents of one status, in bytes from the start of the request.
 struct Run {
     status: u32,
-    length: u64,
-    /// Bytes from the first extent to this run.
-    before: u64,
+    start: u64,
+    end: u64,
 }
 
-impl Run {
-    fn end(&self) -> u64 {
-        self.before.saturating_add(self.length)
-    }
+/// The reply so far.
+struct Descriptors {
+    list: Vec<BlockDescriptor>,
+    /// The length of the request.
+    requested: u64,
+    /// How many descriptors it may have.
+    limit: usize,
+    /// How long each of them may be; what is longer takes several.
+    longest: u32,
 }
 
-struct Status {
-    descriptors: Vec<BlockDescriptor>,
-    wanted: u64,
-    one: bool,
-}
-
-impl Status {
-    /// Whether an extent after `run` may be in the reply.
+impl Descriptors {
+    /// Whether an extent behind `run`, which is not in the reply yet, can be part
+    /// of it.
     fn wants_more(&self, run: &Run) -> bool {
-        let first = self.descriptors.is_empty();
-        run.end() < self.wanted && self.descriptors.len() < MAX_EXTENTS && (first || !self.one)
+        let one_is_enough = self.limit == 1 && !self.list.is_empty();
+        run.end < self.requested && self.list.len() < MAX_EXTENTS && !one_is_enough
     }
 
-    /// Only the last descriptor may pass the range that was asked for.
-    fn put(&mut self, run: &Run) {
-        let mut said = run.before;
-        while said < run.end().min(self.wanted) && self.has_room() {
-            let longest = if self.one {
-                self.wanted.min(MAX_EXTENT)
-            } else {
-                MAX_EXTENT
-            };
-            let length = run.end().saturating_sub(said).min(longest);
-            self.descriptors.push(BlockDescriptor {
-                length: u32::try_from(length).unwrap_or(u32::MAX).into(),
+    /// Adds a run. Only the last descriptor may pass the end of the request.
+    fn add(&mut self, run: &Run) {
+        let mut start = run.start;
+        while start < run.end.min(self.requested) && self.list.len() < self.limit {
+            let rest = run.end.abs_diff(start);
+            let length = u32::try_from(rest).map_or(self.longest, |rest| rest.min(self.longest));
+            self.list.push(BlockDescriptor {
+                length: length.into(),
                 status: U32::new(run.status),
             });
-            said = said.saturating_add(length);
+            let end = start.checked_add(length.into());
+            start = end.expect("it is at most the end of the run");
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.descriptors.len() < if self.one { 1 } else { MAX_EXTENTS }
     }
 }
 
-fn flags(extent: Extent) -> u32 {
+fn status(extent: Extent) -> u32 {
     let hole = if extent.hole { wire::NBD_STATE_HOLE } else { 0 };
     let zero = if extent.zero { wire::NBD_STATE_ZERO } else { 0 };
     hole | zero

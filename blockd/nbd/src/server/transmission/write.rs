@@ -1,152 +1,100 @@
-//! `NBD_CMD_WRITE`, `NBD_CMD_WRITE_ZEROES`, `NBD_CMD_TRIM` and
-//! `NBD_CMD_FLUSH`, where the export can be written.
+//! `NBD_CMD_WRITE`, `NBD_CMD_WRITE_ZEROES`, `NBD_CMD_TRIM` and `NBD_CMD_FLUSH`.
 
-use std::io;
 use std::sync::Arc;
 
-use tokio::io::AsyncReadExt;
-
-use super::Transmission;
-use super::reply::Reply;
-use super::request::{self, Change, Command};
-use super::slow::SMALLEST_CHARGE;
-use crate::server::connection::{ConnectionError, Stream};
-use crate::server::context::Share;
-use crate::server::incoming::Incoming;
-use crate::wire::Request;
-
-/// A client that sends more than this with one write is not a client.
-const MAX_WRITE: u32 = 64 << 20;
-
-/// A write whose data is coming. Where it ends, the next request begins: the
-/// data of a write that is refused is read to its end too.
-pub(super) struct IncomingWrite {
-    request: Request,
-    left: u64,
-    /// What came, if the write is to be done.
-    kept: Option<Kept>,
-}
-
-struct Kept {
-    data: Vec<u8>,
-    change: Change,
-    held: u32,
-    share: Share,
-}
-
-/// Receives once: much data of a write goes straight to where it is kept.
-/// Cancel-safe.
-pub(super) async fn receive<S: Stream>(
-    write: &mut Option<IncomingWrite>,
-    incoming: &mut Incoming,
-    stream: &mut S,
-) -> io::Result<usize> {
-    if let Some(IncomingWrite {
-        kept: Some(kept),
-        left,
-        ..
-    }) = write
-    {
-        let received = stream.take(*left).read_buf(&mut kept.data).await?;
-        *left = left.saturating_sub(u64::try_from(received).unwrap_or(u64::MAX));
-        return Ok(received);
-    }
-    incoming.fill(stream).await
-}
+use super::{
+    deferred::MIN_CHARGE,
+    incoming_write::{AcceptedWrite, IncomingWrite},
+    reply::Reply,
+    request::{self, Change, Refusal},
+    state::Transmission,
+};
+use crate::{
+    export::Writes,
+    server::{error::ConnectionError, negotiated::MAX_PAYLOAD, stream::Stream},
+    wire::Request,
+};
 
 impl<S: Stream> Transmission<'_, S> {
+    /// `NBD_CMD_WRITE`, before its data is received.
     pub(super) async fn begin_write(&mut self, request: Request) -> Result<(), ConnectionError> {
         let length = request.length.get();
-        if length > MAX_WRITE {
+        if length > MAX_PAYLOAD {
             return Err(ConnectionError::Protocol(format!(
                 "a write of {length} bytes"
             )));
         }
-        let kept = match request::validate(&request, self.terms()) {
-            Ok(Command::Write(change)) if !self.shutting_down => {
-                let held = length.max(SMALLEST_CHARGE);
-                let share = self.reserve(held).await?;
-                Some(Kept {
-                    data: Vec::with_capacity(usize::try_from(length).unwrap_or(0)),
-                    change,
-                    held,
-                    share,
-                })
-            }
-            _ => None,
+        let valid = if self.shutting_down {
+            Err(Refusal::shutting_down())
+        } else {
+            request::write(&request, self.terms())
         };
-        self.unread_write = Some(IncomingWrite {
-            request,
-            left: length.into(),
-            kept,
-        });
+        let accepted = match valid {
+            Ok((writes, range)) => {
+                let charge = length.max(MIN_CHARGE);
+                let permit = self.reserve(charge).await?;
+                Ok(AcceptedWrite::new(writes, range, (charge, permit)))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.incoming_write = Some(IncomingWrite::new(request, accepted));
         Ok(())
     }
 
-    /// Whether no data of a write is in the way any more.
-    pub(super) async fn take_write(&mut self) -> Result<bool, ConnectionError> {
-        let Some(mut write) = self.unread_write.take() else {
-            return Ok(true);
+    /// Takes buffered data of the incoming write, and starts it or refuses it when
+    /// all has come. Returns whether none is incoming any more.
+    pub(super) fn take_write(&mut self) -> bool {
+        let Some(mut write) = self.incoming_write.take() else {
+            return true;
         };
-        if let Some(kept) = &mut write.kept {
-            let before = kept.data.len();
-            let wanted = usize::try_from(write.left).unwrap_or(usize::MAX);
-            self.incoming.take_into(&mut kept.data, wanted);
-            let came = kept.data.len().saturating_sub(before);
-            write.left = write
-                .left
-                .saturating_sub(u64::try_from(came).unwrap_or(u64::MAX));
-        } else {
-            write.left = write.left.saturating_sub(self.incoming.discard(write.left));
+        if !write.take(&mut self.incoming) {
+            self.incoming_write = Some(write);
+            return false;
         }
-        if write.left > 0 {
-            self.unread_write = Some(write);
-            return Ok(false);
+        match write.accepted {
+            Ok(accepted) => self.write(self.reply_to(&write.request), accepted),
+            Err(refusal) => self.refuse(&write.request, &refusal),
         }
-        match write.kept {
-            Some(kept) => self.write(self.reply_to(&write.request), kept),
-            None => self.answer(&write.request).await?,
-        }
-        Ok(true)
+        true
     }
 
-    fn write(&mut self, reply: Reply, kept: Kept) {
-        let Kept {
-            data,
+    fn write(&mut self, reply: Reply, accepted: AcceptedWrite) {
+        let AcceptedWrite {
+            writes,
             change,
-            held,
-            share,
-        } = kept;
-        // Only a disk that can be written has data kept for it.
-        if let Some(writes) = self.writes.clone() {
-            let work = writes.write(change.offset, data, change.durable);
-            self.write_slowly(reply, (held, share), work);
-        }
+            data,
+            reserved,
+        } = accepted;
+        let work = writes.write(change.offset, data, change.durable);
+        self.defer_write(reply, reserved, work);
     }
 
-    /// Both commands: what was trimmed reads as zeroes, too.
+    /// `NBD_CMD_WRITE_ZEROES`, and `NBD_CMD_TRIM`, which makes a range read as
+    /// zeroes here.
     pub(super) async fn zero(
         &mut self,
         reply: Reply,
+        writes: Arc<dyn Writes>,
         change: Change,
     ) -> Result<(), ConnectionError> {
-        let share = self.reserve(SMALLEST_CHARGE).await?;
-        if let Some(writes) = self.writes.clone() {
-            let work =
-                Arc::clone(&writes).zero(change.offset, change.length.into(), change.durable);
-            self.write_slowly(reply, (SMALLEST_CHARGE, share), work);
-        }
+        let permit = self.reserve(MIN_CHARGE).await?;
+        let work = writes.zero(change.offset, change.length.into(), change.durable);
+        self.defer_write(reply, (MIN_CHARGE, permit), work);
         Ok(())
     }
 
-    /// On a disk that nobody writes to, everything is on storage.
-    pub(super) async fn flush_disk(&mut self, reply: Reply) -> Result<(), ConnectionError> {
-        let Some(writes) = self.writes.clone() else {
+    /// `NBD_CMD_FLUSH`; without writes there is nothing to do.
+    pub(super) async fn flush_disk(
+        &mut self,
+        reply: Reply,
+        writes: Option<Arc<dyn Writes>>,
+    ) -> Result<(), ConnectionError> {
+        let Some(writes) = writes else {
             reply.done(&mut self.outgoing);
             return Ok(());
         };
-        let share = self.reserve(SMALLEST_CHARGE).await?;
-        self.write_slowly(reply, (SMALLEST_CHARGE, share), writes.flush());
+        let permit = self.reserve(MIN_CHARGE).await?;
+        self.defer_write(reply, (MIN_CHARGE, permit), writes.flush());
         Ok(())
     }
 }

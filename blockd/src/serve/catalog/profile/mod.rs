@@ -82,9 +82,9 @@ impl Export for Recording {
         self.opened.info()
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         self.note(offset);
-        self.opened.read_ready(offset, buffer)
+        self.opened.try_read_cached(offset, buffer)
     }
 
     fn read(
@@ -153,7 +153,7 @@ impl Export for Warm {
         &self.info
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         let bytes = self.range(offset, buffer.len());
         Some(bytes.map(|bytes| buffer.copy_from_slice(bytes)))
     }

@@ -1,4 +1,4 @@
-//! What ends a handshake before its time.
+//! Limits of the handshake, and its end.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ async fn unknown_client_flags_end_the_connection() {
     client.hello(4 | 1).await;
     assert_eq!(
         client.end_text().await,
-        "the client broke the protocol: unknown client flags 0x4"
+        "the client violated the protocol: unknown client flags 0x4"
     );
 }
 
@@ -42,7 +42,7 @@ async fn the_33rd_option_ends_the_connection_but_a_listing_allows_more() {
     let mut client = Client::greeted(&disk()).await;
     client.option(wire::NBD_OPT_LIST, &[]).await;
     while client.answer().await.0 != wire::NBD_REP_ACK {}
-    for _ in 0..31 + 3 * 4 {
+    for _ in 0..31 + 4 * 4 {
         client.option(99, &[]).await;
         client.answer().await;
     }
@@ -50,7 +50,7 @@ async fn the_33rd_option_ends_the_connection_but_a_listing_allows_more() {
     assert!(client.end_text().await.ends_with("too many options"));
 }
 
-fn hurried() -> Limits {
+fn short_time() -> Limits {
     Limits {
         handshake_time: Duration::from_millis(200),
         ..Limits::default()
@@ -58,13 +58,13 @@ fn hurried() -> Limits {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_is_dropped_at_the_deadline() {
-    let halves: [&[u8]; 3] = [b"", b"\0\0", b"\0\0\0\x03IHAVEOPT\0\0\0\x07\0\0\0\x09half"];
-    for said in halves {
-        let mut client = Client::new(MemoryExports::new([]), hurried());
+async fn a_silent_client_is_disconnected_at_the_deadline() {
+    let beginnings: [&[u8]; 3] = [b"", b"\0\0", b"\0\0\0\x03IHAVEOPT\0\0\0\x07\0\0\0\x09half"];
+    for sent in beginnings {
+        let mut client = Client::new(MemoryExports::new([]), short_time());
         let start = Instant::now();
         client.bytes(18).await;
-        client.send(said).await;
+        client.send(sent).await;
         let text = client.end_text().await;
         assert_eq!(text, "the client did not finish the handshake within 200ms");
         assert!(start.elapsed() >= Duration::from_millis(200));
@@ -72,8 +72,8 @@ async fn a_client_that_says_nothing_is_dropped_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_client_that_drips_is_dropped_at_the_deadline_too() {
-    let mut client = Client::new(Arc::new(ScriptedExports(disk())), hurried());
+async fn a_client_that_sends_slowly_is_disconnected_at_the_deadline() {
+    let mut client = Client::new(Arc::new(ScriptedExports(disk())), short_time());
     client.hello(3).await;
     let start = Instant::now();
     client.option_header(99, u32::MAX).await;
@@ -85,26 +85,26 @@ async fn a_client_that_drips_is_dropped_at_the_deadline_too() {
 }
 
 #[tokio::test]
-async fn the_servers_own_work_is_off_the_clock() {
-    let mut client = Client::new(Arc::new(ScriptedExports(disk())), hurried());
+async fn what_the_server_takes_does_not_count() {
+    let mut client = Client::new(Arc::new(ScriptedExports(disk())), short_time());
     client.hello(3).await;
     client.go("slow").await;
 }
 
 #[tokio::test]
-async fn a_client_may_go_between_options_but_not_inside_one() {
+async fn closing_is_no_error_between_options_and_one_inside() {
     let client = Client::greeted(&disk()).await;
     client.leave().await.unwrap();
     let mut client = Client::greeted(&disk()).await;
     client.send(b"IHAVE").await;
     assert_eq!(
         client.leave().await.unwrap_err().to_string(),
-        "the connection broke: unexpected end of file"
+        "the connection is broken: unexpected end of file"
     );
 }
 
 #[tokio::test]
-async fn options_are_answered_with_shutdown_when_the_server_ends() {
+async fn options_are_refused_while_the_server_shuts_down() {
     let mut client = Client::greeted(&disk()).await;
     client.shutdown.trigger();
     for option in [wire::NBD_OPT_GO, wire::NBD_OPT_LIST, 99] {
@@ -121,7 +121,7 @@ async fn options_are_answered_with_shutdown_when_the_server_ends() {
 }
 
 #[tokio::test]
-async fn a_silent_client_does_not_hold_up_the_end() {
+async fn a_silent_client_does_not_delay_the_shutdown() {
     let client = Client::greeted(&disk()).await;
     let start = Instant::now();
     client.shutdown.trigger();

@@ -17,7 +17,7 @@ async fn contexts_need_structured_replies() {
     }
 }
 
-/// What the queries select: the id and name of each context.
+/// The id and name of each context that the queries select.
 async fn contexts(client: &mut Client, option: u32, queries: &[&str]) -> Vec<(u32, String)> {
     client.option(option, &meta("disk", queries)).await;
     let mut found = Vec::new();
@@ -40,7 +40,7 @@ async fn contexts(client: &mut Client, option: u32, queries: &[&str]) -> Vec<(u3
 }
 
 #[tokio::test]
-async fn contexts_are_listed_and_selected_by_their_own_rules() {
+async fn list_and_set_match_queries_differently() {
     let mut client = Client::greeted(&disk()).await;
     client.option(wire::NBD_OPT_STRUCTURED_REPLY, &[]).await;
     client.answer().await;
@@ -66,7 +66,8 @@ async fn contexts_are_listed_and_selected_by_their_own_rules() {
     );
 }
 
-/// The error of a status request after `prepare` and a GO to `disk`.
+/// The type of the reply to `NBD_CMD_BLOCK_STATUS` after these options and
+/// `NBD_OPT_GO`.
 async fn status_after(steps: &[(u32, Vec<u8>)]) -> u16 {
     let mut client = Client::greeted(&disk()).await;
     for (option, data) in steps {
@@ -81,7 +82,7 @@ async fn status_after(steps: &[(u32, Vec<u8>)]) -> u16 {
 }
 
 #[tokio::test]
-async fn a_selection_counts_for_its_name_and_until_the_next_one_even_if_that_fails() {
+async fn a_selection_counts_for_one_name_and_until_the_next_one_even_if_that_fails() {
     let set = wire::NBD_OPT_SET_META_CONTEXT;
     let structured = (wire::NBD_OPT_STRUCTURED_REPLY, vec![]);
     let good = (set, meta("disk", &["base:allocation"]));

@@ -1,4 +1,4 @@
-//! What a client sees of the handshake.
+//! The handshake, as a client sees it.
 
 mod bounds;
 mod meta;
@@ -7,9 +7,11 @@ mod start_tls;
 
 use std::sync::Arc;
 
-use crate::Limits;
-use crate::testing::{Client, Region, Scripted, ScriptedExports, info};
-use crate::wire;
+use crate::{
+    server::Limits,
+    testing::{Client, Region, Scripted, ScriptedExports, info},
+    wire,
+};
 
 const INVALID: u32 = wire::NBD_REP_ERR_INVALID;
 

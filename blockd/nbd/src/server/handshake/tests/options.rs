@@ -12,7 +12,7 @@ const FLAGS: u16 = 1 | 1 << 1 | 1 << 8 | 1 << 10;
 const SEND_DF: u16 = 1 << 7;
 
 #[tokio::test]
-async fn export_name_tells_size_and_flags_and_124_zeroes() {
+async fn export_name_replies_size_flags_and_124_zeroes() {
     let disk = disk();
     let mut client = Client::new(Arc::new(ScriptedExports(disk)), Limits::default());
     client.hello(wire::NBD_FLAG_C_FIXED_NEWSTYLE).await;
@@ -25,7 +25,7 @@ async fn export_name_tells_size_and_flags_and_124_zeroes() {
 }
 
 #[tokio::test]
-async fn export_name_leaves_the_zeroes_out_when_both_agree() {
+async fn export_name_omits_the_zeroes_if_that_was_negotiated() {
     let mut client = Client::greeted(&disk()).await;
     client.option(wire::NBD_OPT_EXPORT_NAME, b"").await;
     client.receive::<ExportNameReply>().await;
@@ -34,13 +34,13 @@ async fn export_name_leaves_the_zeroes_out_when_both_agree() {
 }
 
 #[tokio::test]
-async fn export_name_of_nothing_ends_the_connection() {
+async fn export_name_of_an_unknown_export_ends_the_connection() {
     for name in [&b"nothing"[..], b"\xff", &[b'x'; 5000], &vec![b'x'; 70_000]] {
         let mut client = Client::greeted(&disk()).await;
         client.option(wire::NBD_OPT_EXPORT_NAME, name).await;
         let text = client.end_text().await;
         assert!(
-            text.starts_with("the client asked for an export that cannot be opened"),
+            text.starts_with("the client chose an export that cannot be opened"),
             "{text}"
         );
     }
@@ -57,7 +57,7 @@ async fn abort_is_acknowledged_whatever_its_data() {
 }
 
 #[tokio::test]
-async fn list_names_what_the_protocol_can_carry() {
+async fn list_leaves_out_names_that_are_no_strings_of_the_protocol() {
     let mut client = Client::greeted(&disk()).await;
     client.option(wire::NBD_OPT_LIST, &[]).await;
     assert_eq!(
@@ -83,7 +83,7 @@ async fn options_without_data_refuse_data() {
 }
 
 #[tokio::test]
-async fn unknown_options_are_unsupported_and_the_next_one_is_understood() {
+async fn unknown_options_are_unsupported_and_the_next_one_is_served() {
     let mut client = Client::greeted(&disk()).await;
     let options = [
         0,
@@ -102,11 +102,11 @@ async fn unknown_options_are_unsupported_and_the_next_one_is_understood() {
 }
 
 #[tokio::test]
-async fn info_tells_what_is_asked_and_go_tells_the_same() {
+async fn info_replies_what_is_requested_and_go_the_same() {
     let disk = disk();
     let mut client = Client::greeted(&disk).await;
     let data = info("disk", &[3, 1, 2, 99]);
-    let mut told = Vec::new();
+    let mut replies = Vec::new();
     for option in [wire::NBD_OPT_INFO, wire::NBD_OPT_GO] {
         client.option(option, &data).await;
         let mut answers = Vec::new();
@@ -116,11 +116,11 @@ async fn info_tells_what_is_asked_and_go_tells_the_same() {
         {
             answers.push(client.answer().await);
         }
-        told.push(answers);
+        replies.push(answers);
     }
-    assert_eq!(told[0], told[1]);
+    assert_eq!(replies[0], replies[1]);
     assert_eq!(disk.opened.load(Ordering::Relaxed), 1);
-    let data: Vec<&[u8]> = told[0].iter().map(|(_, data)| data.as_slice()).collect();
+    let data: Vec<&[u8]> = replies[0].iter().map(|(_, data)| data.as_slice()).collect();
     let export = InfoExport::read_from_bytes(data[0]).unwrap();
     assert_eq!((export.size.get(), export.flags.get()), (128 << 10, FLAGS));
     assert_eq!(data[1], b"\0\x01disk@canonical");
@@ -136,7 +136,7 @@ async fn info_tells_what_is_asked_and_go_tells_the_same() {
 }
 
 #[tokio::test]
-async fn only_the_export_is_told_unasked() {
+async fn without_requests_only_info_export_is_sent() {
     let mut client = Client::greeted(&disk()).await;
     client.option(wire::NBD_OPT_INFO, &info("disk", &[])).await;
     assert_eq!(client.answer().await.1.len(), 12);
@@ -144,7 +144,7 @@ async fn only_the_export_is_told_unasked() {
 }
 
 #[tokio::test]
-async fn an_export_that_cannot_be_opened_is_an_error_with_its_text() {
+async fn an_export_that_cannot_be_opened_is_an_error_with_a_message() {
     let mut client = Client::greeted(&disk()).await;
     let cases = [
         (
@@ -152,8 +152,8 @@ async fn an_export_that_cannot_be_opened_is_an_error_with_its_text() {
             wire::NBD_REP_ERR_UNKNOWN,
             "no export is named \"nothing\"",
         ),
-        ("invalid", INVALID, "that name makes no sense"),
-        ("policy", wire::NBD_REP_ERR_POLICY, "that one is not shown"),
+        ("invalid", INVALID, "that name is invalid"),
+        ("policy", wire::NBD_REP_ERR_POLICY, "that one is forbidden"),
         (
             "failed",
             wire::NBD_REP_ERR_PLATFORM,
@@ -168,7 +168,7 @@ async fn an_export_that_cannot_be_opened_is_an_error_with_its_text() {
 }
 
 #[tokio::test]
-async fn bad_data_is_invalid_and_the_next_option_is_understood() {
+async fn malformed_data_is_invalid_and_the_next_option_is_served() {
     let mut client = Client::greeted(&disk()).await;
     let cases: [&[u8]; 4] = [
         b"",
@@ -184,7 +184,7 @@ async fn bad_data_is_invalid_and_the_next_option_is_understood() {
 }
 
 #[tokio::test]
-async fn too_much_data_is_thrown_away_and_said_to_be_too_big() {
+async fn too_much_data_is_discarded_and_too_big() {
     let mut client = Client::greeted(&disk()).await;
     client
         .option(wire::NBD_OPT_GO, &vec![0; (64 << 10) + 1])
@@ -200,7 +200,7 @@ async fn too_much_data_is_thrown_away_and_said_to_be_too_big() {
 }
 
 #[tokio::test]
-async fn df_is_offered_after_structured_replies_only() {
+async fn df_is_advertised_only_with_structured_replies() {
     let mut client = Client::greeted(&disk()).await;
     client.option(wire::NBD_OPT_STRUCTURED_REPLY, &[]).await;
     client.answer().await;

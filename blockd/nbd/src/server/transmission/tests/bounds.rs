@@ -1,22 +1,29 @@
-//! The bounds of a connection, and its end.
+//! Limits of a connection, and its end.
 
 use std::time::Duration;
 
-use super::*;
-use crate::testing::{REGION, ScriptedExports, request};
-use crate::{Context, Limits};
-use tokio::io::AsyncWriteExt;
-use tokio::time::sleep;
+use tokio::{io::AsyncWriteExt, time::sleep};
 use zerocopy::IntoBytes;
 
+use super::*;
+use crate::{
+    server::{Context, Limits},
+    testing::{REGION, ScriptedExports, request},
+};
+
 #[tokio::test]
-async fn disc_finishes_what_is_outstanding_and_says_nothing() {
+async fn disc_finishes_what_is_in_flight_and_has_no_reply() {
     let disk = disk();
     let mut client = Client::simple(&disk).await;
-    client.request(READ, 2 * REGION, 512).await;
-    client.request((0, wire::NBD_CMD_DISC), 0, 0).await;
-    client.request(FLUSH, 0, 0).await;
-    sleep(Duration::from_millis(50)).await;
+    let disconnect = (0, wire::NBD_CMD_DISC);
+    let requests = [
+        request(1, READ, 2 * REGION, 512),
+        request(2, disconnect, 0, 0),
+        request(3, FLUSH, 0, 0),
+    ];
+    // One burst: when the task of the read runs, all of it was taken.
+    client.send(requests.as_bytes()).await;
+    disk.slow_read.notified().await;
     disk.gate.add_permits(1);
     assert_eq!(client.simple_reply().await, (0, 1));
     client.bytes(512).await;
@@ -24,7 +31,7 @@ async fn disc_finishes_what_is_outstanding_and_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_client_that_stops_writing_gets_its_replies() {
+async fn a_client_that_closes_its_sending_side_gets_its_replies() {
     let disk = disk();
     let mut client = Client::simple(&disk).await;
     client.request(READ, 0, 512).await;
@@ -34,10 +41,10 @@ async fn a_client_that_stops_writing_gets_its_replies() {
     client.end().await.unwrap();
 }
 
-/// Slow reads of 64 KiB under a bound of 128 KiB: the third waits, and what
-/// comes after it is not even looked at.
+/// Slow reads of 64 KiB under a limit of 128 KiB: the third one waits, and so does
+/// every request after it.
 #[tokio::test]
-async fn the_reader_stops_at_the_bound_and_goes_on_after_it() {
+async fn requests_wait_at_the_limit_and_go_on_below_it() {
     for (connection_bytes, total_bytes) in [(128 << 10, 64 << 20), (64 << 20, 128 << 10)] {
         let disk = disk();
         let limits = Limits {
@@ -68,9 +75,9 @@ async fn the_reader_stops_at_the_bound_and_goes_on_after_it() {
     }
 }
 
-/// A client that never reads does not take the memory of others for ever.
+/// A client that never reads must not occupy the memory of others.
 #[tokio::test]
-async fn a_client_that_reads_no_replies_is_dropped_when_memory_is_scarce() {
+async fn a_client_that_reads_no_replies_is_disconnected_when_memory_is_scarce() {
     let disk = all_data(512);
     let limits = Limits {
         total_bytes: 16 << 20,
@@ -88,7 +95,7 @@ async fn a_client_that_reads_no_replies_is_dropped_when_memory_is_scarce() {
     modest.request(READ, 0, 4 << 20).await;
     assert_eq!(modest.simple_reply().await, (0, 1));
     modest.bytes(4 << 20).await;
-    // The greedy client's connection is gone; the reply breaks off.
+    // The reply to the greedy client breaks off.
     let mut got = 0;
     while let Ok(count) = {
         greedy.stream.readable().await.unwrap();
@@ -103,7 +110,7 @@ async fn a_client_that_reads_no_replies_is_dropped_when_memory_is_scarce() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_late_is_waited_for_while_there_is_memory() {
+async fn a_client_that_reads_late_is_served_while_there_is_memory() {
     let disk = all_data(64);
     let limits = Limits {
         stall_time: Duration::from_millis(20),
@@ -113,6 +120,7 @@ async fn a_client_that_reads_late_is_waited_for_while_there_is_memory() {
     client.hello(3).await;
     client.go("disk").await;
     client.request(READ, 0, 4 << 20).await;
+    // Many times the stall time.
     sleep(Duration::from_millis(300)).await;
     assert_eq!(client.simple_reply().await, (0, 1));
     assert_eq!(client.bytes(4 << 20).await, disk.bytes(0, 4 << 20));
@@ -138,7 +146,7 @@ async fn a_client_that_vanishes_ends_its_connection_only() {
 
 #[tokio::test]
 async fn an_export_that_panics_ends_its_connection_only() {
-    let disk = Scripted::new(&[Region::Data, Region::Panics]);
+    let disk = Scripted::new(&[Region::Data, Region::Panics, Region::SlowAndPanics]);
     let context = Context::new(Arc::new(ScriptedExports(disk)), Limits::default());
     let mut other = Client::of_context(&context);
     other.hello(3).await;
@@ -148,18 +156,24 @@ async fn an_export_that_panics_ends_its_connection_only() {
     client.go("disk").await;
     client.request(READ, REGION, 512).await;
     assert!(client.has_panicked().await);
+    let mut client = Client::of_context(&context);
+    client.hello(3).await;
+    client.go("disk").await;
+    client.request(READ, 2 * REGION, 512).await;
+    let text = client.end_text().await;
+    assert!(text.starts_with("the export panicked: "), "{text}");
+    assert!(text.contains("panics slowly"), "{text}");
     other.request(READ, 0, 512).await;
     assert_eq!(other.simple_reply().await, (0, 1));
 }
 
 #[tokio::test]
-async fn requests_in_flight_are_finished_and_later_ones_refused_when_the_server_ends() {
+async fn a_shutdown_finishes_requests_in_flight_and_refuses_later_ones() {
     let disk = disk();
     let mut client = Client::structured(&disk).await;
     client.request(READ, 2 * REGION, 512).await;
-    sleep(Duration::from_millis(50)).await;
+    disk.slow_read.notified().await;
     client.shutdown.trigger();
-    sleep(Duration::from_millis(50)).await;
     client.request(READ, 0, 512).await;
     let expected = (
         wire::NBD_ESHUTDOWN,

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use zerocopy::IntoBytes;
 
 #[tokio::test]
-async fn writes_are_not_permitted_and_their_data_is_skipped() {
+async fn a_read_only_export_refuses_writes_and_their_data_is_skipped() {
     for structured in [false, true] {
         let disk = disk();
         let mut client = if structured {
@@ -33,7 +33,7 @@ async fn writes_are_not_permitted_and_their_data_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_write_is_answered_only_when_all_its_data_came() {
+async fn a_write_is_answered_after_all_its_data() {
     let mut client = Client::simple(&disk()).await;
     client.request((0, wire::NBD_CMD_WRITE), 0, 100).await;
     client.send(&[0; 99]).await;
@@ -43,7 +43,7 @@ async fn a_write_is_answered_only_when_all_its_data_came() {
 }
 
 #[tokio::test]
-async fn a_write_of_no_reasonable_size_ends_the_connection() {
+async fn a_write_over_64_mib_ends_the_connection() {
     let mut client = Client::simple(&disk()).await;
     client
         .request((0, wire::NBD_CMD_WRITE), 0, (64 << 20) + 1)
@@ -78,7 +78,7 @@ async fn unknown_commands_and_flags_are_invalid_and_the_connection_stays() {
         client.request((flags, command), 0, 512).await;
         assert_eq!(
             client.error_chunk().await,
-            (EINVAL, format!("command flags {flags:#x}"))
+            (EINVAL, format!("unknown command flags {flags:#x}"))
         );
     }
     client.request(READ, 0, 512).await;
@@ -86,7 +86,7 @@ async fn unknown_commands_and_flags_are_invalid_and_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn a_flush_succeeds_if_it_is_one() {
+async fn a_flush_takes_neither_offset_nor_length() {
     let mut client = Client::simple(&disk()).await;
     client.request(FLUSH, 0, 0).await;
     assert_eq!(client.simple_reply().await, (0, 1));
@@ -109,17 +109,18 @@ async fn a_request_without_its_magic_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_request_in_single_bytes_is_understood() {
+async fn a_request_that_comes_byte_by_byte_is_served() {
     let mut client = Client::simple(&disk()).await;
     for byte in request(1, READ, 0, 512).as_bytes() {
         client.send(&[*byte]).await;
+        // Or the kernel joins the bytes.
         sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(client.simple_reply().await, (0, 1));
 }
 
 #[tokio::test]
-async fn extents_are_told_until_they_cover_the_request() {
+async fn extents_cover_the_request() {
     let disk = Scripted::new(&[Region::Data, Region::Data, Region::Hole, Region::Data]);
     let mut client = Client::structured(&disk).await;
     let region = REGION as u32;
@@ -135,7 +136,7 @@ async fn extents_are_told_until_they_cover_the_request() {
 }
 
 #[tokio::test]
-async fn req_one_gets_one_extent_and_no_more_than_it_asked_for() {
+async fn req_one_gets_one_extent_within_the_request() {
     let disk = Scripted::new(&[Region::Data, Region::Data, Region::Hole, Region::Data]);
     let mut client = Client::structured(&disk).await;
     let region = REGION as u32;
@@ -148,21 +149,21 @@ async fn req_one_gets_one_extent_and_no_more_than_it_asked_for() {
 }
 
 #[tokio::test]
-async fn the_status_of_nothing_is_invalid() {
+async fn a_block_status_of_0_bytes_is_invalid() {
     let mut client = Client::structured(&disk()).await;
     client.request(STATUS, 0, 0).await;
     assert_eq!(client.error_chunk().await.0, EINVAL);
 }
 
 #[tokio::test]
-async fn status_needs_a_context() {
+async fn a_block_status_needs_a_selected_context() {
     let mut client = Client::simple(&disk()).await;
     client.request(STATUS, 0, 512).await;
     assert_eq!(client.simple_reply().await, (EINVAL, 1));
 }
 
 #[tokio::test]
-async fn cache_prefetches_and_then_says_so() {
+async fn cache_replies_when_the_prefetch_is_done() {
     let disk = disk();
     let mut client = Client::simple(&disk).await;
     client.request((0, wire::NBD_CMD_CACHE), 512, 65536).await;

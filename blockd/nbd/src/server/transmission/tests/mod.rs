@@ -1,4 +1,4 @@
-//! What a client sees of transmission.
+//! The transmission phase, as a client sees it.
 
 mod bounds;
 mod commands;

@@ -1,12 +1,12 @@
 //! `NBD_CMD_READ`.
 
 use super::*;
-use crate::BlockSize;
+use crate::export::BlockSize;
 use crate::testing::{REGION, pattern, request};
 use zerocopy::IntoBytes;
 
 #[tokio::test]
-async fn a_simple_read_brings_its_bytes_whatever_they_are() {
+async fn a_simple_reply_has_data_and_holes_alike() {
     let disk = disk();
     let mut client = Client::simple(&disk).await;
     for (offset, length) in [(0, 1), (7, 4096), (REGION - 1, 2), (REGION, 65536)] {
@@ -18,7 +18,7 @@ async fn a_simple_read_brings_its_bytes_whatever_they_are() {
 }
 
 #[tokio::test]
-async fn a_structured_read_brings_data_and_holes() {
+async fn a_structured_reply_has_data_and_hole_chunks() {
     let disk = disk();
     let mut client = Client::structured(&disk).await;
     client.request(READ, REGION - 4096, 4096 + 65536).await;
@@ -33,7 +33,7 @@ async fn a_structured_read_brings_data_and_holes() {
 }
 
 #[tokio::test]
-async fn a_short_hole_is_data_unless_it_is_all() {
+async fn a_short_hole_is_sent_as_data_unless_it_is_the_whole_read() {
     let disk = disk();
     let mut client = Client::structured(&disk).await;
     client.request(READ, REGION - 4096, 4096 + 512).await;
@@ -69,7 +69,7 @@ async fn df_is_an_unknown_flag_without_structured_replies() {
 }
 
 #[tokio::test]
-async fn a_read_of_nothing_succeeds() {
+async fn a_read_of_0_bytes_succeeds() {
     let disk = disk();
     let size = 7 * REGION;
     let mut client = Client::simple(&disk).await;
@@ -92,8 +92,9 @@ async fn a_request_past_the_end_is_invalid() {
             client.request(command, offset, length).await;
             let (error, text) = client.error_chunk().await;
             assert_eq!(error, EINVAL);
-            let said = format!("{length} bytes at {offset} pass the end of the export at {size}");
-            assert_eq!(text, said);
+            let expected =
+                format!("{length} bytes at {offset} pass the end of the export at {size}");
+            assert_eq!(text, expected);
         }
     }
     client.request(READ, size - 1, 1).await;
@@ -101,24 +102,27 @@ async fn a_request_past_the_end_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_read_over_the_maximum_is_an_error_of_its_own() {
+async fn a_read_over_the_maximum_is_eoverflow_or_einval() {
     let disk = all_data((40 << 20) / REGION as usize);
-    let most = 32 << 20;
+    let maximum = 32 << 20;
     let mut client = Client::simple(&disk).await;
-    client.request(READ, 0, most + 1).await;
+    client.request(READ, 0, maximum + 1).await;
     assert_eq!(client.simple_reply().await, (EINVAL, 1));
-    client.request(READ, 0, most).await;
+    client.request(READ, 0, maximum).await;
     assert_eq!(client.simple_reply().await, (0, 1));
-    assert_eq!(client.bytes(most as usize).await[1 << 20], pattern(1 << 20));
+    assert_eq!(
+        client.bytes(maximum as usize).await[1 << 20],
+        pattern(1 << 20)
+    );
     let mut client = Client::structured(&disk).await;
-    client.request(READ, 0, most + 1).await;
+    client.request(READ, 0, maximum + 1).await;
     assert_eq!(client.error_chunk().await.0, wire::NBD_EOVERFLOW);
-    client.request(READ, 0, most).await;
-    assert_eq!(data(&client.chunk().await).1.len(), most as usize);
+    client.request(READ, 0, maximum).await;
+    assert_eq!(data(&client.chunk().await).1.len(), maximum as usize);
 }
 
 #[tokio::test]
-async fn a_smaller_block_than_the_minimum_is_invalid() {
+async fn an_unaligned_request_is_invalid() {
     let block_size = BlockSize {
         minimum: 512,
         ..BlockSize::default()
@@ -134,7 +138,7 @@ async fn a_smaller_block_than_the_minimum_is_invalid() {
 }
 
 #[tokio::test]
-async fn a_failed_read_is_eio_with_its_text() {
+async fn a_failed_read_is_eio_with_a_message() {
     for (region, text) in [(3, "broken at 196608"), (4, "slowly broken")] {
         let disk = disk();
         let mut client = Client::simple(&disk).await;
@@ -148,7 +152,7 @@ async fn a_failed_read_is_eio_with_its_text() {
     }
 }
 
-/// Data and hole before the broken region are not sent: the error is all.
+/// The hole before the broken region is not sent either.
 #[tokio::test]
 async fn no_byte_of_a_failed_read_is_sent() {
     let mut client = Client::structured(&Scripted::new(&[Region::Hole, Region::Broken])).await;
@@ -157,15 +161,16 @@ async fn no_byte_of_a_failed_read_is_sent() {
 }
 
 #[tokio::test]
-async fn an_export_that_brings_too_little_is_eio() {
+async fn a_short_result_of_the_export_is_eio() {
     let mut client = Client::structured(&disk()).await;
     client.request(READ, 5 * REGION, 4096).await;
-    let expected = (wire::NBD_EIO, "4095 bytes came instead of 4096".to_owned());
+    let text = "the export returned 4095 bytes instead of 4096";
+    let expected = (wire::NBD_EIO, text.to_owned());
     assert_eq!(client.error_chunk().await, expected);
 }
 
 #[tokio::test]
-async fn a_slow_read_is_overtaken() {
+async fn a_deferred_read_is_overtaken() {
     let disk = disk();
     let mut client = Client::simple(&disk).await;
     client
@@ -180,7 +185,7 @@ async fn a_slow_read_is_overtaken() {
 }
 
 #[tokio::test]
-async fn a_slow_structured_read_has_its_holes_too() {
+async fn a_deferred_read_has_hole_chunks_too() {
     let disk = disk();
     disk.gate.add_permits(1);
     let mut client = Client::structured(&disk).await;

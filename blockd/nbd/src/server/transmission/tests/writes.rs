@@ -1,36 +1,39 @@
-//! Writes to a disk that takes them.
+//! Writes to an export that takes them.
 
-use std::sync::{Mutex, PoisonError};
+use std::{mem, sync::Mutex};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 
 use super::*;
-use crate::testing::info;
 use crate::{
-    BlockSize, Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError, WriteError,
-    Writes, Written,
+    export::{
+        BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError, WriteError, Writes,
+        Written,
+    },
+    server::Limits,
+    testing::info,
 };
 
 const SIZE: u32 = 1 << 20;
-/// Writes that begin here find no room; one block on, they fail.
+/// A write at this offset finds no space.
 const FULL: u64 = 4096;
+/// A write at this offset fails.
 const BROKEN: u64 = 8192;
 
-/// A disk that is a `Vec`, and notes what it is told.
+/// A disk in memory that records the calls to it.
 #[derive(Clone)]
-struct Paper(Arc<Sheet>);
+struct Recorder(Arc<Recorded>);
 
-struct Sheet {
+struct Recorded {
     info: ExportInfo,
     bytes: Mutex<Vec<u8>>,
-    told: Mutex<Vec<String>>,
+    calls: Mutex<Vec<String>>,
 }
 
-impl Paper {
+impl Recorder {
     fn new() -> Self {
         let info = ExportInfo {
-            name: "paper".into(),
+            name: "recorder".into(),
             description: String::new(),
             size: SIZE.into(),
             block_size: BlockSize {
@@ -38,20 +41,19 @@ impl Paper {
                 ..BlockSize::default()
             },
         };
-        Self(Arc::new(Sheet {
+        Self(Arc::new(Recorded {
             info,
             bytes: Mutex::new(vec![9; SIZE as usize]),
-            told: Mutex::default(),
+            calls: Mutex::default(),
         }))
     }
 
-    fn told(&self) -> Vec<String> {
-        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut told)
+    fn calls(&self) -> Vec<String> {
+        mem::take(&mut self.0.calls.lock().unwrap())
     }
 
-    fn note(&self, text: String, change: impl FnOnce(&mut [u8])) -> Written {
-        self.0.told.lock().unwrap().push(text);
+    fn record(&self, text: String, change: impl FnOnce(&mut [u8])) -> Written {
+        self.0.calls.lock().unwrap().push(text);
         change(&mut self.0.bytes.lock().unwrap());
         async { Ok(()) }.boxed()
     }
@@ -72,7 +74,7 @@ impl Paper {
     }
 }
 
-impl Exports for Paper {
+impl Exports for Recorder {
     fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
         async { Vec::new() }.boxed()
     }
@@ -83,12 +85,12 @@ impl Exports for Paper {
     }
 }
 
-impl Export for Paper {
+impl Export for Recorder {
     fn info(&self) -> &ExportInfo {
         &self.0.info
     }
 
-    fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         let bytes = self.0.bytes.lock().unwrap();
         buffer.copy_from_slice(&bytes[offset as usize..][..buffer.len()]);
         Some(Ok(()))
@@ -98,8 +100,8 @@ impl Export for Paper {
         async { Ok(Vec::new()) }.boxed()
     }
 
-    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
-        each(Extent {
+    fn extents(&self, offset: u64, visit: &mut dyn FnMut(Extent) -> bool) {
+        visit(Extent {
             length: u64::from(SIZE) - offset,
             hole: false,
             zero: false,
@@ -115,33 +117,33 @@ impl Export for Paper {
     }
 }
 
-impl Writes for Paper {
+impl Writes for Recorder {
     fn write(self: Arc<Self>, offset: u64, data: Vec<u8>, durable: bool) -> Written {
         match offset {
             FULL => async { Err(WriteError::NoSpace("full".into())) }.boxed(),
             BROKEN => async { Err(WriteError::Failed("broken".into())) }.boxed(),
-            _ => self.note(format!("write {offset} {durable}"), |bytes| {
+            _ => self.record(format!("write {offset} {durable}"), |bytes| {
                 bytes[offset as usize..][..data.len()].copy_from_slice(&data);
             }),
         }
     }
 
     fn zero(self: Arc<Self>, offset: u64, length: u64, durable: bool) -> Written {
-        self.note(format!("zero {offset} {length} {durable}"), |bytes| {
+        self.record(format!("zero {offset} {length} {durable}"), |bytes| {
             bytes[offset as usize..][..length as usize].fill(0);
         })
     }
 
     fn flush(self: Arc<Self>) -> Written {
-        self.note("flush".into(), |_| {})
+        self.record("flush".into(), |_| {})
     }
 }
 
 #[tokio::test]
-async fn what_is_written_is_read_and_told_to_the_disk() {
+async fn writes_reach_the_export_and_are_read_back() {
     for structured in [false, true] {
-        let paper = Paper::new();
-        let mut client = paper.client(structured).await;
+        let recorder = Recorder::new();
+        let mut client = recorder.client(structured).await;
         let data: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
         let fua = wire::NBD_CMD_FLAG_FUA;
         let zeroes = (fua | wire::NBD_CMD_FLAG_NO_HOLE, wire::NBD_CMD_WRITE_ZEROES);
@@ -168,10 +170,10 @@ async fn what_is_written_is_read_and_told_to_the_disk() {
                 assert_eq!(client.simple_reply().await, (0, 1));
             }
             if length as usize == data.len() {
-                assert_eq!(paper.0.bytes.lock().unwrap()[77..300_077], data);
+                assert_eq!(recorder.0.bytes.lock().unwrap()[77..300_077], data);
             }
         }
-        let told = [
+        let expected = [
             "write 77 false",
             "write 600000 true",
             "write 5 false",
@@ -179,7 +181,7 @@ async fn what_is_written_is_read_and_told_to_the_disk() {
             "zero 0 524288 false",
             "flush",
         ];
-        assert_eq!(paper.told(), told);
+        assert_eq!(recorder.calls(), expected);
         client.request((fua, wire::NBD_CMD_READ), 600_000, 10).await;
         if structured {
             assert_eq!(super::data(&client.chunk().await), (600_000, &data[..10]));
@@ -191,9 +193,9 @@ async fn what_is_written_is_read_and_told_to_the_disk() {
 }
 
 #[tokio::test]
-async fn a_write_that_cannot_be_is_told_and_its_data_is_skipped() {
-    let paper = Paper::new();
-    let mut client = paper.client(false).await;
+async fn a_failed_or_invalid_write_is_an_error_and_its_data_is_skipped() {
+    let recorder = Recorder::new();
+    let mut client = recorder.client(false).await;
     for (request, offset, length, error) in [
         ((0, wire::NBD_CMD_WRITE), FULL, 512, wire::NBD_ENOSPC),
         ((0, wire::NBD_CMD_WRITE), BROKEN, 512, wire::NBD_EIO),
@@ -215,6 +217,14 @@ async fn a_write_that_cannot_be_is_told_and_its_data_is_skipped() {
         }
         assert_eq!(client.simple_reply().await, (error, 1), "{request:?}");
     }
-    assert_eq!(paper.told(), [""; 0]);
-    assert!(paper.0.bytes.lock().unwrap().iter().all(|byte| *byte == 9));
+    assert_eq!(recorder.calls(), [""; 0]);
+    assert!(
+        recorder
+            .0
+            .bytes
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|byte| *byte == 9)
+    );
 }

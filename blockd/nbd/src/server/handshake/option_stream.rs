@@ -1,29 +1,33 @@
-//! Options in, replies out, against the clock.
+//! Receives options and sends replies, within the time that the client has for
+//! the handshake.
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
+use tracing::info;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::server::connection::{ConnectionError, Stream};
-use crate::server::context::Shutdown;
-use crate::server::incoming::Incoming;
-use crate::server::outgoing::Outgoing;
-use crate::wire::{self, OptionHeader, OptionReply};
+use crate::{
+    server::{
+        error::ConnectionError, receive_buffer::ReceiveBuffer, send_buffer::SendBuffer,
+        shutdown::Shutdown, stream::Stream,
+    },
+    width::to_usize,
+    wire::{self, OptionHeader, OptionReply},
+};
 
-/// Longer option data is thrown away and answered with `NBD_REP_ERR_TOO_BIG`:
-/// 15 names of the greatest length fit.
+/// Longer option data, in bytes, is discarded and gets `NBD_REP_ERR_TOO_BIG`; 15
+/// names of the maximum length fit.
 const MAX_OPTION_DATA: u32 = 64 << 10;
-/// How long a client may still talk when the server ends.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// How long a client may still send options when the server shuts down.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// An option, whole.
+/// An option with all its data.
 pub(super) struct OptionRequest {
     pub(super) option: u32,
-    /// As the client announced it.
+    /// As in the header of the option.
     pub(super) length: u32,
-    /// Empty if too big.
+    /// Empty if it is too big.
     pub(super) data: Vec<u8>,
 }
 
@@ -33,23 +37,23 @@ impl OptionRequest {
     }
 }
 
-/// The talk with one client; the time that the client takes runs against
+/// Both directions of one connection; what the client takes must end before
 /// `deadline`.
-pub(super) struct Dialogue<'a, S> {
+pub(super) struct OptionStream<'a, S> {
     stream: &'a mut S,
-    incoming: &'a mut Incoming,
-    pub(super) outgoing: &'a mut Outgoing,
+    incoming: &'a mut ReceiveBuffer,
+    pub(super) outgoing: &'a mut SendBuffer,
     shutdown: &'a mut Shutdown,
     shutting_down: bool,
     allowed: Duration,
     deadline: Instant,
 }
 
-impl<'a, S: Stream> Dialogue<'a, S> {
+impl<'a, S: Stream> OptionStream<'a, S> {
     pub(super) fn new(
         stream: &'a mut S,
-        incoming: &'a mut Incoming,
-        outgoing: &'a mut Outgoing,
+        incoming: &'a mut ReceiveBuffer,
+        outgoing: &'a mut SendBuffer,
         (allowed, shutdown): (Duration, &'a mut Shutdown),
     ) -> Self {
         let deadline = later(Instant::now(), allowed);
@@ -65,12 +69,12 @@ impl<'a, S: Stream> Dialogue<'a, S> {
         }
     }
 
-    /// Whether options are to be refused by now.
+    /// Whether options are to be refused with `NBD_REP_ERR_SHUTDOWN`.
     pub(super) fn is_shutting_down(&self) -> bool {
         self.shutting_down || self.shutdown.is_requested()
     }
 
-    /// Waits for the server's own work, which is not the client's fault.
+    /// Waits for the server's own work, which does not count against the client.
     pub(super) async fn off_the_clock<T>(&mut self, work: impl Future<Output = T>) -> T {
         let start = Instant::now();
         let result = work.await;
@@ -78,12 +82,12 @@ impl<'a, S: Stream> Dialogue<'a, S> {
         result
     }
 
-    /// Whether the client has said more than was taken.
-    pub(super) fn is_ahead(&self) -> bool {
+    /// Whether more was received than was taken.
+    pub(super) fn has_buffered(&self) -> bool {
         !self.incoming.is_empty()
     }
 
-    /// The next option; `None` when the client has gone.
+    /// The next option; `None` when the client has closed the connection.
     pub(super) async fn receive_option(
         &mut self,
     ) -> Result<Option<OptionRequest>, ConnectionError> {
@@ -108,7 +112,7 @@ impl<'a, S: Stream> Dialogue<'a, S> {
         Ok(Some(request))
     }
 
-    /// A whole message; `None` when the client has gone before it.
+    /// A whole message; `None` when the client has closed the connection before it.
     pub(super) async fn receive<T: FromBytes>(&mut self) -> Result<Option<T>, ConnectionError> {
         loop {
             if let Some(message) = self.incoming.take::<T>() {
@@ -126,9 +130,10 @@ impl<'a, S: Stream> Dialogue<'a, S> {
     }
 
     async fn receive_data(&mut self, request: &mut OptionRequest) -> Result<(), ConnectionError> {
-        let length = usize::try_from(request.length).unwrap_or(usize::MAX);
+        let length = to_usize(request.length);
         loop {
-            let missing = length.saturating_sub(request.data.len());
+            let missing = length.checked_sub(request.data.len());
+            let missing = missing.expect("no more is taken than is missing");
             self.incoming.take_into(&mut request.data, missing);
             if request.data.len() == length {
                 return Ok(());
@@ -140,7 +145,10 @@ impl<'a, S: Stream> Dialogue<'a, S> {
     async fn discard(&mut self, length: u64) -> Result<(), ConnectionError> {
         let mut left = length;
         loop {
-            left = left.saturating_sub(self.incoming.discard(left));
+            let discarded = self.incoming.discard(left);
+            left = left
+                .checked_sub(discarded)
+                .expect("no more is discarded than is left");
             if left == 0 {
                 return Ok(());
             }
@@ -156,8 +164,8 @@ impl<'a, S: Stream> Dialogue<'a, S> {
         }
     }
 
-    /// Receives once. When the server ends meanwhile, the client gets a last
-    /// moment, so that it can be told.
+    /// Receives once. When the server shuts down meanwhile, the client has a
+    /// little time for an option to which that can be replied.
     async fn fill(&mut self) -> Result<usize, ConnectionError> {
         loop {
             let received = async {
@@ -171,7 +179,7 @@ impl<'a, S: Stream> Dialogue<'a, S> {
                 Ok(Some(received)) => return Ok(received?),
                 Ok(None) => {
                     self.shutting_down = true;
-                    self.deadline = self.deadline.min(later(Instant::now(), SHUTDOWN_GRACE));
+                    self.deadline = self.deadline.min(later(Instant::now(), SHUTDOWN_TIMEOUT));
                 }
                 Err(_) if self.shutting_down => return Ok(0),
                 Err(_) => return Err(ConnectionError::HandshakeTimeout(self.allowed)),
@@ -186,7 +194,9 @@ impl<'a, S: Stream> Dialogue<'a, S> {
             magic: wire::NBD_REP_MAGIC.into(),
             option: option.into(),
             reply_type: reply_type.into(),
-            length: u32::try_from(length).unwrap_or(u32::MAX).into(),
+            length: u32::try_from(length)
+                .expect("a reply is some strings of at most 4096 bytes")
+                .into(),
         });
         for part in parts {
             self.outgoing.put(*part);
@@ -203,10 +213,10 @@ impl<'a, S: Stream> Dialogue<'a, S> {
         self.reply(option, reply_type, &[message.as_bytes()]);
     }
 
-    /// Queues an error with its text.
+    /// Queues an error with a message.
     pub(super) fn reply_error(&mut self, option: u32, error: u32, text: &str) {
-        tracing::info!(option, text, "option refused");
-        self.reply(option, error, &[wire::cut(text).as_bytes()]);
+        info!(option, text, "option refused");
+        self.reply(option, error, &[wire::truncate(text).as_bytes()]);
     }
 
     /// Sends what is queued.
@@ -222,8 +232,10 @@ fn broken_off() -> ConnectionError {
     ConnectionError::Io(io::ErrorKind::UnexpectedEof.into())
 }
 
-/// The sum, or a day off when somebody configured eternity.
+/// `instant` and `duration` later, which counts as a day if it is longer.
 fn later(instant: Instant, duration: Duration) -> Instant {
     const DAY: Duration = Duration::from_secs(86_400);
-    instant.checked_add(duration.min(DAY)).unwrap_or(instant)
+    instant
+        .checked_add(duration.min(DAY))
+        .expect("the clock is far from its end")
 }

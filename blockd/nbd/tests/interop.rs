@@ -1,28 +1,30 @@
-//! The server before other people's clients: libnbd, qemu, fio, nbd-client,
-//! and the `nbd` crate.
+//! The server with the clients of other projects: libnbd, qemu, fio, nbd-client and
+//! the `nbd` crate.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::env;
-use std::fs;
-use std::io::{Read, Seek, SeekFrom};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::{
+    env, fs,
+    io::{Read, Seek, SeekFrom},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
 
-use blockd_nbd::Limits;
-use blockd_nbd::memory::{MemoryExport, MemoryExports};
-use blockd_nbd::server::{Bound, Listener, Server};
+use blockd_nbd::{
+    Limits,
+    memory::{MemoryExport, MemoryExports},
+    server::{Bound, Listener, Server},
+};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::{runtime::Runtime, sync::oneshot};
 
 const MIB: usize = 1 << 20;
-/// Debian's own, which knows its own libnbd.
+/// Debian's own, for which python3-libnbd is installed.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Runs a program, which must succeed; what it printed.
+/// Runs a program, which must succeed; returns its stdout.
 fn run(program: &str, package: &str, arguments: &[&str]) -> Vec<u8> {
     let Output {
         status,
@@ -67,14 +69,14 @@ impl Served {
         let socket = directory.path().join("socket");
         listeners.push(runtime.block_on(Listener::bind_unix(&socket)).unwrap());
         let exports = MemoryExports::new([MemoryExport::new("memory", bytes.clone())]);
-        let (end, told) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         let server = Server {
             listeners,
             tls: None,
             limits: Limits::default(),
             exports,
         };
-        runtime.spawn(server.run(async { told.await.unwrap_or_default() }));
+        runtime.spawn(server.run(async { ended.await.unwrap_or_default() }));
         Self {
             directory,
             port: address.port(),
@@ -89,7 +91,7 @@ impl Served {
         Self::new([vec![0x5a; MIB], vec![0; MIB]].concat())
     }
 
-    /// Data and zeroes in turn, no two blocks alike.
+    /// Every third block zeroes, no two others alike.
     fn varied() -> Self {
         let block = |number: u32| -> Vec<u8> {
             let word = if number.is_multiple_of(3) { 0 } else { number };
@@ -118,9 +120,9 @@ impl Drop for Served {
 }
 
 #[test]
-fn libnbd_finds_every_rule_kept() {
+fn libnbd_probes_every_rule() {
     let exported = Served::half_empty();
-    let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/probe.py");
+    let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/probe.py");
     for uri in [exported.unix_uri(), exported.tcp_uri()] {
         run(PYTHON, "python3-libnbd", &[probe.to_str().unwrap(), &uri]);
     }
@@ -176,7 +178,7 @@ fn nbdcopy_copies_every_byte() {
 }
 
 #[test]
-fn nbdcopy_starts_the_server_and_passes_it_a_listening_socket() {
+fn nbdcopy_passes_a_listening_socket() {
     let exported = Served::varied();
     let (disk, copy) = (exported.file("disk"), exported.file("copy"));
     let server = example("memory_server");
@@ -193,7 +195,7 @@ fn nbdcopy_starts_the_server_and_passes_it_a_listening_socket() {
 }
 
 #[test]
-fn libnbd_starts_the_server_on_its_stdin_and_stdout() {
+fn libnbd_connects_to_stdin_and_stdout() {
     let exported = Served::half_empty();
     let script = "import sys, nbd\n\
         handle = nbd.NBD()\n\
@@ -209,9 +211,8 @@ fn libnbd_starts_the_server_on_its_stdin_and_stdout() {
     );
 }
 
-/// Two pipes, as in a shell; a file would do too.
 #[test]
-fn a_dialogue_in_a_pipe_is_answered_in_a_pipe() {
+fn stdin_may_be_a_pipe_or_a_file() {
     let exported = Served::half_empty();
     let script =
         "cat \"$0\" | \"$1\" \"$2\" --stdio | head -c 18 && \"$1\" \"$2\" --stdio < \"$0\" | wc -c";
@@ -223,11 +224,11 @@ fn a_dialogue_in_a_pipe_is_answered_in_a_pipe() {
         server.to_str().unwrap(),
         &exported.file("disk"),
     ];
-    let said = run("sh", "dash", &[&["-c", script], &arguments[..]].concat());
-    let said = String::from_utf8_lossy(&said);
-    assert!(said.starts_with("NBDMAGICIHAVEOPT\0\x03"), "{said}");
+    let replies = run("sh", "dash", &[&["-c", script], &arguments[..]].concat());
+    let replies = String::from_utf8_lossy(&replies);
+    assert!(replies.starts_with("NBDMAGICIHAVEOPT\0\x03"), "{replies}");
     assert_eq!(
-        said[18..].trim(),
+        replies[18..].trim(),
         (18 + 20 + 12 + 20 + 16 + 4096).to_string()
     );
 }
@@ -254,7 +255,7 @@ fn qemu_img_sees_the_same_disk_and_the_same_holes() {
 }
 
 #[test]
-fn qemu_io_is_refused_a_write_and_reads_on() {
+fn qemu_io_reads_data_and_zeroes() {
     let exported = Served::half_empty();
     let commands = [
         "-r",
@@ -274,7 +275,7 @@ fn qemu_io_is_refused_a_write_and_reads_on() {
 }
 
 #[test]
-fn fio_reads_at_random_without_an_error() {
+fn fio_reads_at_random() {
     let exported = Served::varied();
     for uri in [exported.unix_uri(), exported.tcp_uri()] {
         let uri = format!("--uri={uri}");
@@ -312,7 +313,7 @@ fn the_nbd_crate_reads_by_export_name() {
     assert_eq!(bytes, exported.bytes[5000..5000 + 3 * 4096]);
 }
 
-/// A built example; `cargo test` builds them all, `--test foreign` does not.
+/// A built example; `cargo test` builds them all, `--test interop` does not.
 fn example(name: &str) -> PathBuf {
     let mut directory = env::current_exe().unwrap();
     directory.pop();

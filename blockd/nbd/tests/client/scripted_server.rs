@@ -1,4 +1,4 @@
-//! Servers that say what a test wants them to.
+//! Servers that send what a test wants them to.
 
 use std::{fmt, num::NonZeroUsize, time::Duration};
 
@@ -16,42 +16,43 @@ use tokio::{
 };
 use zerocopy::{FromBytes, IntoBytes};
 
-/// A server that follows a script of ours.
-pub(crate) struct Script {
+/// A server of one connection.
+pub(crate) struct ScriptedServer {
     _directory: TempDir,
     pub(crate) address: Address,
-    playing: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
-impl Script {
-    pub(crate) fn play<F: Future<Output = ()> + Send + 'static>(
-        part: impl FnOnce(UnixStream) -> F + Send + 'static,
+impl ScriptedServer {
+    /// Serves the connection by `script`.
+    pub(crate) fn new<F: Future<Output = ()> + Send + 'static>(
+        script: impl FnOnce(UnixStream) -> F + Send + 'static,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
-        let playing = tokio::spawn(async move {
-            part(listener.accept().await.unwrap().0).await;
+        let task = tokio::spawn(async move {
+            script(listener.accept().await.unwrap().0).await;
         });
         Self {
             _directory: directory,
             address: Address::Unix(path),
-            playing,
+            task,
         }
     }
 
-    /// Says these bytes, whatever it hears.
-    pub(crate) fn says(bytes: Vec<u8>) -> Self {
-        Self::play(|mut stream| async move {
-            // The client may have heard enough before the end.
+    /// Sends these bytes, whatever it receives.
+    pub(crate) fn sending(bytes: Vec<u8>) -> Self {
+        Self::new(|mut stream| async move {
+            // The client may close the connection before the end.
             stream.write_all(&bytes).await.ok();
             stream.shutdown().await.ok();
-            let mut heard = Vec::new();
-            stream.read_to_end(&mut heard).await.ok();
+            stream.read_to_end(&mut Vec::new()).await.ok();
         })
     }
 
-    pub(crate) async fn info(&self) -> Error {
+    /// The error of `client::info`.
+    pub(crate) async fn info_error(&self) -> Error {
         self.error_of(client::info(&self.address, "e")).await
     }
 
@@ -61,6 +62,7 @@ impl Script {
             .unwrap()
     }
 
+    /// The error of `work`, which must not hang.
     pub(crate) async fn error_of<T: fmt::Debug>(
         &self,
         work: impl Future<Output = client::Result<T>>,
@@ -72,9 +74,9 @@ impl Script {
     }
 }
 
-impl Drop for Script {
+impl Drop for ScriptedServer {
     fn drop(&mut self) {
-        self.playing.abort();
+        self.task.abort();
     }
 }
 
@@ -149,7 +151,7 @@ pub(crate) fn simple(error: u32, cookie: u64) -> Vec<u8> {
     reply.as_bytes().to_vec()
 }
 
-/// Everything up to the transmission phase of a disk of 4096 bytes.
+/// The handshake for an export of 4096 bytes.
 pub(crate) async fn agree(stream: &mut UnixStream, structured: bool) {
     let answer = if structured {
         wire::NBD_REP_ACK
@@ -163,7 +165,8 @@ pub(crate) async fn agree(stream: &mut UnixStream, structured: bool) {
     answer_options(stream, &replies).await;
 }
 
-/// The same of a disk of so many bytes, whose `base:allocation` is context 7.
+/// The handshake for an export of `size` bytes, whose `base:allocation` is context
+/// 7.
 pub(crate) async fn agree_on_allocation(stream: &mut UnixStream, size: u64) {
     let meta = wire::NBD_OPT_SET_META_CONTEXT;
     let context = [&7_u32.to_be_bytes(), wire::META_BASE_ALLOCATION.as_bytes()].concat();
@@ -207,16 +210,15 @@ pub(crate) async fn request(stream: &mut UnixStream) -> wire::Request {
     wire::Request::read_from_bytes(&request).unwrap()
 }
 
-/// A server that waits for `reads` reads, the first with cookie 1, and then
-/// says these bytes.
-pub(crate) fn answers(structured: bool, reads: usize, bytes: Vec<u8>) -> Script {
-    Script::play(move |mut stream| async move {
+/// A server that receives `reads` reads, the first with cookie 1, and then sends
+/// these bytes.
+pub(crate) fn answers(structured: bool, reads: usize, bytes: Vec<u8>) -> ScriptedServer {
+    ScriptedServer::new(move |mut stream| async move {
         agree(&mut stream, structured).await;
         for _ in 0..reads {
             request(&mut stream).await;
         }
         stream.write_all(&bytes).await.unwrap();
-        let mut rest = Vec::new();
-        stream.read_to_end(&mut rest).await.ok();
+        stream.read_to_end(&mut Vec::new()).await.ok();
     })
 }

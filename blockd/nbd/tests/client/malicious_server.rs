@@ -1,4 +1,4 @@
-//! Servers that lie, break off or make noise.
+//! Servers that violate the protocol, break off or send random bytes.
 
 use std::path::Path;
 
@@ -20,25 +20,28 @@ use zerocopy::IntoBytes;
 
 use crate::{
     connections,
-    script::{
-        Script, agree, answers, chunk, data, hello, hole, info_export, none, option_reply, request,
-        simple,
+    scripted_server::{
+        ScriptedServer, agree, answers, chunk, data, hello, hole, info_export, none, option_reply,
+        request, simple,
     },
 };
 
 #[tokio::test]
-async fn what_is_no_nbd_server_is_told() {
+async fn what_is_not_an_nbd_server_is_an_error_with_a_reason() {
     for (greeting, reason) in [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "not NBDMAGIC"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            "not begin with NBDMAGIC",
+        ),
         (
             b"NBDMAGIC\x00\x00\x42\x02\x81\x86\x12\x53".to_vec(),
             "oldstyle",
         ),
         (b"NBDMAGICIHAVEOPT\x00\x02".to_vec(), "fixed newstyle"),
-        (b"NBDMAGIC".to_vec(), "hangs up"),
-        (Vec::new(), "hangs up"),
+        (b"NBDMAGIC".to_vec(), "closes the connection"),
+        (Vec::new(), "closes the connection"),
     ] {
-        let error = Script::says(greeting).info().await;
+        let error = ScriptedServer::sending(greeting).info_error().await;
         assert!(matches!(error, Error::NotNbd { .. }), "{error}");
         assert!(error.to_string().contains(reason), "{error}");
     }
@@ -50,9 +53,9 @@ async fn what_is_no_nbd_server_is_told() {
 }
 
 #[tokio::test]
-async fn lies_in_the_handshake_are_told() {
+async fn violations_in_the_handshake_are_a_protocol_error() {
     let info = wire::NBD_OPT_INFO;
-    let fact = |data: &[u8]| option_reply(info, wire::NBD_REP_INFO, data);
+    let info_reply = |data: &[u8]| option_reply(info, wire::NBD_REP_INFO, data);
     let sizes = |minimum: u32, maximum: u32| {
         let sizes = wire::InfoBlockSize {
             information: wire::NBD_INFO_BLOCK_SIZE.into(),
@@ -60,35 +63,40 @@ async fn lies_in_the_handshake_are_told() {
             preferred: 4096.into(),
             maximum: maximum.into(),
         };
-        fact(sizes.as_bytes())
+        info_reply(sizes.as_bytes())
     };
     let mut giant = option_reply(info, wire::NBD_REP_INFO, &[]);
     giant[16..20].fill(0xff);
-    for lie in [
+    for violation in [
         vec![0; 20],
         giant,
         option_reply(wire::NBD_OPT_GO, wire::NBD_REP_ACK, &[]),
         option_reply(info, 77, &[]),
         option_reply(info, wire::NBD_REP_ACK, &[]),
-        fact(&[]),
-        fact(&info_export(1)[..5]),
-        fact(&[0, 1, 0xff]),
-        fact(b"\0\x02a\0b"),
+        info_reply(&[]),
+        info_reply(&info_export(1)[..5]),
+        info_reply(&[0, 1, 0xff]),
+        info_reply(b"\0\x02a\0b"),
         sizes(0, 4096),
         sizes(3, 4096),
         sizes(1 << 20, 1 << 21),
         sizes(4096, 512),
-        fact(&[0, 99]).repeat(1000),
+        info_reply(&[0, 99]).repeat(1000),
     ] {
-        let error = Script::says([hello(), lie].concat()).info().await;
+        let error = ScriptedServer::sending([hello(), violation].concat())
+            .info_error()
+            .await;
         assert!(matches!(error, Error::Protocol(_)), "{error}");
     }
-    let cut = [hello(), fact(&info_export(1))[..9].to_vec()].concat();
-    assert!(matches!(Script::says(cut).info().await, Error::Lost(_)));
+    let cut = [hello(), info_reply(&info_export(1))[..9].to_vec()].concat();
+    assert!(matches!(
+        ScriptedServer::sending(cut).info_error().await,
+        Error::Lost(_)
+    ));
 }
 
 #[tokio::test]
-async fn lies_in_replies_end_the_connection_for_all() {
+async fn violations_in_replies_end_the_connection_for_all_reads() {
     let done = wire::NBD_REPLY_FLAG_DONE;
     let error = wire::NBD_REPLY_TYPE_ERROR;
     let scattered: Vec<u8> = (0..1100).flat_map(|at| data(0, 1, at * 2, b"x")).collect();
@@ -113,43 +121,43 @@ async fn lies_in_replies_end_the_connection_for_all() {
         scattered,
         vec![0; 64],
     ];
-    for lie in structured {
-        let script = answers(true, 2, lie);
-        let client = script.connect().await;
+    for violation in structured {
+        let server = answers(true, 2, violation);
+        let client = server.connect().await;
         let (first, second) = tokio::join!(
-            script.error_of(client.read(0, 4000)),
-            script.error_of(client.read(0, 4))
+            server.error_of(client.read(0, 4000)),
+            server.error_of(client.read(0, 4))
         );
         for error in [first, second] {
             assert!(matches!(error, Error::Protocol(_)), "{error}");
         }
-        assert_eq!(client.alive(), 0);
+        assert_eq!(client.live_connections(), 0);
     }
-    for lie in [none(1), simple(0, 7), vec![1; 16]] {
-        let script = answers(false, 1, lie);
-        let client = script.connect().await;
-        let error = script.error_of(client.read(0, 4)).await;
+    for violation in [none(1), simple(0, 7), vec![1; 16]] {
+        let server = answers(false, 1, violation);
+        let client = server.connect().await;
+        let error = server.error_of(client.read(0, 4)).await;
         assert!(matches!(error, Error::Protocol(_)), "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_is_told_to_all() {
+async fn a_server_that_closes_the_connection_fails_all_reads() {
     for (structured, bytes) in [
         (false, Vec::new()),
         (false, [simple(0, 1), b"01".to_vec()].concat()),
         (true, data(0, 1, 0, b"01")),
     ] {
-        let script = Script::play(move |mut stream| async move {
+        let server = ScriptedServer::new(move |mut stream| async move {
             agree(&mut stream, structured).await;
             request(&mut stream).await;
             request(&mut stream).await;
             stream.write_all(&bytes).await.unwrap();
         });
-        let client = script.connect().await;
+        let client = server.connect().await;
         let (first, second) = tokio::join!(
-            script.error_of(client.read(0, 4)),
-            script.error_of(client.read(0, 4))
+            server.error_of(client.read(0, 4)),
+            server.error_of(client.read(0, 4))
         );
         for error in [first, second] {
             assert!(matches!(error, Error::Lost(_)), "{error}");
@@ -158,7 +166,7 @@ async fn a_server_that_hangs_up_is_told_to_all() {
 }
 
 #[tokio::test]
-async fn two_disks_under_one_name_are_noticed() {
+async fn two_disks_under_one_name_are_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
@@ -186,17 +194,17 @@ async fn two_disks_under_one_name_are_noticed() {
 proptest! {
     #![proptest_config(Config::with_cases(64))]
 
-    /// Whatever a server says, the client neither panics nor hangs.
+    /// Whatever a server sends, the client neither panics nor hangs.
     #[test]
-    fn noise_is_an_error(
+    fn random_bytes_are_an_error(
         structured in any::<bool>(),
         before in vec(any::<u8>(), 0..200),
         after in vec(any::<u8>(), 0..200),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            Script::says([hello(), before].concat()).info().await;
-            let script = Script::play(move |mut stream| async move {
+            ScriptedServer::sending([hello(), before].concat()).info_error().await;
+            let server = ScriptedServer::new(move |mut stream| async move {
                 agree(&mut stream, structured).await;
                 request(&mut stream).await;
                 let magic = if structured {
@@ -207,8 +215,8 @@ proptest! {
                 stream.write_all(&magic.to_be_bytes()).await.ok();
                 stream.write_all(&after).await.ok();
             });
-            let client = script.connect().await;
-            script.error_of(client.read(0, 4096)).await;
+            let client = server.connect().await;
+            server.error_of(client.read(0, 4096)).await;
         });
     }
 }

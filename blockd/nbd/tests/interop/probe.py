@@ -1,5 +1,5 @@
-"""Asks for everything a client may not ask for, through libnbd, and checks
-what comes back. The disk: 1 MiB of 0x5a, then 1 MiB of zeroes."""
+"""Sends valid and invalid requests by libnbd, and checks the replies. The export:
+1 MiB of 0x5a, then 1 MiB of zeroes."""
 
 import errno
 import sys
@@ -24,15 +24,15 @@ def connected():
     return handle
 
 
-def fails(name, what, call, *wanted):
-    """The call fails with one of these errors, and the connection goes on."""
+def fails(handle, what, call, *errors):
+    """Checks that a call fails with one of these errors, and the connection goes on."""
     try:
         call()
     except nbd.Error as error:
-        assert error.errnum in wanted, f"{what}: {error}"
+        assert error.errnum in errors, f"{what}: {error}"
     else:
         raise AssertionError(f"{what} did not fail")
-    assert name.pread(4, 0) == b"ZZZZ", f"the connection is dead after {what}"
+    assert handle.pread(4, 0) == b"ZZZZ", f"the connection is dead after {what}"
 
 
 # What is negotiated.
@@ -64,7 +64,7 @@ assert sorted(chunks, key=lambda chunk: chunk[1]) == [
     (nbd.READ_HOLE, MIB, MIB),
 ], chunks
 
-# Reads that are refused.
+# Invalid reads.
 fails(handle, "a read past the end", lambda: handle.pread(2, SIZE - 1), errno.EINVAL)
 fails(handle, "a read far past the end", lambda: handle.pread(1, 1 << 62), errno.EINVAL)
 fails(handle, "a read with FUA", lambda: handle.pread(1, 0, nbd.CMD_FLAG_FUA), errno.EINVAL)
@@ -110,7 +110,7 @@ handle.connect_uri(uri)
 assert not handle.can_df() and not handle.can_meta_context("base:allocation")
 assert handle.pread(8192, MIB - 4096) == b"Z" * 4096 + bytes(4096)
 fails(handle, "a simple read past the end", lambda: handle.pread(2, SIZE - 1), errno.EINVAL)
-fails(handle, "DF unasked", lambda: handle.pread(1, 0, nbd.CMD_FLAG_DF), errno.EINVAL)
+fails(handle, "DF without structured replies", lambda: handle.pread(1, 0, nbd.CMD_FLAG_DF), errno.EINVAL)
 fails(handle, "a simple write", lambda: handle.pwrite(b"w" * 4096, 0), errno.EPERM)
 handle.shutdown()
 
@@ -157,6 +157,6 @@ while handle.aio_in_flight():
     handle.poll(-1)
 for number, (cookie, buffer) in enumerate(zip(cookies, buffers)):
     assert handle.aio_command_completed(cookie)
-    wanted = b"Z" * 4096 if number < 250 else bytes(4096)
-    assert bytes(buffer.to_bytearray()) == wanted, number
+    expected = b"Z" * 4096 if number < 250 else bytes(4096)
+    assert bytes(buffer.to_bytearray()) == expected, number
 handle.shutdown()

@@ -1,15 +1,19 @@
-//! TLS, from the client's side.
+//! `NBD_OPT_STARTTLS`, from the client's side.
 
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{Error, Result, handshake, stream::Stream};
+use super::{
+    error::{Error, Result},
+    handshake,
+    stream::Stream,
+};
 use crate::{
     tls::connector,
     uri::{Address, Tls},
 };
 
-/// `NBD_OPT_STARTTLS`, and TLS with a server that shows it is `host`.
-pub(super) async fn secure(
+/// Upgrades a connection to TLS; the server must prove that it is `host`.
+pub(super) async fn upgrade(
     mut stream: Box<dyn Stream>,
     address: &Address,
     (host, tls): (&str, &Tls),
@@ -18,17 +22,18 @@ pub(super) async fn secure(
         address: address.to_string(),
         reason,
     };
-    // Anew for each connection: certificates are renewed.
+    // Certificates are read for each connection, since they are renewed while
+    // a client runs.
     let connector =
         connector(tls.certificates.as_deref()).map_err(|error| failed(error.to_string()))?;
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
     if !handshake::start_tls(&mut stream).await? {
         return Err(failed(
-            "it offers none; nbd:// instead of nbds:// goes in the clear".to_owned(),
+            "the server offers none; nbd:// instead of nbds:// connects without".to_owned(),
         ));
     }
-    let secured = connector.connect(name, stream).await;
+    let upgraded = connector.connect(name, stream).await;
     Ok(Box::new(
-        secured.map_err(|error| failed(error.to_string()))?,
+        upgraded.map_err(|error| failed(error.to_string()))?,
     ))
 }

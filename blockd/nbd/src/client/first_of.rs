@@ -1,20 +1,23 @@
-//! Several servers asked for one thing.
+//! The same question to several servers, one after the other with a head start.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::timeout;
 
-/// How long one is waited for alone.
+/// How long an attempt runs before the next one is started beside it.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// The first of several attempts that succeeds. The next one begins when one
-/// has failed, or nothing was heard for half a second; what has not ended then
-/// is dropped.
+/// The result of the first of several attempts that succeeds.
+///
+/// The next attempt is started when one has failed, or when none has finished
+/// for half a second; those before it go on. When one succeeds, the others are
+/// dropped. (The algorithm of RFC 8305, "Happy Eyeballs", for servers.)
 ///
 /// # Errors
 ///
-/// What each failed of, in the order in which they did.
+/// If all attempts fail, or there is none: the error of each, in the order in
+/// which they failed.
 pub async fn first_of<T, E, F>(attempts: impl IntoIterator<Item = F>) -> Result<T, Vec<E>>
 where
     F: Future<Output = Result<T, E>>,
@@ -27,7 +30,7 @@ where
             Ok(Some(Ok(found))) => return Ok(found),
             Ok(Some(Err(reason))) => reasons.push(reason),
             Ok(None) => return Err(reasons),
-            Err(_silent) => {}
+            Err(_elapsed) => {}
         }
     }
 }
@@ -49,7 +52,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_answers_is_the_only_one_asked() {
+    async fn the_next_is_not_asked_when_the_first_answers() {
         let ask = |number| {
             assert_eq!(number, 1, "the second is asked");
             ready(Ok::<_, ()>(number))
@@ -58,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_failure_and_after_silence_the_next_is_asked() {
+    async fn the_next_is_asked_after_a_failure_and_after_silence() {
         let refused = ready(Err("refused")).boxed();
         let silent = pending().boxed();
         let answers = ready(Ok(3)).boxed();
@@ -66,12 +69,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_silent_may_still_be_the_first() {
+    async fn a_slow_attempt_may_still_succeed() {
         assert_eq!(first_of([late(Ok(1)), pending().boxed()]).await, Ok(1));
     }
 
     #[tokio::test]
-    async fn where_all_fail_each_has_its_reason() {
+    async fn all_errors_are_returned_when_all_fail() {
         let all = [late(Err("slow")), ready(Err("quick")).boxed()];
         assert_eq!(first_of(all).await, Err(vec!["quick", "slow"]));
         assert_eq!(first_of(Vec::<Attempt>::new()).await, Err(vec![]));

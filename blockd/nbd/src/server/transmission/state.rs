@@ -1,0 +1,104 @@
+//! What the functions for the single commands share.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use super::{
+    completion::Completion,
+    incoming_write::IncomingWrite,
+    pieces::Piece,
+    reply::Reply,
+    request::{Refusal, Terms},
+};
+use crate::{
+    export::Writes,
+    server::{
+        context::Context, negotiated::Negotiated, receive_buffer::ReceiveBuffer,
+        send_buffer::SendBuffer,
+    },
+    wire::Request,
+};
+
+/// One connection in the transmission phase.
+pub(in crate::server) struct Transmission<'a, S> {
+    pub(super) stream: &'a mut S,
+    pub(super) incoming: ReceiveBuffer,
+    pub(super) outgoing: SendBuffer,
+    pub(super) context: Arc<Context>,
+    pub(super) negotiated: Negotiated,
+    /// Requests that are served by tasks of their own.
+    pub(super) deferred: JoinSet<Completion>,
+    /// What they count as, in bytes, against `connection_bytes`.
+    pub(super) deferred_bytes: u32,
+    /// The writing side of the export, if it has one.
+    pub(super) writes: Option<Arc<dyn Writes>>,
+    /// A write of which data is still to come.
+    pub(super) incoming_write: Option<IncomingWrite>,
+    /// Empty between requests; retained for its capacity.
+    pub(super) pieces: Vec<Piece>,
+    pub(super) shutting_down: bool,
+    /// Requests so far.
+    pub(super) requests: u64,
+    /// The same at the last tick.
+    pub(super) requests_at_tick: u64,
+    /// Bytes of reads so far.
+    pub(super) bytes: u64,
+}
+
+impl<'a, S> Transmission<'a, S> {
+    pub(in crate::server) fn new(
+        stream: &'a mut S,
+        incoming: ReceiveBuffer,
+        outgoing: SendBuffer,
+        (context, negotiated): (Arc<Context>, Negotiated),
+    ) -> Self {
+        let writes = negotiated.export.writes();
+        Self {
+            stream,
+            incoming,
+            outgoing,
+            context,
+            negotiated,
+            writes,
+            deferred: JoinSet::new(),
+            deferred_bytes: 0,
+            incoming_write: None,
+            pieces: Vec::new(),
+            shutting_down: false,
+            requests: 0,
+            requests_at_tick: 0,
+            bytes: 0,
+        }
+    }
+
+    /// How many requests and bytes of reads were served.
+    pub(in crate::server) fn served(&self) -> (u64, u64) {
+        (self.requests, self.bytes)
+    }
+
+    /// What requests are validated against.
+    pub(super) fn terms(&self) -> Terms<'_> {
+        Terms {
+            info: self.negotiated.export.info(),
+            structured_replies: self.negotiated.structured_replies,
+            base_allocation: self.negotiated.base_allocation,
+            writes: self.writes.as_ref(),
+        }
+    }
+
+    /// Replies why a request is not served.
+    pub(super) fn refuse(&mut self, request: &Request, refusal: &Refusal) {
+        debug!(error = refusal.error, "{}", refusal.text);
+        self.reply_to(request)
+            .error(&mut self.outgoing, refusal.error, &refusal.text);
+    }
+
+    pub(super) fn reply_to(&self, request: &Request) -> Reply {
+        Reply {
+            cookie: request.cookie.get(),
+            structured: self.negotiated.structured_replies,
+        }
+    }
+}
