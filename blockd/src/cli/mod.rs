@@ -36,8 +36,8 @@ use self::{
 
 /// Any commit of a git repository as an ext4 disk over NBD.
 ///
-/// A server shows the repositories it has; a container attaches one commit of
-/// one of them and has a complete work tree at once.
+/// A server exports the repositories that it has; a container attaches one
+/// commit of one of them, and has a complete work tree at once.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
@@ -59,7 +59,7 @@ pub enum Command {
     RelayDaemon(RelayDaemonArgs),
     /// Write the disk of one commit to a sparse file.
     Image(ImageArgs),
-    /// Plan the disk of one commit, and say what it would be.
+    /// Plan the disk of one commit, and describe it.
     Info(InfoArgs),
     /// Attach an export as a work tree.
     Attach(AttachArgs),

@@ -108,6 +108,9 @@ When DIR is full the cache is given up, and reads go on as before.
   blockd relay … --cache /var/cache --control /run/app.control
   echo hydrate | socat - UNIX-CONNECT:/run/app.control
 
+In the background it inherits no variables of the environment but BLOCKD_LOG,
+RUST_BACKTRACE, PATH, SSL_CERT_FILE and SSL_CERT_DIR.
+
 SIGTERM ends it. It locks its memory and asks the kernel to spare it when
 memory is short, where permitted: a disk whose server is swapped out to that
 disk hangs.";
@@ -180,9 +183,9 @@ impl RelayDaemonArgs {
 }
 
 /// The variables that a relay in the background inherits: what it logs, how it
-/// reports a panic, where fusermount3 is found, and which certificates
-/// authorities are trusted. No other, since those of this command line, like
-/// `BLOCKD_RELAY_COW`, are meant for who typed it.
+/// reports a panic, where fusermount3 is found, and which certificate
+/// authorities are trusted. No others: `BLOCKD_RELAY_COW` and the like are for
+/// the command line of `relay`.
 const RELAY_ENVIRONMENT: [&str; 5] = [
     "BLOCKD_LOG",
     "RUST_BACKTRACE",

@@ -27,7 +27,7 @@ impl Export for RelayExport {
 
     fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         let cache = self.cache.as_ref()?;
-        cache.read_ready(offset, buffer).then_some(Ok(()))
+        cache.try_read(offset, buffer).then_some(Ok(()))
     }
 
     fn read(

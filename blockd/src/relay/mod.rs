@@ -1,15 +1,16 @@
-//! `blockd relay`: a remote export, held fast on this host.
+//! `blockd relay`: an export of remote servers on this host, with reconnects
+//! and failover.
 //!
 //! ```text
-//!            ┌ unix socket ─ server ─ nbd ┐
-//! kernel ◄───┤                            ├─ Export ─┬─ upstream::Pool ─┬─ nbd client ─► server a
-//!            └ FUSE, one file ────────────┘          └─ cache, ahead    └─ nbd client ─► server b
+//!            ┌ unix socket ─ NBD server ─┐
+//! kernel ◄───┤                           ├─ Export ─┬─ upstream::Pool ─┬─ NBD client ─► server a
+//!            └ FUSE, one file ───────────┘          └─ cache, ahead    └─ NBD client ─► server b
 //! ```
-//! Above there is a network and servers that come and go; below there is a
-//! kernel that must never be left hanging, and never be shown a wrong byte.
-//! So: one canonical name for all upstreams, checked at every connect; reads
-//! that are sent again when a connection is lost, and elsewhere when a server
-//! is late; and an error after a deadline, whatever happens.
+//! On one side there is a network with servers that come and go; on the other
+//! a kernel, which must not hang and must never read a wrong byte. So all
+//! upstreams are asked for one canonical name, and checked at every connect;
+//! reads are sent again when a connection is lost, and elsewhere when a server
+//! is late; and after a timeout they fail, whatever happens.
 
 mod ahead;
 mod buffer;
@@ -105,8 +106,8 @@ pub fn relay(options: &RelayOptions) -> Result<()> {
 ///
 /// # Errors
 ///
-/// As [`relay`]; and nobody reads the greeting: whoever has started the relay
-/// is gone, and wants it no more.
+/// As [`relay`]; and nobody reads the greeting: the process that has started
+/// the relay is gone, and so is the attachment that it was for.
 pub fn serve_detached(options: &RelayOptions) -> Result<()> {
     let runtime = runtime()?;
     let started = runtime.block_on(Relay::start(options, HangUp::Ignored));
@@ -170,38 +171,26 @@ impl Relay {
         let cache = options.cache.clone();
         let cache = cache.map(|folder| Cache::new(Arc::clone(&ahead), folder, options.cache_size));
         let below = RelayExport::new(Arc::clone(&ahead), cache.clone());
-        let mut export: Arc<dyn Export> = Arc::new(below);
-        let mut cow = None;
-        if let Some(folder) = &options.cow {
-            let changes = Cow::open(export, folder)?;
-            cow = Some(Arc::clone(&changes));
-            export = changes;
-        }
+        let below: Arc<dyn Export> = Arc::new(below);
+        let open = |folder| Cow::open(Arc::clone(&below), folder);
+        let cow = options.cow.as_deref().map(open).transpose()?;
+        let export = match &cow {
+            Some(cow) => Arc::<Cow>::clone(cow),
+            None => below,
+        };
         let source = Source {
             ahead,
             cache: cache.clone(),
             cow: cow.clone(),
             since: status::now(),
         };
-        let mut sockets = Vec::new();
-        if let Some(path) = &options.control {
-            sockets.push(control::serve(path, cache).await?);
-        }
-        if let Some(path) = &options.status {
-            sockets.push(status::serve(path, source).await?);
-        }
+        let sockets = sockets(options, cache, source).await?;
         let mounted = match &options.fuse {
             Some(path) => Some(fuse::mount(path, Arc::clone(&export), Handle::current())?),
             None => None,
         };
         let (stop_server, stop) = oneshot::channel();
-        let server = Server {
-            listeners: vec![listener],
-            tls: None,
-            limits: limits(),
-            exports: Arc::new(Only(export)),
-        };
-        let server = tokio::spawn(server.run(async move {
+        let server = tokio::spawn(server(listener, export).run(async move {
             // The sender is dropped, and never sends.
             drop(stop.await);
         }));
@@ -261,11 +250,33 @@ impl Relay {
     }
 }
 
-fn limits() -> Limits {
-    Limits {
-        total_bytes: TOTAL_BYTES,
-        drain_time: DRAIN_TIMEOUT,
-        ..Limits::default()
+/// The tasks behind the control and the status socket.
+async fn sockets(
+    options: &RelayOptions,
+    cache: Option<Arc<Cache>>,
+    source: Source,
+) -> Result<Vec<JoinHandle<()>>> {
+    let mut sockets = Vec::new();
+    if let Some(path) = &options.control {
+        sockets.push(control::serve(path, cache).await?);
+    }
+    if let Some(path) = &options.status {
+        sockets.push(status::serve(path, source).await?);
+    }
+    Ok(sockets)
+}
+
+/// The server for local clients.
+fn server(listener: Listener, export: Arc<dyn Export>) -> Server {
+    Server {
+        listeners: vec![listener],
+        tls: None,
+        limits: Limits {
+            total_bytes: TOTAL_BYTES,
+            drain_time: DRAIN_TIMEOUT,
+            ..Limits::default()
+        },
+        exports: Arc::new(Only(export)),
     }
 }
 

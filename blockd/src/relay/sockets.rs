@@ -46,9 +46,7 @@ where
                 Ok(stream) => {
                     let answered = answer(stream);
                     drop(tokio::spawn(async move {
-                        if let Err(error) = answered.await {
-                            debug!("a client got no answer: {error:#}");
-                        }
+                        log_failure(answered.await);
                         drop(permit);
                     }));
                 }
@@ -59,6 +57,12 @@ where
             }
         }
     }))
+}
+
+fn log_failure(answered: Result<()>) {
+    if let Err(error) = answered {
+        debug!("a client got no answer: {error:#}");
+    }
 }
 
 /// Writes the document and ends the connection.

@@ -25,15 +25,19 @@ fn variables_of_the_relay_change_nothing_in_a_read_only_attachment() {
     let bench = Bench::new();
     let variables = variables(&bench);
     let mut attach = bench.attach_command("repo", &["--read-only"]);
-    run(attach.envs(&variables));
+    run(attach.envs(&variables).env("BLOCKD_LOG", "warn"));
 
     let relay = bench.relay();
     let environment = fs::read(format!("/proc/{relay}/environ")).unwrap();
     let environment = String::from_utf8(environment).unwrap();
-    for variable in environment.split_terminator('\0') {
-        let (name, _) = variable.split_once('=').unwrap();
-        assert!(!variables.contains_key(name), "{variable}");
+    let inherited = environment.split_terminator('\0');
+    let inherited: BTreeMap<_, _> = inherited
+        .map(|variable| variable.split_once('=').unwrap())
+        .collect();
+    for name in variables.keys() {
+        assert!(!inherited.contains_key(name), "{environment:?}");
     }
+    assert_eq!(inherited.get("BLOCKD_LOG"), Some(&"warn"));
 
     let status = run(&mut bench.blockd(&["status", "--json"]));
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();

@@ -11,6 +11,7 @@ mod harness;
 mod hydrate;
 mod invalid_input;
 mod relay_failure;
+mod releases;
 mod shared_lower;
 mod status_text;
 mod upper;

@@ -63,8 +63,8 @@ struct State {
     order: VecDeque<u64>,
 }
 
-/// One piece that is read ahead. The first who needs it reads it, and others
-/// wait for that.
+/// One piece that is read ahead: the first task that needs it reads it, and
+/// others wait for that.
 #[derive(Debug, Default)]
 struct Chunk {
     /// `None` when it could not be read.

@@ -145,7 +145,7 @@ impl Cache {
 
     /// Reads what is cached and needs no wait for the local disk; `false` when
     /// [`Cache::read`] must be called.
-    pub(super) fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> bool {
+    pub(super) fn try_read(&self, offset: u64, buffer: &mut [u8]) -> bool {
         let Some(store) = self.store() else {
             return false;
         };
@@ -220,8 +220,8 @@ impl Cache {
         }
     }
 
-    /// Stores what was read on demand, unless too much waits to be stored: who
-    /// has read it does not wait for that.
+    /// Stores what was read on demand, unless too much waits to be stored. The
+    /// read itself does not wait for that.
     fn store_later(self: &Arc<Self>, store: &Arc<Store>, offset: u64, bytes: &[u8]) {
         let length = part_length(length_of(bytes));
         let permits = Arc::clone(&self.unstored).try_acquire_many_owned(length);

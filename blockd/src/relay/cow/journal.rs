@@ -247,3 +247,41 @@ fn sum(header: &Header, name: &[u8]) -> u32 {
 pub(super) fn count(records: &[Record]) -> u64 {
     u64::try_from(records.len()).expect("a usize has at most 64 bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(path: &Path, name: &str) -> io::Result<Journal> {
+        let disk = DiskId {
+            name: name.to_owned(),
+            size: BLOCK,
+        };
+        Journal::create(File::create(path).unwrap(), &disk, &[])
+    }
+
+    #[test]
+    fn a_journal_knows_that_another_has_replaced_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("map"), folder.path().join("map.new"));
+        let journal = create(&path, "disk").unwrap();
+        let renewed = create(&new, "disk").unwrap();
+        assert!(journal.is_at(&path) && !renewed.is_at(&path));
+        fs::rename(&new, &path).unwrap();
+        assert!(!journal.is_at(&path) && renewed.is_at(&path));
+        fs::remove_file(&path).unwrap();
+        assert!(!renewed.is_at(&path));
+    }
+
+    #[test]
+    fn a_name_that_could_not_be_read_back_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map");
+        let longest = "n".repeat(position(MAX_NAME.into()));
+        create(&path, &longest).unwrap();
+        let read = Journal::read_header(&mut File::open(&path).unwrap());
+        assert_eq!(read.unwrap().name, longest);
+        let error = create(&path, &(longest + "n")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidFilename);
+    }
+}

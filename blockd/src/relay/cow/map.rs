@@ -93,22 +93,22 @@ impl Map {
             Kind::Data => Block::Data,
             Kind::Zero => Block::Zero,
         };
-        let mut changes: Vec<Record> = Vec::new();
+        let mut news: Vec<Record> = Vec::new();
         for block in record.start..record.start + record.count {
             if self.get(block) == changed {
                 continue;
             }
             self.set(block, record.kind);
-            match changes.last_mut() {
+            match news.last_mut() {
                 Some(last) if last.start + last.count == block => last.count += 1,
-                _ => changes.push(Record {
+                _ => news.push(Record {
                     start: block,
                     count: 1,
                     ..record
                 }),
             }
         }
-        changes
+        news
     }
 
     /// Runs of blocks of one kind in a range, in order.

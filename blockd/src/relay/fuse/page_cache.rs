@@ -4,7 +4,7 @@
 //! here are of use only until they are read. So the pages that were served
 //! longest ago are dropped when many were served since.
 //!
-//! This is done with fadvise(2) and not with FUSE_NOTIFY_INVAL_INODE. The
+//! This is done with fadvise(2) and not with `FUSE_NOTIFY_INVAL_INODE`. The
 //! notification also drops pages that are in use, those of a write that has
 //! not reached this process: a read that is answered before that write would
 //! bring the old bytes back to stay. And it waits for pages that wait for this

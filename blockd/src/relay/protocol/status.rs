@@ -218,9 +218,9 @@ mod tests {
         let status = Status::from_document(WITHOUT_FORMAT.as_bytes()).unwrap();
         assert_eq!((status.reads, status.bytes), (64, 9_175_040));
         assert_eq!(status.latency_us.p95, 20_364);
-        let states = status.upstreams.iter().map(|upstream| upstream.state);
-        let states: Vec<_> = states.collect();
-        assert_eq!(states, [UpstreamState::Connected, UpstreamState::Down]);
+        let upstreams = status.upstreams.iter().map(|upstream| upstream.state);
+        let upstreams: Vec<_> = upstreams.collect();
+        assert_eq!(upstreams, [UpstreamState::Connected, UpstreamState::Down]);
         let cache = status.cache.unwrap();
         assert_eq!((cache.state, cache.of), (Hydration::Hydrated, 8_388_608));
         assert_eq!(status.changed.unwrap().blocks, 0);

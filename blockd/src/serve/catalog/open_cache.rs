@@ -10,8 +10,8 @@ use std::{
 use lru::LruCache;
 
 /// Values by key, of which those that were used last are cached. Each is opened
-/// by the first who needs it; others who need it meanwhile wait for that one,
-/// and for no other.
+/// by the first thread that needs it; others that need it meanwhile wait for
+/// that one, and for no other.
 pub(crate) struct OpenCache<K: Hash + Eq, V>(Mutex<LruCache<K, Slot<V>>>);
 
 /// Locked while the value is being opened.
