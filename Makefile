@@ -45,7 +45,7 @@ unit: ## unit tests and doc tests, and the agent with a scripted codex
 	tests/setup.sh unit
 	@# Other people's programs are judges: they belong to e2e. Most of the time
 	@# tests wait for a deadline.
-	RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e -- --skip peers::
+	RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e -- --skip interop::
 
 .PHONY: e2e
 e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP clients, codex, a browser (TEST=name for some)
@@ -53,8 +53,8 @@ e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP cli
 	@# Built as the tests are, so that the dependencies are built once.
 	cargo build --locked --workspace --bins --tests
 	$(e2e) $(TEST)
-	cargo test --locked --workspace --test serve -- $(or $(TEST),peers::)
-	$(fly) $(or $(TEST),peers::)
+	cargo test --locked --workspace --test serve -- $(or $(TEST),interop::)
+	$(fly) $(or $(TEST),interop::)
 
 .PHONY: images
 images: ## the images of fly/Dockerfile, built and started, without a registry

@@ -12,11 +12,11 @@ mod failures;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod manage;
 #[cfg(test)]
 mod mcp;
-#[cfg(test)]
-mod peers;
 #[cfg(test)]
 mod pin;
 #[cfg(test)]
