@@ -68,7 +68,7 @@ unit: ## unit tests and doc tests, and the agent with a scripted codex
 	@# Other people's programs are judges: they belong to e2e. Most of the time
 	@# tests wait for a deadline.
 	@rm -f $(skipped)
-	$(unit) -- --skip peers:: --skip interop::
+	$(unit) -- --skip interop::
 	tests/gits.sh $(unit) --lib --test image
 	@[ ! -e $(skipped) ] || { sort $(skipped) && echo "make unit: $$(wc -l <$(skipped)) skipped"; }
 
@@ -78,7 +78,7 @@ e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP cli
 	@# Built as the tests are, so that the dependencies are built once.
 	cargo build --locked --workspace --bins --tests
 	$(e2e) $(TEST)
-	cargo test --locked --workspace --test serve -- $(or $(TEST),peers::)
+	cargo test --locked --workspace --test serve -- $(or $(TEST),interop::)
 	$(fly) $(or $(TEST),interop::)
 
 .PHONY: images

@@ -19,18 +19,19 @@ use serde_json::{Map, Value};
 use tempfile::{TempDir, tempdir};
 use tokio::{runtime::Runtime, time::sleep};
 
-/// Puts out what is typed, byte for byte.
+/// A terminal program that echoes what is typed, byte for byte.
 const ECHO: &str = "sh -c 'stty raw -echo; echo ready; exec cat'";
 const MESSAGES: usize = 300;
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What it may use: memory, and a thousandth of a core.
-const MOST_MEMORY: u64 = 32 << 20;
-const MOST_IDLE: f64 = 0.001;
+/// How many bytes of memory the server may use.
+const MAX_MEMORY: u64 = 32 << 20;
+/// What part of a core it may use while it is idle.
+const MAX_IDLE_LOAD: f64 = 0.001;
 
 fn main() -> Result<()> {
     let server = Server::start()?;
-    say(&format!("agent serve --command {ECHO:?}"))?;
+    print(&format!("agent serve --command {ECHO:?}"))?;
     Runtime::new()?.block_on(measure(&server))
 }
 
@@ -40,30 +41,35 @@ async fn measure(server: &Server) -> Result<()> {
     call(&client, "start", Map::new()).await?;
     let mut taken = round_trips(server, &client).await?;
     taken.sort();
-    say(&format!(
+    print(&format!(
         "message, from the MCP client to the terminal and back at /live: median {:.2?}, 99 of 100 in {:.2?}",
         taken[MESSAGES / 2],
         taken[MESSAGES * 99 / 100]
     ))?;
-    let _ended = client.cancel().await;
+    client.cancel().await?;
     sleep(Duration::from_secs(1)).await;
     let before = server.busy()?;
     ensure!(!before.is_zero(), "the kernel does not say how busy it is");
     sleep(IDLE).await;
-    let idle = server.busy()?.saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64();
-    say(&format!(
+    let busy = server.busy()?.checked_sub(before);
+    let busy = busy.context("a thread has ended while the load was measured")?;
+    let idle = busy.as_secs_f64() / IDLE.as_secs_f64();
+    print(&format!(
         "idle, with a program that waits: {:.4} % of a core (at most {:.1})",
         idle * 100.0,
-        MOST_IDLE * 100.0
+        MAX_IDLE_LOAD * 100.0
     ))?;
     let memory = server.resident()?;
-    say(&format!(
+    print(&format!(
         "resident memory of agent alone: {:.1} MB (at most {})",
         f64::from(u32::try_from(memory >> 10)?) / 1024.0,
-        MOST_MEMORY >> 20
+        MAX_MEMORY >> 20
     ))?;
-    ensure!(memory <= MOST_MEMORY, "that is too much memory");
-    ensure!(idle <= MOST_IDLE, "that is too busy for one that is idle");
+    ensure!(memory <= MAX_MEMORY, "agent uses too much memory");
+    ensure!(
+        idle <= MAX_IDLE_LOAD,
+        "agent uses too much of a core while it is idle"
+    );
     Ok(())
 }
 
@@ -128,7 +134,7 @@ impl Server {
         let address = line
             .split_once("http://")
             .and_then(|(_, rest)| rest.split_once('/'));
-        let (address, _) = address.context("it does not say where it is")?;
+        let (address, _) = address.context("the first line of its output has no address")?;
         Ok(Self {
             process,
             url: format!("http://{address}"),
@@ -140,7 +146,7 @@ impl Server {
         format!("/proc/{}", self.process.id())
     }
 
-    /// How long it has been on a processor.
+    /// The processor time of all its threads.
     fn busy(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(self.proc() + "/task")? {
@@ -162,12 +168,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let pid = self.process.id().to_string();
-        // It ends its program, and then itself.
-        let _told = Command::new("kill").arg(pid).status();
-        let _reaped = self.process.wait();
+        // It ends its program before itself.
+        let killed = Command::new("kill").arg(pid).status();
+        if killed.is_ok_and(|status| status.success()) {
+            drop(self.process.wait());
+        }
     }
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn print(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }

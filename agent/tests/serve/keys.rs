@@ -18,14 +18,14 @@ pub(crate) fn cut() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
 }
 
 impl Server {
-    /// What has reached codex, without the Escapes that stood alone for a while.
+    /// What has reached codex, without the Escapes that passed as lone keys.
     fn typed(&self) -> String {
         let mut typed = fs::read(self.path("codex/input")).unwrap();
         typed.retain(|byte| *byte != 0x1b);
         String::from_utf8(typed).unwrap()
     }
 
-    fn never_suspended(&self) {
+    fn was_never_suspended(&self) {
         let output = String::from_utf8_lossy(&self.logged()).into_owned();
         assert!(!output.contains("SUSPENDED"), "{output}");
     }
@@ -51,7 +51,7 @@ async fn by_a_terminal_of_the_web() {
     type_keys(&mut terminal, b"typed\r").await;
     read_until(&mut terminal, "did <abab").await;
     assert_eq!(server.typed(), expected + "typed\r");
-    server.never_suspended();
+    server.was_never_suspended();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +106,7 @@ async fn in_a_message() {
         assert!(text.starts_with("begin  end "), "{text:?}");
         assert!(!text.contains(char::is_control), "{text:?}");
     }
-    server.never_suspended();
+    server.was_never_suspended();
 }
 
 /// A person at a shell in a terminal of its own.
@@ -158,7 +158,7 @@ impl Person {
         }
     }
 
-    /// How often this was to be seen so far.
+    /// How often this was shown so far.
     pub(crate) fn has_seen(&self, text: &str) -> usize {
         self.seen.matches(text).count()
     }
@@ -197,7 +197,7 @@ async fn by_a_terminal_of_a_person() {
     person.types(b"typed\r").await;
     person.sees("did <abab");
     assert_eq!(server.typed(), expected + "typed\r");
-    server.never_suspended();
+    server.was_never_suspended();
     person.types(b"\x1d").await;
     person.sees("over\r\n");
     person.settings_are_restored();
@@ -205,7 +205,7 @@ async fn by_a_terminal_of_a_person() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_persons_terminal_is_restored_when_it_is_told_to_end() {
+async fn a_persons_terminal_is_restored_after_a_signal() {
     let server = Server::started();
     for name in ["TERM", "HUP", "INT"] {
         let script = format!(

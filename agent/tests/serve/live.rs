@@ -1,4 +1,4 @@
-//! `/live`: ranges, followers, and readers that do not read.
+//! `/live`: ranges, followers, and readers that stall.
 
 use std::{
     io::{Read, Write},
@@ -41,9 +41,9 @@ async fn ranges_of_the_output() {
     ] {
         let answer = server.get("/live", &[("range", &range)]).await;
         assert_eq!(answer.status(), code, "{range}");
-        let told = answer.headers().get("content-range");
-        let told = told.map(|value| value.to_str().unwrap().to_owned());
-        assert_eq!(told, content, "{range}");
+        let given = answer.headers().get("content-range");
+        let given = given.map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(given, content, "{range}");
         let length = answer.headers()["content-length"].to_str().unwrap();
         assert_eq!(length, (to - from).to_string(), "{range}");
         assert_eq!(answer.bytes().await.unwrap(), &all[from..to], "{range}");
@@ -103,7 +103,7 @@ async fn offsets_and_earlier_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_follows_before_the_start_gets_all_of_the_run() {
+async fn a_follower_from_before_the_start_gets_the_whole_run() {
     let mut server = Server::fake(&[]);
     let following = server.get("/live?follow=1", &[]).await;
     assert_eq!(following.status(), StatusCode::OK);
@@ -117,7 +117,7 @@ async fn fifty_followers_and_one_that_stalls_while_much_flows() {
     const LINES: usize = 1600;
     const FOLLOWERS: usize = 50;
     let server = Arc::new(Server::started());
-    // It asks for everything, and takes only the beginning.
+    // It requests everything, and reads only the beginning.
     let mut stalled = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
     let ask = "GET /live?follow=1 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer";
     write!(stalled, "{ask} {TOKEN}\r\n\r\n").unwrap();
@@ -139,7 +139,7 @@ async fn fifty_followers_and_one_that_stalls_while_much_flows() {
     drop(stalled);
 }
 
-/// Follows from one offset to another, and compares with the log.
+/// Follows from one offset to another, and compares with the files of the log.
 async fn follow(server: &Server, mut offset: usize, end: usize) {
     let path = format!("/live?follow=1&offset={offset}");
     let mut pieces = server.get(&path, &[]).await.bytes_stream();

@@ -1,23 +1,23 @@
 //! The whole program: `agent serve` on a port of its own, and its clients.
 //!
-//! `fake/codex` plays codex where things must be exact and quick; `peers` are
-//! other people's programs, a real codex among them, that setup.sh fetches.
+//! `fake/codex` stands for codex where things must be exact and quick; `interop`
+//! runs with a real codex, MCP clients and a browser, which setup.sh fetches.
 
+#[cfg(test)]
+mod access;
 #[cfg(test)]
 mod ctrl_z;
 #[cfg(test)]
-mod guard;
-#[cfg(test)]
 mod harness;
 #[cfg(test)]
-mod keys;
+mod interop;
 #[cfg(test)]
-mod life;
+mod keys;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
 mod messages;
 #[cfg(test)]
-mod peers;
+mod process_lifecycle;
 #[cfg(test)]
 mod window;

@@ -1,4 +1,4 @@
-//! The window of a person at `agent terminal`.
+//! The window of `agent terminal`.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use super::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_window_of_another_size_is_told_of_once() {
+async fn a_window_of_another_size_shows_one_notice() {
     let server = Server::started();
     let script = format!(
         "echo at $(tty) now; stty rows 40 columns 120; {AGENT} terminal {}; echo over",

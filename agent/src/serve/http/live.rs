@@ -28,8 +28,8 @@ use crate::serve::{
 /// How many bytes are read at once: the memory that a stalled reader costs.
 const PIECE: usize = 64 << 10;
 
-#[derive(Debug, Deserialize)]
 /// The query of a request.
+#[derive(Debug, Deserialize)]
 pub(super) struct LiveQuery {
     /// The first offset; without it, the first that is retained.
     offset: Option<u64>,
@@ -37,8 +37,8 @@ pub(super) struct LiveQuery {
     follow: Option<String>,
 }
 
-#[derive(Serialize)]
 /// An entry of `/live/runs`.
+#[derive(Serialize)]
 struct RunSummary {
     run: String,
     first: u64,

@@ -24,8 +24,8 @@ const PAGE: &str = include_str!("terminal.html");
 /// pieces.
 const MAX_INPUT: usize = 4 << 20;
 
-#[derive(Debug, Deserialize)]
 /// The query of a request.
+#[derive(Debug, Deserialize)]
 pub(super) struct TerminalQuery {
     /// `ansi` for a terminal, else JSON for a page.
     format: Option<String>,

@@ -1,4 +1,4 @@
-//! Who calls the server: over HTTP, and as an MCP client.
+//! Clients of the server: HTTP and MCP.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use super::{DEADLINE, Server, TOKEN};
 pub(crate) struct Mcp(RunningService<RoleClient, ()>);
 
 impl Mcp {
-    /// Calls a tool; gives what it answers, whether well or not.
+    /// Calls a tool, whose answer may be an error.
     pub(crate) async fn call(&self, tool: &'static str, arguments: Value) -> CallToolResult {
         let arguments = arguments.as_object().unwrap().clone();
         let call = CallToolRequestParams::new(tool).with_arguments(arguments);
@@ -28,11 +28,11 @@ impl Mcp {
     }
 
     pub(crate) async fn start(&self) -> Value {
-        well(self.call("start", json!({})).await)
+        succeeded(self.call("start", json!({})).await)
     }
 
     pub(crate) async fn message(&self, text: &str) -> Value {
-        well(self.call("message", json!({ "text": text })).await)
+        succeeded(self.call("message", json!({ "text": text })).await)
     }
 
     pub(crate) async fn tools(&self) -> Vec<String> {
@@ -46,14 +46,14 @@ impl Mcp {
     }
 }
 
-/// What a tool has answered, which must not be an error.
+/// The answer of a tool, which must not be an error.
 #[track_caller]
-fn well(answer: CallToolResult) -> Value {
+fn succeeded(answer: CallToolResult) -> Value {
     assert_ne!(answer.is_error, Some(true), "{}", text_of(&answer));
     answer.structured_content.unwrap()
 }
 
-/// The text that a tool has answered.
+/// The text in the answer of a tool.
 pub(crate) fn text_of(answer: &CallToolResult) -> String {
     let texts = answer.content.iter().filter_map(|block| block.as_text());
     texts.map(|text| text.text.as_str()).collect()
@@ -94,26 +94,26 @@ impl Server {
         serde_json::from_str(&self.text("/status").await).unwrap()
     }
 
-    /// Waits until this is to be seen on the screen.
+    /// Waits until the screen shows a text.
     pub(crate) async fn shows(&self, text: &str) {
-        self.tells("/screen", text).await;
+        self.answers("/screen", text).await;
     }
 
-    /// Waits until it is in this state.
+    /// Waits until codex is in this state.
     pub(crate) async fn is(&self, state: &str) {
-        self.tells("/status", &format!("\"state\":\"{state}\""))
+        self.answers("/status", &format!("\"state\":\"{state}\""))
             .await;
     }
 
-    /// Waits until this is to be read there.
-    pub(crate) async fn tells(&self, path: &str, text: &str) {
+    /// Waits until the body at this path contains a text.
+    pub(crate) async fn answers(&self, path: &str, text: &str) {
         let began = Instant::now();
         loop {
-            let told = self.text(path).await;
-            if told.contains(text) {
+            let body = self.text(path).await;
+            if body.contains(text) {
                 return;
             }
-            assert!(began.elapsed() < DEADLINE, "no {text} at {path}: {told}");
+            assert!(began.elapsed() < DEADLINE, "no {text} at {path}: {body}");
             sleep(Duration::from_millis(20)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! A disk that is soon full.
+//! A small disk, to be filled.
 
 use std::{fs, path::PathBuf};
 
@@ -9,22 +9,26 @@ const SMALL: &str = "mkdir $0 && mount -t tmpfs -o size=1m,mode=700 none $0 \
     && head -c 524288 /dev/zero >$0/ballast && exec \"$@\"";
 
 impl Launch {
+    /// A server whose logs are on the small disk.
     pub(crate) fn on_a_small_disk(program: &str) -> Self {
         Self::wrapped(&["unshare", "-rm", "sh", "-c", SMALL], program)
     }
 }
 
 impl Server {
-    /// What takes half of the disk under the logs. Only the server has it mounted.
+    /// The file that fills half of the disk under the logs, which only the server has
+    /// mounted.
     fn ballast(&self) -> PathBuf {
         let logs = self.path("logs/ballast");
         PathBuf::from(format!("/proc/{}/root{}", self.pid(), logs.display()))
     }
 
+    /// Makes room on the disk.
     pub(crate) fn make_room(&self) {
         fs::remove_file(self.ballast()).unwrap();
     }
 
+    /// Fills the disk.
     pub(crate) fn take_all_room(&self) {
         let full = fs::write(self.ballast(), vec![0; 2 << 20]).unwrap_err();
         assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);

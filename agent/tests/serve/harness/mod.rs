@@ -1,4 +1,4 @@
-//! A server of the test's own, and who calls it.
+//! A server for one test, and its clients.
 
 mod client;
 mod disk;
@@ -26,13 +26,13 @@ pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_agent");
 pub(crate) const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/codex");
 pub(crate) const TOKEN: &str = "0123456789abcdef0123";
 
-/// The program, told to end when the thread of its test does: also by a kill.
-const KEPT: [&str; 4] = ["setpriv", "--pdeathsig", "TERM", AGENT];
+/// The program, which gets a SIGTERM when the thread of its test ends, even by a kill.
+const AGENT_OF_TEST: [&str; 4] = ["setpriv", "--pdeathsig", "TERM", AGENT];
 
 /// The length of the lines that the fake codex floods with.
 pub(crate) const LINE: usize = 65536;
 
-/// What takes longer hangs.
+/// How long anything may take; what takes longer hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A server that is about to be started.
@@ -43,12 +43,12 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// With this terminal program, in a home and a workspace of its own.
+    /// Runs this terminal program, in a home and a workspace of its own.
     pub(crate) fn of(program: &str) -> Self {
         Self::wrapped(&[], program)
     }
 
-    /// Run by another program, which is told where the logs go as `$0`.
+    /// The same, run by a shell, whose `$0` is the directory of the logs.
     pub(crate) fn wrapped(wrapper: &[&str], program: &str) -> Self {
         let home = tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
@@ -59,7 +59,7 @@ impl Launch {
         if !wrapper.is_empty() {
             words.push(path("logs").into());
         }
-        words.extend(KEPT.map(OsString::from));
+        words.extend(AGENT_OF_TEST.map(OsString::from));
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         command.args(["serve", "--listen", "127.0.0.1:0", "--command", program]);
@@ -103,7 +103,7 @@ impl Launch {
     }
 }
 
-/// A server of its own; it is ended when dropped.
+/// A running server, which is ended when it is dropped.
 pub(crate) struct Server {
     process: Child,
     pub(crate) url: String,
@@ -111,14 +111,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// With the fake codex.
+    /// A server of the fake codex.
     pub(crate) fn fake(more: &[&str]) -> Self {
         let mut launch = Launch::of(FAKE);
         launch.command.args(more);
         launch.start()
     }
 
-    /// With the fake codex, started.
+    /// A server of the fake codex, which is started.
     pub(crate) fn started() -> Self {
         let server = Self::fake(&[]);
         server.run(&["start", &server.url]);
@@ -133,7 +133,7 @@ impl Server {
         self.process.id()
     }
 
-    /// Another of the program's commands.
+    /// A client command of the program.
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(AGENT);
         command
@@ -148,8 +148,8 @@ impl Server {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let output = self.output(arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {told}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -160,7 +160,7 @@ impl Server {
 
     /// Waits until it ends by itself.
     pub(crate) fn wait(&mut self) -> i32 {
-        until("the server to end", || self.process.try_wait().unwrap())
+        poll_until("the server to end", || self.process.try_wait().unwrap())
             .code()
             .unwrap()
     }
@@ -170,7 +170,7 @@ impl Server {
         self.wait()
     }
 
-    /// What was put out in its only run, as its log has it.
+    /// The output of its only run, from the files of the log.
     pub(crate) fn logged(&self) -> Vec<u8> {
         let segments = self.segments().into_iter();
         segments
@@ -178,7 +178,7 @@ impl Server {
             .collect()
     }
 
-    /// A part of it.
+    /// A part of [`logged`](Self::logged).
     pub(crate) fn logged_at(&self, mut offset: usize, length: usize) -> Vec<u8> {
         let segments = self.segments();
         let mut found = vec![0; length];
@@ -233,9 +233,9 @@ pub(crate) fn write_program(path: &Path, text: &str) {
     fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-/// Asks again and again until there is an answer.
+/// Calls `ask` until it returns a value.
 #[track_caller]
-pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn poll_until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(answer) = ask() {

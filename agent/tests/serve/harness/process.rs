@@ -1,4 +1,4 @@
-//! What `/proc` tells of a process.
+//! Processes as `/proc` shows them.
 
 use std::{fs, process::Command};
 
@@ -10,12 +10,12 @@ pub(crate) fn signal(name: &str, pid: u32) {
     assert!(sent.unwrap().success(), "SIG{name} to {pid}");
 }
 
-/// Its state, if it is there; Z is one that nobody has collected.
+/// The state of a process, if it exists; Z is one that ended and is not reaped.
 pub(crate) fn state_of(pid: u32) -> Option<char> {
     fields(pid)?.first()?.chars().next()
 }
 
-/// The children of a process, those that are dead too.
+/// The children of a process, also those that have ended and are not reaped.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").unwrap();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

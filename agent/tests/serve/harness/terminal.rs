@@ -1,4 +1,4 @@
-//! A person at `/terminal`.
+//! A client of `/terminal`.
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{net::TcpStream, time::timeout};
@@ -26,7 +26,7 @@ pub(crate) async fn type_keys(terminal: &mut Terminal, keys: &[u8]) {
     terminal.send(keys).await.unwrap();
 }
 
-/// Reads what a terminal is sent until this is in it.
+/// Reads from a terminal until a message contains this text.
 pub(crate) async fn read_until(terminal: &mut Terminal, text: &str) {
     let found = async {
         while let Some(message) = terminal.next().await {

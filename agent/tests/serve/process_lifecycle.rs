@@ -1,4 +1,4 @@
-//! How runs end, and what goes wrong in between.
+//! How codex, its descendants and the server end; full disks, leaks and floods.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::harness::{
-    FAKE, LINE, Launch, Server, children, open_files, resident, signal, state_of, until,
+    FAKE, LINE, Launch, Server, children, open_files, poll_until, resident, signal, state_of,
 };
 
 impl Server {
@@ -19,12 +19,12 @@ impl Server {
         pid.parse().unwrap()
     }
 
-    /// Has codex start a process that leaves its family; gives its id.
+    /// Has codex start a process that becomes an orphan. Returns its id.
     async fn orphan(&self) -> u32 {
         let name = self.path("orphan");
         let name = name.to_str().unwrap();
         self.run(&["message", &self.url, &format!("orphan {name}")]);
-        let pid = until("an orphan", || {
+        let pid = poll_until("an orphan", || {
             let text = fs::read_to_string(name).ok()?;
             text.strip_suffix('\n')?.parse().ok()
         });
@@ -32,9 +32,9 @@ impl Server {
         pid
     }
 
-    /// Nothing that has died waits to be collected.
-    fn has_no_zombie(&self) {
-        until("all the dead to be collected", || {
+    /// Waits until every child that has ended is reaped.
+    fn reaps_all_zombies(&self) {
+        poll_until("all zombies to be reaped", || {
             let mut all = children(self.pid()).into_iter();
             all.all(|child| state_of(child) != Some('Z')).then_some(())
         });
@@ -47,22 +47,31 @@ async fn an_idle_server_ends_but_not_while_codex_works() {
     let watching = server.get("/live?follow=1", &[]).await;
     server.run(&["start", &server.url]);
     server.run(&["message", &server.url, "work 600"]);
+    server.is("working").await;
     drop(watching);
-    sleep(Duration::from_secs(3)).await;
-    assert!(server.runs(), "it ends while codex works");
+    // For longer than it may be idle it must not announce its end.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        let ready = server.text("/readyz").await;
+        assert!(
+            ready.contains("\"working\""),
+            "it ends while codex works: {ready}"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
     assert_eq!(server.post("/interrupt").await["interrupted"], true);
     assert_eq!(server.wait(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_codex_is_said_to_be_and_begins_anew() {
+async fn a_killed_codex_is_reported_and_can_be_started_again() {
     let server = Server::started();
     let orphan = server.orphan().await;
     signal("KILL", server.codex());
     server.is("exited").await;
     assert_eq!(server.status().await["signal"], "Killed");
-    assert_eq!(state_of(orphan), None, "a descendant is left");
-    server.has_no_zombie();
+    assert!(!runs(orphan), "a descendant is left");
+    server.reaps_all_zombies();
     let refused = server.output(&["message", &server.url, "x"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("codex is gone"));
     let again = server.run(&["start", &server.url, "--resume"]);
@@ -73,17 +82,17 @@ async fn a_killed_codex_is_said_to_be_and_begins_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_descendant_is_collected_and_codex_goes_on() {
+async fn a_killed_descendant_is_reaped_and_codex_goes_on() {
     let server = Server::started();
     let orphan = server.orphan().await;
-    assert_eq!(state_of(orphan), Some('S'));
+    assert!(runs(orphan), "the orphan has ended by itself");
     signal("KILL", orphan);
-    until("the orphan to be collected", || {
+    poll_until("the orphan to be reaped", || {
         state_of(orphan).is_none().then_some(())
     });
     server.run(&["message", &server.url, "hello"]);
     server.shows("did <hello>").await;
-    server.has_no_zombie();
+    server.reaps_all_zombies();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,13 +106,18 @@ async fn a_stopped_codex_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_told_to_end_leaves_nothing() {
+async fn a_server_that_gets_sigterm_leaves_no_process() {
     let mut server = Server::started();
     let (codex, orphan) = (server.codex(), server.orphan().await);
     let _watcher = server.terminal("?watch=1").await;
     server.run(&["message", &server.url, "work 600"]);
     assert_eq!(server.terminate(), 0);
-    assert_eq!((state_of(codex), state_of(orphan)), (None, None));
+    assert!(!runs(codex) && !runs(orphan), "a process is left");
+}
+
+/// Whether a process exists and has not ended.
+fn runs(pid: u32) -> bool {
+    state_of(pid).is_some_and(|state| state != 'Z')
 }
 
 /// Codex's report of a state.
@@ -112,19 +126,22 @@ fn report(state: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_said_to_be_and_codex_goes_on() {
+async fn a_full_disk_is_reported_and_codex_goes_on() {
     let server = Launch::on_a_small_disk(FAKE).start();
     server.run(&["start", &server.url]);
     server.run(&["message", &server.url, "flood 32"]);
-    server.tells("/status", "\"log\":\"full\"").await;
+    server.answers("/status", "\"log\":\"full\"").await;
     server.is("idle").await;
     let status = server.status().await;
     let error = status["log_error"].as_str().unwrap().to_owned();
     assert!(error.contains("No space left"), "{error}");
-    let told = server.run(&["status", &server.url]);
-    assert!(told.contains("\"log\": \"full\""), "{told}");
-    let told = server.mcp().await.resource("agent://status").await;
-    assert!(told.contains("the disk under the log is full"), "{told}");
+    let status_text = server.run(&["status", &server.url]);
+    assert!(status_text.contains("\"log\": \"full\""), "{status_text}");
+    let resource = server.mcp().await.resource("agent://status").await;
+    assert!(
+        resource.contains("the disk under the log is full"),
+        "{resource}"
+    );
     let ready = server.text("/readyz").await;
     assert_eq!(ready, r#"{"log":"full","state":"idle"}"#);
     let metrics = server.text("/metrics").await;
@@ -134,32 +151,32 @@ async fn a_full_disk_is_said_to_be_and_codex_goes_on() {
     server.run(&["message", &server.url, "after"]);
     server.shows("did <after>").await;
     assert_eq!(server.status().await["bytes"], status["bytes"]);
-    // Where nothing can be logged, no run begins, and none is left behind.
+    // Where nothing can be logged, no run begins, and no log of one is left.
     server.post("/stop").await;
     server.take_all_room();
     let refused = server.output(&["start", &server.url]);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(told.contains("No space left"), "{told}");
+    let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(stderr.contains("No space left"), "{stderr}");
     let runs: Value = serde_json::from_str(&server.text("/live/runs").await).unwrap();
     assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
     assert_eq!(runs[0]["missing"], server.status().await["missing"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_goes_on_where_there_is_room_again() {
+async fn a_log_resumes_when_there_is_room_again() {
     let server = Launch::on_a_small_disk(FAKE).start();
     server.run(&["start", &server.url]);
     let following = server.get("/live?follow=1", &[]).await;
     server.run(&["message", &server.url, "flood 32"]);
-    server.tells("/status", "\"log\":\"full\"").await;
+    server.answers("/status", "\"log\":\"full\"").await;
     server.run(&["message", &server.url, "after"]);
     server.shows("did <after>").await;
     server.is("idle").await;
     let held = server.get("/live", &[]).await.bytes().await.unwrap();
     server.make_room();
-    server.tells("/status", "\"log\":\"ok\"").await;
+    server.answers("/status", "\"log\":\"ok\"").await;
     server.run(&["message", &server.url, "again"]);
-    server.is("idle").await;
+    server.shows("did <again>").await;
     let status = server.post("/stop").await;
     assert_eq!(status["log_error"], Value::Null);
     let live = server.get("/live", &[]).await;
@@ -168,7 +185,7 @@ async fn a_log_goes_on_where_there_is_room_again() {
         status["missing"].to_string()
     );
     let live = live.bytes().await.unwrap();
-    // Who followed has the same, and what was there has its place.
+    // A follower gets the same, and the bytes from before keep their offsets.
     assert!(following.bytes().await.unwrap() == live);
     let (before, rest) = live.split_at(held.len());
     assert!(before == held);
@@ -179,7 +196,7 @@ async fn a_log_goes_on_where_there_is_room_again() {
     let after = rest.strip_prefix(mark.as_bytes()).unwrap();
     let again = report("working") + "did <again>\r\n" + &report("done");
     assert!(after.starts_with(again.as_bytes()), "{after:?}");
-    // All that the fake has put out is there, or counted.
+    // All of the output is in the log, or counted as missing.
     let flood = b"0123456789abcdef";
     let begin = before.windows(16).position(|part| part == flood).unwrap();
     let ends = "did <flood 32>\r\n".to_owned() + &report("done") + &report("working");
@@ -204,16 +221,16 @@ async fn runs_leave_no_files_threads_or_memory() {
             )
         };
         match before {
-            // Pools have filled by now.
+            // By now the thread pools have their size.
             None if round == 2 => before = Some(now()),
             None => {}
-            // What has ended goes a moment later.
-            Some((files, tasks)) => until("files and threads to go", || {
+            // Threads end after the answer to /stop.
+            Some((files, tasks)) => poll_until("files and threads to go", || {
                 (now().0 <= files && now().1 <= tasks).then_some(())
             }),
         }
     }
-    server.has_no_zombie();
+    server.reaps_all_zombies();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,27 +250,29 @@ async fn flood(lines: usize) {
     let server = Server::fake(&["--log-cap", &CAP.to_string()]);
     server.run(&["start", &server.url]);
     server.run(&["message", &server.url, "flood 16"]);
-    server.is("idle").await;
+    server.shows("did <flood 16>").await;
     let before = resident(server.pid());
     server.run(&["message", &server.url, &format!("flood {lines}")]);
     let began = Instant::now();
-    let mut most = 0;
-    while server.status().await["state"] == "working" {
-        most = most.max(resident(server.pid()));
+    let done = format!("did <flood {lines}>");
+    let mut highest = before;
+    while !server.text("/screen").await.contains(&done) {
+        highest = highest.max(resident(server.pid()));
         assert!(began.elapsed() < Duration::from_secs(900));
         sleep(Duration::from_millis(50)).await;
     }
-    let grown = most.saturating_sub(before);
+    server.is("idle").await;
+    let grown = highest - before;
     assert!(grown < 16 << 20, "{grown} bytes more memory");
     let status = server.status().await;
     let (first, end) = (&status["first"], &status["bytes"]);
-    let kept = end.as_u64().unwrap() - first.as_u64().unwrap();
+    let retained = end.as_u64().unwrap() - first.as_u64().unwrap();
     assert!(end.as_u64().unwrap() > u64::try_from(lines * LINE).unwrap());
-    assert!(kept <= u64::try_from(CAP).unwrap(), "{kept} bytes are kept");
+    assert!(retained <= u64::try_from(CAP).unwrap(), "{retained} bytes");
     let live = server.get("/live", &[]).await;
     assert_eq!(live.headers()["agent-first-offset"], first.to_string());
     let live = live.bytes().await.unwrap();
-    assert_eq!(u64::try_from(live.len()).unwrap(), kept);
+    assert_eq!(u64::try_from(live.len()).unwrap(), retained);
     let end = String::from_utf8_lossy(&live[live.len() - 200..]).into_owned();
-    assert!(end.contains(&format!("did <flood {lines}>")), "{end}");
+    assert!(end.contains(&done), "{end}");
 }

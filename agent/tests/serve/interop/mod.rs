@@ -1,4 +1,4 @@
-//! Other people's programs: a real codex, MCP clients, a browser.
+//! Interoperability with a real codex, MCP clients and a browser.
 
 mod browser;
 mod clients;

@@ -1,4 +1,4 @@
-//! Who is let in, and what is refused before anything runs.
+//! Who may call, and which command lines are refused before anything runs.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use reqwest::{Client, StatusCode};
 
 use super::harness::{AGENT, Server};
 
-const GUARDED: [&str; 10] = [
+const PROTECTED: [&str; 10] = [
     "/live",
     "/live/runs",
     "/live/runs/1",
@@ -20,9 +20,9 @@ const GUARDED: [&str; 10] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_those_with_the_token_and_from_here_are_let_in() {
+async fn callers_need_the_token_a_known_host_and_a_known_origin() {
     let server = Server::fake(&["--allow-host", "app.flycast"]);
-    for path in GUARDED {
+    for path in PROTECTED {
         let url = format!("{}{path}", server.url);
         let answer = Client::new().get(url).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
@@ -49,7 +49,7 @@ async fn only_those_with_the_token_and_from_here_are_let_in() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_with_a_sentence() {
+fn a_command_line_that_cannot_work_is_refused_with_its_flag() {
     for (arguments, expected) in [
         (&["--listen", "0.0.0.0:0"][..], "needs a --token-file"),
         (
@@ -75,8 +75,8 @@ fn what_cannot_work_is_refused_with_a_sentence() {
         let command = command.arg("serve").args(arguments);
         let command = command.env("PATH", "/usr/bin:/bin");
         let output = command.env("AGENT_COMMAND", "sh").output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success(), "{arguments:?}");
-        assert!(told.contains(expected), "{arguments:?}: {told}");
+        assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
     }
 }

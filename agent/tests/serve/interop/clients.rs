@@ -1,5 +1,4 @@
-//! MCP clients of other people: its conformance suite, its inspector, its
-//! Python SDK, and codex.
+//! MCP clients: the conformance suite, the inspector, the Python SDK, and codex.
 
 use std::{
     env, fs,
@@ -13,14 +12,14 @@ use super::{codex::configure, fetched, responses::Model};
 use crate::harness::{FAKE, Launch, Server, TOKEN};
 
 const NPM: &str = "npm-$node-$conformance-$inspector/node_modules";
-const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/serve/peers");
+const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/serve/interop");
 
 const EXPECTED_FAILURES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/tests/serve/peers/conformance.yml"
+    "/tests/serve/interop/conformance.yml"
 );
 
-/// A program of npm's, run by a node that is new enough, in a folder of its own.
+/// A program that npm has installed, run by the pinned node, in the workspace.
 fn npm(server: &Server, name: &str) -> Command {
     let modules = fetched(NPM);
     let mut command = Command::new(modules.join("node/bin/node"));
@@ -32,16 +31,16 @@ fn npm(server: &Server, name: &str) -> Command {
     command
 }
 
-/// What a program says when it succeeds.
-fn said(command: &mut Command) -> String {
+/// The standard output of a program, which must succeed.
+fn stdout_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{errors}");
-    said
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    stdout
 }
 
-/// What the conformance suite says to our server.
+/// Runs the conformance suite against a server.
 fn conformance(expected_failures: &Path) -> Output {
     let server = Launch::of(FAKE).without_token().start();
     let mut command = npm(&server, "conformance");
@@ -53,8 +52,8 @@ fn conformance(expected_failures: &Path) -> Output {
 #[test]
 fn the_conformance_suite() {
     let output = conformance(Path::new(EXPECTED_FAILURES));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{stdout}");
     for scenario in [
         "server-initialize",
         "ping",
@@ -65,22 +64,22 @@ fn the_conformance_suite() {
         "server-sse-multiple-streams",
         "dns-rebinding-protection",
     ] {
-        assert!(said.contains(&format!("✓ {scenario}")), "{said}");
+        assert!(stdout.contains(&format!("✓ {scenario}")), "{stdout}");
     }
 }
 
-/// The list of what may fail stays true: what passes must not be on it.
+/// The list of expected failures must not name what passes.
 #[test]
 fn the_conformance_suite_notices_what_begins_to_pass() {
     let list = tempfile::NamedTempFile::new().unwrap();
     let expected = fs::read_to_string(EXPECTED_FAILURES).unwrap();
     fs::write(&list, expected + "  - tools-list\n").unwrap();
     let output = conformance(list.path());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let said = said + &String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{said}");
-    let (_, stale) = said.split_once("tale baseline").unwrap();
-    assert!(stale.contains("tools-list"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = printed + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{printed}");
+    let (_, stale) = printed.split_once("tale baseline").unwrap();
+    assert!(stale.contains("tools-list"), "{printed}");
 }
 
 #[test]
@@ -95,7 +94,7 @@ fn the_inspector() {
             "http",
         ]);
         command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
-        serde_json::from_str(&said(command.args(more))).unwrap()
+        serde_json::from_str(&stdout_of(command.args(more))).unwrap()
     };
     let tools = inspect(&["--method", "tools/list"]);
     assert_eq!(tools["tools"].as_array().unwrap().len(), 2, "{tools}");
@@ -112,9 +111,9 @@ fn the_inspector() {
 fn the_python_sdk() {
     let server = Launch::of(FAKE).without_token().start();
     let mut command = Command::new(fetched("python-$python").join("bin/python"));
-    command.arg(format!("{HERE}/sdk.py"));
+    command.arg(format!("{TESTS}/sdk.py"));
     command.arg(format!("{}/mcp", server.url));
-    assert_eq!(said(&mut command), "all right\n");
+    assert_eq!(stdout_of(&mut command), "all right\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,7 +139,7 @@ async fn codex_itself() {
             .env("HOME", server.path(""));
         command.env("MODEL_KEY", "none").env("TOKEN", TOKEN);
         command.current_dir(server.path("work"));
-        let exec = tokio::task::spawn_blocking(move || said(&mut command));
+        let exec = tokio::task::spawn_blocking(move || stdout_of(&mut command));
         exec.await.unwrap();
         let answer = model.answer_to(&format!("call-{tool}")).unwrap();
         assert!(answer.contains(expected), "{answer}");

@@ -1,4 +1,4 @@
-//! A real codex through a real MCP client. Nothing leaves this host.
+//! A real codex through an MCP client. Nothing leaves this host.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{fetched, responses::Model};
-use crate::harness::{Launch, Server, read_until, signal, state_of, type_keys, until};
+use crate::harness::{Launch, Server, poll_until, read_until, signal, state_of, type_keys};
 
 /// A codex, and its model.
 pub(super) struct Real {
@@ -155,8 +155,8 @@ async fn all_shapes(more: &[&str]) {
     assert_eq!(mcp.start().await["state"], "idle");
     let mut expected = Vec::new();
     for (sent, recorded) in shapes() {
-        let told = mcp.message(&sent).await;
-        assert_eq!(told["submitted"], true, "{sent:.60}: {told}");
+        let answer = mcp.message(&sent).await;
+        assert_eq!(answer["submitted"], true, "{sent:.60}: {answer}");
         expected.push(recorded);
     }
     for name in ["one", "two", "three", "four", "five", "six"] {
@@ -166,7 +166,7 @@ async fn all_shapes(more: &[&str]) {
         assert_eq!(mcp.message(&edit).await["submitted"], true);
         expected.push(edit);
         let made = real.server.path(&format!("work/{name}"));
-        until("the file to be edited", || {
+        poll_until("the file to be edited", || {
             let text = fs::read_to_string(&made).ok()?;
             (text == format!("by codex, {name}")).then_some(())
         });
@@ -192,7 +192,7 @@ async fn thirty_messages_of_every_shape_on_the_alternate_screen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_codex_takes_its_conversation_up_again() {
+async fn a_killed_codex_resumes_its_conversation() {
     let real = Real::new(&[]).await;
     let mcp = real.server.mcp().await;
     mcp.start().await;
@@ -230,8 +230,8 @@ async fn live_is_what_a_terminal_gets() {
     let mcp = real.server.mcp().await;
     mcp.start().await;
     for text in ["hello", "two\nlines", "edit made by codex"] {
-        let told = mcp.message(text).await;
-        assert_eq!(told["submitted"], true, "{text}: {told}");
+        let answer = mcp.message(text).await;
+        assert_eq!(answer["submitted"], true, "{text}: {answer}");
         real.server.is("idle").await;
     }
     assert_eq!(real.server.post("/stop").await["exit_code"], 0);
@@ -262,7 +262,7 @@ async fn no_key_suspends_it() {
         assert_ne!(state_of(pid), Some('T'));
     }
     drop(terminal);
-    real.never_suspended(&mcp, "after the page").await;
+    real.was_never_suspended(&mcp, "after the page").await;
     let script = format!("{} terminal {}", crate::harness::AGENT, real.server.url);
     let mut person = crate::keys::Person::new(&real.server, &script);
     person.sees("›");
@@ -273,14 +273,14 @@ async fn no_key_suspends_it() {
     }
     person.types(b"\x1d").await;
     person.sees("detached");
-    real.never_suspended(&mcp, "after the person").await;
+    real.was_never_suspended(&mcp, "after the person").await;
 }
 
 impl Real {
-    /// Codex has not let go of its terminal, and listens.
-    async fn never_suspended(&self, mcp: &crate::harness::Mcp, text: &str) {
-        let told = mcp.message(text).await;
-        assert_eq!(told["evidence"], "rollout", "{told}");
+    /// Asserts that codex has not suspended itself, and accepts messages.
+    async fn was_never_suspended(&self, mcp: &crate::harness::Mcp, text: &str) {
+        let answer = mcp.message(text).await;
+        assert_eq!(answer["evidence"], "rollout", "{answer}");
         let output = String::from_utf8_lossy(&self.server.logged()).into_owned();
         assert!(output.contains("]7501;state=idle"));
         assert!(!output.contains("]7501;state=clear"));

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::codex::Real;
-use crate::harness::until;
+use crate::harness::poll_until;
 
 const LONGEST: usize = 1_048_576;
 
@@ -12,11 +12,11 @@ async fn submitted(text: String) {
     let real = Real::new(&[]).await;
     let mcp = real.server.mcp().await;
     mcp.start().await;
-    let told = mcp.message(&text).await;
-    assert_eq!(told["submitted"], true, "{told}");
-    let told = mcp.message("edit made by codex").await;
-    assert_eq!(told["submitted"], true, "{told}");
-    until("the file to be edited", || {
+    let answer = mcp.message(&text).await;
+    assert_eq!(answer["submitted"], true, "{answer}");
+    let answer = mcp.message("edit made by codex").await;
+    assert_eq!(answer["submitted"], true, "{answer}");
+    poll_until("the file to be edited", || {
         let made = fs::read_to_string(real.server.path("work/made"));
         made.is_ok_and(|text| text == "by codex").then_some(())
     });
@@ -45,15 +45,15 @@ async fn what_is_not_submitted_is_no_part_of_the_next() {
     let mcp = real.server.mcp().await;
     mcp.start().await;
     for left in ["/nosuch", "/nosuch\nwith\n\nmore", &"/nosuch ".repeat(300)] {
-        let told = mcp.message(left).await;
-        assert_eq!(told["submitted"], false, "{left:.20}: {told}");
-        let told = mcp.message("hello").await;
-        assert_eq!(told["evidence"], "rollout", "{left:.20}: {told}");
+        let answer = mcp.message(left).await;
+        assert_eq!(answer["submitted"], false, "{left:.20}: {answer}");
+        let answer = mcp.message("hello").await;
+        assert_eq!(answer["evidence"], "rollout", "{left:.20}: {answer}");
         real.server.is("idle").await;
     }
-    let told = mcp.message("!touch by_a_shell").await;
-    assert_eq!(told["submitted"], true, "{told}");
-    until("the shell's file", || {
+    let answer = mcp.message("!touch by_a_shell").await;
+    assert_eq!(answer["submitted"], true, "{answer}");
+    poll_until("the shell's file", || {
         real.server.path("work/by_a_shell").exists().then_some(())
     });
     let mut said = real.said();

@@ -16,13 +16,13 @@ use tokio::time::{Duration, sleep};
 
 use crate::harness::DEADLINE;
 
-/// What `WebDriver` calls an element.
+/// The key of an element in the `WebDriver` protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// Runs the driver among processes of its own. When this test is over, however
-/// it ends, the shell's input does, too; it is the first process there, and the
-/// kernel lets none survive it.
-const KEPT: [&str; 8] = [
+/// Runs the driver in a PID namespace of its own. When this test ends, in whatever
+/// way, so does the input of the shell, which is the first process there; the
+/// kernel then kills all others.
+const WITH_DRIVER: [&str; 8] = [
     "--map-root-user",
     "--pid",
     "--fork",
@@ -43,7 +43,7 @@ pub(super) struct Browser {
 impl Browser {
     pub(super) async fn new(width: u32, height: u32) -> Self {
         let mut driver = Command::new("unshare");
-        let driver = driver.args(KEPT).stdin(Stdio::piped());
+        let driver = driver.args(WITH_DRIVER).stdin(Stdio::piped());
         let mut driver = driver.stdout(Stdio::piped()).spawn().unwrap();
         let output = driver.stdout.take().unwrap();
         let mut lines = BufReader::new(output).lines();
@@ -85,13 +85,13 @@ impl Browser {
         self.post("/url", json!({ "url": url })).await;
     }
 
-    /// What a script in the page answers.
+    /// The value of an expression in the page.
     pub(super) async fn ask(&self, script: &str) -> Value {
         let script = json!({ "script": format!("return {script}"), "args": [] });
         self.post("/execute/sync", script).await
     }
 
-    /// Waits until a script answers true.
+    /// Waits until an expression in the page is true.
     pub(super) async fn until(&self, script: &str) {
         let began = Instant::now();
         while self.ask(script).await != true {
@@ -112,7 +112,7 @@ impl Browser {
         self.post(&path, json!({ "text": keys })).await;
     }
 
-    /// Keeps a picture of the page below `target/`.
+    /// Saves a screenshot of the page below `target/`.
     pub(super) async fn picture(&self, name: &str) -> PathBuf {
         let picture = self.call(Method::GET, "/screenshot", None).await;
         let picture = BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap();
@@ -140,12 +140,12 @@ impl Browser {
 }
 
 impl Browser {
-    /// What the kernel does to it when the test is killed.
+    /// Closes the input of the shell, as when the test is killed.
     pub(super) fn abandon(&mut self) {
         drop(self.driver.stdin.take());
     }
 
-    /// The processes that have its profile open, the driver aside.
+    /// How many processes have its profile on their command line.
     pub(super) fn processes(&self) -> usize {
         let profile = self.profile.path().to_str().unwrap().to_owned();
         let entries = fs::read_dir("/proc").unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use tokio::time::{Duration, sleep};
 
 use super::{browser::Browser, codex::Real};
-use crate::harness::{FAKE, Launch, Server, TOKEN, until};
+use crate::harness::{FAKE, Launch, Server, TOKEN, poll_until};
 
 const ENTER: &str = "\u{e007}";
 const CONTROL: &str = "\u{e009}";
@@ -132,7 +132,7 @@ async fn a_browser_ends_with_its_test() {
     let mut browser = Browser::new(400, 400).await;
     assert!(browser.processes() > 1);
     browser.abandon();
-    until("the browser to end", || {
+    poll_until("the browser to end", || {
         (browser.processes() == 0).then_some(())
     });
 }

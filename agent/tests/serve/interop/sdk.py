@@ -26,7 +26,7 @@ async def main(url):
             assert "state" in status.contents[0].text, status
             refused = await session.call_tool("message", {"text": " "})
             assert refused.is_error, refused
-            assert heard, "no progress was told"
+            assert heard, "there was no notification of progress"
     print("all right")
 
 

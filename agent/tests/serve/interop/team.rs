@@ -1,7 +1,7 @@
 //! Codex with sub-agents, and codex as the client of another.
 
 use super::codex::Real;
-use crate::harness::until;
+use crate::harness::poll_until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sub_agents_work() {
@@ -11,7 +11,7 @@ async fn two_sub_agents_work() {
     assert_eq!(mcp.message("team fix_a fix_b").await["submitted"], true);
     for name in ["fix_a", "fix_b"] {
         let made = real.server.path(&format!("work/{name}"));
-        until("the work of a sub-agent", || {
+        poll_until("the work of a sub-agent", || {
             let text = std::fs::read_to_string(&made).ok()?;
             (text == "by a sub-agent").then_some(())
         });
