@@ -153,6 +153,7 @@ pub mod fuzz;
 mod keepalive;
 pub mod memory;
 pub mod server;
+mod string;
 #[cfg(test)]
 #[expect(
     clippy::as_conversions,

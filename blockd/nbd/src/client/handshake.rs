@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     export::{BlockSize, ExportInfo},
+    string::parse_string,
     width::to_usize,
     wire::{
         IHAVEOPT, InfoBlockSize, InfoExport, MAX_STRING, META_BASE_ALLOCATION,
@@ -19,7 +20,7 @@ use crate::{
         NBD_INFO_DESCRIPTION, NBD_INFO_EXPORT, NBD_INFO_NAME, NBD_OPT_ABORT, NBD_OPT_GO,
         NBD_OPT_INFO, NBD_OPT_SET_META_CONTEXT, NBD_OPT_STARTTLS, NBD_OPT_STRUCTURED_REPLY,
         NBD_REP_ACK, NBD_REP_FLAG_ERROR, NBD_REP_INFO, NBD_REP_MAGIC, NBD_REP_META_CONTEXT,
-        NBDMAGIC, OptionHeader, parse_string,
+        NBDMAGIC, OptionHeader,
     },
 };
 

@@ -3,7 +3,6 @@
 //!
 //! [proto.md]: https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md
 
-use thiserror::Error;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes,
     byteorder::network_endian::{U16, U32, U64},
@@ -369,39 +368,6 @@ pub struct ErrorChunk {
 /// The longest length that is a multiple of every minimum block size, up to
 /// 65,536: what one request or extent of 32 bits can span of any export.
 pub(crate) const MAX_ALIGNED_LENGTH: u32 = 0xffff_0000;
-
-/// The beginning of a text that a string of the protocol can hold: at most
-/// [`MAX_STRING`] bytes, cut between characters.
-pub(crate) fn truncate(text: &str) -> &str {
-    let end = text.len().min(MAX_STRING);
-    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end));
-    let end = end.expect("the beginning of a text is a boundary");
-    text.get(..end).expect("it is a boundary")
-}
-
-/// Why bytes are not a string of the protocol ("Conventions"); follows the name
-/// of what they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum StringError {
-    #[error("has {0} bytes, the maximum is {MAX_STRING}")]
-    TooLong(usize),
-    #[error("is not UTF-8")]
-    NotUtf8,
-    #[error("contains a NUL")]
-    Nul,
-}
-
-/// A string of the protocol that fills all of `bytes`.
-pub(crate) fn parse_string(bytes: &[u8]) -> Result<&str, StringError> {
-    if bytes.len() > MAX_STRING {
-        return Err(StringError::TooLong(bytes.len()));
-    }
-    let text = str::from_utf8(bytes).map_err(|_| StringError::NotUtf8)?;
-    if text.contains('\0') {
-        return Err(StringError::Nul);
-    }
-    Ok(text)
-}
 
 #[cfg(test)]
 mod tests;

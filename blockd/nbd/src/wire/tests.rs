@@ -1,12 +1,5 @@
 use super::*;
 
-#[test]
-fn a_text_is_cut_between_characters() {
-    assert_eq!(truncate("short"), "short");
-    assert_eq!(truncate(&"ä".repeat(3000)).len(), 4096);
-    assert_eq!(truncate(&format!("x{}", "ä".repeat(3000))).len(), 4095);
-}
-
 /// The lengths that proto.md gives or implies.
 #[test]
 fn messages_have_the_lengths_of_the_specification() {

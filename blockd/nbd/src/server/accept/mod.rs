@@ -77,7 +77,8 @@ impl fmt::Debug for Server {
 impl Server {
     /// Serves until `shutdown` is ready. Then it accepts no more clients, refuses
     /// new requests with `NBD_ESHUTDOWN`, finishes those in flight, and returns
-    /// after [`Limits::drain_time`] at the latest.
+    /// after [`Limits::drain_time`] at the latest. Without listeners it returns at
+    /// once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let drain_time = self.limits.drain_time;
         let (trigger, stop) = ShutdownTrigger::new();

@@ -14,6 +14,7 @@ use crate::{
         negotiated::{MAX_PAYLOAD, Negotiated},
         stream::Stream,
     },
+    string::truncate,
     wire::{self, ExportNameReply, InfoBlockSize, InfoExport},
 };
 
@@ -114,7 +115,7 @@ impl<S: Stream> Handshake<'_, S> {
         ];
         for (information, text) in texts {
             if request.contains(information) {
-                let parts = [&information.to_be_bytes(), wire::truncate(text).as_bytes()];
+                let parts = [&information.to_be_bytes(), truncate(text).as_bytes()];
                 options.reply(option, wire::NBD_REP_INFO, &parts);
             }
         }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     server::{error::ConnectionError, send_buffer::BURST, stream::Stream},
+    string::{parse_string, truncate},
     wire,
 };
 
@@ -34,7 +35,7 @@ impl<S: Stream> Handshake<'_, S> {
 
     /// `NBD_REP_SERVER`.
     fn reply_server(&mut self, option: u32, name: &str, description: &str) {
-        if let Err(error) = wire::parse_string(name.as_bytes()) {
+        if let Err(error) = parse_string(name.as_bytes()) {
             warn!("an export is not listed: its name {error}");
             return;
         }
@@ -42,7 +43,7 @@ impl<S: Stream> Handshake<'_, S> {
         let parts = [
             &length.to_be_bytes(),
             name.as_bytes(),
-            wire::truncate(description).as_bytes(),
+            truncate(description).as_bytes(),
         ];
         self.options.reply(option, wire::NBD_REP_SERVER, &parts);
     }

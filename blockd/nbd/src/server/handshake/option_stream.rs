@@ -12,6 +12,7 @@ use crate::{
         error::ConnectionError, receive_buffer::ReceiveBuffer, send_buffer::SendBuffer,
         shutdown::Shutdown, stream::Stream,
     },
+    string::truncate,
     width::to_usize,
     wire::{self, OptionHeader, OptionReply},
 };
@@ -216,7 +217,7 @@ impl<'a, S: Stream> OptionStream<'a, S> {
     /// Queues an error with a message.
     pub(super) fn reply_error(&mut self, option: u32, error: u32, text: &str) {
         info!(option, text, "option refused");
-        self.reply(option, error, &[wire::truncate(text).as_bytes()]);
+        self.reply(option, error, &[truncate(text).as_bytes()]);
     }
 
     /// Sends what is queued.

@@ -6,7 +6,7 @@ use zerocopy::{
     byteorder::network_endian::{U16, U32},
 };
 
-use crate::{width::to_usize, wire::parse_string};
+use crate::{string::parse_string, width::to_usize};
 
 /// `NBD_OPT_INFO` and `NBD_OPT_GO`.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 use crate::{
     server::send_buffer::SendBuffer,
+    string::truncate,
     width::to_usize,
     wire::{
         self, BlockDescriptor, ErrorChunk, OffsetData, OffsetHole, SimpleReply, StructuredReply,
@@ -33,7 +34,7 @@ impl Reply {
         if !self.structured {
             return self.simple(out, error);
         }
-        let text = wire::truncate(text);
+        let text = truncate(text);
         let length = u16::try_from(text.len()).expect("a string has at most 4096 bytes");
         let payload = length_of::<ErrorChunk>(text.len());
         self.chunk(out, wire::NBD_REPLY_TYPE_ERROR, payload, true);
