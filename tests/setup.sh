@@ -10,7 +10,7 @@ unit="python3:python3 ps:procps unshare:util-linux"
 demo="mount:mount losetup:mount fusermount3:fuse3 nbd-client:nbd-client"
 bench="nbdkit:nbdkit nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio python3:python3 ip:iproute2 unshare:util-linux"
 test="e2fsck:e2fsprogs debugfs:e2fsprogs dumpe2fs:e2fsprogs python-nbd:python3-libnbd nbdinfo:libnbd-bin
-    nbdcopy:libnbd-bin nbdkit:nbdkit openssl:openssl qemu-img:qemu-utils fio:fio fincore:util-linux strace:strace strip:binutils
+    nbdcopy:libnbd-bin nbdkit:nbdkit openssl:openssl qemu-img:qemu-utils fio:fio strace:strace strip:binutils
     setpriv:util-linux qemu-system-x86_64:qemu-system-x86 busybox:busybox-static
     cpio:cpio xz:xz-utils zstd:zstd curl:curl
     npm:npm python-venv:python3-venv chromium:chromium chromedriver:chromium-driver

@@ -8,10 +8,7 @@ use std::{
 use anyhow::Result;
 use blockd::{
     attach,
-    cli::{
-        Cli, Command,
-        attach::{DiffArgs, ProfileCommand},
-    },
+    cli::{Cli, Command, attach::DiffArgs},
     local, relay, serve,
 };
 use clap::Parser;
@@ -62,14 +59,6 @@ fn run(command: Command) -> Result<()> {
             print(&findings, args.json)?;
             findings.verdict()
         }
-        Command::Profile(args) => {
-            let ProfileCommand::Record(args) = args.command;
-            print(
-                &runtime()?.block_on(attach::record(&args.options()?))?,
-                args.json,
-            )
-        }
-        Command::Warm(args) => attach::warm(&args),
         Command::ReadAhead(args) => attach::read_ahead(&args),
         Command::Settle(args) => attach::settle(&args),
     }

@@ -12,8 +12,7 @@ use std::{
 pub(crate) const DISTRO_PYTHON: &str = "/usr/bin/python3";
 
 /// Programs of the tests and the Debian package of each.
-const PACKAGES: [(&str, &str); 27] = [
-    ("fincore", "util-linux"),
+const PACKAGES: [(&str, &str); 26] = [
     (DISTRO_PYTHON, "python3-libnbd"),
     ("busybox", "busybox-static"),
     ("chmod", "coreutils"),

@@ -14,13 +14,13 @@ use super::{
     mounts::Mounts,
     name, overlay,
     place::Place,
-    preflight, profile, read_ahead,
+    preflight, read_ahead,
     state::{Attachment, Shows, State},
 };
 use crate::relay::{self, CacheStatus};
 use blockd_nbd::{
     client::{self, Offer},
-    uri::{Address, NbdUri},
+    uri::Address,
 };
 
 /// Room on a disk that is written to, unless its name says another: nothing of
@@ -61,7 +61,7 @@ impl Job<'_> {
         }
         yield_now().await;
         if raised.shared == 0 {
-            self.read_ahead(&raised, &offer, &lower.mount());
+            self.read_ahead(&raised, &offer);
         }
         let cache = if self.options.hydrate {
             Some(self.hydrate(&lower).await?)
@@ -193,16 +193,10 @@ impl Job<'_> {
         asked.context("it cannot be hydrated")
     }
 
-    fn read_ahead(&mut self, raised: &Raised, offer: &Offer, tree: &Path) {
+    fn read_ahead(&mut self, raised: &Raised, offer: &Offer) {
         let prefix = name::prefix(&offer.info.description).unwrap_or(0);
         let bytes = prefix.min(offer.info.size);
         read_ahead::start(&self.options.program, &raised.device, bytes);
-        let server = NbdUri {
-            export: offer.info.name.clone(),
-            ..self.options.uri.clone()
-        };
-        let description = &offer.info.description;
-        profile::start(&self.options.program, description, &server, tree);
         self.clock.step("ask to read ahead");
     }
 }

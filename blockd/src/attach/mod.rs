@@ -33,7 +33,6 @@ mod overlay;
 mod place;
 mod preflight;
 mod privilege;
-mod profile;
 mod read_ahead;
 mod run;
 mod settle;
@@ -51,7 +50,6 @@ pub use self::{
     holders::Holder,
     hydrate::{HydrateOptions, Hydrated, hydrate},
     options::{DetachOptions, Detached, Diff, Options, Report, Step},
-    profile::{RecordOptions, Recorded, record, warm},
     read_ahead::read_ahead,
     run::attach,
     settle::settle,

@@ -16,12 +16,6 @@ pub(super) fn with_owner(name: &str, uid: u32, gid: u32) -> String {
     owned + path
 }
 
-/// Adds an option, before the path that stands last.
-pub(super) fn with_option(name: &str, option: &str) -> String {
-    let (options, path) = split(name);
-    format!("{options}:{option}{path}")
-}
-
 /// Appends `:free=SIZE`, unless the name says so or is canonical.
 pub(super) fn with_room(name: &str, size: &str) -> String {
     let (options, path) = split(name);
@@ -69,11 +63,6 @@ pub(super) fn prefix(description: &str) -> Option<u64> {
     rest.get(..digits)?.parse().ok()
 }
 
-/// Whether the server says in the description that it has a profile.
-pub(super) fn has_profile(description: &str) -> bool {
-    description.ends_with(", profile")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,17 +100,9 @@ mod tests {
     }
 
     #[test]
-    fn an_option_stands_before_the_path() {
-        assert_eq!(with_option("r@1:uid=5", "a=b"), "r@1:uid=5:a=b");
-        assert_eq!(with_option("r@1:path=x:y", "a=b"), "r@1:a=b:path=x:y");
-    }
-
-    #[test]
     fn a_prefix_is_found_wherever_it_stands() {
         assert_eq!(prefix("commit 1234, prefix=4096"), Some(4096));
-        assert_eq!(prefix("prefix=12, profile"), Some(12));
-        assert!(has_profile("r@x, prefix=12, profile"));
-        assert!(!has_profile("r:path=a, profile, prefix=12"));
+        assert_eq!(prefix("prefix=12, more"), Some(12));
         assert_eq!(prefix("r:path=prefix=3, prefix=12"), Some(12));
         assert_eq!(prefix("nothing"), None);
         assert_eq!(prefix("prefix="), None);

@@ -38,14 +38,9 @@ pub fn read_ahead(args: &ReadAheadArgs) -> Result<()> {
 
 fn read(device: &Path, bytes: u64) -> Result<()> {
     let file = File::open(device).with_context(|| format!("cannot open {}", device.display()))?;
-    ask_for(&file, bytes)
-}
-
-/// Has the kernel read the first `bytes` of a file.
-pub(super) fn ask_for(file: &File, bytes: u64) -> Result<()> {
     let length = NonZeroU64::new(PIECE);
     for offset in (0..bytes.div_ceil(PIECE)).map(|piece| piece * PIECE) {
-        fadvise(file, offset, length, Advice::WillNeed)?;
+        fadvise(&file, offset, length, Advice::WillNeed)?;
     }
     Ok(())
 }

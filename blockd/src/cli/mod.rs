@@ -11,10 +11,7 @@ pub mod relay;
 pub(crate) mod values;
 
 use self::{
-    attach::{
-        AttachArgs, DetachArgs, DiffArgs, DoctorArgs, ProfileArgs, ReadAheadArgs, SettleArgs,
-        StatusArgs, WarmArgs,
-    },
+    attach::{AttachArgs, DetachArgs, DiffArgs, DoctorArgs, ReadAheadArgs, SettleArgs, StatusArgs},
     hydrate::HydrateArgs,
     relay::RelayArgs,
     values::{absolute, default_state},
@@ -56,11 +53,6 @@ pub enum Command {
     Diff(DiffArgs),
     /// Say what this host can do, what is wrong, and what mends it.
     Doctor(DoctorArgs),
-    /// Record what sessions read first: who attaches next finds it read.
-    Profile(ProfileArgs),
-    /// Have the kernel read what a profile lists (started by attach).
-    #[command(hide = true)]
-    Warm(WarmArgs),
     /// Read the front of a device ahead (started by attach).
     #[command(hide = true)]
     ReadAhead(ReadAheadArgs),

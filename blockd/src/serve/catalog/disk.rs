@@ -135,10 +135,6 @@ impl Disk {
         }
     }
 
-    pub(crate) fn image(&self) -> &Image {
-        &self.image
-    }
-
     fn failed(&self, offset: u64, error: &imagegen::Error) -> ReadError {
         let export = &self.info.name;
         warn!(%export, offset, lies_there = self.image.describe(offset), %error, "read failed");
