@@ -20,7 +20,6 @@ mod malformed;
 #[cfg(test)]
 mod nbd_clients;
 #[cfg(test)]
-mod profile;
 #[cfg(test)]
 mod programs;
 #[cfg(test)]

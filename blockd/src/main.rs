@@ -9,7 +9,7 @@ use std::{
 use anyhow::Result;
 use blockd::{
     attach,
-    cli::{Cli, Command, diff::DiffArgs, profile::ProfileCommand},
+    cli::{Cli, Command, diff::DiffArgs},
     local, serve,
 };
 use clap::Parser;
@@ -61,14 +61,6 @@ fn run(command: Command) -> Result<()> {
             print(&report, args.json)?;
             report.verdict()
         }
-        Command::Profile(args) => {
-            let ProfileCommand::Record(args) = args.command;
-            print(
-                &runtime()?.block_on(attach::record(&args.options()?))?,
-                args.json,
-            )
-        }
-        Command::Warm(args) => attach::warm(&args.options()),
         Command::Prefetch(args) => attach::prefetch(&args.options()),
         Command::Reap(args) => attach::reap(&args.options()),
     }

@@ -183,7 +183,7 @@ impl Drop for TestMachine {
         } else if let Some(mut child) = self.child.take() {
             // Only the machine itself detaches its work tree. It may have ended, which
             // must not be a second panic.
-            drop(kill_process(Pid::from_child(&child), Signal::TERM));
+            let _ended = kill_process(Pid::from_child(&child), Signal::TERM);
             drop(child.wait());
         }
     }

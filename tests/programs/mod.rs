@@ -22,8 +22,8 @@ const STAGES: [(&str, &[&str]); 25] = [
     ("agent/src/smoke/exercises/", &[]),
     ("agent/src/", &["unit", "test"]),
     ("agent/tests/fake/", &["unit", "test"]),
-    ("agent/tests/fly/peers/", &["test"]),
-    ("agent/tests/serve/peers/", &["test"]),
+    ("agent/tests/fly/interop/", &["test"]),
+    ("agent/tests/serve/interop/", &["test"]),
     ("agent/tests/setup.sh", &["test"]),
     ("agent/tests/", &["unit"]),
     // What attaches, in whatever stage.

@@ -34,7 +34,6 @@ pub use self::{
         },
         hydrate::{HydrateOptions, HydrateReport, hydrate},
         prefetch::{PrefetchOptions, prefetch},
-        profile::{RecordOptions, Recorded, WarmOptions, record, warm},
         reap::{ReapOptions, reap},
         status::{
             StatusOptions,

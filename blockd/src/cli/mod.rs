@@ -12,7 +12,6 @@ pub mod helpers;
 pub mod hydrate;
 pub mod image;
 pub mod info;
-pub mod profile;
 pub mod relay;
 pub mod serve;
 pub mod state;
@@ -28,7 +27,6 @@ use self::{
     hydrate::HydrateArgs,
     image::ImageArgs,
     info::InfoArgs,
-    profile::{ProfileArgs, WarmArgs},
     relay::{RelayArgs, RelayDaemonArgs},
     serve::ServeArgs,
     status::StatusArgs,
@@ -73,11 +71,6 @@ pub enum Command {
     Diff(DiffArgs),
     /// Check whether attach can work on this host, and print how to fix what is missing.
     Doctor(DoctorArgs),
-    /// Record what sessions read first: who attaches next finds it read.
-    Profile(ProfileArgs),
-    /// Have the kernel read what a profile lists (started by attach).
-    #[command(hide = true)]
-    Warm(WarmArgs),
     /// Have the kernel read the front of a device (started by attach).
     #[command(hide = true)]
     Prefetch(PrefetchArgs),

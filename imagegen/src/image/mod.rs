@@ -12,7 +12,6 @@ mod census;
 mod contents;
 mod dot_git;
 mod extent_map;
-mod files;
 mod folder;
 mod index;
 mod numbers;

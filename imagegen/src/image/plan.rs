@@ -182,7 +182,7 @@ impl Plan {
     }
 
     /// The path of a directory, without a slash at either end.
-    pub(super) fn path_of(&self, mut dir: usize) -> Vec<u8> {
+    fn path_of(&self, mut dir: usize) -> Vec<u8> {
         let mut names = Vec::new();
         while dir != 0 {
             let Dir { parent, slot, .. } = self.dirs[dir];

@@ -190,32 +190,3 @@ fn past_the_end_is_an_error_and_described() {
         "{described:?}"
     );
 }
-
-#[test]
-fn every_file_is_found_by_its_path_and_by_its_bytes() {
-    let (repo, head) = TestRepo::holding(&mixed());
-    let image = repo.open(head, &Options::default()).unwrap();
-    let mut found = Vec::new();
-    image.each_file(&mut |path, range| {
-        assert_eq!(image.file_at(range.start).as_deref(), Some(path));
-        assert_eq!(image.file_at(range.end - 1).as_deref(), Some(path));
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
-        image.read_at(range.start, &mut bytes).unwrap();
-        found.push((String::from_utf8(path.to_vec()).unwrap(), bytes));
-    });
-    let listed = repo.git(&["ls-tree", "-r", "-l", "HEAD"]);
-    let mut expected: Vec<_> = listed
-        .lines()
-        .filter(|line| line.starts_with("100"))
-        .collect();
-    expected.retain(|line| line.split_whitespace().nth(3) != Some("0"));
-    assert_eq!(found.len(), expected.len(), "{expected:#?}");
-    let text = found.iter().find(|(path, _)| path == "sub/deep/er/text");
-    assert_eq!(
-        text.unwrap().1,
-        repo.git(&["cat-file", "blob", "HEAD:sub/deep/er/text"])
-            .as_bytes()
-    );
-    assert_eq!(image.file_at(0), None, "metadata");
-    assert_eq!(image.file_at(image.size()), None);
-}

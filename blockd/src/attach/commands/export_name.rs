@@ -85,11 +85,6 @@ pub(crate) fn prefix(description: &str) -> Option<u64> {
     rest.get(..digits)?.parse().ok()
 }
 
-/// Whether the description of an export says that the server has a profile.
-pub(crate) fn has_profile(description: &str) -> bool {
-    description.ends_with(", profile")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,8 +135,6 @@ mod tests {
     fn a_prefix_is_found_wherever_it_stands() {
         assert_eq!(prefix("commit 1234, prefix=4096"), Some(4096));
         assert_eq!(prefix("prefix=12, profile"), Some(12));
-        assert!(has_profile("r@x, prefix=12, profile"));
-        assert!(!has_profile("r:path=a, profile, prefix=12"));
         assert_eq!(prefix("r:path=prefix=3, prefix=12"), Some(12));
         assert_eq!(prefix("nothing"), None);
         assert_eq!(prefix("prefix="), None);

@@ -11,7 +11,6 @@ pub(crate) mod hydrate;
 mod mountpoint;
 pub(crate) mod prefetch;
 mod privilege;
-pub(crate) mod profile;
 pub(crate) mod reap;
 pub(crate) mod status;
 pub(crate) mod teardown;

@@ -140,10 +140,6 @@ impl Disk {
         }
     }
 
-    pub(crate) fn image(&self) -> &Image {
-        &self.image
-    }
-
     /// Logs that a read has failed.
     fn failed(&self, offset: u64, error: &imagegen::Error) -> ReadError {
         let export = &self.info.name;

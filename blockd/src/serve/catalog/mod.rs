@@ -3,7 +3,6 @@
 mod disk;
 mod name;
 mod open_cache;
-mod profile;
 mod repos;
 mod revision_pins;
 
@@ -16,14 +15,12 @@ use imagegen::{
     git::{Cache, Repository, SnapshotStore},
     image::{Image, LAYOUT_VERSION, Origin},
 };
-use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use self::{
     disk::{Disk, Pool},
     name::ExportName,
     open_cache::OpenCache,
-    profile::{Profile, Profiles, Recording, Warm},
     repos::Repos,
     revision_pins::{PinGuard, RevisionPins},
 };
@@ -52,7 +49,6 @@ pub struct Catalog(Arc<Shared>);
 struct Shared {
     repos: Repos,
     snapshots: SnapshotStore,
-    profiles: Profiles,
     cache: Arc<Cache>,
     /// Of reads, so that they need not wait for images that are being opened.
     pool: Pool,
@@ -92,7 +88,6 @@ impl Catalog {
         Ok(Self(Arc::new(Shared {
             repos: Repos::new(repos).with_context(served)?,
             snapshots: SnapshotStore::open(state)?,
-            profiles: Profiles::new(state),
             cache: Cache::new(*cache, &spool),
             pool: Pool::default(),
             opening: Pool::default(),
@@ -181,46 +176,7 @@ impl Shared {
     fn open(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
         let (disk, pin) = self.open_disk(&mut name)?;
-        let opened = Opened {
-            info: self.info(&disk, &name.repo),
-            disk,
-            _pin: pin,
-        };
-        Ok(match name.profile {
-            None => Arc::new(opened),
-            Some(Profile::Record) => {
-                Arc::new(Recording::new(opened, name.repo, self.profiles.clone()))
-            }
-            Some(Profile::Warm) => Arc::new(self.warm(&opened, &name.repo)?),
-        })
-    }
-
-    /// What a client is told of a disk: also whether there is a profile.
-    fn info(&self, disk: &Disk, repository: &str) -> ExportInfo {
-        let mut info = disk.info().clone();
-        if self.profiles.has(repository) {
-            info.description.push_str(", profile");
-        }
-        info
-    }
-
-    /// What sessions of this repository read first; that is inflated ahead.
-    fn warm(&self, opened: &Opened, repository: &str) -> Result<Warm, OpenError> {
-        let recorded = self.profiles.paths(repository).map_err(|error| {
-            OpenError::Failed(format!("the profiles of {repository:?}: {error}"))
-        })?;
-        let (warm, ranges) = Warm::new(&opened.disk, &recorded);
-        let disk = Arc::clone(&opened.disk);
-        if let Ok(runtime) = Handle::try_current() {
-            drop(runtime.spawn(async move {
-                for range in ranges {
-                    let length = range.end.saturating_sub(range.start);
-                    // Told where it is read.
-                    let _failed = Arc::clone(&disk).prefetch(range.start, length).await;
-                }
-            }));
-        }
-        Ok(warm)
+        Ok(Arc::new(Opened { disk, _pin: pin }))
     }
 
     /// Opens the disk of a name. An empty repository is replaced by the name of
@@ -324,14 +280,13 @@ fn open_error(error: &Error) -> OpenError {
 /// A disk as one connection has opened it: while it lives, the revision of its
 /// name stays pinned.
 struct Opened {
-    info: ExportInfo,
     disk: Arc<Disk>,
     _pin: Option<PinGuard<ObjectId>>,
 }
 
 impl Export for Opened {
     fn info(&self) -> &ExportInfo {
-        &self.info
+        self.disk.info()
     }
 
     fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {

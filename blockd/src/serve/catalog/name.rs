@@ -8,8 +8,6 @@ use imagegen::{
     image::{History, LAYOUT_VERSION, Options},
 };
 
-use super::profile::Profile;
-
 /// An export name, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExportName {
@@ -21,8 +19,6 @@ pub(crate) struct ExportName {
     /// Set in canonical names only.
     pub(crate) layout: Option<u32>,
     pub(crate) snapshot: Option<SnapshotId>,
-    /// What it is opened for, other than its bytes.
-    pub(crate) profile: Option<Profile>,
 }
 
 impl ExportName {
@@ -51,7 +47,6 @@ impl ExportName {
             options: Options::default(),
             layout: None,
             snapshot: None,
-            profile: None,
         };
         let mut seen = Vec::new();
         let mut rest = options;
@@ -97,13 +92,6 @@ impl ExportName {
             "snapshot" => {
                 self.snapshot = Some(value.parse().map_err(|_| wrong("16 hexadecimal digits"))?);
             }
-            "profile" => {
-                self.profile = match value {
-                    "record" => Some(Profile::Record),
-                    "warm" => Some(Profile::Warm),
-                    _ => return Err(wrong("record or warm")),
-                };
-            }
             _ => return Err(format!("unknown option {key:?}; {KNOWN}")),
         }
         Ok(())
@@ -115,7 +103,6 @@ impl ExportName {
             rev: commit.to_owned(),
             layout: Some(LAYOUT_VERSION),
             snapshot: snapshot.filter(|_| self.options.has_history()),
-            profile: None,
             ..self.clone()
         }
     }
@@ -209,9 +196,6 @@ mod tests {
             format!("r@0123:layout={LAYOUT_VERSION}:history=none:uid=3:gid=5:free=4096:path=a/b");
         assert_eq!(canonical, expected);
         assert_eq!(parse(&canonical).to_string(), canonical);
-        let recording = parse("r@main:profile=record");
-        assert_eq!(recording.profile, Some(Profile::Record));
-        assert_eq!(recording.canonical("0123", None).profile, None);
     }
 
     #[test]
@@ -223,7 +207,7 @@ mod tests {
             ("r:uid=1:gid=2:uid=1", "twice"),
             ("r:uid", "\"uid\""),
             ("r:free=1X", "free=1X"),
-            ("r:profile=x", "profile=x"),
+            ("r:profile=warm", "profile"),
             ("r:path=../etc", "path=../etc"),
             ("r@x:snapshot=12", "snapshot=12"),
         ] {

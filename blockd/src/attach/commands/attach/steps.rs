@@ -15,7 +15,6 @@ use crate::{
         commands::{
             export_name,
             prefetch::{self, PrefetchOptions},
-            profile,
         },
         layers::{
             lower::{ext4, mount::mount, spec::LowerSpec},
@@ -35,7 +34,7 @@ use crate::{
 };
 use blockd_nbd::{
     client::{self, Offer},
-    uri::{Address, NbdUri},
+    uri::Address,
 };
 
 /// The free space of a disk that is written to, unless the export name has
@@ -80,7 +79,7 @@ impl Steps<'_> {
         };
         yield_now().await;
         if mounted.shared_with == 0 {
-            self.prefetch(&mounted.device, &offer, &lower);
+            self.prefetch(&mounted.device, &offer);
         }
         let cache = self.hydrate(&lower).await?;
         Ok(AttachReport {
@@ -208,18 +207,12 @@ impl Steps<'_> {
         Ok(Some(dirs))
     }
 
-    fn prefetch(&mut self, device: &Path, offer: &Offer, lower: &LowerDir) {
+    fn prefetch(&mut self, device: &Path, offer: &Offer) {
         let program = &self.options.program;
         if let Some(bytes) = metadata_size(offer) {
             let device = device.to_owned();
             prefetch::start(program, &PrefetchOptions { device, bytes });
         }
-        let server = NbdUri {
-            export: offer.info.name.clone(),
-            ..self.options.relay.uri.clone()
-        };
-        let description = &offer.info.description;
-        profile::start(program, description, &server, &lower.mountpoint());
         self.times.step("ask to read ahead");
     }
 
