@@ -118,7 +118,7 @@ impl Serve {
         } else {
             Transport::Http {
                 listen: self.listen,
-                access,
+                access: Box::new(access),
             }
         };
         Ok(Options {

@@ -80,10 +80,10 @@ pub async fn terminal(server: &Server) -> Result<()> {
                 // At the end of standard input nobody can type.
                 let Some(typed) = typed else { break Ok("detached") };
                 let typed = typed.context("cannot read the terminal")?;
-                let mut pieces = typed.split(|byte| *byte == DETACH);
-                let bytes = pieces.next().expect("a split has a first piece").to_vec();
-                let sent = to_server.send(Message::binary(bytes)).await;
-                if pieces.next().is_some() || sent.is_err() {
+                let detach = typed.iter().position(|byte| *byte == DETACH);
+                let bytes = detach.map_or(&typed[..], |detach| &typed[..detach]);
+                let sent = to_server.send(Message::binary(bytes.to_vec())).await;
+                if detach.is_some() || sent.is_err() {
                     break Ok("detached");
                 }
                 draw(&window.typed())?;

@@ -68,7 +68,7 @@ pub enum Transport {
         /// The address to listen on.
         listen: SocketAddr,
         /// Who may call.
-        access: Access,
+        access: Box<Access>,
     },
 }
 
@@ -98,7 +98,7 @@ pub async fn serve(options: Options) -> Result<()> {
         Transport::Http { listen, access } => {
             let app = App {
                 session: Arc::clone(&session),
-                access: Arc::new(access),
+                access: Arc::from(access),
                 allowed_keys: options.allowed_keys.into(),
                 keyboard: Arc::default(),
                 machine: options.machine.map(Into::into),
@@ -142,12 +142,12 @@ async fn serve_http(
     let server = async { server.await };
     tokio::pin!(server);
     tokio::select! {
-        served = &mut server => return Ok(served?),
+        ended = &mut server => return Ok(ended?),
         _ = stopped => {}
     }
     // WebSockets and MCP streams do not end by themselves.
     match timeout(DRAIN_TIMEOUT, server).await {
-        Ok(served) => Ok(served?),
+        Ok(ended) => Ok(ended?),
         Err(_) => Ok(()),
     }
 }

@@ -60,7 +60,7 @@ impl Reader {
         let offset = self.offset;
         let more = |extent: &Extent| extent.end > offset || extent.finished;
         let extent = self.extent.wait_for(more).await;
-        extent.expect("the log is held, and it has the sender").end > offset
+        extent.is_ok_and(|extent| extent.end > offset)
     }
 
     fn segment(&mut self) -> io::Result<Segment> {

@@ -135,8 +135,5 @@ fn work(
     }
     // portable-pty's writer types a newline and Ctrl+D when it is dropped, which
     // would end the program: it may be dropped only after the program has ended.
-    match gone.recv() {
-        Ok(never) => match never {},
-        Err(mpsc::RecvError) => {}
-    }
+    let Err(mpsc::RecvError) = gone.recv();
 }

@@ -258,6 +258,10 @@ impl Session {
     }
 
     /// Waits for a run other than `known`.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "the session has the sender of the runs"
+    )]
     pub async fn next_run(&self, known: Option<&Run>) -> Arc<Run> {
         let mut current = self.current.subscribe();
         let known = known.map(Run::id);

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use super::state::{Phase, Seen, State, Status};
 use crate::{
     serve::codex::{MARKER, Rollouts},
-    serve::osc::Reports,
+    serve::osc::{Report, Reports},
     serve::output_log::{Extent, OutputLog, RunId},
     serve::pty::{Output, Pty, kill_descendants},
     serve::screen::Screen,
@@ -163,7 +163,7 @@ impl Run {
             self.log_output(piece);
             self.screen().show(piece);
             let found = reports.feed(piece);
-            if found.contains(&crate::serve::osc::Report::Clear) {
+            if found.contains(&Report::Clear) {
                 // A program that suspends itself is continued.
                 self.pty.signal(rustix::process::Signal::CONT);
             }
