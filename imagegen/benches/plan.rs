@@ -1,11 +1,11 @@
-//! What planning and reading an image cost.
+//! The time to plan and to read an image.
 //!
-//! `IMAGEGEN_BENCH_REPO` names a repository whose HEAD has a parent; without
-//! it one of 60,000 files is made.
+//! `IMAGEGEN_BENCH_REPO` is the path of a repository whose HEAD has a parent.
+//! Without it, one of 60,000 files is generated.
 
 #![expect(clippy::unwrap_used, reason = "a bench may fail loudly")]
 
-#[path = "../tests/image/git.rs"]
+#[path = "../tests/support/git.rs"]
 mod git;
 
 use std::env;
@@ -22,7 +22,7 @@ use imagegen::image::{History, Image, Options, Origin};
 const BLOCK: usize = 4096;
 const CACHE: usize = 512 << 20;
 
-/// Two commits in a row, and where snapshots of them are kept.
+/// A commit, its parent, and a state directory for their snapshots.
 struct Fixture {
     repository: Repository,
     before: ObjectId,
@@ -53,7 +53,7 @@ impl Fixture {
         Origin::Snapshot(store.take(&self.repository, commit, cache).unwrap())
     }
 
-    /// HEAD, of which nothing was read before.
+    /// The image of HEAD with an empty cache.
     fn cold(&self, history: History) -> Image {
         open(self.origin(self.head, &self.cache()), self.head, history)
     }
@@ -103,10 +103,10 @@ fn generated(target: &Path) -> PathBuf {
     path
 }
 
-/// The middle one of the blocks that are described like this.
-fn block_of(image: &Image, wanted: impl Fn(&str) -> bool) -> u64 {
+/// The median of the blocks with a matching description.
+fn block_of(image: &Image, matches: impl Fn(&str) -> bool) -> u64 {
     let mut blocks = (0..image.size()).step_by(BLOCK).collect::<Vec<_>>();
-    blocks.retain(|&offset| wanted(&image.describe(offset)));
+    blocks.retain(|&offset| matches(&image.describe(offset)));
     blocks[blocks.len() / 2]
 }
 

@@ -1,12 +1,12 @@
-//! Walks the tree of a commit and reads its blobs, and says how long it took:
+//! Walks the tree of a commit, reads its blobs, and prints the time it took:
+//!
 //! `cargo run --release -p imagegen --example read_head -- REPOSITORY [REV]
-//! [--ahead] [--walk]`, where `--ahead` reads trees ahead with several threads
-//! and `--walk` leaves the blobs alone.
+//! [--ahead] [--walk]`
+//!
+//! With `--ahead`, trees are prefetched by several threads. With `--walk`, blobs
+//! are not read.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "it is a program, and this is its answer"
-)]
+#![expect(clippy::print_stdout, reason = "it is the output of a program")]
 
 use std::{path::Path, time::Instant};
 

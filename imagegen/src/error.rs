@@ -1,32 +1,33 @@
-//! What can go wrong, for programs, for people and for the log.
+//! The error type of the crate.
 
 use std::{error, fmt, io, path::Path, result};
 
 type Source = Box<dyn error::Error + Send + Sync + 'static>;
 
-/// The result of everything in this crate that can fail.
+/// The result of a fallible function of this crate.
 pub type Result<T> = result::Result<T, Error>;
 
-/// What a caller may want to decide by.
+/// The kind of an [`Error`], for decisions by the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The operating system failed us; another try may work.
+    /// The operating system reported an error. Another attempt may succeed.
     Io,
-    /// There is no such repository, revision, path or object.
+    /// A repository, revision, path or object does not exist.
     NotFound,
-    /// Bytes that are there are not what they must be.
+    /// Data in the repository or in the state directory is damaged.
     Corrupt,
-    /// It is well formed, and this version cannot show it.
+    /// The data is well formed, but not supported by this version, or exceeds a
+    /// limit.
     Unsupported,
-    /// What was asked for makes no sense.
+    /// An argument is out of range or malformed.
     Invalid,
 }
 
-/// An error: a [`Kind`] for control flow, a sentence for people, a source for
-/// the log.
+/// An error with a [`Kind`], a message and, if another error caused it, that
+/// error as its [source](error::Error::source).
 ///
-/// `Display` is the sentence alone; it names the repository, object, path or
-/// offset it speaks of.
+/// `Display` writes the message only. It names the repository, object, path or
+/// offset concerned, and includes the message of the cause.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -35,7 +36,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error nobody else caused.
+    /// An error without a source.
     pub fn new(kind: Kind, context: impl Into<String>) -> Self {
         Self {
             kind,
@@ -44,7 +45,7 @@ impl Error {
         }
     }
 
-    /// An error with the one that led to it.
+    /// An error caused by `source`.
     pub fn with_source(kind: Kind, context: impl Into<String>, source: impl Into<Source>) -> Self {
         Self {
             kind,
@@ -53,7 +54,8 @@ impl Error {
         }
     }
 
-    /// An error of the operating system at `path`; "not found" keeps its kind.
+    /// The error `cannot DOING PATH: SOURCE` of the operating system. It is
+    /// [`Kind::NotFound`] if `path` does not exist, else [`Kind::Io`].
     pub fn io(doing: &str, path: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::NotFound => Kind::NotFound,
@@ -66,12 +68,13 @@ impl Error {
         )
     }
 
-    /// What to decide by.
+    /// The kind.
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The same error, told from further out: `outer: inner`.
+    /// The error with the message `outer: inner`, where `inner` was the message
+    /// before: for callers that know the context.
     #[must_use]
     pub fn within(mut self, outer: impl fmt::Display) -> Self {
         self.context = format!("{outer}: {}", self.context);

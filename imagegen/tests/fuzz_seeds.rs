@@ -1,5 +1,5 @@
-//! The seeds of `fuzz/`, and some seconds of mutations of them: a short run
-//! of every fuzz target, the same mutations every time.
+//! A short run of every fuzz target: its seeds, and mutations of them for some
+//! seconds. The mutations are the same every time.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
@@ -12,17 +12,19 @@ use std::time::{Duration, Instant};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-#[expect(unreachable_pub, reason = "it is the library of the fuzz targets too")]
+#[expect(unreachable_pub, reason = "it is also the library of the fuzz targets")]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
+/// The time for mutations.
 const TIME: Duration = Duration::from_secs(3);
-/// One input takes no longer, on a machine that does much else.
-const HANG: Duration = Duration::from_secs(20);
-/// An object of 64 MiB is decoded in memory, in a buffer that may have grown.
+/// The longest time for one input, also on a busy machine.
+const INPUT_TIMEOUT: Duration = Duration::from_secs(20);
+/// The largest allocation: objects of up to 64 MiB are decoded in memory, in a
+/// buffer that may have doubled.
 const LARGEST_ALLOCATION: usize = (128 << 20) + 4096;
 
-/// The system's allocator, and the most it was asked for at once.
+/// The system's allocator, which records the largest allocation.
 struct Watched;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
@@ -31,7 +33,7 @@ static LARGEST: AtomicUsize = AtomicUsize::new(0);
 static ALLOCATOR: Watched = Watched;
 
 #[expect(unsafe_code, reason = "an allocator is unsafe by nature")]
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is forwarded to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
@@ -70,7 +72,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// A seed with a few changes; pieces of other seeds may come into it.
+/// A seed with a few changes, which may insert other seeds.
 fn mutate(rng: &mut TestRng, seeds: &[Vec<u8>]) -> Vec<u8> {
     let pick =
         |rng: &mut TestRng, below: usize| usize::try_from(rng.next_u32()).unwrap() % below.max(1);
@@ -91,14 +93,14 @@ fn mutate(rng: &mut TestRng, seeds: &[Vec<u8>]) -> Vec<u8> {
     data
 }
 
-#[expect(clippy::print_stdout, reason = "how much was tried is worth knowing")]
+#[expect(clippy::print_stdout, reason = "it reports the number of inputs")]
 fn replay(target: &str, run: fn(&[u8])) {
     let timed = |data: &[u8]| {
         let start = Instant::now();
         run(data);
         let time = start.elapsed();
         assert!(
-            time < HANG,
+            time < INPUT_TIMEOUT,
             "{target}: {time:?} for {}",
             data.escape_ascii()
         );

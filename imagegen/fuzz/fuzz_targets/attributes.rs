@@ -1,4 +1,4 @@
-//! A path on the first line, a `.gitattributes` after it.
+//! A path on the first line, followed by a `.gitattributes`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

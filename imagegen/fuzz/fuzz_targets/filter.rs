@@ -1,4 +1,4 @@
-//! The first byte chooses a conversion, the rest is the file.
+//! The first byte selects a conversion, the rest is the file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Eight bytes a read: an offset of five, a length of two, and what to ask.
+//! Eight bytes per read: an offset of five, a length of two, and flags.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

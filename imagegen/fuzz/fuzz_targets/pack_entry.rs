@@ -1,4 +1,4 @@
-//! How many objects, where each begins, and their entries in a pack.
+//! The number of objects, the offset of each, and their entries in a pack.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

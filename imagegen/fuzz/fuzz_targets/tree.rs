@@ -1,4 +1,4 @@
-//! The bytes of a tree; ids of both formats.
+//! The bytes of a tree, with ids of both formats.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

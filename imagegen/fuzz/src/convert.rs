@@ -1,42 +1,42 @@
-//! Attributes, and what they make of files.
+//! Attributes and conversions.
 
 use gix::bstr::{BStr, ByteSlice};
 use imagegen::git::{Attributes, Conversion, ObjectId};
 
 const BLOB: ObjectId = ObjectId::Sha1([0x5a; 20]);
 
-/// Asks what checkout makes of the path on the first line of `data`; all of
-/// it is the `.gitattributes` of each directory on the way.
+/// Looks up the conversion of the path on the first line of `data`; the rest is
+/// the `.gitattributes` of each of its directories.
 pub fn attributes(data: &[u8]) {
     let (path, file) = data.split_once_str("\n").unwrap_or((data, data));
     let path = path.trim_with(|char| char == '/').as_bstr();
-    let (first, second) = (ask(path, file), ask(path, file));
+    let (first, second) = (look_up(path, file), look_up(path, file));
     assert_eq!(first, second);
     if let (fingerprint, Some(conversion)) = first {
-        assert_ne!(fingerprint, 0, "what is inert converts nothing");
+        assert_ne!(fingerprint, 0, "inert attributes convert nothing");
         conversion.apply(&BLOB, file).ok();
     }
 }
 
-/// The fingerprint and the conversion of a path, when each directory has
+/// The fingerprint and the conversion of a path, if each of its directories has
 /// these attributes.
-fn ask(path: &BStr, file: &[u8]) -> (u64, Option<Conversion>) {
+fn look_up(path: &BStr, file: &[u8]) -> (u64, Option<Conversion>) {
     let mut attributes = Attributes::new();
     attributes.enter(b"".as_bstr(), Some(file));
     let slashes = path.find_iter("/").take(8).collect::<Vec<_>>();
     for &slash in &slashes {
         attributes.enter(path[..slash].as_bstr(), Some(file));
     }
-    let answer = (attributes.fingerprint(), attributes.conversion(path));
-    assert_eq!(answer.0 == 0, attributes.is_inert());
+    let result = (attributes.fingerprint(), attributes.conversion(path));
+    assert_eq!(result.0 == 0, attributes.is_inert());
     for _ in 0..=slashes.len() + 1 {
         attributes.leave();
     }
     assert!(attributes.is_inert() && attributes.conversion(path).is_none());
-    answer
+    result
 }
 
-/// What the first byte chooses from.
+/// The attributes that the first byte selects from.
 const CONVERSIONS: [&str; 12] = [
     "ident",
     "text eol=crlf",
@@ -52,7 +52,7 @@ const CONVERSIONS: [&str; 12] = [
     "working-tree-encoding=EUC-KR",
 ];
 
-/// Converts `data` but for its first byte, which says how.
+/// Converts `data` after its first byte, which selects the attributes.
 pub fn filter(data: &[u8]) {
     let Some((&first, blob)) = data.split_first() else {
         return;
@@ -68,8 +68,8 @@ pub fn filter(data: &[u8]) {
     };
     assert_eq!(conversion.apply(&BLOB, blob).expect("as before"), changed);
     let Some(changed) = changed else { return };
-    // An ident adds an id and dollars to no more than three bytes each, an
-    // encoding of four bytes follows a line end of two for one.
+    // An ident adds at most an id to three bytes each, and an encoding makes
+    // four bytes of one, twice as many of a line ending.
     assert!(
         changed.len() <= 16 * blob.len() + 4,
         "{} of {}",

@@ -1,4 +1,4 @@
-//! Reading anything of an image, in any order.
+//! Reading any part of an image, in any order.
 
 use std::cell::OnceCell;
 use std::path::Path;
@@ -16,34 +16,33 @@ thread_local! {
 /// A commit with files of many kinds: `git fast-import` reads it.
 const COMMIT: &str = include_str!("commit.txt");
 
-/// One image twice, with a cache that keeps everything and with one that
-/// keeps nothing.
+/// The same image twice: with a cache for all of it, and with one of 0 bytes.
 struct Disks {
     bytes: Vec<u8>,
     images: [Image; 2],
-    /// Where the snapshot is.
+    /// The repository and the state directory.
     _directory: TempDir,
 }
 
-/// Eight bytes a read: an offset of five, little endian; a length of two; the
-/// last bit of the last byte chooses the image, the next one counts the
-/// offset from the end of the disk, the third from the end of all numbers.
+/// Eight bytes per read: an offset of five bytes, little endian, a length of
+/// two, and a byte of flags. Bit 0 selects the image; bit 1 makes the offset
+/// relative to the end of the disk, bit 2 to 2^64 - 1.
 pub fn image_read(data: &[u8]) {
     DISKS.with(|disks| {
         let disks = disks.get_or_init(Disks::new);
-        for question in data.as_chunks::<8>().0.iter().take(64) {
-            let [offset @ .., low, high, how] = *question;
+        for read in data.as_chunks::<8>().0.iter().take(64) {
+            let [offset @ .., low, high, flags] = *read;
             let offset = offset
                 .iter()
                 .rev()
                 .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-            let offset = match how >> 1 & 3 {
+            let offset = match flags >> 1 & 3 {
                 0 => offset % (disks.images[0].size() + 8192),
                 1 => disks.images[0].size().wrapping_sub(offset),
                 _ => u64::MAX - offset,
             };
             let length = usize::from(u16::from_le_bytes([low, high]));
-            disks.ask(&disks.images[usize::from(how & 1)], offset, length);
+            disks.check(&disks.images[usize::from(flags & 1)], offset, length);
         }
     });
 }
@@ -68,9 +67,9 @@ impl Disks {
         let (mut at, mut rest) = (0, bytes.as_slice());
         while let Some(run) = images[0].allocated(at) {
             let length = usize::try_from(run.length).expect("it is small");
-            let (piece, behind) = rest.split_at(length);
+            let (piece, remaining) = rest.split_at(length);
             assert!(run.allocated || piece.iter().all(|byte| *byte == 0));
-            (at, rest) = (at + run.length, behind);
+            (at, rest) = (at + run.length, remaining);
         }
         assert!(rest.is_empty(), "runs tile the disk");
         Self {
@@ -80,12 +79,13 @@ impl Disks {
         }
     }
 
-    fn ask(&self, image: &Image, offset: u64, length: usize) {
+    /// Compares a read with the same range of the whole image.
+    fn check(&self, image: &Image, offset: u64, length: usize) {
         let mut bytes = vec![0xa5; length];
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let expected = self.bytes.get(start..start.saturating_add(length));
-        match image.read_ready(offset, &mut bytes) {
-            Ok(true) => assert_eq!(Some(&*bytes), expected, "{length} at {offset}, ready"),
+        match image.try_read_cached(offset, &mut bytes) {
+            Ok(true) => assert_eq!(Some(&*bytes), expected, "{length} at {offset}, cached"),
             Ok(false) => assert!(expected.is_some()),
             Err(error) => assert!(expected.is_none(), "{error}"),
         }

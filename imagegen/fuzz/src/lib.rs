@@ -1,8 +1,8 @@
-//! What the fuzz targets call, and a test on a stable compiler too: each takes
-//! any bytes, and panics when something is wrong with our code.
+//! The code of the fuzz targets, which tests run with a stable compiler too.
+//! Each target takes any bytes, and panics if it finds an error.
 
 mod convert;
-#[path = "../../tests/image/git.rs"]
+#[path = "../../tests/support/git.rs"]
 mod git;
 mod image;
 mod pack;

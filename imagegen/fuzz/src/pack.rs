@@ -10,11 +10,10 @@ use tempfile::TempDir;
 
 use super::git::git;
 
-/// More than this is written to a temporary file, and more than that refused.
 const MEMORY: usize = 4 << 20;
 const SPOOL: u64 = 2 << 20;
 const PACK_HEADER: usize = 12;
-const MOST_OBJECTS: usize = 16;
+const MAX_OBJECTS: usize = 16;
 
 thread_local! {
     static REPO: RefCell<Option<Repo>> = const { RefCell::new(None) };
@@ -27,16 +26,16 @@ struct Repo {
     number: u64,
 }
 
-/// The first byte says how many objects there are; two for each say where its
-/// entry begins, counted from the first; the rest are the entries. The ids are
-/// 20 times the number of the object, so that deltas can name them.
+/// The first byte is the number of objects; two for each are the offset of its
+/// entry, relative to the first; the rest are the entries. An id is the number
+/// of the object 20 times, so that deltas can refer to it.
 ///
-/// No object has the hash that its id promises, so none may be given out.
+/// No object has the hash of its id, so reading any of them must fail.
 pub fn pack_entry(data: &[u8]) {
     let Some((&count, rest)) = data.split_first() else {
         return;
     };
-    let count = usize::from(count) % (MOST_OBJECTS + 1);
+    let count = usize::from(count) % (MAX_OBJECTS + 1);
     let Some((offsets, entries)) = rest.split_at_checked(2 * count) else {
         return;
     };
@@ -71,7 +70,7 @@ impl Repo {
         self.directory.path().join("objects/pack").join(name)
     }
 
-    /// Writes a pack of these entries, and an index for it.
+    /// Writes a pack of these entries and its index.
     fn write(&mut self, offsets: &[usize], entries: &[u8]) {
         for extension in ["idx", "pack"] {
             fs::remove_file(self.pack(extension)).ok();
@@ -93,7 +92,7 @@ impl Repo {
         fs::write(self.pack("idx"), index).expect("there is room for an index");
     }
 
-    /// Reads everything as everything.
+    /// Reads every object as an object of every kind.
     fn read(&self, count: usize) {
         let cache = Cache::with_spool(MEMORY, self.directory.path(), SPOOL);
         let objects = self.repository.objects(&cache).expect("it has objects");

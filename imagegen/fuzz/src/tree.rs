@@ -2,8 +2,9 @@
 
 use imagegen::git::{EntryMode, ObjectId, parse_tree};
 
-/// Reads `data` as a tree of either format. What is accepted keeps git's
-/// rules, and says the same again when it is written.
+/// Parses `data` as a tree of either object format. A tree that is accepted
+/// follows git's rules, and is the same after another round of formatting and
+/// parsing.
 pub fn tree(data: &[u8]) {
     for id in [ObjectId::Sha1([0; 20]), ObjectId::Sha256([0; 32])] {
         let Ok(listing) = parse_tree(&id, data) else {
@@ -32,7 +33,7 @@ pub fn tree(data: &[u8]) {
             again.extend(entry.id.as_bytes());
         }
         let listed = format!("{listing:?}");
-        let listing = parse_tree(&id, &again).expect("what we list is a tree");
+        let listing = parse_tree(&id, &again).expect("a listing is a tree");
         assert_eq!(format!("{listing:?}"), listed);
     }
 }

@@ -1,45 +1,46 @@
-//! CRC32C, as ext4 seeds it (`metadata_csum`; `Documentation/filesystems/ext4/checksums.rst`).
+//! CRC32C with the seeds that `metadata_csum` uses
+//! (`Documentation/filesystems/ext4/checksums.rst`).
 
 use super::numbers::InodeNr;
 
-/// A checksum in the making.
+/// A running checksum.
 ///
-/// The kernel's `ext4_chksum` leaves out the final inversion that the CRC's
-/// definition, and the `crc32c` crate, ends with.
+/// The kernel's `ext4_chksum` omits the final inversion of the definition of
+/// CRC32C, which the `crc32c` crate performs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Crc(u32);
 
 impl Crc {
-    /// Nothing summed yet: the kernel's seed of all ones.
+    /// The checksum of no bytes: the kernel's initial value of all ones.
     pub(super) const START: Self = Self(0);
 
-    /// With more bytes.
+    /// Adds `bytes`.
     pub(super) fn update(self, bytes: &[u8]) -> Self {
         Self(crc32c::crc32c_append(self.0, bytes))
     }
 
-    /// What goes to disk.
+    /// The value that is stored on disk.
     pub(super) const fn value(self) -> u32 {
         !self.0
     }
 }
 
-/// The seed of all checksums of one file system.
+/// The checksum seed of one file system.
 #[derive(Clone, Copy, Debug)]
-pub struct Checksum {
+pub(crate) struct Checksum {
     seed: Crc,
 }
 
 impl Checksum {
-    /// The seed that `s_uuid` gives.
-    pub fn new(uuid: &[u8; 16]) -> Self {
+    /// The seed of the file system whose `s_uuid` is `uuid`.
+    pub(crate) fn new(uuid: &[u8; 16]) -> Self {
         Self {
             seed: Crc::START.update(uuid),
         }
     }
 
-    /// The seed of everything that belongs to one inode.
-    pub fn inode(&self, nr: InodeNr) -> InodeChecksum {
+    /// The seed for the metadata of inode `nr`, whose `i_generation` is 0.
+    pub(crate) fn inode(&self, nr: InodeNr) -> InodeChecksum {
         let generation = [0; 4];
         InodeChecksum {
             seed: self
@@ -61,10 +62,10 @@ impl Checksum {
     }
 }
 
-/// The seed of the checksums of one inode: its own, its directory blocks',
-/// its extent leaves'.
+/// The checksum seed of one inode, for the inode itself, its directory blocks
+/// and its extent leaves.
 #[derive(Clone, Copy, Debug)]
-pub struct InodeChecksum {
+pub(crate) struct InodeChecksum {
     seed: Crc,
 }
 
@@ -73,8 +74,8 @@ impl InodeChecksum {
         self.seed.update(bytes).value()
     }
 
-    /// Of an index block: the entries in use, then the tail as it stands
-    /// before the checksum is in it (`ext4_dx_csum`).
+    /// The checksum of a directory index block: the entries in use, then the
+    /// tail with a checksum field of 0 (`ext4_dx_csum`).
     pub(super) fn of_index(self, used: &[u8], tail: &[u8]) -> u32 {
         self.seed.update(used).update(tail).value()
     }

@@ -1,10 +1,11 @@
-//! Directory entries, and the blocks that hold them
+//! Directory entries and linear directory blocks
 //! (`Documentation/filesystems/ext4/directory.rst`).
 
 use super::{
     checksum::{Checksum, InodeChecksum},
     numbers::{Block, InodeNr},
 };
+use crate::numbers::exact;
 use std::mem;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
@@ -12,9 +13,9 @@ use zerocopy::{
     transmute_mut,
 };
 
-/// `file_type` of a directory entry.
+/// The `file_type` of a directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileType {
+pub(crate) enum FileType {
     /// `EXT4_FT_REG_FILE`
     Regular,
     /// `EXT4_FT_DIR`
@@ -33,20 +34,20 @@ impl FileType {
     }
 }
 
-/// A name in a directory.
+/// An entry of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// The inode it stands for.
-    pub inode: InodeNr,
-    /// What that inode is.
-    pub kind: FileType,
-    /// 1 to 255 bytes without `/` and NUL.
-    pub name: &'a [u8],
+pub(crate) struct Entry<'a> {
+    /// The inode that the entry refers to.
+    pub(crate) inode: InodeNr,
+    /// The file type of that inode.
+    pub(crate) kind: FileType,
+    /// The file name: 1 to 255 bytes, neither `/` nor NUL.
+    pub(crate) name: &'a [u8],
 }
 
-/// What all blocks of one directory have in common.
+/// What all blocks of one directory share.
 pub(super) struct Directory {
-    /// `.` and `..`, with which every directory begins.
+    /// `.` and `..`, the first two entries of every directory.
     pub(super) dots: [Entry<'static>; 2],
     pub(super) checksum: InodeChecksum,
 }
@@ -71,13 +72,13 @@ impl Directory {
     }
 }
 
-/// Bytes that `.` and `..` take.
+/// The length of the records of `.` and `..` in bytes.
 pub(super) const DOTS: usize = 24;
 
-/// Bytes of a block before its tail.
+/// The bytes of a block that hold records: all but the tail.
 pub(super) const CAPACITY: usize = 4084;
 
-/// `struct ext4_dir_entry_2`, before its name.
+/// `struct ext4_dir_entry_2` up to `name`.
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct EntryHeader {
@@ -91,8 +92,8 @@ struct EntryHeader {
     file_type: u8,
 }
 
-/// `struct ext4_dir_entry_tail`: an entry without inode, to those that know of
-/// no checksums.
+/// `struct ext4_dir_entry_tail`, which looks like an unused entry to readers
+/// without `metadata_csum`.
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Tail {
@@ -115,12 +116,17 @@ struct DirectoryBlock {
     tail: Tail,
 }
 
-/// Bytes that a name takes: header and name, up to the next word.
+/// The length of an entry's record in bytes: header and name, rounded up to a
+/// multiple of 4.
 pub(super) const fn record_length(name: &[u8]) -> usize {
     (size_of::<EntryHeader>() + name.len()).next_multiple_of(4)
 }
 
-/// A block of entries. The last one's record reaches up to the tail.
+/// Writes a block of entries. The record of the last one extends to the tail.
+///
+/// # Panics
+///
+/// If there are no entries, or more than a block holds.
 pub(super) fn write_block<'a>(
     entries: impl Iterator<Item = Entry<'a>>,
     checksum: InodeChecksum,
@@ -137,33 +143,35 @@ pub(super) fn write_block<'a>(
         } else {
             record_length(entry.name)
         };
-        let Some((record, behind)) = mem::take(&mut rest).split_at_mut_checked(length) else {
-            break;
-        };
+        let (record, free) = mem::take(&mut rest)
+            .split_at_mut_checked(length)
+            .expect("a block is given no more entries than it holds");
         write_record(&entry, record);
-        rest = behind;
+        rest = free;
     }
+    assert!(rest.is_empty(), "every directory block has an entry");
     block.tail.record_length = U16::new(12);
     block.tail.file_type = 0xDE;
     block.tail.checksum = U32::new(checksum.of(&block.records));
 }
 
-/// An entry whose record is as long as `record`.
+/// Writes an entry whose record fills `record`.
+///
+/// # Panics
+///
+/// If the record is too short for the entry.
 pub(super) fn write_record(entry: &Entry<'_>, record: &mut [u8]) {
     let length = record.len();
-    let Ok((header, rest)) = EntryHeader::mut_from_prefix(record) else {
-        return;
-    };
+    let (header, rest) =
+        EntryHeader::mut_from_prefix(record).expect("a record has room for its header");
     header.inode = U32::new(entry.inode.get());
-    header.record_length = U16::new(u16::try_from(length).unwrap_or(u16::MAX));
-    header.name_length = u8::try_from(entry.name.len()).unwrap_or(u8::MAX);
+    header.record_length = U16::new(exact(length));
+    header.name_length = exact(entry.name.len());
     header.file_type = entry.kind.code();
-    for (byte, from) in rest.iter_mut().zip(entry.name) {
-        *byte = *from;
-    }
+    rest[..entry.name.len()].copy_from_slice(entry.name);
 }
 
-/// How full a block is while entries are packed into it, in order.
+/// The bytes in use of a block while entries are packed into it, in order.
 pub(super) struct Filling {
     used: usize,
 }
@@ -173,7 +181,7 @@ impl Filling {
         Self { used }
     }
 
-    /// Takes a record; true if it had to go into a new block.
+    /// Adds a record of `length` bytes; `true` if it starts a new block.
     pub(super) const fn overflows(&mut self, length: usize) -> bool {
         let overflows = self.used + length > CAPACITY;
         self.used = if overflows {

@@ -1,26 +1,27 @@
 //! The index blocks of a directory
 //! (`Documentation/filesystems/ext4/directory.rst`, "Hash Tree Directories").
 //!
-//! They are disguised as directory blocks without entries, for those that
-//! know of no index.
+//! To readers without `dir_index` they look like directory blocks without
+//! entries.
 
 use super::{
     checksum::InodeChecksum,
     dir::{Directory, write_record},
     numbers::Block,
 };
+use std::mem::offset_of;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U16, U32},
     transmute, transmute_mut,
 };
 
-/// Children that the root has room for.
+/// The most children of a root.
 pub(super) const ROOT_LIMIT: u16 = 507;
-/// Children that a node has room for.
+/// The most children of a node.
 pub(super) const NODE_LIMIT: u16 = 510;
 
-/// A block further down, and the lowest hash in it.
+/// A block one level down, and the lowest hash in it.
 pub(super) struct Child {
     pub(super) key: u32,
     pub(super) block: u32,
@@ -36,8 +37,8 @@ struct DxEntry {
     block: U32,
 }
 
-/// `struct dx_countlimit`, which lies over the hash of the first entry: that
-/// one is the lowest, so nobody needs it.
+/// `struct dx_countlimit`, which takes the place of the first entry's hash: it
+/// is the lowest one and is not compared.
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct FirstEntry {
@@ -80,7 +81,7 @@ struct Tail {
 #[repr(C)]
 struct Root {
     dot: [u8; 12],
-    /// `..`, whose record hides all that follows.
+    /// `..`, whose record covers the rest of the block.
     dotdot: [u8; 12],
     info: RootInfo,
     first: FirstEntry,
@@ -92,7 +93,7 @@ struct Root {
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Node {
-    /// `fake`: an entry without inode, whose record is the whole block.
+    /// `fake`: an unused entry whose record is the whole block.
     inode: U32,
     record_length: U16,
     name: [u8; 2],
@@ -101,7 +102,12 @@ struct Node {
     tail: Tail,
 }
 
-/// The root of an index that has `levels` of nodes between it and the leaves.
+/// Writes the root of an index with `levels` levels of nodes between it and the
+/// leaves.
+///
+/// # Panics
+///
+/// If there are no children, or more than [`ROOT_LIMIT`].
 pub(super) fn write_root(
     directory: &Directory,
     levels: u8,
@@ -109,11 +115,10 @@ pub(super) fn write_root(
     out: &mut Block,
 ) {
     out.fill(0);
-    if let Some((first, rest)) = out.split_first_chunk_mut::<12>() {
-        let [dot, dotdot] = &directory.dots;
-        write_record(dot, first);
-        write_record(dotdot, rest);
-    }
+    let (first, rest) = out.split_at_mut(offset_of!(Root, dotdot));
+    let [dot, dotdot] = &directory.dots;
+    write_record(dot, first);
+    write_record(dotdot, rest);
     let root: &mut Root = transmute_mut!(out);
     root.info.hash_version = 1;
     root.info.info_length = 8;
@@ -123,7 +128,11 @@ pub(super) fn write_root(
     seal(out, 32 + used, directory.checksum);
 }
 
-/// A node between the root and the leaves.
+/// Writes a node between the root and the leaves.
+///
+/// # Panics
+///
+/// If there are no children, or more than [`NODE_LIMIT`].
 pub(super) fn write_node(
     children: impl Iterator<Item = Child>,
     checksum: InodeChecksum,
@@ -137,33 +146,39 @@ pub(super) fn write_node(
     seal(out, 8 + used, checksum);
 }
 
-/// Puts in the children, and says how many bytes those are.
+/// Writes the children; returns the length of their entries in bytes.
 fn fill(
     first: &mut FirstEntry,
     entries: &mut [DxEntry],
     mut children: impl Iterator<Item = Child>,
 ) -> usize {
     let mut count = 1;
-    first.block = U32::new(children.next().map_or(0, |child| child.block));
-    for (slot, child) in entries.iter_mut().zip(children) {
+    let lowest = children.next().expect("an index block has a child");
+    first.block = U32::new(lowest.block);
+    for (slot, child) in entries.iter_mut().zip(children.by_ref()) {
         *slot = DxEntry {
             hash: U32::new(child.key),
             block: U32::new(child.block),
         };
         count += 1;
     }
+    assert!(
+        children.next().is_none(),
+        "an index block is given no more children than it holds"
+    );
     first.count = U16::new(count);
     usize::from(count) * size_of::<DxEntry>()
 }
 
-/// Sums the bytes in use and the tail, not the free entries between them
-/// (`ext4_dx_csum`).
+/// Sets the checksum over the entries in use and the tail, without the free
+/// entries between them (`ext4_dx_csum`).
 fn seal(block: &mut Block, used: usize, checksum: InodeChecksum) {
-    if let Some((before, tail)) = block.split_last_chunk_mut::<{ size_of::<Tail>() }>() {
-        let sum = checksum.of_index(before.get(..used).unwrap_or_default(), tail);
-        *tail = transmute!(Tail {
-            reserved: U32::ZERO,
-            checksum: U32::new(sum)
-        });
-    }
+    let (entries, tail) = block
+        .split_last_chunk_mut::<{ size_of::<Tail>() }>()
+        .expect("a block is longer than its tail");
+    let sum = checksum.of_index(&entries[..used], tail);
+    *tail = transmute!(Tail {
+        reserved: U32::ZERO,
+        checksum: U32::new(sum)
+    });
 }

@@ -1,26 +1,27 @@
-//! Extents: which blocks a file has (`Documentation/filesystems/ext4/ifork.rst`,
-//! `fs/ext4/ext4_extents.h`).
+//! Extents, which map a file to its blocks
+//! (`Documentation/filesystems/ext4/ifork.rst`, `fs/ext4/ext4_extents.h`).
 //!
-//! A file's blocks lie in a row, so its whole extent tree follows from where
-//! they start and how many there are.
+//! The blocks of a file are contiguous, so the first block and their number
+//! determine its whole extent tree.
 
 use super::{
     checksum::InodeChecksum,
-    numbers::{BLOCK_SIZE, Block, BlockNr, high_u32, low_u16, low_u32},
+    numbers::{BLOCK_SIZE, Block, BlockNr, high_u32, low_u32},
 };
+use crate::numbers::exact;
 use zerocopy::{
     FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U16, U32},
     transmute, transmute_mut,
 };
 
-/// The longest file: 4 leaves of 340 extents of 128 MiB are 170 GiB. Longer
-/// ones would need a tree of depth 2, and must not be asked for.
-pub const MAX_BLOCKS: u64 = IN_INODE * IN_LEAF * EXTENT_BLOCKS;
+/// The most blocks of a file: 4 leaves of 340 extents of 128 MiB, 170 GiB
+/// together. A longer file would need an extent tree of depth 2.
+pub(crate) const MAX_BLOCKS: u64 = IN_INODE * IN_LEAF * EXTENT_BLOCKS;
 
-/// Extents or leaves that an inode has room for.
+/// The most extents, or leaves, in an inode.
 const IN_INODE: u64 = 4;
-/// Extents that a leaf has room for.
+/// The most extents in a leaf.
 const IN_LEAF: u64 = 340;
 /// Blocks of the longest initialized extent, `EXT_INIT_MAX_LEN`.
 const EXTENT_BLOCKS: u64 = 32768;
@@ -69,8 +70,8 @@ struct Index {
     unused: U16,
 }
 
-/// `i_block`: the root of the tree. Its entries are extents at depth 0 and
-/// indexes at depth 1.
+/// `i_block`: the root of the tree. Its entries are [extents](Extent) at depth
+/// 0 and [indexes](Index) at depth 1.
 #[derive(Immutable, IntoBytes, Unaligned)]
 #[repr(C)]
 struct Root {
@@ -78,7 +79,7 @@ struct Root {
     entries: [[u8; 12]; 4],
 }
 
-/// A leaf, which fills a block.
+/// A leaf, which is one block.
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Leaf {
@@ -88,8 +89,9 @@ struct Leaf {
     checksum: U32,
 }
 
-/// How many leaves a file of that many blocks needs; none up to 512 MiB.
-pub const fn leaf_count(blocks: u64) -> u64 {
+/// The number of extent leaves of a file of `blocks` blocks: 0 up to 512 MiB,
+/// at most 4 up to [`MAX_BLOCKS`].
+pub(crate) const fn leaf_count(blocks: u64) -> u64 {
     let extents = blocks.div_ceil(EXTENT_BLOCKS);
     if extents <= IN_INODE {
         0
@@ -98,11 +100,26 @@ pub const fn leaf_count(blocks: u64) -> u64 {
     }
 }
 
-/// The `index`-th leaf of a file of `count` blocks from `start` on.
-pub fn leaf(start: BlockNr, count: u64, index: u64, checksum: &InodeChecksum, out: &mut Block) {
+/// Writes leaf `index`, counted from 0, of a file of `count` blocks that start
+/// at `start`.
+///
+/// # Panics
+///
+/// If the file has no such leaf (see [`leaf_count`]).
+pub(crate) fn leaf(
+    start: BlockNr,
+    count: u64,
+    index: u64,
+    checksum: &InodeChecksum,
+    out: &mut Block,
+) {
+    assert!(
+        index < leaf_count(count),
+        "a file of {count} blocks has no extent leaf {index}"
+    );
     out.fill(0);
     let leaf: &mut Leaf = transmute_mut!(out);
-    let first = index.saturating_mul(IN_LEAF);
+    let first = index * IN_LEAF;
     let mut entries = 0;
     for (slot, extent) in leaf.extents.iter_mut().zip(extents(start, count, first)) {
         *slot = extent;
@@ -110,12 +127,18 @@ pub fn leaf(start: BlockNr, count: u64, index: u64, checksum: &InodeChecksum, ou
     }
     leaf.header = header(entries, IN_LEAF, 0);
     let covered = BLOCK_SIZE - size_of::<U32>();
-    let sum = checksum.of(leaf.as_bytes().get(..covered).unwrap_or_default());
+    let sum = checksum.of(&leaf.as_bytes()[..covered]);
     leaf.checksum = U32::new(sum);
 }
 
-/// `i_block` of a file.
+/// The `i_block` of a file of `count` blocks that start at `start`, its leaves
+/// at `leaves`.
+///
+/// # Panics
+///
+/// If there are more than [`MAX_BLOCKS`].
 pub(super) fn root(start: BlockNr, count: u64, leaves: BlockNr) -> [u8; 60] {
+    assert!(count <= MAX_BLOCKS, "a file of {count} blocks is too long");
     let mut entries = [[0; 12]; 4];
     let depth = leaf_count(count).min(1);
     if depth == 0 {
@@ -135,46 +158,47 @@ pub(super) fn root(start: BlockNr, count: u64, leaves: BlockNr) -> [u8; 60] {
     }
 }
 
-/// Puts in what there is room for, and says how many that were.
-fn fill(entries: &mut [[u8; 12]; 4], from: impl Iterator<Item = [u8; 12]>) -> u64 {
+/// Writes the entries of a root; returns their number.
+fn fill(entries: &mut [[u8; 12]; 4], mut from: impl Iterator<Item = [u8; 12]>) -> u64 {
     let mut used = 0;
-    for (slot, entry) in entries.iter_mut().zip(from) {
+    for (slot, entry) in entries.iter_mut().zip(from.by_ref()) {
         *slot = entry;
         used += 1;
     }
+    assert!(from.next().is_none(), "an inode holds four extents");
     used
 }
 
 fn header(entries: u64, max: u64, depth: u64) -> Header {
     Header {
         magic: U16::new(0xF30A),
-        entries: U16::new(low_u16(low_u32(entries))),
-        max: U16::new(low_u16(low_u32(max))),
-        depth: U16::new(low_u16(low_u32(depth))),
+        entries: U16::new(exact(entries)),
+        max: U16::new(exact(max)),
+        depth: U16::new(exact(depth)),
         generation: U32::ZERO,
     }
 }
 
-/// The extents of a file, from the `first`-th on.
+/// The extents of a file, from number `first` on.
 fn extents(start: BlockNr, count: u64, first: u64) -> impl Iterator<Item = Extent> {
     (first..count.div_ceil(EXTENT_BLOCKS)).map(move |extent| {
         let logical = extent * EXTENT_BLOCKS;
-        let physical = start.0.saturating_add(logical);
+        let physical = start.0 + logical;
         Extent {
-            block: U32::new(low_u32(logical)),
-            length: U16::new(low_u16(low_u32((count - logical).min(EXTENT_BLOCKS)))),
-            start_high: U16::new(low_u16(high_u32(physical))),
+            block: U32::new(exact(logical)),
+            length: U16::new(exact((count - logical).min(EXTENT_BLOCKS))),
+            start_high: U16::new(exact(high_u32(physical))),
             start_low: U32::new(low_u32(physical)),
         }
     })
 }
 
 fn index_of(leaf: u64, leaves: BlockNr) -> Index {
-    let physical = leaves.0.saturating_add(leaf);
+    let physical = leaves.0 + leaf;
     Index {
-        block: U32::new(low_u32(leaf.saturating_mul(IN_LEAF * EXTENT_BLOCKS))),
+        block: U32::new(exact(leaf * IN_LEAF * EXTENT_BLOCKS)),
         leaf_low: U32::new(low_u32(physical)),
-        leaf_high: U16::new(low_u16(high_u32(physical))),
+        leaf_high: U16::new(exact(high_u32(physical))),
         unused: U16::ZERO,
     }
 }

@@ -1,15 +1,17 @@
 //! Block groups: descriptors and bitmaps
 //! (`Documentation/filesystems/ext4/group_descr.rst`, `bitmaps.rst`).
 //!
-//! What is in use is one run of blocks and one of inodes. So a group is full,
-//! partly full up to some bit, or empty; and an empty one says `BLOCK_UNINIT`
-//! or `INODE_UNINIT`, and its bitmap is never read.
+//! The blocks in use are one run from the first block on, and so are the
+//! inodes. A group is thus full, in use up to some bit, or empty. The bitmaps
+//! of an empty group are marked `BLOCK_UNINIT` and `INODE_UNINIT`, and never
+//! read.
 
 use super::{
     checksum::Checksum,
     layout::Layout,
-    numbers::{BLOCK_SIZE, BLOCKS_PER_GROUP, Block, INODES_PER_GROUP, low_u8, low_u16, low_u32},
+    numbers::{BLOCK_SIZE, BLOCKS_PER_GROUP, Block, INODES_PER_GROUP, low_u16},
 };
+use crate::numbers::exact;
 use zerocopy::{
     FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned,
     little_endian::{U16, U32},
@@ -20,14 +22,15 @@ use zerocopy::{
 const INODE_UNINIT: u16 = 1;
 /// `EXT4_BG_BLOCK_UNINIT`
 const BLOCK_UNINIT: u16 = 2;
-/// `EXT4_BG_INODE_ZEROED`: without it a kernel that mounts read-write would
-/// write zeroes over all free inodes.
+/// `EXT4_BG_INODE_ZEROED`: without it a kernel that mounts read-write writes
+/// zeroes over all free inodes.
 const INODE_ZEROED: u16 = 4;
 
-/// The bytes of an inode bitmap that stand for inodes, and have a checksum.
+/// The bytes of an inode bitmap that stand for inodes; the checksum covers
+/// these only.
 const INODE_BITMAP_BYTES: usize = 1024;
 
-/// `struct ext4_group_desc`, of 32 bytes as long as `64bit` is off.
+/// `struct ext4_group_desc`, of 32 bytes without `64bit`.
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct GroupDescriptor {
@@ -57,9 +60,9 @@ struct GroupDescriptor {
     checksum: U16,
 }
 
-/// The block of descriptors that begins with the one of group `first`.
-/// `used_dirs` says how many directories have their inode in a group.
-pub fn descriptors(
+/// Writes the block of descriptors whose first is that of group `first`.
+/// `used_dirs` gives the number of directories whose inode lies in a group.
+pub(crate) fn descriptors(
     layout: &Layout,
     checksum: &Checksum,
     first: u32,
@@ -71,39 +74,38 @@ pub fn descriptors(
     let bitmaps = BitmapChecksums::new(checksum);
     for (slot, group) in table.iter_mut().zip(first..layout.group_count()) {
         let mut descriptor = describe(layout, group, &bitmaps);
-        descriptor.used_dirs_count = U16::new(low_u16(used_dirs(group)));
+        descriptor.used_dirs_count = U16::new(exact(used_dirs(group)));
         descriptor.checksum = U16::new(low_u16(checksum.descriptor(group, descriptor.as_bytes())));
         *slot = descriptor;
     }
 }
 
-/// The block bitmap of a group.
-pub fn block_bitmap(layout: &Layout, group: u32, out: &mut Block) {
+/// Writes the block bitmap of a group.
+pub(crate) fn block_bitmap(layout: &Layout, group: u32, out: &mut Block) {
     set_first(out, layout.used_blocks_of(group));
 }
 
-/// The inode bitmap of a group. The bits behind the last inode are set, as if
-/// those were in use.
-pub fn inode_bitmap(layout: &Layout, group: u32, out: &mut Block) {
+/// Writes the inode bitmap of a group. The padding after the bits of its inodes
+/// is all ones.
+pub(crate) fn inode_bitmap(layout: &Layout, group: u32, out: &mut Block) {
     out.fill(0xFF);
-    if let Some(bits) = out.first_chunk_mut::<INODE_BITMAP_BYTES>() {
-        set_first(bits, layout.used_inodes_of(group));
-    }
+    set_first(&mut out[..INODE_BITMAP_BYTES], layout.used_inodes_of(group));
 }
 
-/// The descriptor of a group, but for its directories and its checksum.
+/// The descriptor of a group, without the number of directories and the
+/// checksum.
 fn describe(layout: &Layout, group: u32, bitmaps: &BitmapChecksums<'_>) -> GroupDescriptor {
     let used_blocks = layout.used_blocks_of(group);
     let used_inodes = layout.used_inodes_of(group);
     let mut descriptor = GroupDescriptor::new_zeroed();
-    descriptor.block_bitmap = U32::new(low_u32(layout.block_bitmap(group)));
-    descriptor.inode_bitmap = U32::new(low_u32(layout.inode_bitmap(group)));
-    descriptor.inode_table = U32::new(low_u32(layout.inode_table(group)));
-    descriptor.free_blocks_count = U16::new(low_u16(low_u32(BLOCKS_PER_GROUP) - used_blocks));
-    descriptor.free_inodes_count = U16::new(low_u16(INODES_PER_GROUP - used_inodes));
+    descriptor.block_bitmap = U32::new(exact(layout.block_bitmap(group)));
+    descriptor.inode_bitmap = U32::new(exact(layout.inode_bitmap(group)));
+    descriptor.inode_table = U32::new(exact(layout.inode_table(group)));
+    descriptor.free_blocks_count = U16::new(exact(BLOCKS_PER_GROUP - u64::from(used_blocks)));
+    descriptor.free_inodes_count = U16::new(exact(INODES_PER_GROUP - used_inodes));
     descriptor.unused_inodes_count = descriptor.free_inodes_count;
     let mut flags = INODE_ZEROED;
-    // The last group has a bitmap in any case: e2fsck insists.
+    // e2fsck reports a last group whose block bitmap is uninitialized.
     if used_blocks == 0 && group + 1 != layout.group_count() {
         flags |= BLOCK_UNINIT;
     } else {
@@ -118,8 +120,8 @@ fn describe(layout: &Layout, group: u32, bitmaps: &BitmapChecksums<'_>) -> Group
     descriptor
 }
 
-/// Checksums of bitmaps. Nearly all groups in use are full, so those bitmaps
-/// are summed only once.
+/// Checksums of bitmaps. Nearly all groups in use are full, so the checksum of
+/// a full bitmap is computed once.
 struct BitmapChecksums<'a> {
     checksum: &'a Checksum,
     all_blocks: u16,
@@ -154,11 +156,12 @@ impl<'a> BitmapChecksums<'a> {
     }
 }
 
-/// Sets the first `count` bits, and clears all others.
+/// Sets the first `count` bits and clears all others.
 fn set_first(bits: &mut [u8], count: u32) {
     for (byte, before) in bits.iter_mut().zip((0..).step_by(8)) {
+        // Past the last bit that is set, none of this byte's are.
         *byte = match count.saturating_sub(before) {
-            set @ 0..8 => low_u8((1 << set) - 1),
+            set @ 0..8 => exact((1_u32 << set) - 1),
             _ => 0xFF,
         };
     }

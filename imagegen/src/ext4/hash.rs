@@ -1,32 +1,31 @@
-//! The hash by which directories are indexed: half MD4, seeded
-//! (`fs/ext4/hash.c`).
+//! The hash of a directory index: half MD4 with a seed (`fs/ext4/hash.c`).
 
+use crate::numbers::exact;
 use std::array;
 
-/// `s_hash_seed`: fixed, so that images are reproducible, and not zero, which
-/// would stand for the kernel's own.
+/// `s_hash_seed`: constant, so that images are reproducible, and not zero,
+/// which would select the kernel's own seed.
 pub(super) const SEED: [u32; 4] = [0x1312_1110, 0x1716_1514, 0x1B1A_1918, 0x1F1E_1D1C];
 
-/// The hash of a name. Its order is the order of an indexed directory.
+/// The hash of a name. Entries of an indexed directory are in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Hash {
-    /// What the index goes by. Its lowest bit is free: there it says that
-    /// names of the same hash are in the block before, too.
+    /// The key of the index. Its lowest bit is 0; in an index entry it is set
+    /// when the block before ends with names of the same hash.
     pub(super) major: u32,
-    /// What orders names of the same major hash.
+    /// Orders names of the same major hash.
     pub(super) minor: u32,
 }
 
 /// `ext4fs_dirhash`, `DX_HASH_HALF_MD4`
 pub(super) fn half_md4(name: &[u8]) -> Hash {
-    let mut state = SEED;
+    let mut state = transform(SEED, &words(name));
     let mut rest = name;
-    loop {
-        state = transform(state, &words(rest));
-        rest = rest.get(32..).unwrap_or_default();
-        if rest.is_empty() {
-            break;
-        }
+    while let Some((_, next)) = rest.split_first_chunk::<32>()
+        && !next.is_empty()
+    {
+        state = transform(state, &words(next));
+        rest = next;
     }
     let [_, major, minor, _] = state;
     Hash {
@@ -35,7 +34,8 @@ pub(super) fn half_md4(name: &[u8]) -> Hash {
     }
 }
 
-/// The highest value means the end of a directory (`EXT4_HTREE_EOF_32BIT`).
+/// Avoids the highest value, which stands for the end of a directory
+/// (`EXT4_HTREE_EOF_32BIT`).
 const fn before_end(major: u32) -> u32 {
     if major == 0xFFFF_FFFE {
         0xFFFF_FFFC
@@ -44,10 +44,10 @@ const fn before_end(major: u32) -> u32 {
     }
 }
 
-/// `str2hashbuf_signed`: the next 32 bytes as eight words, filled up with the
-/// length of all that is left.
+/// `str2hashbuf_signed`: the first 32 bytes as eight words, padded with the
+/// length of `rest`.
 fn words(rest: &[u8]) -> [u32; 8] {
-    let length = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+    let length: u32 = exact(rest.len());
     let pad = length | length << 8;
     let pad = pad | pad << 16;
     let mut words = [pad; 8];
@@ -63,7 +63,7 @@ fn signed(byte: u8) -> u32 {
     i32::from(byte.cast_signed()).cast_unsigned()
 }
 
-/// One of the three rounds of MD4, of which this takes half the steps.
+/// One of the three rounds of MD4, of which half MD4 takes half the steps.
 struct Round {
     mix: fn(u32, u32, u32) -> u32,
     add: u32,
@@ -110,8 +110,9 @@ fn transform(state: [u32; 4], words: &[u32; 8]) -> [u32; 4] {
 mod tests {
     use super::*;
 
-    /// What `debugfs -R 'dx_hash -h half_md4 -s 10111213-1415-1617-1819-1a1b1c1d1e1f NAME'`
-    /// of e2fsprogs 1.47.0 says.
+    /// The output of
+    /// `debugfs -R 'dx_hash -h half_md4 -s 10111213-1415-1617-1819-1a1b1c1d1e1f NAME'`
+    /// of e2fsprogs 1.47.0.
     #[test]
     fn hashes_agree_with_debugfs() {
         let expected: [(&[u8], u32, u32); 8] = [
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_bit_and_the_highest_value_are_free() {
+    fn the_lowest_bit_and_the_highest_value_are_not_used() {
         assert_eq!(before_end(0xFFFF_FFFE), 0xFFFF_FFFC);
         assert_eq!(before_end(0xFFFF_FFFC), 0xFFFF_FFFC);
         assert!((0..1000_u32).all(|n| half_md4(&n.to_le_bytes()).major & 1 == 0));

@@ -1,33 +1,34 @@
 //! A directory in the order of its names' hashes: `dir_index`, an "htree".
 //!
 //! ```text
-//! block 0        root ───┬────────────┐
-//! 1..=nodes      node  node …         │   only when the root has no room for all leaves
-//! then           leaf leaf leaf leaf …
+//! block 0           root ───┬────────────┐
+//! 1..=nodes         node  node …         │   only if the leaves do not fit into the root
+//! nodes + 1 and on  leaf leaf leaf leaf …
 //! ```
 
 use super::{
     dir::{self, Directory, Entry, Filling},
     dx::{self, Child, NODE_LIMIT, ROOT_LIMIT},
     hash::{Hash, half_md4},
-    numbers::{Block, count, index},
+    numbers::Block,
 };
+use crate::numbers::{exact, to_u64, to_usize};
 
-/// An entry, before its place in the tree is known.
+/// An entry with its hash, not yet assigned to a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Hashed {
     hash: Hash,
-    place: u32,
+    /// Its position in the order in which the names were given.
+    position: u32,
     record_length: u16,
 }
 
 impl Hashed {
-    pub(super) fn new(place: u32, name: &[u8]) -> Self {
-        let record_length = u16::try_from(dir::record_length(name)).unwrap_or(u16::MAX);
+    pub(super) fn new(position: u32, name: &[u8]) -> Self {
         Self {
             hash: half_md4(name),
-            place,
-            record_length,
+            position,
+            record_length: exact(dir::record_length(name)),
         }
     }
 
@@ -36,10 +37,10 @@ impl Hashed {
     }
 }
 
-/// Which entries lie in which leaf.
+/// The assignment of entries to leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tree {
-    /// Places of the entries, by hash.
+    /// The positions of the entries, in the order of their hashes.
     order: Box<[u32]>,
     leaves: Box<[Leaf]>,
     nodes: u32,
@@ -47,20 +48,20 @@ pub(super) struct Tree {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Leaf {
-    /// Where in the order it begins.
+    /// The index of its first entry in `order`.
     start: u32,
-    /// The lowest hash in it, and whether some of that hash lie in the leaf
-    /// before.
+    /// The lowest hash in it; the lowest bit is set when the leaf before ends
+    /// with entries of the same hash.
     key: u32,
 }
 
 impl Tree {
-    /// The tree; None if it would need more than two levels of index.
+    /// The tree; `None` if it would need more than two levels of index.
     pub(super) fn new(mut entries: Vec<Hashed>) -> Option<Self> {
         entries.sort_unstable();
         let leaves = leaves(&entries);
         let nodes = nodes(leaves.len())?;
-        let order = entries.iter().map(|entry| entry.place).collect();
+        let order = entries.iter().map(|entry| entry.position).collect();
         Some(Self {
             order,
             leaves,
@@ -69,13 +70,18 @@ impl Tree {
     }
 
     pub(super) fn blocks(&self) -> u64 {
-        1 + u64::from(self.nodes) + count(self.leaves.len())
+        1 + u64::from(self.nodes) + to_u64(self.leaves.len())
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.order) + size_of_val(&*self.leaves)
     }
 
+    /// Writes a block of the directory.
+    ///
+    /// # Panics
+    ///
+    /// If the directory has no such block (see [`Tree::blocks`]).
     pub(super) fn write<'a>(
         &self,
         block: u64,
@@ -87,12 +93,16 @@ impl Tree {
         match block {
             0 => dx::write_root(directory, self.levels(), self.below_root(), out),
             _ if block <= nodes => {
-                dx::write_node(self.below_node(index(block - 1)), directory.checksum, out);
+                dx::write_node(
+                    self.below_node(to_usize(block - 1)),
+                    directory.checksum,
+                    out,
+                );
             }
             _ => {
-                let places = self.places(index(block - 1 - nodes));
+                let positions = self.positions(to_usize(block - 1 - nodes));
                 dir::write_block(
-                    places.iter().map(|place| entry(*place)),
+                    positions.iter().map(|position| entry(*position)),
                     directory.checksum,
                     out,
                 );
@@ -104,8 +114,8 @@ impl Tree {
         if self.nodes == 0 { 0 } else { 1 }
     }
 
-    /// Children follow each other on disk, so what stands below the root are
-    /// the blocks from 1 on: all leaves, or every node by its first leaf.
+    /// The children of the root are contiguous from block 1 on: all leaves, or
+    /// all nodes, each with the key of its first leaf.
     fn below_root(&self) -> impl Iterator<Item = Child> {
         let step = if self.nodes == 0 {
             1
@@ -120,18 +130,18 @@ impl Tree {
             .leaves
             .chunks(usize::from(NODE_LIMIT))
             .nth(node)
-            .unwrap_or_default();
-        let before = u32::try_from(node)
-            .unwrap_or(u32::MAX)
-            .saturating_mul(u32::from(NODE_LIMIT));
+            .expect("every node has leaves");
+        let before = exact::<u32, _>(node) * u32::from(NODE_LIMIT);
         (1 + self.nodes + before..).zip(leaves).map(child)
     }
 
-    fn places(&self, leaf: usize) -> &[u32] {
-        let start = |leaf: usize| self.leaves.get(leaf).map(|leaf| index(leaf.start));
-        let first = start(leaf).unwrap_or(self.order.len());
-        let end = start(leaf + 1).unwrap_or(self.order.len());
-        self.order.get(first..end).unwrap_or_default()
+    /// The positions of the entries in a leaf.
+    fn positions(&self, leaf: usize) -> &[u32] {
+        let first = to_usize(self.leaves[leaf].start);
+        // The last leaf holds all entries that are left.
+        let next = self.leaves.get(leaf + 1);
+        let end = next.map_or(self.order.len(), |next| to_usize(next.start));
+        &self.order[first..end]
     }
 }
 
@@ -142,7 +152,7 @@ fn child((block, leaf): (u32, &Leaf)) -> Child {
     }
 }
 
-/// Cuts the sorted entries into leaves, each as full as can be.
+/// Divides the sorted entries into leaves, each as full as possible.
 fn leaves(entries: &[Hashed]) -> Box<[Leaf]> {
     let mut filling = Filling::after(0);
     let mut leaves = Vec::new();
@@ -160,7 +170,8 @@ fn leaves(entries: &[Hashed]) -> Box<[Leaf]> {
     leaves.into_boxed_slice()
 }
 
-/// Nodes that so many leaves need.
+/// The number of nodes above `leaves` leaves; `None` if they do not fit into
+/// the root.
 fn nodes(leaves: usize) -> Option<u32> {
     let (root, node) = (usize::from(ROOT_LIMIT), usize::from(NODE_LIMIT));
     let nodes = if leaves <= root {
@@ -168,11 +179,7 @@ fn nodes(leaves: usize) -> Option<u32> {
     } else {
         leaves.div_ceil(node)
     };
-    if nodes > root {
-        None
-    } else {
-        u32::try_from(nodes).ok()
-    }
+    (nodes <= root).then(|| exact(nodes))
 }
 
 #[cfg(test)]
@@ -180,16 +187,16 @@ mod tests {
     use super::*;
 
     fn entries(hashes: impl IntoIterator<Item = u32>, record_length: u16) -> Vec<Hashed> {
-        let entry = |(place, major)| Hashed {
+        let entry = |(position, major)| Hashed {
             hash: Hash { major, minor: 0 },
-            place,
+            position,
             record_length,
         };
         (0..).zip(hashes).map(entry).collect()
     }
 
     #[test]
-    fn a_hash_that_goes_on_in_the_next_leaf_is_marked_there() {
+    fn a_leaf_that_continues_a_hash_is_marked() {
         // Fifteen records of 264 bytes fill a leaf.
         let hashes = [vec![2; 10], vec![4; 25], vec![6; 10]].concat();
         let tree = Tree::new(entries(hashes, 264)).unwrap();
@@ -209,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn two_levels_are_the_limit() {
+    fn an_index_has_at_most_two_levels() {
         let leaves = [507, 508, 510, 511, 507 * 510, 507 * 510 + 1];
         let expected = [Some(0), Some(1), Some(1), Some(2), Some(507), None];
         assert_eq!(leaves.map(nodes), expected);

@@ -9,6 +9,7 @@ use super::{
     },
     time::Timestamp,
 };
+use crate::numbers::exact;
 use zerocopy::{
     FromZeros, Immutable, IntoBytes, Unaligned,
     little_endian::{U16, U32},
@@ -17,70 +18,73 @@ use zerocopy::{
 
 /// `i_mode`: file type and permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mode(pub u16);
+pub(crate) struct Mode(pub(crate) u16);
 
 impl Mode {
     /// A regular file, `rw-r--r--`.
-    pub const FILE: Self = Self(0o100_644);
+    pub(crate) const FILE: Self = Self(0o100_644);
     /// A regular file, `rw-------`.
-    pub const PRIVATE: Self = Self(0o100_600);
+    pub(crate) const PRIVATE: Self = Self(0o100_600);
     /// A regular file, `rwxr-xr-x`.
-    pub const EXECUTABLE: Self = Self(0o100_755);
+    pub(crate) const EXECUTABLE: Self = Self(0o100_755);
     /// A directory, `rwxr-xr-x`.
-    pub const DIRECTORY: Self = Self(0o040_755);
+    pub(crate) const DIRECTORY: Self = Self(0o040_755);
     /// A symlink, `rwxrwxrwx`.
-    pub const SYMLINK: Self = Self(0o120_777);
+    pub(crate) const SYMLINK: Self = Self(0o120_777);
 }
 
-/// Where the contents of an inode are.
+/// Where the content of an inode is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body<'a> {
-    /// In the inode: the target of a symlink of less than 60 bytes.
+pub(crate) enum Body<'a> {
+    /// In `i_block`: the target of a symlink of less than 60 bytes.
     Inline(&'a [u8]),
-    /// In blocks that lie in a row; none for an empty file.
+    /// In contiguous blocks; none for an empty file.
     Blocks {
-        /// The first of them.
+        /// The first block.
         start: BlockNr,
-        /// How many, [`extent::MAX_BLOCKS`] at most.
+        /// The number of blocks, at most [`extent::MAX_BLOCKS`].
         count: u64,
-        /// The first of its extent leaves, which lie in a row too; of no
-        /// meaning when it needs none.
+        /// The first extent leaf, the others follow it; ignored when the file
+        /// needs none (see [`extent::leaf_count`]).
         leaves: BlockNr,
     },
 }
 
 /// A file, directory or symlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inode<'a> {
+pub(crate) struct Inode<'a> {
     /// `i_mode`
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// `i_uid`
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// `i_gid`
-    pub gid: u32,
-    /// `i_size` in bytes; of a directory, that of its blocks.
-    pub size: u64,
-    /// `i_links_count`: 1, for a directory 2 and its subdirectories.
-    pub links: u32,
-    /// Every time it has, in seconds since 1970.
-    pub seconds: i64,
-    /// Its contents.
-    pub body: Body<'a>,
-    /// Whether it is a directory with an index, see
-    /// [`Packing::is_indexed`](super::Packing::is_indexed).
-    pub indexed: bool,
+    pub(crate) gid: u32,
+    /// `i_size` in bytes; of a directory, the length of its blocks.
+    pub(crate) size: u64,
+    /// `i_links_count`: 1, for a directory 2 plus the number of its
+    /// subdirectories.
+    pub(crate) links: u32,
+    /// All of its timestamps, in seconds since 1970; clamped to the years 1901
+    /// to 2446, which is what ext4 can represent.
+    pub(crate) seconds: i64,
+    /// Where its content is stored.
+    pub(crate) body: Body<'a>,
+    /// Whether it is a directory with an index (see
+    /// [`Packing::is_indexed`](super::Packing::is_indexed)).
+    pub(crate) indexed: bool,
 }
 
 /// `EXT4_INDEX_FL`
 const INDEX_FL: u32 = 0x1000;
 /// `EXT4_EXTENTS_FL`
 const EXTENTS_FL: u32 = 0x8_0000;
-/// `EXT4_LINK_MAX`. A directory with more links has 1, as `dir_nlink` allows.
+/// `EXT4_LINK_MAX`. A directory with more links has a count of 1, as
+/// `dir_nlink` allows.
 const LINK_MAX: u32 = 65000;
 /// The unit of `i_blocks`.
 const SECTORS_PER_BLOCK: u64 = BLOCK_BYTES / 512;
 
-/// `struct ext4_inode`, with all the space its table gives it.
+/// `struct ext4_inode` and the rest of its slot in the inode table.
 #[derive(FromZeros, Immutable, IntoBytes, Unaligned)]
 #[repr(C)]
 struct RawInode {
@@ -148,13 +152,17 @@ struct RawInode {
     version_high: U32,
     /// `i_projid`
     project: U32,
-    /// Room for extended attributes.
-    behind: [u8; 96],
+    /// Space for in-inode extended attributes.
+    attributes: [u8; 96],
 }
 
 impl Inode<'_> {
-    /// The 256 bytes of the inode table.
-    pub fn encode(&self, nr: InodeNr, checksum: &Checksum) -> [u8; INODE_SIZE] {
+    /// The bytes of the inode in the inode table.
+    ///
+    /// # Panics
+    ///
+    /// If the body is longer than an inode can describe.
+    pub(crate) fn encode(&self, nr: InodeNr, checksum: &Checksum) -> [u8; INODE_SIZE] {
         let mut raw = RawInode::new_zeroed();
         raw.mode = U16::new(self.mode.0);
         raw.uid_low = U16::new(low_u16(self.uid));
@@ -177,9 +185,9 @@ impl Inode<'_> {
     }
 }
 
-/// The 256 bytes of a reserved inode without use: 1 and 3 to 10. It has no
-/// extra fields, so only the low half of its checksum has a place.
-pub fn reserved(nr: InodeNr, checksum: &Checksum) -> [u8; INODE_SIZE] {
+/// The bytes of an unused reserved inode: 1, and 3 to 10. Without
+/// `i_extra_isize` only the low half of the checksum is stored.
+pub(crate) fn reserved(nr: InodeNr, checksum: &Checksum) -> [u8; INODE_SIZE] {
     let mut raw = RawInode::new_zeroed();
     raw.checksum_low = U16::new(low_u16(checksum.inode(nr).of(raw.as_bytes())));
     transmute!(raw)
@@ -199,28 +207,22 @@ impl RawInode {
 
     fn set_body(&mut self, body: &Body<'_>) {
         match *body {
-            Body::Inline(target) => {
-                for (byte, from) in self.block.iter_mut().zip(target) {
-                    *byte = *from;
-                }
-            }
+            Body::Inline(target) => self.block[..target.len()].copy_from_slice(target),
             Body::Blocks {
                 start,
                 count,
                 leaves,
             } => {
-                let sectors = count
-                    .saturating_add(extent::leaf_count(count))
-                    .saturating_mul(SECTORS_PER_BLOCK);
-                self.sectors_low = U32::new(low_u32(sectors));
-                self.sectors_high = U16::new(low_u16(high_u32(sectors)));
                 self.flags |= EXTENTS_FL;
                 self.block = extent::root(start, count, leaves);
+                let sectors = (count + extent::leaf_count(count)) * SECTORS_PER_BLOCK;
+                self.sectors_low = U32::new(low_u32(sectors));
+                self.sectors_high = U16::new(exact(high_u32(sectors)));
             }
         }
     }
 }
 
 fn links_count(links: u32) -> u16 {
-    low_u16(if links > LINK_MAX { 1 } else { links })
+    exact(if links > LINK_MAX { 1 } else { links })
 }

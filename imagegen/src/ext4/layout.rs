@@ -1,41 +1,42 @@
-//! Counts in, geometry out: where everything lies on the disk.
+//! The geometry of a file system, computed from what it has to hold.
 
-use super::numbers::{BLOCKS_PER_GROUP, DESCRIPTORS_PER_BLOCK, INODES_PER_GROUP, InodeNr, low_u32};
+use super::numbers::{BLOCKS_PER_GROUP, DESCRIPTORS_PER_BLOCK, INODES_PER_GROUP, InodeNr};
+use crate::numbers::exact;
 use std::ops::Range;
 
 /// Blocks of one group's inode table.
 const TABLE_BLOCKS: u64 = 512;
 
-/// Without the `64bit` feature block numbers have 32 bits, and `s_blocks_count`
-/// must fit in them too.
+/// The most block groups: without `64bit`, `s_blocks_count` has 32 bits.
 const MAX_GROUPS: u64 = (1 << 32) / BLOCKS_PER_GROUP - 1;
 
 /// What a file system has to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Demand {
-    /// The highest inode in use. All below it are in use too, and so are the
-    /// reserved ones up to 10, even if this is lower.
-    pub last_inode: InodeNr,
-    /// Blocks of all directories.
-    pub directory_blocks: u64,
-    /// Symlinks of 60 bytes and more, one block each.
-    pub symlink_blocks: u64,
-    /// Extent leaves of all files, see [`extent::leaf_count`](super::extent::leaf_count).
-    pub extent_leaves: u64,
-    /// Blocks of all files' contents.
-    pub data_blocks: u64,
-    /// Blocks that must be free at least.
-    pub free_blocks: u64,
-    /// Inodes that must be free at least.
-    pub free_inodes: u32,
-    /// Blocks of the journal: none, or 1024 to
-    /// [`journal::MAX_BLOCKS`](super::journal::MAX_BLOCKS).
-    pub journal_blocks: u64,
-    /// Whether any directory is indexed, or may become so when written to.
-    pub dir_index: bool,
+pub(crate) struct Demand {
+    /// The highest inode in use. All inodes below it are in use too, and the
+    /// reserved ones up to 10 always are.
+    pub(crate) last_inode: InodeNr,
+    /// The blocks of all directories.
+    pub(crate) directory_blocks: u64,
+    /// The symlinks of 60 bytes and more, which take one block each.
+    pub(crate) symlink_blocks: u64,
+    /// The extent leaves of all files (see
+    /// [`extent::leaf_count`](super::extent::leaf_count)).
+    pub(crate) extent_leaves: u64,
+    /// The blocks of the content of all files.
+    pub(crate) data_blocks: u64,
+    /// The least number of free blocks.
+    pub(crate) free_blocks: u64,
+    /// The least number of free inodes.
+    pub(crate) free_inodes: u32,
+    /// The blocks of the journal: 0 for none, else 1024, the minimum of jbd2, to
+    /// 32768, which are one extent.
+    pub(crate) journal_blocks: u64,
+    /// Whether a directory has an index, or may get one when it is written to.
+    pub(crate) dir_index: bool,
 }
 
-/// Where everything lies.
+/// Where the areas of a file system lie:
 ///
 /// ```text
 /// superblock | group descriptors | inode tables in use | directories | symlinks
@@ -43,16 +44,16 @@ pub struct Demand {
 ///   | journal | free
 /// ```
 ///
-/// `flex_bg` lets bitmaps and tables lie anywhere. What a read-only client
-/// reads to walk the tree comes first, what it never reads comes last. What is
-/// in use is one run of blocks and one run of inodes, so every count and every
-/// bitmap follows from its end.
+/// `flex_bg` lets bitmaps and inode tables lie anywhere. What a read-only client
+/// reads to walk the tree comes first, what it never reads comes last. The
+/// blocks in use are one run from block 0 on, and the inodes in use one from
+/// inode 1 on, so their ends determine every count and every bitmap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub(crate) struct Layout {
     last_inode: InodeNr,
     dir_index: bool,
     group_count: u32,
-    /// The first block of each area, in their order on disk.
+    // The first block of each area, in the order on disk.
     pub(super) inode_tables: u64,
     pub(super) directories: u64,
     pub(super) symlinks: u64,
@@ -66,9 +67,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The smallest file system that holds what is demanded; None above
-    /// 16 TiB, or above the number of inodes that fit there.
-    pub fn new(demand: &Demand) -> Option<Self> {
+    /// The smallest file system that holds `demand`; `None` if it would be
+    /// larger than 16 TiB or need more inodes than 16 TiB have.
+    pub(crate) fn new(demand: &Demand) -> Option<Self> {
         let groups = groups_for(demand)?;
         let last_inode = demand.last_inode.max(InodeNr::LAST_RESERVED);
         let used_tables = u64::from(last_inode.group()) + 1;
@@ -84,7 +85,7 @@ impl Layout {
         Some(Self {
             last_inode,
             dir_index: demand.dir_index,
-            group_count: low_u32(groups),
+            group_count: exact(groups),
             inode_tables,
             directories,
             symlinks,
@@ -98,76 +99,76 @@ impl Layout {
         })
     }
 
-    /// `s_blocks_count`: the size of the disk.
-    pub fn block_count(&self) -> u64 {
+    /// `s_blocks_count`: the size of the disk in blocks.
+    pub(crate) fn block_count(&self) -> u64 {
         u64::from(self.group_count) * BLOCKS_PER_GROUP
     }
 
-    /// Block groups, all of them whole.
-    pub const fn group_count(&self) -> u32 {
+    /// The number of block groups; the last one is as long as the others.
+    pub(crate) const fn group_count(&self) -> u32 {
         self.group_count
     }
 
     /// The highest inode in use.
-    pub const fn last_inode(&self) -> InodeNr {
+    pub(crate) const fn last_inode(&self) -> InodeNr {
         self.last_inode
     }
 
     /// Whether the `dir_index` feature is on.
-    pub const fn dir_index(&self) -> bool {
+    pub(crate) const fn dir_index(&self) -> bool {
         self.dir_index
     }
 
-    /// Blocks before the first one of file data: all that a client reads to
-    /// walk the tree.
-    pub const fn prefix_blocks(&self) -> u64 {
+    /// The number of blocks before file data: all that a client reads to walk
+    /// the tree.
+    pub(crate) const fn prefix_blocks(&self) -> u64 {
         self.data
     }
 
     /// The blocks of all directories.
-    pub const fn directories(&self) -> Range<u64> {
+    pub(crate) const fn directories(&self) -> Range<u64> {
         self.directories..self.symlinks
     }
 
-    /// The blocks of symlinks.
-    pub const fn symlinks(&self) -> Range<u64> {
+    /// The blocks of symlinks of 60 bytes and more.
+    pub(crate) const fn symlinks(&self) -> Range<u64> {
         self.symlinks..self.extent_leaves
     }
 
-    /// The extent leaves.
-    pub const fn extent_leaves(&self) -> Range<u64> {
+    /// The blocks of extent leaves.
+    pub(crate) const fn extent_leaves(&self) -> Range<u64> {
         self.extent_leaves..self.data
     }
 
     /// The blocks of file data.
-    pub const fn data(&self) -> Range<u64> {
+    pub(crate) const fn data(&self) -> Range<u64> {
         self.data..self.block_bitmaps
     }
 
-    /// The blocks of the journal; none when there is none.
-    pub const fn journal(&self) -> Range<u64> {
+    /// The blocks of the journal; empty without a journal.
+    pub(crate) const fn journal(&self) -> Range<u64> {
         self.journal..self.free
     }
 
-    /// Blocks in use are `0..used_blocks`; all others are free.
-    pub const fn used_blocks(&self) -> u64 {
+    /// The number of blocks in use, which are the first ones of the disk.
+    pub(crate) const fn used_blocks(&self) -> u64 {
         self.free
     }
 
-    /// Groups that have inodes in use: the first ones.
-    pub const fn inode_groups(&self) -> u32 {
+    /// The number of groups with inodes in use, which are the first ones.
+    pub(crate) const fn inode_groups(&self) -> u32 {
         self.last_inode.group() + 1
     }
 }
 
-/// What the superblock and the group descriptors say.
+/// The fields of the superblock and of the group descriptors.
 impl Layout {
     /// `s_inodes_count`
     pub(super) const fn inode_count(&self) -> u32 {
         self.group_count * INODES_PER_GROUP
     }
 
-    /// `s_overhead_clusters`: blocks that no file can ever have.
+    /// `s_overhead_clusters`: blocks that are never available to files.
     pub(super) fn overhead(&self) -> u64 {
         fixed_blocks(u64::from(self.group_count)) + self.free - self.journal
     }
@@ -190,15 +191,17 @@ impl Layout {
         }
     }
 
-    /// How many blocks of a group are in use: its first ones.
+    /// The number of blocks of a group in use, which are its first ones: 0 in
+    /// groups after the last block in use, all in those before.
     pub(super) fn used_blocks_of(&self, group: u32) -> u32 {
         let before = u64::from(group) * BLOCKS_PER_GROUP;
-        low_u32(self.free.saturating_sub(before).min(BLOCKS_PER_GROUP))
+        exact(self.free.saturating_sub(before).min(BLOCKS_PER_GROUP))
     }
 
-    /// How many inodes of a group are in use: its first ones.
+    /// The number of inodes of a group in use, like
+    /// [`Layout::used_blocks_of`].
     pub(super) fn used_inodes_of(&self, group: u32) -> u32 {
-        let before = group.saturating_mul(INODES_PER_GROUP);
+        let before = group * INODES_PER_GROUP;
         self.last_inode
             .get()
             .saturating_sub(before)
@@ -206,9 +209,8 @@ impl Layout {
     }
 }
 
-/// The least number of groups that is enough. Each group also brings tables
-/// and bitmaps that must find room, about one block in 64, so that this takes
-/// few turns.
+/// The least number of groups that hold `demand`. Each group adds its own
+/// inode table and bitmaps, about one block in 64, so this takes few rounds.
 fn groups_for(demand: &Demand) -> Option<u64> {
     let last_inode = demand.last_inode.max(InodeNr::LAST_RESERVED);
     let inodes = u64::from(last_inode.get()) + u64::from(demand.free_inodes);
@@ -234,7 +236,7 @@ fn groups_for(demand: &Demand) -> Option<u64> {
     None
 }
 
-/// Blocks that so many groups take whatever they hold.
+/// The blocks that `groups` groups take whatever they hold.
 fn fixed_blocks(groups: u64) -> u64 {
     1 + descriptor_blocks(groups) + groups * (2 + TABLE_BLOCKS)
 }

@@ -1,9 +1,9 @@
-//! The on-disk format of ext4: counts in, geometry out; structs to bytes.
+//! The on-disk format of ext4.
 //!
-//! Everything here is pure and total. A caller says how many inodes,
-//! directory blocks and data blocks a file system holds ([`Demand`]), gets
-//! where all of them lie ([`Layout`]), and then asks for the bytes of any
-//! block, in any order. No block needs another one to be made first:
+//! Nothing here does I/O or knows of git. A caller states how many inodes,
+//! directory blocks and data blocks a file system has to hold ([`Demand`]),
+//! gets where each of them lies ([`Layout`]), and then generates any block, in
+//! any order:
 //!
 //! ```text
 //! Demand ─► Layout ─► region(block) ─┬─ Superblock        superblock()
@@ -19,35 +19,37 @@
 //!                                    └─ Zero              zeroes
 //! ```
 //!
-//! The file system has 4 KiB blocks, 256-byte inodes, extents, checksums on
-//! all metadata, and a journal only where there is free space: a disk that
-//! nobody writes to needs none. Names and offsets of fields are those of the
-//! kernel's `Documentation/filesystems/ext4/` and `fs/ext4/ext4.h`; numbers on
-//! disk are little endian throughout.
+//! The file system has 4 KiB blocks, 256-byte inodes, extents, checksums on all
+//! metadata, and a journal if there is free space: a disk that is never written
+//! to needs none. Fields are named as in the kernel's
+//! `Documentation/filesystems/ext4/` and `fs/ext4/ext4.h`. Numbers on disk are
+//! little endian, except in the journal.
 
-pub mod checksum;
-pub mod dir;
+pub(crate) mod checksum;
+pub(crate) mod dir;
 mod dx;
-pub mod extent;
-pub mod group;
+pub(crate) mod extent;
+pub(crate) mod group;
 mod hash;
 mod htree;
-pub mod inode;
-pub mod journal;
-pub mod layout;
+mod identity;
+pub(crate) mod inode;
+pub(crate) mod journal;
+pub(crate) mod layout;
 mod numbers;
 mod packing;
 mod region;
-pub mod superblock;
+pub(crate) mod superblock;
 #[cfg(test)]
 mod tests;
 mod time;
 
-pub use checksum::{Checksum, InodeChecksum};
-pub use dir::{Entry, FileType};
-pub use inode::{Body, Inode, Mode};
-pub use layout::{Demand, Layout};
-pub use numbers::{BLOCK_SIZE, Block, BlockNr, InodeNr};
-pub use packing::Packing;
-pub use region::{Region, Run};
-pub use superblock::{Identity, superblock};
+pub(crate) use checksum::Checksum;
+pub(crate) use dir::{Entry, FileType};
+pub(crate) use identity::Identity;
+pub(crate) use inode::{Body, Inode, Mode};
+pub(crate) use layout::{Demand, Layout};
+pub(crate) use numbers::{BLOCK_SIZE, Block, BlockNr, INODE_SIZE, InodeNr};
+pub(crate) use packing::Packing;
+pub(crate) use region::Region;
+pub(crate) use superblock::superblock;

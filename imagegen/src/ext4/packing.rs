@@ -1,19 +1,20 @@
-//! Which entry of a directory lies in which of its blocks.
+//! The assignment of a directory's entries to its blocks.
 
 use super::{
     checksum::Checksum,
     dir::{self, DOTS, Directory, Entry, Filling},
     htree::{Hashed, Tree},
-    numbers::{Block, InodeNr, count, index},
+    numbers::{Block, InodeNr},
 };
+use crate::numbers::{to_u64, to_usize};
 use std::ops::Range;
 
-/// Which entry of one directory lies in which of its blocks.
+/// The assignment of one directory's entries to its blocks.
 ///
-/// Entries are known by their place in the order in which their names were
-/// given; `.` and `..` are not among them.
+/// An entry is identified by its position in the order in which the names were
+/// given, counted from 0; `.` and `..` are not counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packing {
+pub(crate) struct Packing {
     form: Form,
 }
 
@@ -23,37 +24,37 @@ enum Form {
     Indexed(Box<Tree>),
 }
 
-/// In plain order.
+/// The entries in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Linear {
     entries: u32,
-    /// The first entry of each block but the first, so that a directory of
-    /// one block, as nearly all are, costs nothing.
+    /// The first entry of each block after block 0: empty, and so without heap
+    /// memory, for the many directories of one block.
     starts: Box<[u32]>,
 }
 
 impl Packing {
-    /// The blocks of a directory in plain order, without making its packing.
-    pub fn linear_blocks<'a>(names: impl Iterator<Item = &'a [u8]>) -> u64 {
+    /// The number of blocks of a linear directory with these names.
+    pub(crate) fn linear_blocks<'a>(names: impl Iterator<Item = &'a [u8]>) -> u64 {
         let mut filling = Filling::after(DOTS);
         names.fold(1, |blocks, name| {
             blocks + u64::from(filling.overflows(dir::record_length(name)))
         })
     }
 
-    /// In the order given.
-    pub fn linear<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+    /// A linear directory: entries in the order given.
+    pub(crate) fn linear<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
         Self {
             form: Form::Linear(Linear::new(names.map(dir::record_length))),
         }
     }
 
-    /// By hash, with an index over the blocks. A directory of one block, and
-    /// one too large for an index of two levels, is packed in plain order.
-    pub fn indexed<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+    /// A directory in hash order with an index over its blocks. One that fits
+    /// into a block, or is too large for an index of two levels, is linear.
+    pub(crate) fn indexed<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
         let hashed: Vec<_> = (0..)
             .zip(names)
-            .map(|(place, name)| Hashed::new(place, name))
+            .map(|(position, name)| Hashed::new(position, name))
             .collect();
         let linear = Linear::new(hashed.iter().map(Hashed::record_length));
         if linear.starts.is_empty() {
@@ -68,34 +69,38 @@ impl Packing {
         Self { form }
     }
 
-    /// Whether there is an index, so that the inode must say so.
-    pub const fn is_indexed(&self) -> bool {
+    /// Whether there is an index, which the inode's flags must say
+    /// (`EXT4_INDEX_FL`).
+    pub(crate) const fn is_indexed(&self) -> bool {
         matches!(self.form, Form::Indexed(_))
     }
 
-    /// The directory's blocks.
-    pub fn blocks(&self) -> u64 {
+    /// The number of blocks of the directory, at least 1.
+    pub(crate) fn blocks(&self) -> u64 {
         match &self.form {
             Form::Linear(linear) => linear.blocks(),
             Form::Indexed(tree) => tree.blocks(),
         }
     }
 
-    /// Bytes of memory behind it.
-    pub fn heap_bytes(&self) -> usize {
+    /// The heap memory it holds, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
         match &self.form {
             Form::Linear(linear) => size_of_val(&*linear.starts),
             Form::Indexed(tree) => size_of_val(&**tree) + tree.heap_bytes(),
         }
     }
 
-    /// The `index`-th block of the directory `own`. `entry` gives the entries
-    /// by their place, with the names that the packing was made from.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "nothing of it stays the same between two calls"
-    )]
-    pub fn write<'a>(
+    /// Writes block `index` of the directory whose inode is `own`. `entry`
+    /// returns an entry by its position; its name must be the one that the
+    /// packing was computed from.
+    ///
+    /// # Panics
+    ///
+    /// If the directory has no such block (see [`Packing::blocks`]), or an
+    /// entry is longer than it was.
+    #[expect(clippy::too_many_arguments, reason = "no two of them belong together")]
+    pub(crate) fn write<'a>(
         &self,
         index: u64,
         own: InodeNr,
@@ -137,16 +142,15 @@ impl Linear {
     }
 
     fn blocks(&self) -> u64 {
-        1 + count(self.starts.len())
+        1 + to_u64(self.starts.len())
     }
 
+    /// The positions of the entries in a block.
     fn entries_in(&self, block: u64) -> Range<u32> {
-        let block: usize = index(block);
-        let start = |block: usize| self.starts.get(block).copied();
-        let first = block
-            .checked_sub(1)
-            .map_or(Some(0), start)
-            .unwrap_or(self.entries);
-        first..start(block).unwrap_or(self.entries)
+        let block = to_usize(block);
+        let first = block.checked_sub(1).map_or(0, |before| self.starts[before]);
+        // The last block holds all entries that are left.
+        let end = self.starts.get(block).copied().unwrap_or(self.entries);
+        first..end
     }
 }

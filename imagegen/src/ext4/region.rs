@@ -1,26 +1,25 @@
-//! What lies in a block, and which blocks read as zeroes.
+//! The content of each block, and the blocks that read as zeroes.
 
 use super::{
     layout::Layout,
-    numbers::{
-        BLOCKS_PER_GROUP, BlockNr, DESCRIPTORS_PER_BLOCK, INODES_PER_BLOCK, InodeNr, low_u32,
-    },
+    numbers::{BLOCKS_PER_GROUP, BlockNr, DESCRIPTORS_PER_BLOCK, INODES_PER_BLOCK, InodeNr},
 };
+use crate::numbers::exact;
 use std::ops::Range;
 
-/// What a block is.
+/// The content of a block. Numbers within an area count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Region {
+pub(crate) enum Region {
     /// Block 0.
     Superblock,
     /// 128 group descriptors.
     GroupDescriptors {
-        /// The group of the first of them.
+        /// The group of the first descriptor.
         first: u32,
     },
-    /// 16 inodes; those beyond the last in use are zeroes.
+    /// 16 inodes; those after the last inode in use are zeroes.
     InodeTable {
-        /// The first of them.
+        /// The first inode.
         first: InodeNr,
     },
     /// The n-th of all directory blocks.
@@ -37,32 +36,32 @@ pub enum Region {
     InodeBitmap(u32),
     /// The first block of the journal.
     Journal,
-    /// Reads as zeroes: free space, and metadata that says nothing.
+    /// Zeroes: free space, and metadata of nothing in use.
     Zero,
 }
 
-/// Blocks in a row that all read as zeroes, or all do not.
+/// Contiguous blocks that all read as zeroes, or all are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     /// Whether they read as zeroes.
-    pub zero: bool,
-    /// The first block behind them.
-    pub end: BlockNr,
+    pub(crate) zero: bool,
+    /// The first block after them.
+    pub(crate) end: BlockNr,
 }
 
-/// Where an area begins, and what its n-th block is.
+/// The first block of an area, and the content of its n-th block.
 type Area = (u64, fn(u64) -> Region);
 
 impl Layout {
-    /// What a block is; Zero beyond the end of the disk.
-    pub fn region(&self, block: BlockNr) -> Region {
+    /// The content of a block; [`Region::Zero`] after the end of the disk.
+    pub(crate) fn region(&self, block: BlockNr) -> Region {
         if self.run(block).zero {
             return Region::Zero;
         }
         let areas: [Area; 10] = [
             (self.journal, |_| Region::Journal),
-            (self.inode_bitmaps, |n| Region::InodeBitmap(low_u32(n))),
-            (self.block_bitmaps, |n| Region::BlockBitmap(low_u32(n))),
+            (self.inode_bitmaps, |n| Region::InodeBitmap(exact(n))),
+            (self.block_bitmaps, |n| Region::BlockBitmap(exact(n))),
             (self.data, Region::Data),
             (self.extent_leaves, Region::ExtentLeaf),
             (self.symlinks, Region::Symlink),
@@ -71,18 +70,20 @@ impl Layout {
                 first: first_inode(n),
             }),
             (1, |n| Region::GroupDescriptors {
-                first: low_u32(n) * DESCRIPTORS_PER_BLOCK,
+                first: exact::<u32, _>(n) * DESCRIPTORS_PER_BLOCK,
             }),
             (0, |_| Region::Superblock),
         ];
-        areas
+        let (start, region) = areas
             .into_iter()
             .find(|(start, _)| *start <= block.0)
-            .map_or(Region::Zero, |(start, region)| region(block.0 - start))
+            .expect("the last of the areas starts at block 0");
+        region(block.0 - start)
     }
 
-    /// The run from `block` on. The next one may be of the same kind.
-    pub fn run(&self, block: BlockNr) -> Run {
+    /// The run from `block` on, which lies on the disk. The next run may be of
+    /// the same kind.
+    pub(crate) fn run(&self, block: BlockNr) -> Run {
         let written = self.written();
         if let Some(inside) = written.iter().find(|run| run.contains(&block.0)) {
             return Run {
@@ -94,16 +95,16 @@ impl Layout {
             .iter()
             .map(|run| run.start)
             .find(|start| *start > block.0);
+        // After the last of them, free space reaches to the end of the disk.
         Run {
             zero: true,
             end: BlockNr(next.unwrap_or(self.block_count())),
         }
     }
 
-    /// The blocks that are not zeroes. Four areas have a tail of zeroes:
-    /// the inode tables in use beyond the last inode, the bitmaps of both
-    /// kinds from the first group on that has nothing in use, and the journal
-    /// after its first block.
+    /// The runs of blocks that are stored. Four areas end in zeroes: the inode
+    /// tables in use after the last inode, both kinds of bitmaps from the first
+    /// group without anything in use on, and the journal after its first block.
     fn written(&self) -> [Range<u64>; 4] {
         let table_blocks = u64::from(self.last_inode().get().div_ceil(INODES_PER_BLOCK));
         let block_groups = self.free.div_ceil(BLOCKS_PER_GROUP);
@@ -116,7 +117,7 @@ impl Layout {
     }
 }
 
-/// The first inode in a block of the inode tables in use.
+/// The first inode in the n-th block of the inode tables in use.
 fn first_inode(table_block: u64) -> InodeNr {
-    InodeNr::MIN.plus(low_u32(table_block) * INODES_PER_BLOCK)
+    InodeNr::MIN.plus(exact::<u32, _>(table_block) * INODES_PER_BLOCK)
 }

@@ -5,69 +5,60 @@ use super::{
     checksum::Crc,
     extent,
     hash::SEED,
+    identity::{CREATED, Identity},
     journal,
     layout::Layout,
     numbers::{
         BLOCK_BYTES, BLOCK_SIZE, BLOCKS_PER_GROUP, Block, BlockNr, EXTRA_ISIZE, INODE_BYTES,
-        INODES_PER_GROUP, InodeNr, high_u32, low_u8, low_u32,
+        INODES_PER_GROUP, InodeNr, high_u32, low_u32,
     },
 };
+use crate::numbers::exact;
 use zerocopy::{
     FromZeros, Immutable, IntoBytes, Unaligned,
     little_endian::{U16, U32, U64},
     transmute,
 };
 
-/// What tells one file system from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// `s_uuid`; it seeds every [`Checksum`](super::Checksum).
-    pub uuid: [u8; 16],
-    /// `s_volume_name`, padded with zeroes.
-    pub label: [u8; 16],
-}
-
-/// When the file system was made, written and checked: fixed, so that the
-/// image is reproducible; not zero, which arms e2fsck's search for orphans; and
-/// in the past, since e2fsck complains of a last write in the future.
-pub(super) const MADE: u32 = 1_700_000_000;
-
-/// `s_feature_compat`. Not among them: room to grow the descriptors.
+/// `s_feature_compat`. `resize_inode`, room to grow the descriptor table, is
+/// left out.
 mod compat {
-    /// Only where there is free space: a disk that nobody writes to needs none.
+    /// Only with free space: a disk that is never written to needs no journal.
     pub(super) const HAS_JOURNAL: u32 = 0x4;
-    /// Extended attributes, for those who mount a copy read-write.
+    /// Extended attributes, for clients that mount a copy read-write.
     pub(super) const EXT_ATTR: u32 = 0x8;
-    /// Where it is on, the kernel reads even a directory of one block by hash,
-    /// without reading ahead, so that a walk takes many times as long.
+    /// Only where it is needed: with it the kernel reads even a directory of
+    /// one block in hash order and without read-ahead, and a walk takes many
+    /// times as long.
     pub(super) const DIR_INDEX: u32 = 0x20;
-    /// With `s_backup_bgs` of 0: no backups anywhere.
+    /// With both `s_backup_bgs` 0: no backup superblocks.
     pub(super) const SPARSE_SUPER2: u32 = 0x200;
 }
 
-/// `s_feature_incompat`. Not among them: `64bit`, which doubles the
-/// descriptors, for disks of 16 TiB and more.
+/// `s_feature_incompat`. `64bit`, which doubles the size of a descriptor, is
+/// left out: only disks of 16 TiB and more need it.
 mod incompat {
     /// `file_type` in directory entries.
     pub(super) const FILETYPE: u32 = 0x2;
-    /// Files are extents.
+    /// Files are mapped by extents.
     pub(super) const EXTENTS: u32 = 0x40;
-    /// Bitmaps and inode tables lie anywhere.
+    /// Bitmaps and inode tables may lie outside their group.
     pub(super) const FLEX_BG: u32 = 0x200;
 }
 
-/// `s_feature_ro_compat`. Not among them: `sparse_super`, whose backups would
-/// tear holes into the data; `uninit_bg`, which `metadata_csum` replaces.
+/// `s_feature_ro_compat`. `sparse_super` is left out, since its backups would
+/// interrupt the run of data blocks, and `uninit_bg`, which `metadata_csum`
+/// replaces.
 mod ro_compat {
     /// Files of 2 GiB and more.
     pub(super) const LARGE_FILE: u32 = 0x2;
     /// `i_blocks` of 48 bits.
     pub(super) const HUGE_FILE: u32 = 0x8;
-    /// Directories of more than 65000 links have 1.
+    /// Directories of more than 65000 links have a count of 1.
     pub(super) const DIR_NLINK: u32 = 0x20;
-    /// Inodes have fields beyond 128 bytes.
+    /// Inodes have fields beyond the first 128 bytes.
     pub(super) const EXTRA_ISIZE: u32 = 0x40;
-    /// Checksums on all metadata; groups may be uninitialized.
+    /// All metadata is checksummed, and groups may be uninitialized.
     pub(super) const METADATA_CSUM: u32 = 0x400;
 }
 
@@ -142,7 +133,7 @@ struct Superblock {
     /// `s_volume_name`
     volume_name: [u8; 16],
     /// `s_last_mounted` to `s_journal_uuid`: no preallocation, no reserved
-    /// descriptors, no journal elsewhere.
+    /// descriptors, no external journal.
     unused_0x88: [u8; 0x58],
     /// `s_journal_inum`
     journal_inode: U32,
@@ -162,11 +153,11 @@ struct Superblock {
     first_meta_group: U32,
     /// `s_mkfs_time`
     mkfs_time: U32,
-    /// `s_jnl_blocks`: a copy of the journal inode's `i_block`,
+    /// `s_jnl_blocks[0..15]`: a copy of the journal inode's `i_block`.
     journal_extents: [u8; 60],
-    /// and of its size, the high half first.
+    /// `s_jnl_blocks[15..17]`: a copy of its size, the high half first.
     journal_size: [U32; 2],
-    /// `s_blocks_count_hi` to `s_free_blocks_count_hi`: not `64bit`.
+    /// `s_blocks_count_hi` to `s_free_blocks_count_hi`: only with `64bit`.
     unused_0x150: [u8; 0xC],
     /// `s_min_extra_isize`
     min_extra_isize: U16,
@@ -184,7 +175,7 @@ struct Superblock {
     unused_0x176: [u8; 2],
     /// `s_kbytes_written`
     kbytes_written: U64,
-    /// `s_snapshot_inum` to `s_grp_quota_inum`: no errors seen yet.
+    /// `s_snapshot_inum` to `s_grp_quota_inum`: no errors recorded.
     unused_0x180: [u8; 0xC8],
     /// `s_overhead_clusters`
     overhead_clusters: U32,
@@ -196,17 +187,17 @@ struct Superblock {
     checksum: U32,
 }
 
-/// Block 0. The first 1024 bytes are left to boot loaders.
+/// Block 0. The first 1024 bytes are reserved for boot loaders.
 #[derive(FromZeros, Immutable, IntoBytes, Unaligned)]
 #[repr(C)]
 struct FirstBlock {
     boot: [u8; 1024],
     superblock: Superblock,
-    behind: [u8; BLOCK_SIZE - 2048],
+    rest: [u8; BLOCK_SIZE - 2048],
 }
 
-/// Block 0, which holds the superblock at byte 1024.
-pub fn superblock(layout: &Layout, identity: &Identity) -> Block {
+/// The bytes of block 0, which holds the superblock at offset 1024.
+pub(crate) fn superblock(layout: &Layout, identity: &Identity) -> Block {
     let mut superblock = Superblock::new_zeroed();
     superblock.set_constants();
     superblock.set_sizes(layout);
@@ -215,11 +206,11 @@ pub fn superblock(layout: &Layout, identity: &Identity) -> Block {
     superblock.volume_name = identity.label;
     superblock.seal();
     let boot = [0; _];
-    let behind = [0; _];
+    let rest = [0; _];
     transmute!(FirstBlock {
         boot,
         superblock,
-        behind
+        rest
     })
 }
 
@@ -227,16 +218,16 @@ impl Superblock {
     fn set_constants(&mut self) {
         self.log_block_size = U32::new(2);
         self.log_cluster_size = U32::new(2);
-        self.blocks_per_group = U32::new(low_u32(BLOCKS_PER_GROUP));
+        self.blocks_per_group = U32::new(exact(BLOCKS_PER_GROUP));
         self.clusters_per_group = self.blocks_per_group;
         self.inodes_per_group = U32::new(INODES_PER_GROUP);
-        self.write_time = U32::new(MADE);
+        self.write_time = U32::new(CREATED);
         self.last_check = self.write_time;
         self.mkfs_time = self.write_time;
-        // Never to be checked because of its age or its mounts.
+        // No check is due because of age or mount count.
         self.max_mount_count = U16::new(0xFFFF);
         self.magic = U16::new(0xEF53);
-        // Unmounted cleanly; go on after an error; with inodes of any size.
+        // EXT4_VALID_FS, EXT4_ERRORS_CONTINUE, EXT4_DYNAMIC_REV
         self.state = U16::new(1);
         self.errors = U16::new(1);
         self.rev_level = U32::new(1);
@@ -244,11 +235,11 @@ impl Superblock {
         self.inode_size = U16::new(INODE_BYTES);
         self.min_extra_isize = U16::new(EXTRA_ISIZE);
         self.want_extra_isize = self.min_extra_isize;
-        // half_md4, over bytes taken as signed whatever the machine.
+        // DX_HASH_HALF_MD4, with EXT2_FLAGS_SIGNED_HASH on every machine.
         self.hash_seed = SEED.map(U32::new);
         self.hash_version = 1;
         self.flags = U32::new(1);
-        // user_xattr, acl: what the kernel does anyway.
+        // EXT4_DEFM_XATTR_USER and EXT4_DEFM_ACL, the kernel's own defaults.
         self.default_mount_options = U32::new(0xC);
         // CRC32C
         self.checksum_type = 1;
@@ -258,9 +249,9 @@ impl Superblock {
         let free_blocks = layout.block_count() - layout.used_blocks();
         self.inodes_count = U32::new(layout.inode_count());
         self.free_inodes_count = U32::new(layout.inode_count() - layout.last_inode().get());
-        self.blocks_count = U32::new(low_u32(layout.block_count()));
-        self.free_blocks_count = U32::new(low_u32(free_blocks));
-        self.overhead_clusters = U32::new(low_u32(layout.overhead()));
+        self.blocks_count = U32::new(exact(layout.block_count()));
+        self.free_blocks_count = U32::new(exact(free_blocks));
+        self.overhead_clusters = U32::new(exact(layout.overhead()));
         self.log_groups_per_flex = log_groups_per_flex(layout.group_count());
         let dir_index = if layout.dir_index() {
             compat::DIR_INDEX
@@ -294,16 +285,16 @@ impl Superblock {
         self.journal_size = [U32::new(high_u32(size)), U32::new(low_u32(size))];
     }
 
+    /// Sets the checksum over all fields before it.
     fn seal(&mut self) {
-        let covered = self.as_bytes().len() - size_of::<U32>();
-        let sum = Crc::START.update(self.as_bytes().get(..covered).unwrap_or_default());
+        let covered = size_of::<Self>() - size_of::<U32>();
+        let sum = Crc::START.update(&self.as_bytes()[..covered]);
         self.checksum = U32::new(sum.value());
     }
 }
 
-/// One flexible group over the whole disk. The kernel refuses 32 and more,
-/// which 16 TiB do not reach.
+/// `s_log_groups_per_flex` for one flexible group over the whole disk. The
+/// kernel refuses 32 and more; a disk of 16 TiB has 17.
 fn log_groups_per_flex(groups: u32) -> u8 {
-    let log = groups.checked_next_power_of_two().map_or(31, u32::ilog2);
-    low_u8(log.max(4))
+    exact(groups.next_power_of_two().ilog2().max(4))
 }

@@ -1,25 +1,27 @@
-//! Points in time (`Documentation/filesystems/ext4/inodes.rst`, "Inode
+//! Timestamps (`Documentation/filesystems/ext4/inodes.rst`, "Inode
 //! Timestamps").
 
 use super::numbers::low_u32;
 
-/// A time in two fields of an inode.
+/// A timestamp as the two fields of an inode that hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timestamp {
-    /// `i_mtime` and its like: seconds, in 32 bits with a sign.
+    /// `i_mtime` and the like: the seconds as a signed number of 32 bits.
     pub(super) base: u32,
-    /// `i_mtime_extra` and its like: two more bits of seconds, which count
-    /// upwards from `base` as signed; nanoseconds above them are always 0.
+    /// `i_mtime_extra` and the like: two more bits of the seconds, which count
+    /// epochs of 2^32 seconds above `base`. The nanoseconds in the other bits
+    /// are always 0.
     pub(super) extra: u32,
 }
 
-/// From December 1901 to May 2446.
+/// The first second that can be represented, in December 1901.
 const FIRST: i64 = -(1 << 31);
+/// The last one, in May 2446.
 const LAST: i64 = (1 << 34) - (1 << 31) - 1;
 
 impl Timestamp {
-    /// That second, or the nearest one that can be told
-    /// (`ext4_encode_extra_time`).
+    /// The timestamp `seconds` after 1970, clamped to the range that can be
+    /// represented (`ext4_encode_extra_time`).
     pub(super) fn new(seconds: i64) -> Self {
         let seconds = seconds.clamp(FIRST, LAST);
         let base = low_u32(seconds.cast_unsigned());
@@ -41,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_reads_back_every_epoch() {
+    fn every_epoch_is_decoded_as_by_the_kernel() {
         for seconds in [
             FIRST,
             -1,
@@ -73,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_the_nearest_that_can() {
+    fn times_out_of_range_are_clamped() {
         assert_eq!(decode(Timestamp::new(i64::MAX)), LAST);
         assert_eq!(decode(Timestamp::new(i64::MIN)), FIRST);
     }

@@ -1,19 +1,23 @@
-//! The bytes of a blob, in memory or spooled to a file.
+//! The content of a blob, in memory or in a temporary file.
 
 use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    numbers::{to_u64, to_usize},
+};
 
-/// A blob whose length and object id have been verified.
+/// The content of a blob whose length and object id were verified, or content
+/// derived from one.
 #[derive(Clone, Debug)]
 pub enum Blob {
     /// In memory.
-    Held(Arc<[u8]>),
-    /// In an unlinked temporary file, for blobs too large to hold.
+    InMemory(Arc<[u8]>),
+    /// In an unlinked temporary file, for blobs too large for memory.
     Spooled(Arc<Spooled>),
 }
 
-/// A spooled blob: a temporary file without a name.
+/// The temporary file of a spooled blob, which has no name.
 #[derive(Debug)]
 pub struct Spooled {
     pub(super) file: File,
@@ -21,60 +25,54 @@ pub struct Spooled {
 }
 
 impl Blob {
-    /// The length of the blob in bytes.
+    /// The length in bytes.
     pub fn len(&self) -> u64 {
         match self {
-            Self::Held(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::InMemory(bytes) => to_u64(bytes.len()),
             Self::Spooled(spooled) => spooled.size,
         }
     }
 
-    /// Whether it has no byte at all.
+    /// Whether the length is 0.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All its bytes, in memory.
+    /// A copy of the content in memory.
     ///
-    /// Fails with [`Kind::Io`] when the spool cannot be read.
+    /// # Errors
+    ///
+    /// [`Kind::Io`] if the temporary file cannot be read.
     pub fn to_vec(&self) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(self.len()).unwrap_or(usize::MAX)];
+        let mut bytes = vec![0; to_usize(self.len())];
         self.read_at(0, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// Fills `buffer` with the content from byte `offset` on.
     ///
-    /// Fails with [`Kind::Invalid`] when the blob ends before the buffer does,
-    /// with [`Kind::Io`] when the spool cannot be read.
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] if the range does not lie in the blob, [`Kind::Io`] if
+    /// the temporary file cannot be read.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let end = offset.checked_add(to_u64(buffer.len()));
+        if end.is_none_or(|end| end > self.len()) {
+            let (length, size) = (buffer.len(), self.len());
+            let message =
+                format!("{length} bytes at offset {offset} are not in a blob of {size} bytes");
+            return Err(Error::new(Kind::Invalid, message));
+        }
         match self {
-            Self::Held(bytes) => {
-                let part = usize::try_from(offset)
-                    .ok()
-                    .and_then(|start| bytes.get(start..start.checked_add(buffer.len())?));
-                buffer.copy_from_slice(part.ok_or_else(|| self.past_end(offset, buffer.len()))?);
+            Self::InMemory(bytes) => {
+                let (_, from) = bytes.split_at(to_usize(offset));
+                buffer.copy_from_slice(from.split_at(buffer.len()).0);
                 Ok(())
             }
-            Self::Spooled(spooled) => {
-                let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
-                if offset
-                    .checked_add(length)
-                    .is_none_or(|end| end > spooled.size)
-                {
-                    return Err(self.past_end(offset, buffer.len()));
-                }
-                spooled.file.read_exact_at(buffer, offset).map_err(|error| {
-                    let told = format!("cannot read the spool at offset {offset}: {error}");
-                    Error::with_source(Kind::Io, told, error)
-                })
-            }
+            Self::Spooled(spooled) => spooled.file.read_exact_at(buffer, offset).map_err(|error| {
+                let message = format!("cannot read a spooled blob at offset {offset}: {error}");
+                Error::with_source(Kind::Io, message, error)
+            }),
         }
-    }
-
-    fn past_end(&self, offset: u64, length: usize) -> Error {
-        let size = self.len();
-        let told = format!("{length} bytes at offset {offset} lie outside a blob of {size} bytes");
-        Error::new(Kind::Invalid, told)
     }
 }

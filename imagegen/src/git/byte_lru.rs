@@ -1,18 +1,20 @@
-//! Least recently used, counted in bytes and not in entries.
+//! An LRU cache bounded by bytes, not by entries.
 
 use std::{fmt, hash::Hash};
 
 use lru::LruCache;
 
-/// Keeps the most recently used values whose bytes together stay within a
+/// Holds the most recently used values whose sizes together stay within a
 /// limit.
 pub(super) struct ByteLru<K: Hash + Eq, V> {
     entries: LruCache<K, (V, u64)>,
+    /// The sizes of all values together; never above `limit`.
     used: u64,
     limit: u64,
 }
 
 impl<K: Hash + Eq, V> ByteLru<K, V> {
+    /// An empty cache of up to `limit` bytes.
     pub(super) fn new(limit: u64) -> Self {
         Self {
             entries: LruCache::unbounded(),
@@ -21,38 +23,40 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
         }
     }
 
+    /// The sizes of all values together, in bytes.
     pub(super) fn used(&self) -> u64 {
         self.used
-    }
-
-    pub(super) fn limit(&self) -> u64 {
-        self.limit
     }
 
     pub(super) fn get(&mut self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|(value, _)| value)
     }
 
-    /// Keeps `value`, which takes `bytes`; one larger than the limit is let go
-    /// at once.
+    /// Adds a value of `bytes` bytes and evicts the least recently used ones to
+    /// make room. A value larger than the limit is not added.
     pub(super) fn put(&mut self, key: K, value: V, bytes: u64) {
         if bytes > self.limit {
             return;
         }
         self.make_room(bytes);
-        self.used = self.used.saturating_add(bytes);
+        self.used += bytes;
         if let Some((_, replaced)) = self.entries.put(key, (value, bytes)) {
-            self.used = self.used.saturating_sub(replaced);
+            self.used -= replaced;
         }
     }
 
-    /// Lets values go until `bytes` more would fit.
+    /// Whether `bytes` more fit without evicting a value.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        bytes <= self.limit - self.used
+    }
+
+    /// Evicts values until `bytes` more fit, or none is left.
     pub(super) fn make_room(&mut self, bytes: u64) {
-        while self.used.saturating_add(bytes) > self.limit {
+        while !self.has_room(bytes) {
             let Some((_, (_, freed))) = self.entries.pop_lru() else {
                 return;
             };
-            self.used = self.used.saturating_sub(freed);
+            self.used -= freed;
         }
     }
 }
@@ -74,19 +78,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_recently_used_goes_first() {
+    fn the_least_recently_used_value_is_evicted_first() {
         let mut lru = ByteLru::new(10);
         lru.put("a", 1, 4);
         lru.put("b", 2, 4);
         assert_eq!(lru.get(&"a"), Some(&1));
         lru.put("c", 3, 4);
-        let kept = ["a", "b", "c"].map(|key| lru.get(&key).copied());
-        assert_eq!(kept, [Some(1), None, Some(3)]);
+        let cached = ["a", "b", "c"].map(|key| lru.get(&key).copied());
+        assert_eq!(cached, [Some(1), None, Some(3)]);
         assert_eq!(lru.used(), 8);
     }
 
     #[test]
-    fn replacing_counts_once_and_too_large_is_not_kept() {
+    fn a_replaced_value_counts_once_and_one_too_large_is_not_added() {
         let mut lru = ByteLru::new(10);
         lru.put("a", 1, 4);
         lru.put("a", 2, 5);

@@ -1,4 +1,4 @@
-//! What has been read before, bounded by bytes.
+//! The cache of blobs, listings and delta bases.
 
 use std::{
     path::Path,
@@ -16,34 +16,36 @@ use super::{
     spool::Spool,
     store::{DeltaBases, Scratch},
     sync::lock,
-    width::{to_u64, to_usize},
 };
+use crate::numbers::{to_u64, to_usize};
 
-/// A larger blob is spooled to a file, not held in memory.
-const HELD_LIMIT: u64 = 32 << 20;
+/// The largest blob in bytes that is held in memory; a larger one is spooled to
+/// a temporary file.
+const MAX_IN_MEMORY: u64 = 32 << 20;
 
-/// How many bytes of spooled blobs are kept unless it is said otherwise.
+/// The default bound for all spooled blobs together, in bytes.
 const SPOOL_LIMIT: u64 = 4 << 30;
 
-/// How many decoders wait to be used again, and with how large a buffer.
+/// The most decoders that are retained, and the largest buffer of one in bytes.
 const SPARE_SCRATCHES: usize = 16;
 const SPARE_BUFFER: usize = 1 << 20;
 
-/// What an entry of a map costs beside its value.
-const ENTRY_BYTES: usize = 128;
+/// The memory that an entry takes besides its value, in bytes.
+const ENTRY_BYTES: u64 = 128;
 
-/// Blobs, listings and delta bases of all repositories, bounded by bytes.
+/// Blobs, tree listings and delta bases of any number of repositories, bounded
+/// by bytes.
 ///
-/// A blob is known by its id alone, so repositories share it. A listing is
-/// not: its sizes come from headers that nobody has verified, and one
-/// repository's damage must not show in another's images.
+/// Repositories share blobs, which are verified against their id. They do not
+/// share listings: the sizes in those come from object headers, which are not
+/// verified, and damage to one repository must not affect images of another.
 #[derive(Debug)]
 pub struct Cache {
     objects: Mutex<ByteLru<Key, Object>>,
     bases: DeltaBases,
     scratches: Mutex<Vec<Scratch>>,
     spool: Spool,
-    held_limit: u64,
+    max_in_memory: u64,
     inflated: AtomicU64,
 }
 
@@ -54,7 +56,7 @@ enum Key {
     Listing(Domain, ObjectId),
 }
 
-/// Tells repositories apart: a hash of where one is.
+/// Identifies a repository: a hash of its path.
 pub(super) type Domain = u64;
 
 #[derive(Clone, Debug)]
@@ -64,38 +66,38 @@ enum Object {
 }
 
 impl Cache {
-    /// A cache that holds up to `bytes` bytes of memory and spools blobs that
-    /// are too large for that into unlinked files in `spool_dir`, up to 4 GiB
-    /// of them.
+    /// A cache of up to `bytes` bytes of memory. Blobs that are too large for
+    /// memory are spooled to unlinked files in the directory `spool_dir`, up to
+    /// 4 GiB of them together.
     pub fn new(bytes: usize, spool_dir: &Path) -> Arc<Self> {
         Self::with_spool(bytes, spool_dir, SPOOL_LIMIT)
     }
 
-    /// The same with another bound for the spooled bytes. A blob larger than
-    /// that cannot be read.
+    /// Like [`Cache::new`], with up to `spool_bytes` bytes of spooled blobs
+    /// together. A blob larger than that cannot be read
+    /// ([`Kind::Unsupported`](crate::Kind::Unsupported)).
     pub fn with_spool(bytes: usize, spool_dir: &Path, spool_bytes: u64) -> Arc<Self> {
         let bytes = to_u64(bytes);
-        // Every fourth byte for delta bases: what lies side by side in a tree
-        // is often based on one another.
-        let bases = bytes.checked_div(4).unwrap_or(0);
+        // A quarter for delta bases, since blobs of one tree often share them.
+        let bases = bytes / 4;
         Arc::new(Self {
-            objects: Mutex::new(ByteLru::new(bytes.saturating_sub(bases))),
+            objects: Mutex::new(ByteLru::new(bytes - bases)),
             bases: DeltaBases::new(bases),
             scratches: Mutex::default(),
             spool: Spool::new(spool_dir, spool_bytes),
-            held_limit: bases.min(HELD_LIMIT),
+            max_in_memory: bases.min(MAX_IN_MEMORY),
             inflated: AtomicU64::new(0),
         })
     }
 
-    /// The bytes of memory it holds now.
+    /// The memory in use, in bytes.
     pub fn used(&self) -> usize {
         let objects = lock(&self.objects).used();
-        to_usize(objects.saturating_add(self.bases.used()))
+        to_usize(objects + self.bases.used())
     }
 
-    /// Bytes of blobs that were inflated since the start: what the cache did
-    /// not have.
+    /// The length of all blobs that were inflated so far because they were not
+    /// cached, in bytes.
     pub fn inflated(&self) -> u64 {
         self.inflated.load(Ordering::Relaxed)
     }
@@ -104,9 +106,9 @@ impl Cache {
         self.inflated.fetch_add(blob.len(), Ordering::Relaxed);
     }
 
-    /// Blobs above this are spooled.
-    pub(super) fn held_limit(&self) -> u64 {
-        self.held_limit
+    /// The largest blob that is held in memory, in bytes.
+    pub(super) fn max_in_memory(&self) -> u64 {
+        self.max_in_memory
     }
 
     pub(super) fn spool(&self) -> &Spool {
@@ -120,8 +122,8 @@ impl Cache {
         }
     }
 
-    pub(super) fn keep_blob(&self, id: ObjectId, blob: &Blob) {
-        let bytes = blob.len().saturating_add(to_u64(ENTRY_BYTES));
+    pub(super) fn put_blob(&self, id: ObjectId, blob: &Blob) {
+        let bytes = blob.len() + ENTRY_BYTES;
         lock(&self.objects).put(Key::Blob(id), Object::Blob(blob.clone()), bytes);
     }
 
@@ -132,19 +134,18 @@ impl Cache {
         }
     }
 
-    pub(super) fn keep_listing(&self, domain: Domain, id: ObjectId, listing: &Arc<Listing>) {
-        let bytes = to_u64(listing.heap_bytes().saturating_add(ENTRY_BYTES));
+    pub(super) fn put_listing(&self, domain: Domain, id: ObjectId, listing: &Arc<Listing>) {
+        let bytes = to_u64(listing.heap_bytes()) + ENTRY_BYTES;
         let listing = Object::Listing(Arc::clone(listing));
         lock(&self.objects).put(Key::Listing(domain, id), listing, bytes);
     }
 
-    /// Whether so many bytes more would push nothing out.
+    /// Whether `bytes` more fit without evicting anything.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        let objects = lock(&self.objects);
-        objects.used().saturating_add(bytes) <= objects.limit()
+        lock(&self.objects).has_room(bytes)
     }
 
-    /// Lends a decoder to `work`.
+    /// Runs `work` with a decoder.
     pub(super) fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
         let spare = lock(&self.scratches).pop();
         let mut scratch = spare.unwrap_or_default();
@@ -156,7 +157,7 @@ impl Cache {
         result
     }
 
-    /// Objects that deltas may be based on.
+    /// The cache of delta bases.
     pub(super) fn bases(&self) -> &DeltaBases {
         &self.bases
     }

@@ -1,23 +1,28 @@
-//! What an image needs of a commit.
+//! Commits: the two headers that an image depends on.
 
 use gix::{ObjectId, bstr::ByteSlice, oid};
 
 use crate::error::{Error, Kind, Result};
 
-/// A commit: its tree and its time.
+/// A commit with its tree and its date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
-    /// The commit's own id.
+    /// The id of the commit.
     pub id: ObjectId,
-    /// The root of its files.
+    /// The id of its root tree.
     pub tree: ObjectId,
-    /// When it was committed, in seconds since 1970 UTC; 0 when git cannot
-    /// read the time either.
+    /// The committer date in seconds since 1970; 0 if it is malformed, as in
+    /// git (`parse_commit_date`).
     pub seconds: i64,
 }
 
 impl Commit {
-    /// Reads the two lines that matter; a commit may have anything else in it.
+    /// Parses the `tree` and `committer` headers; nothing else is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if the first header is not a tree of the same object
+    /// format.
     pub(super) fn parse(id: &oid, bytes: &[u8]) -> Result<Self> {
         let headers = bytes
             .split_once_str(b"\n\n")
@@ -37,7 +42,7 @@ impl Commit {
     }
 }
 
-/// The time in `Name <mail> 1700000000 +0100`.
+/// The date in `Name <mail> 1700000000 +0100`.
 fn seconds(committer: &[u8]) -> Option<i64> {
     let (_, time) = committer.rsplit_once_str(b">")?;
     time.fields().next()?.to_str().ok()?.parse().ok()
@@ -52,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn tree_and_time_are_found() {
+    fn tree_and_date_are_parsed() {
         let tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
         let text = format!(
             "tree {tree}\nparent {tree}\nauthor A <a> 1 +0000\ncommitter C > D <c@d> 1700000000 \

@@ -1,13 +1,15 @@
-//! One directory of a tree: names, modes, ids and sizes, closely packed.
+//! The entries of one tree with the sizes of its blobs, packed tightly.
 
 use std::fmt;
 
 use gix::{hash::Kind, oid};
 
-/// What a tree entry is, after git's own normalisation of modes.
+use crate::numbers::to_usize;
+
+/// The type of a tree entry, after git's normalization of modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryMode {
-    /// `100644`, and everything git reads as such.
+    /// `100644`, and other modes of regular files without `u+x`.
     File,
     /// `100755`.
     Executable,
@@ -20,12 +22,12 @@ pub enum EntryMode {
 }
 
 impl EntryMode {
-    /// Whether the entry's id names a blob of this repository.
+    /// Whether the entry's id is that of a blob.
     pub const fn is_blob(self) -> bool {
         matches!(self, Self::File | Self::Executable | Self::Symlink)
     }
 
-    /// The mode a tree or an index records.
+    /// The mode in a tree or an index.
     pub const fn bits(self) -> u32 {
         match self {
             Self::File => 0o100_644,
@@ -36,7 +38,7 @@ impl EntryMode {
         }
     }
 
-    /// What git makes of the mode `bits` found in a tree (`canon_mode`).
+    /// The type of an entry with the mode `bits` (git, `canon_mode`).
     pub const fn from_bits(bits: u32) -> Self {
         match bits & 0o170_000 {
             0o100_000 if bits & 0o100 != 0 => Self::Executable,
@@ -51,11 +53,11 @@ impl EntryMode {
 /// One entry of a [`Listing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The file name: 1 to 255 bytes, neither `/` nor NUL among them.
+    /// The file name: 1 to 255 bytes, neither `/` nor NUL.
     pub name: &'a [u8],
-    /// What it is.
+    /// The type.
     pub mode: EntryMode,
-    /// The blob, tree or commit behind it.
+    /// The id of the blob, tree or commit.
     pub id: &'a oid,
     /// The length of the blob in bytes; 0 for directories and gitlinks.
     pub size: u64,
@@ -63,50 +65,49 @@ pub struct Entry<'a> {
 
 /// The entries of one tree in git's order, with the sizes of its blobs.
 ///
-/// Immutable, and about 55 bytes an entry: ids lie flat in one buffer, names
-/// in another.
+/// A listing is immutable. It takes about 55 bytes per entry, since all ids
+/// share one buffer, and all names another.
 #[derive(Clone)]
 pub struct Listing {
     kind: Kind,
     ids: Box<[u8]>,
     names: Box<[u8]>,
-    /// Where each name ends in `names`.
+    /// The end of each name in `names`.
     ends: Box<[u32]>,
     modes: Box<[EntryMode]>,
     sizes: Box<[u64]>,
 }
 
 impl Listing {
-    /// How many entries there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.modes.len()
     }
 
-    /// Whether there are none; git writes such a tree for an empty root only.
+    /// Whether there are no entries. git writes such a tree for an empty root
+    /// only.
     pub fn is_empty(&self) -> bool {
         self.modes.is_empty()
     }
 
-    /// The entry at `index`, counted in git's order.
+    /// The entry at `index`, from 0 on in git's order.
     ///
     /// # Panics
     ///
-    /// When `index` is not below [`Listing::len`], as a slice does.
+    /// If `index` is not below [`Listing::len`].
     #[expect(
         clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "the builder \
-        keeps all columns equally long; the index is the caller's own"
+        reason = "all columns have the same length, and the index is the caller's own"
     )]
     pub fn entry(&self, index: usize) -> Entry<'_> {
         let width = self.kind.len_in_bytes();
         let start = if index == 0 {
             0
         } else {
-            wide(self.ends[index - 1])
+            to_usize(self.ends[index - 1])
         };
         Entry {
-            name: &self.names[start..wide(self.ends[index])],
+            name: &self.names[start..to_usize(self.ends[index])],
             mode: self.modes[index],
             id: oid::from_bytes_unchecked(&self.ids[index * width..(index + 1) * width]),
             size: self.sizes[index],
@@ -118,7 +119,7 @@ impl Listing {
         (0..self.len()).map(|index| self.entry(index))
     }
 
-    /// The memory it holds, in bytes.
+    /// The heap memory it holds, in bytes.
     pub fn heap_bytes(&self) -> usize {
         [
             self.ids.len(),
@@ -131,17 +132,18 @@ impl Listing {
         .sum()
     }
 
-    /// The same listing, the sizes of the entries at the given indices
-    /// replaced: a filter changes how long a file is in the work tree.
+    /// A copy of the listing with the sizes of some entries replaced, for files
+    /// whose length changes when they are checked out.
     ///
-    /// An index that is not below [`Listing::len`] is ignored.
+    /// # Panics
+    ///
+    /// If an index is not below [`Listing::len`].
     #[must_use]
-    pub fn with_sizes(&self, changed: impl Iterator<Item = (usize, u64)>) -> Self {
+    #[expect(clippy::indexing_slicing, reason = "the indices are the caller's own")]
+    pub(crate) fn with_sizes(&self, changed: impl Iterator<Item = (usize, u64)>) -> Self {
         let mut listing = self.clone();
         for (index, size) in changed {
-            if let Some(slot) = listing.sizes.get_mut(index) {
-                *slot = size;
-            }
+            listing.sizes[index] = size;
         }
         listing
     }
@@ -153,7 +155,7 @@ impl fmt::Debug for Listing {
     }
 }
 
-/// Collects the entries of one tree into a [`Listing`].
+/// Builds the [`Listing`] of one tree.
 #[derive(Debug)]
 pub(super) struct Builder {
     kind: Kind,
@@ -177,7 +179,7 @@ impl Builder {
         }
     }
 
-    /// Adds one entry; `None` when the names of the tree exceed 4 GiB.
+    /// Adds an entry; `None` if the names of the tree exceed 4 GiB.
     pub(super) fn push(&mut self, entry: Entry<'_>) -> Option<()> {
         let end = self.names.len().checked_add(entry.name.len())?;
         let end = u32::try_from(end).ok()?;
@@ -194,14 +196,15 @@ impl Builder {
         Some((self.names_backwards().next()?, *self.modes.last()?))
     }
 
-    /// The names from the last one on towards the first.
+    /// The names added so far, the last one first.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "every end is one of a name, at or after the one before"
+    )]
     pub(super) fn names_backwards(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.ends.len()).rev().map_while(|index| {
-            let start = index
-                .checked_sub(1)
-                .and_then(|before| self.ends.get(before));
-            let start = start.map_or(0, |start| wide(*start));
-            self.names.get(start..wide(*self.ends.get(index)?))
+        (0..self.ends.len()).rev().map(|index| {
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+            &self.names[to_usize(start)..to_usize(self.ends[index])]
         })
     }
 
@@ -215,9 +218,4 @@ impl Builder {
             sizes: self.sizes.into(),
         }
     }
-}
-
-/// The same number, in the width that indexes memory.
-fn wide(end: u32) -> usize {
-    usize::try_from(end).unwrap_or(usize::MAX)
 }

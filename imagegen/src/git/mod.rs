@@ -1,31 +1,32 @@
-//! Reading git: repositories, objects, snapshots, and the synthesized `.git`.
-//!
-//! What lies in a repository was written by somebody else. Nothing here
-//! panics, loops or allocates because of it: every length is checked before it
-//! is believed, every blob and tree against its object id before it is used.
+//! Reading git repositories: objects, refs, attributes, snapshots, and the
+//! files of a synthesized `.git`.
 //!
 //! ```text
 //! Repository ──► Objects ──► store/ (packs, loose objects)   commit, tree, blob
-//!     │             └──────► Cache, Spool                    by bytes, shared
+//!     │             └──────► Cache, Spool                    bounded by bytes, shared
 //!     └──► SnapshotStore ──► Snapshot ──► Objects            what `.git` shows
 //! ```
+//!
+//! The content of a repository is untrusted. It causes neither panics nor
+//! endless loops nor allocations without bound: a length is checked before it is
+//! used, and commits, trees and blobs are verified against their object id.
 
-#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![warn(clippy::indexing_slicing)]
 
 mod attributes;
 mod blob;
 mod byte_lru;
 mod cache;
 mod commit;
-pub mod dotgit;
+pub(crate) mod dotgit;
 mod filter;
-mod flight;
 mod listing;
 mod object_hash;
 mod objects;
 mod prefetch;
 mod refs;
 mod repository;
+mod single_flight;
 mod snapshot;
 mod spool;
 mod store;
@@ -35,7 +36,6 @@ mod tests;
 mod tree;
 #[cfg(test)]
 mod vanilla;
-mod width;
 
 pub use attributes::Attributes;
 pub use blob::{Blob, Spooled};
@@ -45,12 +45,11 @@ pub use filter::Conversion;
 pub use gix::ObjectId;
 pub use listing::{Entry, EntryMode, Listing};
 pub use objects::Objects;
-pub use refs::{Ref, Refs};
+pub(crate) use refs::{Ref, Refs};
 pub use repository::Repository;
-pub use snapshot::{Snapshot, SnapshotFile, SnapshotId, SnapshotStore};
+pub use snapshot::{Snapshot, SnapshotId, SnapshotStore};
 
-/// Reads the bytes of a tree, all of whose blobs are empty. For the fuzzer,
-/// to which the parser is the border to other people's bytes.
+/// Parses a tree whose blobs are all empty. For the fuzz targets only.
 #[doc(hidden)]
 pub fn parse_tree(id: &ObjectId, bytes: &[u8]) -> crate::Result<Listing> {
     tree::parse(id, bytes, |_| Ok(0))

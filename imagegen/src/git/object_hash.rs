@@ -1,7 +1,7 @@
-//! Object ids computed, to be compared with those that were asked for.
+//! Verifying content against object ids.
 //!
-//! The plain, hardware-accelerated hashes: the question is whether bytes were
-//! damaged, not whether somebody made a collision.
+//! These are the plain, hardware-accelerated hashes without collision
+//! detection: they find damage, not attacks on SHA-1.
 
 use std::io;
 
@@ -9,9 +9,12 @@ use gix::{ObjectId, hash, objs, oid};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    numbers::to_u64,
+};
 
-/// The object id of an object whose bytes come piece by piece.
+/// The object id of content that is hashed piece by piece.
 #[derive(Clone, Debug)]
 pub(super) enum ObjectHash {
     Sha1(Sha1),
@@ -19,7 +22,11 @@ pub(super) enum ObjectHash {
 }
 
 impl ObjectHash {
-    /// Starts the id of an object of that kind and length.
+    /// Starts the id of an object of `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Unsupported`] for object formats other than SHA-1 and SHA-256.
     pub(super) fn new(format: hash::Kind, kind: objs::Kind, size: u64) -> Result<Self> {
         let mut hash = match format {
             hash::Kind::Sha1 => Self::Sha1(Sha1::new()),
@@ -50,25 +57,33 @@ impl ObjectHash {
         }
     }
 
-    /// Finishes, and compares with the id the bytes were asked for by.
+    /// Finishes, and compares the result with `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if they differ.
     pub(super) fn verify(self, id: &oid) -> Result<()> {
         let found = self.finish();
         if *found == *id {
             return Ok(());
         }
-        let told = format!("object {id} is damaged: what is stored there hashes to {found}");
-        Err(Error::new(Kind::Corrupt, told))
+        let message = format!("object {id} is damaged: its content hashes to {found}");
+        Err(Error::new(Kind::Corrupt, message))
     }
 }
 
-/// Checks that `bytes` are the object called `id`.
+/// Checks that `bytes` are the content of the object `id`.
+///
+/// # Errors
+///
+/// [`Kind::Corrupt`] if they are not.
 pub(super) fn verify(kind: objs::Kind, bytes: &[u8], id: &oid) -> Result<()> {
-    let mut hash = ObjectHash::new(id.kind(), kind, super::width::to_u64(bytes.len()))?;
+    let mut hash = ObjectHash::new(id.kind(), kind, to_u64(bytes.len()))?;
     hash.update(bytes);
     hash.verify(id)
 }
 
-/// What a kind of object is called.
+/// The name of a kind of object.
 pub(super) fn name(kind: objs::Kind) -> &'static str {
     match kind {
         objs::Kind::Tree => "tree",
@@ -78,7 +93,7 @@ pub(super) fn name(kind: objs::Kind) -> &'static str {
     }
 }
 
-/// Hashes what is written through it.
+/// A writer that hashes what is written to `inner`.
 #[derive(Debug)]
 pub(super) struct Hashing<W> {
     pub(super) inner: W,
@@ -88,7 +103,7 @@ pub(super) struct Hashing<W> {
 impl<W: io::Write> io::Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;
-        self.hash.update(bytes.get(..written).unwrap_or(bytes));
+        self.hash.update(bytes.split_at(written).0);
         Ok(written)
     }
 

@@ -9,70 +9,78 @@ use gix::{
 };
 
 use super::{
-    Blob, Cache, Commit, EntryMode, Listing, cache::Domain, flight::Flights, prefetch, spool,
+    Blob, Cache, Commit, EntryMode, Listing, cache::Domain, single_flight::SingleFlight, spool,
     store::Store, tree,
 };
 use crate::error::{Error, Kind, Result};
 
-/// Reads one object directory and its alternates.
+/// The objects of one object directory and its alternates.
 ///
-/// May be used by many threads at once; they wait for one another only when
-/// they want the same blob.
+/// May be read by any number of threads at once. They wait for one another only
+/// if they read the same blob, or one too large for memory.
 #[derive(Debug)]
 pub struct Objects {
     store: Store,
     domain: Domain,
     cache: Arc<Cache>,
-    flights: Flights,
+    single_flight: SingleFlight,
 }
 
-/// Where objects are.
-pub(super) struct Place<'a> {
-    /// What errors call it.
+/// An object directory and what it belongs to.
+pub(super) struct ObjectDirectory<'a> {
+    /// The name of its owner in error messages.
     pub(super) label: String,
-    /// The repository they are from.
+    /// The repository it belongs to.
     pub(super) domain: Domain,
-    pub(super) directory: &'a Path,
+    pub(super) path: &'a Path,
     pub(super) format: hash::Kind,
-    /// Whether packs may come and go there.
+    /// Whether packs and loose objects may be added and removed.
     pub(super) live: bool,
 }
 
 impl Objects {
-    /// Reads the objects of `place`, through a cache that others use too.
-    pub(super) fn open(place: Place<'_>, cache: &Arc<Cache>) -> Self {
-        let Place {
+    /// The objects in `directory`, read through a shared cache.
+    pub(super) fn open(directory: ObjectDirectory<'_>, cache: &Arc<Cache>) -> Self {
+        let ObjectDirectory {
             label,
             domain,
-            directory,
+            path,
             format,
             live,
-        } = place;
-        let store = Store::open(label, directory, format, live);
-        let (cache, flights) = (Arc::clone(cache), Flights::default());
+        } = directory;
+        let store = Store::open(label, path, format, live);
+        let (cache, single_flight) = (Arc::clone(cache), SingleFlight::default());
         Self {
             store,
             domain,
             cache,
-            flights,
+            single_flight,
         }
     }
 
-    /// The tree and time of a commit.
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Reads a commit.
     ///
-    /// Fails with [`Kind::NotFound`] when it is not there, with
-    /// [`Kind::Corrupt`] when the object is damaged or no commit.
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if it does not exist, [`Kind::Corrupt`] if it is
+    /// damaged or not a commit.
     pub fn commit(&self, id: ObjectId) -> Result<Commit> {
         self.decode(&id, objs::Kind::Commit, |bytes| Commit::parse(&id, bytes))
     }
 
-    /// The entries of a tree, with the sizes of its blobs.
+    /// Reads a tree, with the sizes of its blobs. Sizes come from object
+    /// headers; no blob is inflated.
     ///
-    /// No blob is inflated for its size. An error names the entry it is about;
-    /// the path of the directory is the caller's to add ([`Error::within`]).
-    /// Fails with [`Kind::NotFound`] when an object is missing, with
-    /// [`Kind::Corrupt`] when the tree is damaged or holds what git would not
-    /// check out.
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if the tree or one of its blobs does not exist,
+    /// [`Kind::Corrupt`] if it is damaged, or has an entry that git refuses to
+    /// check out. The message names the entry; the caller adds the path of the
+    /// directory ([`Error::within`]).
     pub fn tree(&self, id: ObjectId) -> Result<Arc<Listing>> {
         if let Some(listing) = self.cache.listing(self.domain, id) {
             return Ok(listing);
@@ -85,18 +93,21 @@ impl Objects {
             })
         })?;
         let listing = Arc::new(listing);
-        self.cache.keep_listing(self.domain, id, &listing);
+        self.cache.put_listing(self.domain, id, &listing);
         Ok(listing)
     }
 
-    /// Whether memory has the tree.
+    /// Whether the cache has the tree.
     pub(super) fn has_listing(&self, id: ObjectId) -> bool {
         self.cache.listing(self.domain, id).is_some()
     }
 
-    /// The tree at `path` below `root`; an empty path is `root` itself.
+    /// The id of the tree at `path` below the tree `root`; for an empty path,
+    /// `root` itself.
     ///
-    /// Fails with [`Kind::NotFound`] when no directory lies there.
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if there is no directory at that path.
     pub fn tree_at(&self, root: ObjectId, path: &BStr) -> Result<ObjectId> {
         let mut at = root;
         for name in path.split_str(b"/").filter(|name| !name.is_empty()) {
@@ -113,32 +124,26 @@ impl Objects {
         Ok(at)
     }
 
-    /// Reads all trees below `root` with several threads, so that
-    /// [`Objects::tree`] then finds them in the cache. What cannot be read is
-    /// left for `tree` to tell.
-    pub fn prefetch_trees(&self, root: ObjectId) {
-        prefetch::trees(self, &self.cache, root);
-    }
-
-    /// The blob, if memory has it: never waits for a disk, never inflates.
+    /// The blob, if it is cached in memory. Neither waits for a disk nor
+    /// inflates anything.
     pub fn blob_cached(&self, id: &oid) -> Option<Blob> {
         self.cache.blob(&id.to_owned())
     }
 
-    /// The blob, its length and object id verified.
+    /// Reads a blob of `size` bytes, and verifies its length and object id. A
+    /// blob that is read by several threads at once is inflated once. A large
+    /// one is spooled to a temporary file, so memory does not grow with it.
     ///
-    /// `size` is its length in bytes, from the listing. Large blobs go through
-    /// a temporary file, so memory does not grow with them. However many ask
-    /// for a blob at once, it is inflated once.
+    /// # Errors
     ///
-    /// Fails with [`Kind::NotFound`] when it is missing, [`Kind::Corrupt`]
-    /// when it is damaged, [`Kind::Unsupported`] when the spool may not hold
-    /// so much. A failure is not remembered.
+    /// [`Kind::NotFound`] if it does not exist, [`Kind::Corrupt`] if it is
+    /// damaged or of another length, [`Kind::Unsupported`] if it is larger than
+    /// may be spooled. A failure is not cached.
     pub fn blob(&self, id: &oid, size: u64) -> Result<Blob> {
         let id = id.to_owned();
-        let blob = match self.kept(&id) {
+        let blob = match self.cached(&id) {
             Some(blob) => blob,
-            None => self.flights.join(id, || match self.kept(&id) {
+            None => self.single_flight.run(id, || match self.cached(&id) {
                 Some(blob) => Ok(blob),
                 None => self
                     .read_blob(id, size)
@@ -148,68 +153,77 @@ impl Objects {
         if blob.len() == size {
             return Ok(blob);
         }
-        let told = format!(
-            "blob {id} is of {} bytes, where {size} were promised",
-            blob.len()
-        );
-        Err(Error::new(Kind::Corrupt, told))
+        Err(spool::wrong_size(&id, blob.len(), size))
     }
 
     /// The length of a blob in bytes, from its header.
     ///
-    /// Fails as [`Objects::blob`] does.
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if it does not exist, [`Kind::Corrupt`] if the header
+    /// is damaged or not that of a blob.
     pub fn blob_size(&self, id: &oid) -> Result<u64> {
         self.cache
             .with_scratch(|scratch| self.store.blob_size(id, &mut scratch.inflate))
     }
 
-    /// What was made under this name before, if memory still has it.
-    pub fn derived(&self, name: &ObjectId) -> Option<Blob> {
+    /// The derived content with the cache key `name`, if it is cached.
+    pub(crate) fn derived(&self, name: &ObjectId) -> Option<Blob> {
         self.cache.blob(name)
     }
 
-    /// What `make` makes, kept like a blob under a name that says all it is
-    /// made from. However many ask at once, it is made once.
-    pub fn derive(&self, name: ObjectId, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Blob> {
-        self.flights.join(name, || {
+    /// Derived content with the cache key `name`, which must identify everything
+    /// that it is derived from. `derive` runs once, however many threads ask for
+    /// the same content at once.
+    ///
+    /// # Errors
+    ///
+    /// As `derive`.
+    pub(crate) fn derive(
+        &self,
+        name: ObjectId,
+        derive: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Blob> {
+        self.single_flight.run(name, || {
             if let Some(blob) = self.cache.blob(&name) {
                 return Ok(blob);
             }
-            let blob = Blob::Held(make()?.into());
-            self.cache.keep_blob(name, &blob);
+            let blob = Blob::InMemory(derive()?.into());
+            self.cache.put_blob(name, &blob);
             Ok(blob)
         })
     }
 
-    fn kept(&self, id: &ObjectId) -> Option<Blob> {
+    /// The blob, if it is cached in memory or spooled.
+    fn cached(&self, id: &ObjectId) -> Option<Blob> {
         self.cache
             .blob(id)
             .or_else(|| self.cache.spool().get(id).map(Blob::Spooled))
     }
 
     fn read_blob(&self, id: ObjectId, size: u64) -> Result<Blob> {
-        if size <= self.cache.held_limit() {
-            let held = self.cache.with_scratch(|scratch| {
+        if size <= self.cache.max_in_memory() {
+            let decoded = self.cache.with_scratch(|scratch| {
                 let bases = self.cache.bases();
                 self.store.decode(&id, objs::Kind::Blob, scratch, bases)
             })?;
-            if let Some(bytes) = held {
-                let blob = Blob::Held(bytes);
-                self.cache.keep_blob(id, &blob);
+            if let Some(bytes) = decoded {
+                let blob = Blob::InMemory(bytes);
+                self.cache.put_blob(id, &blob);
                 return Ok(blob);
             }
         }
         let spooled = self.cache.spool().write(&self.store, id, size)?;
-        if size > self.cache.held_limit() {
+        if size > self.cache.max_in_memory() {
             return Ok(Blob::Spooled(spooled));
         }
-        // Small, but based on something large.
-        let blob = Blob::Held(spool::load(&spooled)?);
-        self.cache.keep_blob(id, &blob);
+        // A small blob that is a delta on a large one.
+        let blob = Blob::InMemory(spool::load(&spooled)?);
+        self.cache.put_blob(id, &blob);
         Ok(blob)
     }
 
-    /// Decodes an object that must fit in memory, and reads it.
+    /// Decodes an object that must fit into memory, and parses it.
     fn decode<T>(
         &self,
         id: &oid,
@@ -221,13 +235,13 @@ impl Objects {
             .cache
             .with_scratch(|scratch| self.store.decode(id, kind, scratch, bases))?;
         let too_large = || {
-            let told = format!("object {id} is larger than any commit or tree should be");
-            Error::new(Kind::Unsupported, told)
+            let message = format!("object {id} is too large for a commit or tree");
+            Error::new(Kind::Unsupported, message)
         };
         read(&decoded.ok_or_else(too_large)?)
     }
 }
 
-fn no_directory(path: &BStr, why: &str) -> Error {
-    Error::new(Kind::NotFound, format!("{path:?} {why}"))
+fn no_directory(path: &BStr, reason: &str) -> Error {
+    Error::new(Kind::NotFound, format!("{path:?} {reason}"))
 }

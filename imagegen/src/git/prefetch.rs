@@ -1,4 +1,4 @@
-//! Trees read ahead by several threads.
+//! Reading all trees of a commit ahead, with several threads.
 
 use std::{
     collections::HashSet,
@@ -9,51 +9,57 @@ use std::{
 
 use gix::ObjectId;
 
-use super::{Cache, EntryMode, Objects, sync::lock};
+use super::{EntryMode, Objects, sync::lock};
 
-/// More threads than this only wait for memory.
-const THREADS: usize = 8;
+/// The most threads; more of them only compete for memory bandwidth.
+const MAX_THREADS: usize = 8;
 
-/// Room a listing may need at most before reading ahead stops, in bytes.
-const ROOM: u64 = 1 << 20;
+/// Prefetching stops when the cache has less free space than this, in bytes:
+/// room for a listing.
+const MIN_FREE: u64 = 1 << 20;
 
-/// Trees still to be read, shared by the threads.
+/// The trees that are still to be read, shared by the threads.
 #[derive(Default)]
-struct Work {
+struct Queue {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    open: Vec<ObjectId>,
+    pending: Vec<ObjectId>,
     seen: HashSet<ObjectId>,
-    /// Threads that may still find more.
+    /// The number of threads that may still add trees.
     busy: usize,
 }
 
-/// Reads every tree below `root` once, until all are read, the cache is full,
-/// or `root` cannot be read. What lies below a tree in the cache is taken to be
-/// there too: of the next commit only what changed is visited.
-pub(super) fn trees(objects: &Objects, cache: &Cache, root: ObjectId) {
-    let work = Work::default();
-    work.add(std::iter::once(root));
-    let threads = thread::available_parallelism()
-        .map_or(1, NonZero::get)
-        .min(THREADS);
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(|| work.help(objects, cache));
-        }
-        work.help(objects, cache);
-    });
+impl Objects {
+    /// Reads all trees below `root` with several threads, so that
+    /// [`Objects::tree`] finds them in the cache, until the cache is full.
+    ///
+    /// A tree in the cache is assumed to have its subtrees there too, so of the
+    /// next commit only the trees that changed are read. Trees that cannot be
+    /// read are skipped: [`Objects::tree`] reports them.
+    pub fn prefetch_trees(&self, root: ObjectId) {
+        let queue = Queue::default();
+        queue.add(std::iter::once(root));
+        let threads = thread::available_parallelism()
+            .map_or(1, NonZero::get)
+            .min(MAX_THREADS);
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| queue.work(self));
+            }
+            queue.work(self);
+        });
+    }
 }
 
-impl Work {
-    fn help(&self, objects: &Objects, cache: &Cache) {
+impl Queue {
+    fn work(&self, objects: &Objects) {
         while let Some((id, _busy)) = self.take() {
             if !objects.has_listing(id)
-                && cache.has_room(ROOM)
+                && objects.cache().has_room(MIN_FREE)
                 && let Ok(listing) = objects.tree(id)
             {
                 let directories = listing.iter().filter(|e| e.mode == EntryMode::Directory);
@@ -66,18 +72,18 @@ impl Work {
         let mut state = lock(&self.state);
         for id in ids {
             if state.seen.insert(id) {
-                state.open.push(id);
+                state.pending.push(id);
                 self.changed.notify_one();
             }
         }
     }
 
-    /// The next tree; `None` when there is none and nobody can find another.
+    /// The next tree; `None` when none is left and no thread can add another.
     fn take(&self) -> Option<(ObjectId, Busy<'_>)> {
         let mut state = lock(&self.state);
         loop {
-            if let Some(id) = state.open.pop() {
-                state.busy = state.busy.saturating_add(1);
+            if let Some(id) = state.pending.pop() {
+                state.busy += 1;
                 return Some((id, Busy(self)));
             }
             if state.busy == 0 {
@@ -91,13 +97,13 @@ impl Work {
     }
 }
 
-/// A thread that may find more trees, until it is dropped.
-struct Busy<'a>(&'a Work);
+/// A thread that may add trees, until this is dropped.
+struct Busy<'a>(&'a Queue);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
-        state.busy = state.busy.saturating_sub(1);
+        state.busy -= 1;
         if state.busy == 0 {
             self.0.changed.notify_all();
         }

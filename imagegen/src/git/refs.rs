@@ -1,37 +1,39 @@
-//! The branches and tags of a repository at one moment.
+//! Branches, tags and HEAD.
 
 use gix::{ObjectId, bstr::BString, reference::iter::Iter};
 
-use super::store::told;
+use super::store::message;
 use crate::error::{Error, Kind, Result};
 
-/// One branch or tag.
+/// A branch or a tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ref {
-    /// The full name, `refs/heads/main` or `refs/tags/v1`.
-    pub name: BString,
-    /// The object it names.
-    pub id: ObjectId,
-    /// What an annotated tag finally names; `None` when `id` is no tag object.
-    pub peeled: Option<ObjectId>,
+pub(crate) struct Ref {
+    /// The full name, such as `refs/heads/main` or `refs/tags/v1`.
+    pub(crate) name: BString,
+    /// The object it points to.
+    pub(crate) id: ObjectId,
+    /// The object that an annotated tag peels to; `None` if `id` is not a tag
+    /// object.
+    pub(crate) peeled: Option<ObjectId>,
 }
 
-/// What `refs/heads/` and `refs/tags/` held, and where HEAD pointed.
+/// The refs below `refs/heads/` and `refs/tags/`, and HEAD.
 ///
-/// Refs whose object is not there are left out: git calls a repository that
-/// shows them broken.
+/// Refs whose object does not exist are omitted, since git reports a repository
+/// with such refs as broken, and so are names that do not fit on a line of
+/// `packed-refs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refs {
+pub(crate) struct Refs {
     /// The branches, by name.
-    pub branches: Vec<Ref>,
+    pub(crate) branches: Vec<Ref>,
     /// The tags, by name.
-    pub tags: Vec<Ref>,
-    /// The full name of HEAD's branch, which need not exist; `None` when HEAD
-    /// is detached.
-    pub head: Option<BString>,
+    pub(crate) tags: Vec<Ref>,
+    /// The full name of the branch that HEAD points to, which may not exist;
+    /// `None` if HEAD is detached.
+    pub(crate) head: Option<BString>,
 }
 
-/// Reads the refs as they are now.
+/// Reads the current refs.
 pub(super) fn read(repository: &gix::Repository) -> Result<Refs> {
     let platform = repository.references().map_err(unread)?;
     let mut branches = collect(platform.local_branches().map_err(unread)?);
@@ -46,7 +48,7 @@ pub(super) fn read(repository: &gix::Repository) -> Result<Refs> {
     })
 }
 
-/// All refs that can be followed to an object that is there.
+/// All refs whose object exists. git, too, ignores broken refs with a warning.
 fn collect(refs: Iter<'_, '_>) -> Vec<Ref> {
     refs.filter_map(|reference| {
         let mut reference = reference.ok()?;
@@ -62,7 +64,7 @@ fn collect(refs: Iter<'_, '_>) -> Vec<Ref> {
     .collect()
 }
 
-/// Names of refs go into files line by line, before a space.
+/// Whether a name can be written to `packed-refs` and to a manifest.
 fn fits_line(name: &BString) -> bool {
     !name
         .iter()
@@ -72,7 +74,7 @@ fn fits_line(name: &BString) -> bool {
 fn unread(error: gix::Error) -> Error {
     Error::with_source(
         Kind::Corrupt,
-        format!("refs cannot be read: {}", told(&error)),
+        format!("cannot read refs: {}", message(&error)),
         error,
     )
 }

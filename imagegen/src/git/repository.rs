@@ -1,4 +1,4 @@
-//! A served repository: where it is, how it names things.
+//! Repositories: opening them and resolving revisions.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,16 +10,18 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Cache, Objects, Refs,
-    objects::Place,
+    objects::ObjectDirectory,
     refs,
-    store::{causes, told},
+    store::{causes, message},
 };
 use crate::error::{Error, Kind, Result};
 
-/// What gix may allocate for one object while it follows a revision, in bytes.
+/// The most memory that gix may allocate for one object while it resolves a
+/// revision, in bytes.
 const ALLOCATION_LIMIT: &str = "gitoxide.objects.allocLimit=134217728";
 
-/// The extensions of the repository format that change nothing here.
+/// The extensions of the repository format that can be ignored, or are
+/// supported.
 const EXTENSIONS: [&str; 7] = [
     "noop",
     "noop-v1",
@@ -32,23 +34,28 @@ const EXTENSIONS: [&str; 7] = [
 
 /// A repository on disk: bare, with a work tree, or a linked work tree.
 ///
-/// Nothing is kept of it but where it is: every question looks at the disk, so
-/// a push or a repack is seen by the next one.
+/// Only its path is remembered. Every call reads the disk anew and sees the
+/// effects of pushes and repacks.
 #[derive(Clone, Debug)]
 pub struct Repository {
     path: PathBuf,
-    /// The absolute path of what linked work trees share.
+    /// The absolute path of `GIT_COMMON_DIR`.
     common_dir: PathBuf,
     format: hash::Kind,
 }
 
 impl Repository {
-    /// Opens the repository at `path`: a bare one, a `.git`, or a work tree.
+    /// Opens the repository at `path`: a bare repository, a `.git` directory,
+    /// or a work tree.
     ///
-    /// Neither the environment nor the configuration of the user or the system
-    /// plays a part, nor does who owns it. Fails with [`Kind::NotFound`] when
-    /// there is no repository, with [`Kind::Unsupported`] when it is of a form
-    /// this version cannot read.
+    /// The environment, the configuration of the user and of the system, and
+    /// the owner of the repository are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if there is no repository, [`Kind::Unsupported`] if
+    /// it has a format or an extension that cannot be read, [`Kind::Io`] if a
+    /// disk fails.
     pub fn open(path: &Path) -> Result<Self> {
         let repository = open(path)?;
         let common_dir = std::fs::canonicalize(repository.common_dir())
@@ -60,33 +67,36 @@ impl Repository {
         })
     }
 
-    /// The path it was opened by.
+    /// The path it was opened with.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The hash its object ids are made with.
+    /// The hash function of its object ids.
     pub fn object_format(&self) -> hash::Kind {
         self.format
     }
 
-    /// The commit that `rev` names now: anything `git rev-parse` takes that
-    /// has no `:`, an annotated tag peeled.
+    /// Resolves a revision to the id of a commit: anything that `git rev-parse`
+    /// accepts without a `:`. Annotated tags are peeled.
     ///
-    /// Fails with [`Kind::NotFound`] when nothing is called so, more than one
-    /// thing is, or the repository has no commits; with [`Kind::Invalid`] when
-    /// `rev` cannot be, or is not, the name of a commit.
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if there is no such revision, if it is ambiguous, or
+    /// if the repository has no commits; [`Kind::Invalid`] if `rev` is
+    /// malformed or is not a commit; [`Kind::Corrupt`] if the repository is
+    /// damaged.
     pub fn resolve(&self, rev: &str) -> Result<ObjectId> {
         let here = |error: Error| error.within(format!("{:?} in {}", rev, self.path.display()));
         if rev.is_empty() || rev.contains(':') || rev.contains("..") || rev.starts_with('-') {
-            return Err(here(Error::new(Kind::Invalid, "not the name of a commit")));
+            return Err(here(Error::new(Kind::Invalid, "not a revision")));
         }
         let repository = open(&self.path)?;
         let found = match repository.rev_parse_single(rev) {
             Ok(found) => found,
             Err(_) if repository.head().is_ok_and(|head| head.is_unborn()) && is_head(rev) => {
-                let told = format!("{} has no commits yet", self.path.display());
-                return Err(Error::new(Kind::NotFound, told));
+                let message = format!("{} has no commits yet", self.path.display());
+                return Err(Error::new(Kind::NotFound, message));
             }
             Err(error) => return Err(here(self.damage().unwrap_or_else(|| unresolved(error)))),
         };
@@ -100,13 +110,13 @@ impl Repository {
             };
             here(Error::with_source(
                 kind,
-                format!("names no commit: {}", told(&error)),
+                format!("not a commit: {}", message(&error)),
                 error,
             ))
         })
     }
 
-    /// What is damaged so that objects are not found: gix passes over a pack
+    /// The damage because of which objects may not be found: gix skips packs
     /// whose index it cannot read.
     fn damage(&self) -> Option<Error> {
         let objects = self.objects(&Cache::new(0, Path::new(""))).ok()?;
@@ -114,59 +124,65 @@ impl Repository {
         (missing.kind() == Kind::Corrupt).then_some(missing)
     }
 
-    /// The objects, straight from the repository as it is from moment to moment.
+    /// The objects of the repository in its current state: objects and packs
+    /// that are added later are found too.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if there is no object directory.
     pub fn objects(&self, cache: &Arc<Cache>) -> Result<Objects> {
         let directory = self.object_directory();
         if !directory.is_dir() {
-            let told = format!("{} has no object directory", self.path.display());
-            return Err(Error::new(Kind::NotFound, told));
+            let message = format!("{} has no object directory", self.path.display());
+            return Err(Error::new(Kind::NotFound, message));
         }
-        let place = Place {
+        let directory = ObjectDirectory {
             label: self.label(),
             domain: self.key(),
-            directory: &directory,
+            path: &directory,
             format: self.format,
             live: true,
         };
-        Ok(Objects::open(place, cache))
+        Ok(Objects::open(directory, cache))
     }
 
-    /// Tells it apart from other repositories on this machine; linked work
-    /// trees of one repository have the same.
+    /// Identifies the repository on this machine; linked work trees of one
+    /// repository have the same key.
     pub(super) fn key(&self) -> u64 {
         let hash: [u8; 32] = Sha256::digest(self.common_dir.as_os_str().as_encoded_bytes()).into();
-        hash.first_chunk()
-            .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+        let [a, b, c, d, e, f, g, h, ..] = hash;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// What errors call it.
+    /// Its name in error messages.
     pub(super) fn label(&self) -> String {
         format!("repository {}", self.path.display())
     }
 
-    /// The absolute path of what linked work trees share: refs and objects.
+    /// The absolute path of `GIT_COMMON_DIR`, which linked work trees share.
     pub(super) fn common_dir(&self) -> &Path {
         &self.common_dir
     }
 
-    /// Where a clone would find it, as text.
-    pub(super) fn own_path(&self) -> String {
-        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+    /// Its absolute path as text on one line, for use as a clone URL.
+    pub(super) fn own_path(&self) -> Result<String> {
+        let path = std::path::absolute(&self.path)
+            .map_err(|error| Error::io("resolve", &self.path, error))?;
         let path = path.to_string_lossy();
-        path.chars().filter(|letter| !letter.is_control()).collect()
+        Ok(path.chars().filter(|letter| !letter.is_control()).collect())
     }
 
     pub(super) fn object_directory(&self) -> PathBuf {
         self.common_dir.join("objects")
     }
 
-    /// Its branches, tags and HEAD as they are now.
+    /// Its current branches, tags and HEAD.
     pub(super) fn refs(&self) -> Result<Refs> {
         refs::read(&open(&self.path)?).map_err(|error| error.within(self.label()))
     }
 
-    /// Its `remote.origin.url`, if it has one that fits on a line, without the
-    /// name and password that may stand in it: images are shown to others.
+    /// Its `remote.origin.url`, if it has one that is a line of UTF-8. A user
+    /// name and password are removed, since images are public to their clients.
     pub(super) fn origin(&self) -> Result<Option<String>> {
         let repository = open(&self.path)?;
         let url = repository.config_snapshot().string("remote.origin.url");
@@ -176,25 +192,23 @@ impl Repository {
     }
 }
 
-/// `https://host/…` for `https://name:password@host/…`, where a lone name may
-/// be a token too. Other schemes keep a lone name.
+/// `https://host/…` for `https://user:password@host/…`, and for
+/// `https://user@host/…`, where the user may be a token. Other schemes keep a
+/// user without a password.
 fn without_password(url: String) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url;
     };
-    let host = rest.split('/').next().unwrap_or_default();
-    match host.rsplit_once('@') {
-        Some((user, _)) if scheme.starts_with("http") || user.contains(':') => {
-            let rest = rest
-                .strip_prefix(user)
-                .and_then(|rest| rest.strip_prefix('@'));
-            format!("{scheme}://{}", rest.unwrap_or_default())
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((user, host)) if scheme.starts_with("http") || user.contains(':') => {
+            format!("{scheme}://{host}{path}")
         }
         _ => url,
     }
 }
 
-/// Opens the repository afresh: gix keeps what it saw, we want what there is.
+/// Opens the repository anew, since gix caches what it has read.
 fn open(path: &Path) -> Result<gix::Repository> {
     let options = gix::open::Options::isolated()
         .with(sec::Trust::Full)
@@ -208,32 +222,37 @@ fn open(path: &Path) -> Result<gix::Repository> {
 }
 
 fn not_opened(path: &Path, error: gix::Error) -> Error {
-    let place = path.display();
+    let path_text = path.display();
     if !path.exists() {
-        return Error::new(Kind::NotFound, format!("{place} does not exist"));
+        return Error::new(Kind::NotFound, format!("{path_text} does not exist"));
     }
     let kind = if error.is_unsupported() {
         Kind::Unsupported
     } else {
         Kind::NotFound
     };
-    let why = told(&error);
+    let reason = message(&error);
     Error::with_source(
         kind,
-        format!("{place} cannot be opened as a repository: {why}"),
+        format!("{path_text} cannot be opened as a repository: {reason}"),
         error,
     )
 }
 
-/// Refuses what git's format rules say a reader must know and we do not.
+/// Refuses repository formats and extensions that are not supported, as git's
+/// `Documentation/technical/repository-version.adoc` requires.
 fn check_format(repository: &gix::Repository) -> Result<()> {
     let config = repository.config_snapshot();
-    let version = config.integer("core.repositoryFormatVersion").unwrap_or(0);
     let unsupported = |what: String| {
         Err(Error::new(
             Kind::Unsupported,
-            format!("{what}, which this version cannot read"),
+            format!("{what}, which is not supported"),
         ))
+    };
+    let version = match config.try_integer("core.repositoryFormatVersion") {
+        // Without one, git assumes version 0.
+        Ok(version) => version.unwrap_or(0),
+        Err(_) => return unsupported("the repository format is not a number".into()),
     };
     if !(0..=1).contains(&version) {
         return unsupported(format!("the repository format is {version}"));
@@ -257,7 +276,7 @@ fn check_format(repository: &gix::Repository) -> Result<()> {
     }
 }
 
-/// Whether `rev` starts out from HEAD.
+/// Whether `rev` is HEAD or relative to it.
 fn is_head(rev: &str) -> bool {
     rev.strip_prefix("HEAD")
         .or_else(|| rev.strip_prefix('@'))
@@ -265,11 +284,8 @@ fn is_head(rev: &str) -> bool {
 }
 
 fn unresolved(error: gix::Error) -> Error {
-    Error::with_source(
-        Kind::NotFound,
-        causes(&error).pop().unwrap_or_default(),
-        error,
-    )
+    let cause = causes(&error).pop().unwrap_or_else(|| error.to_string());
+    Error::with_source(Kind::NotFound, cause, error)
 }
 
 #[cfg(test)]
@@ -277,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_keeps_no_password() {
+    fn passwords_are_removed_from_urls() {
         for (url, shown) in [
             ("https://example.org/a.git", "https://example.org/a.git"),
             (

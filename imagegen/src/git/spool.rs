@@ -1,8 +1,10 @@
-//! Blobs too large to hold, in temporary files without a name.
+//! Blobs too large for memory, in unlinked temporary files.
 //!
-//! A blob goes into its file piece by piece, also when it is a delta: its base
-//! is spooled first, then the delta is inflated and applied at once. Nothing
-//! of it is served before its object id has been verified.
+//! A blob is written to its file piece by piece. For a delta, the base is
+//! spooled first, and the delta is applied while it is inflated. Nothing is
+//! served before the object id is verified.
+
+#![warn(clippy::arithmetic_side_effects)]
 
 use std::{
     fs::File,
@@ -21,27 +23,31 @@ use super::{
     store::{
         Location, Loose, Pack, Store,
         delta::{self, Failure, FileBase},
+        one_more,
     },
     sync::lock,
-    width::to_u64,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    numbers::to_u64,
+};
 
-/// How much is written at a time.
+/// The size of a write in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// Spooled blobs, the least recently used closed first.
+/// The spooled blobs, bounded by bytes; the least recently used are dropped
+/// first.
 #[derive(Debug)]
 pub(super) struct Spool {
     directory: PathBuf,
     limit: u64,
-    kept: Mutex<ByteLru<ObjectId, Arc<Spooled>>>,
-    /// Held while a blob is written: one at a time, so that what is being
-    /// written is bounded as well.
+    spooled: Mutex<ByteLru<ObjectId, Arc<Spooled>>>,
+    /// Held while a blob is written: one at a time, so that unfinished files are
+    /// bounded too.
     writing: Mutex<()>,
 }
 
-/// A temporary file, its length, and the id of the blob that it would be.
+/// A temporary file, its length, and the hash of its content as a blob.
 struct Part {
     file: File,
     size: u64,
@@ -50,21 +56,24 @@ struct Part {
 
 impl Spool {
     pub(super) fn new(directory: &Path, limit: u64) -> Self {
-        let (kept, writing) = (Mutex::new(ByteLru::new(limit)), Mutex::new(()));
         Self {
             directory: directory.into(),
             limit,
-            kept,
-            writing,
+            spooled: Mutex::new(ByteLru::new(limit)),
+            writing: Mutex::new(()),
         }
     }
 
-    /// A blob that is spooled already.
+    /// The blob, if it is spooled already.
     pub(super) fn get(&self, id: &ObjectId) -> Option<Arc<Spooled>> {
-        lock(&self.kept).get(id).cloned()
+        lock(&self.spooled).get(id).cloned()
     }
 
-    /// Writes the blob, of `size` bytes, into a file, and keeps it.
+    /// Spools a blob of `size` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::blob`](super::Objects::blob).
     pub(super) fn write(&self, store: &Store, id: ObjectId, size: u64) -> Result<Arc<Spooled>> {
         self.check_size(size)
             .map_err(|error| error.within(format!("blob {id}")))?;
@@ -72,23 +81,19 @@ impl Spool {
         if let Some(spooled) = self.get(&id) {
             return Ok(spooled);
         }
-        lock(&self.kept).make_room(size);
+        lock(&self.spooled).make_room(size);
         let part = match store.locate(&id)? {
             Location::Loose(loose) => self.write_loose(*loose, id.kind()),
             Location::Packed(pack, offset) => self.write_packed(&pack, offset, id.kind()),
         };
         let part = part.map_err(|error| error.within(format!("blob {id}")))?;
         if part.size != size {
-            let told = format!(
-                "blob {id} is of {} bytes, where {size} were promised",
-                part.size
-            );
-            return Err(Error::new(Kind::Corrupt, told));
+            return Err(wrong_size(&id, part.size, size));
         }
         part.hash.verify(&id)?;
         let Part { file, size, .. } = part;
         let spooled = Arc::new(Spooled { file, size });
-        lock(&self.kept).put(id, Arc::clone(&spooled), size);
+        lock(&self.spooled).put(id, Arc::clone(&spooled), size);
         Ok(spooled)
     }
 
@@ -102,8 +107,8 @@ impl Spool {
         self.finish(out, size)
     }
 
-    /// Spools the object at `offset`: its base, then what each delta makes of
-    /// the one before.
+    /// Spools the object at `offset`: the base of its chain, then the result of
+    /// each delta.
     fn write_packed(&self, pack: &Pack, offset: u64, format: hash::Kind) -> Result<Part> {
         let mut chain = pack.chain(offset)?;
         let base = chain.pop();
@@ -116,20 +121,20 @@ impl Spool {
         Ok(part)
     }
 
-    /// Spools an entry that is no delta.
+    /// Spools an entry that is not a delta.
     fn write_base(&self, pack: &Pack, entry: &data::Entry, format: hash::Kind) -> Result<Part> {
         let size = entry.decompressed_size;
         let mut out = self.create(format, size)?;
-        let mut content = pack.stream(entry).take(size.saturating_add(1));
+        let mut content = pack.stream(entry)?.take(one_more(size));
         let copied = io::copy(&mut content, &mut out)
-            .map_err(|error| self.told(pack, entry, Failure::Io(error)))?;
+            .map_err(|error| self.failed(pack, entry, Failure::Io(error)))?;
         if copied != size {
-            return Err(pack.corrupt(entry.pack_offset(), "its content is not as long as it says"));
+            return Err(pack.corrupt(entry.pack_offset(), "its content has another length"));
         }
         self.finish(out, size)
     }
 
-    /// Spools what the delta `entry` makes of `base`.
+    /// Spools the result of the delta `entry` on `base`.
     fn write_delta(
         &self,
         pack: &Pack,
@@ -137,8 +142,8 @@ impl Spool {
         base: &Part,
         format: hash::Kind,
     ) -> Result<Part> {
-        let failed = |failure| self.told(pack, entry, failure);
-        let mut delta = BufReader::new(pack.stream(entry));
+        let failed = |failure| self.failed(pack, entry, failure);
+        let mut delta = BufReader::new(pack.stream(entry)?);
         let size = delta::read_sizes(&mut delta, base.size).map_err(failed)?;
         let mut out = self.create(format, size)?;
         let mut base = FileBase::new(&base.file, base.size);
@@ -146,11 +151,11 @@ impl Spool {
         self.finish(out, size)
     }
 
-    /// A new file for a blob of that length.
+    /// A new file for a blob of `size` bytes.
     fn create(&self, format: hash::Kind, size: u64) -> Result<Hashing<BufWriter<File>>> {
         self.check_size(size)?;
         let file = tempfile::tempfile_in(&self.directory)
-            .map_err(|error| Error::io("make a temporary file in", &self.directory, error))?;
+            .map_err(|error| Error::io("create a temporary file in", &self.directory, error))?;
         let hash = ObjectHash::new(format, objs::Kind::Blob, size)?;
         let inner = BufWriter::with_capacity(BUFFER, file);
         Ok(Hashing { inner, hash })
@@ -159,47 +164,56 @@ impl Spool {
     fn finish(&self, out: Hashing<BufWriter<File>>, size: u64) -> Result<Part> {
         let Hashing { inner, hash } = out;
         let file = inner.into_inner().map_err(io::IntoInnerError::into_error);
-        let file = file.map_err(|error| Error::io("spool into", &self.directory, error))?;
+        let file = file.map_err(|error| Error::io("write to", &self.directory, error))?;
         Ok(Part { file, size, hash })
     }
 
-    /// Refuses what the spool could not hold even when it is empty.
+    /// Refuses a blob larger than the whole spool.
     fn check_size(&self, size: u64) -> Result<()> {
         if size <= self.limit {
             return Ok(());
         }
         let limit = self.limit;
-        let told = format!("{size} bytes are more than the {limit} bytes that may be spooled");
-        Err(Error::new(Kind::Unsupported, told))
+        let message = format!("{size} bytes are more than the {limit} bytes that may be spooled");
+        Err(Error::new(Kind::Unsupported, message))
     }
 
-    /// Damage of the pack, or trouble with the spool.
-    fn told(&self, pack: &Pack, entry: &data::Entry, failure: Failure) -> Error {
+    /// The error for damage of the pack or a failure to write.
+    fn failed(&self, pack: &Pack, entry: &data::Entry, failure: Failure) -> Error {
         match failure {
-            Failure::Corrupt(why) => pack.corrupt(entry.pack_offset(), why),
+            Failure::Corrupt(reason) => pack.corrupt(entry.pack_offset(), reason),
             Failure::Io(error) => match error.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                     pack.corrupt(entry.pack_offset(), error)
                 }
-                _ => Error::io("spool into", &self.directory, error),
+                _ => Error::io("write to", &self.directory, error),
             },
         }
     }
 }
 
-/// The bytes of a spooled blob, for one that is small after all.
+/// The error that a blob has another length than the one it was read with.
+pub(super) fn wrong_size(id: &ObjectId, found: u64, expected: u64) -> Error {
+    let message = format!("blob {id} is {found} bytes long, not {expected}");
+    Error::new(Kind::Corrupt, message)
+}
+
+/// The content of a spooled blob that fits into memory.
 pub(super) fn load(spooled: &Spooled) -> Result<Arc<[u8]>> {
     let mut bytes = Vec::new();
     let mut file = &spooled.file;
     io::Seek::rewind(&mut file)
         .and_then(|()| file.take(spooled.size).read_to_end(&mut bytes))
         .map_err(|error| {
-            Error::with_source(Kind::Io, format!("cannot read the spool: {error}"), error)
+            Error::with_source(
+                Kind::Io,
+                format!("cannot read a spooled blob: {error}"),
+                error,
+            )
         })?;
-    debug_assert_eq!(
-        to_u64(bytes.len()),
-        spooled.size,
-        "nobody else has the file"
+    assert!(
+        to_u64(bytes.len()) == spooled.size,
+        "an unlinked file is not truncated by others"
     );
     Ok(bytes.into())
 }

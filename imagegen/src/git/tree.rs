@@ -1,4 +1,6 @@
-//! The bytes of a tree object, entry by entry.
+//! Parsing tree objects.
+
+#![warn(clippy::arithmetic_side_effects)]
 
 use std::cmp::Ordering;
 
@@ -13,23 +15,25 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 
-/// The longest name a file system can hold, in bytes.
+/// The longest file name in bytes.
 const NAME_LIMIT: usize = 255;
 
-/// Reads all entries of the tree `id` and asks `size` for the length of each
-/// blob.
+/// Parses the tree `id`. `size` returns the length of a blob in bytes.
 ///
-/// Refuses what git itself would not check out, and what a directory cannot
-/// hold.
+/// # Errors
+///
+/// [`Kind::Corrupt`] for malformed bytes, entries out of order, and names that
+/// git refuses to check out or a file system cannot hold; and the errors of
+/// `size`. The message names the entry.
 pub(super) fn parse(
     id: &oid,
     mut bytes: &[u8],
     mut size: impl FnMut(&oid) -> Result<u64>,
 ) -> Result<Listing> {
-    let refused = |name: &BStr, why: &str| {
+    let refused = |name: &BStr, reason: &str| {
         Error::new(
             Kind::Corrupt,
-            format!("tree {id} has an entry {name:?} {why}"),
+            format!("tree {id} has an entry {name:?} {reason}"),
         )
     };
     let mut listing = Builder::new(id.kind());
@@ -37,15 +41,15 @@ pub(super) fn parse(
         let (mut entry, rest) = split_entry(bytes, id.kind()).ok_or_else(|| {
             Error::new(
                 Kind::Corrupt,
-                format!("tree {id} breaks off or has a bad mode"),
+                format!("tree {id} is truncated or has a malformed mode"),
             )
         })?;
         let name = entry.name.as_bstr();
-        if let Some(why) = refusal(entry.name, entry.mode) {
-            return Err(refused(name, why));
+        if let Some(reason) = refusal(entry.name, entry.mode) {
+            return Err(refused(name, reason));
         }
-        if let Some(why) = listing.misplaced(&entry) {
-            return Err(refused(name, why));
+        if let Some(reason) = listing.misplaced(&entry) {
+            return Err(refused(name, reason));
         }
         if entry.mode.is_blob() {
             entry.size = size(entry.id).map_err(|error| error.within(name))?;
@@ -58,7 +62,7 @@ pub(super) fn parse(
     Ok(listing.build())
 }
 
-/// The entry called `name`, if the tree has it. Says nothing of other entries.
+/// The entry `name`, if the tree has it. Other entries are not checked.
 pub(super) fn find<'a>(mut bytes: &'a [u8], format: hash::Kind, name: &[u8]) -> Option<Entry<'a>> {
     while let Some((entry, rest)) = split_entry(bytes, format) {
         if entry.name == name {
@@ -69,7 +73,7 @@ pub(super) fn find<'a>(mut bytes: &'a [u8], format: hash::Kind, name: &[u8]) -> 
     None
 }
 
-/// The first entry, `<mode in octal> <name> NUL <id>`, and what follows it.
+/// The first entry, `<mode in octal> <name> NUL <id>`, and the bytes after it.
 fn split_entry(bytes: &[u8], format: hash::Kind) -> Option<(Entry<'_>, &[u8])> {
     let (mode, rest) = bytes.split_once_str(b" ")?;
     let (name, rest) = rest.split_once_str(b"\0")?;
@@ -89,7 +93,7 @@ fn split_entry(bytes: &[u8], format: hash::Kind) -> Option<(Entry<'_>, &[u8])> {
     ))
 }
 
-/// Why git's `verify_path` would not have this name, or no directory could.
+/// Why git's `verify_path`, or any file system, does not accept a name.
 fn refusal(name: &[u8], mode: EntryMode) -> Option<&'static str> {
     match name {
         b"" => Some("without a name"),
@@ -126,17 +130,17 @@ impl Builder {
     }
 }
 
-/// git's `base_name_compare`, but for equal names, which stay equal.
+/// git's `base_name_compare`, except that equal names compare equal.
 fn order(a: (&[u8], EntryMode), b: (&[u8], EntryMode)) -> Ordering {
     fn key((name, mode): (&[u8], EntryMode)) -> impl Iterator<Item = u8> + '_ {
         let slash = (mode == EntryMode::Directory).then_some(b'/');
         name.iter().copied().chain(slash)
     }
     let common = a.0.len().min(b.0.len());
-    match a.0.get(..common).cmp(&b.0.get(..common)) {
+    let ((a_start, a_end), (b_start, b_end)) = (a.0.split_at(common), b.0.split_at(common));
+    match a_start.cmp(b_start) {
         Ordering::Equal if a.0.len() == b.0.len() => Ordering::Equal,
-        Ordering::Equal => key((a.0.get(common..).unwrap_or_default(), a.1))
-            .cmp(key((b.0.get(common..).unwrap_or_default(), b.1))),
+        Ordering::Equal => key((a_end, a.1)).cmp(key((b_end, b.1))),
         unequal => unequal,
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of files.
+//! The content of the files of an image.
 
 use std::sync::Arc;
 
@@ -6,35 +6,36 @@ use gix::{ObjectId, oid};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Result,
+    Error, Kind, Result,
     git::{Blob, Conversion, Objects, Snapshot},
     image::{
-        folder::{Content, MadeKind},
+        folder::{Content, SyntheticKind},
         index::{Common, WorkTree},
-        plan::{Place, Plan},
+        plan::{EntryRef, Plan},
     },
 };
 
-/// How far a read may go.
+/// What a read may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effort {
-    /// Memory only: neither disk nor inflating.
-    Ready,
-    /// Whatever it takes.
-    Full,
+pub(super) enum ReadMode {
+    /// Use what memory has; neither wait for a disk nor inflate anything.
+    CachedOnly,
+    /// Wait for disks, inflate and convert.
+    Blocking,
 }
 
-/// Where an image's objects are read.
+/// Where the objects of an image are read from.
 #[derive(Debug)]
 pub enum Origin {
-    /// From a snapshot, which also shows in `.git`.
+    /// A snapshot, which the image also shows as `.git/objects`.
     Snapshot(Arc<Snapshot>),
-    /// From a repository as it is; there is no `.git`.
+    /// The object directory of a repository in its current state. The image has
+    /// no `.git`.
     Objects(Objects),
 }
 
 impl Origin {
-    /// Reads objects.
+    /// The objects.
     pub fn objects(&self) -> &Objects {
         match self {
             Self::Snapshot(snapshot) => snapshot.objects(),
@@ -42,7 +43,7 @@ impl Origin {
         }
     }
 
-    /// The snapshot, if there is one.
+    /// The snapshot, if the origin is one.
     pub fn snapshot(&self) -> Option<&Arc<Snapshot>> {
         match self {
             Self::Snapshot(snapshot) => Some(snapshot),
@@ -51,28 +52,38 @@ impl Origin {
     }
 }
 
-/// The bytes of an image's files.
+/// What the content of an image's files is made from.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) origin: Origin,
-    /// Names the git index in the cache.
+    /// The cache key of the git index.
     pub(super) index_id: ObjectId,
     pub(super) common: Common,
 }
 
-/// Reads files of one image.
+/// Reads the files of one image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     pub(super) plan: &'a Plan,
     pub(super) contents: &'a Contents,
-    pub(super) effort: Effort,
+    pub(super) mode: ReadMode,
 }
 
 impl Reader<'_> {
-    /// Fills `buffer` from `offset` of the file on; `false` when that takes
-    /// more than the effort allowed. The file is at least that long.
-    pub(super) fn file(&self, place: Place, offset: u64, buffer: &mut [u8]) -> Result<bool> {
-        let child = self.plan.child(place);
+    /// Fills `buffer` from `offset` of a file on; `false` if the mode does not
+    /// allow that.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if the content is not as long as planned, else as
+    /// reading the object or the file of the snapshot fails; with the path.
+    ///
+    /// # Panics
+    ///
+    /// If the entry is a directory, or the plan refers to a file that is not
+    /// there.
+    pub(super) fn file(&self, entry: EntryRef, offset: u64, buffer: &mut [u8]) -> Result<bool> {
+        let child = self.plan.child(entry);
         let blob = match child.content {
             Content::Blob {
                 id,
@@ -80,20 +91,20 @@ impl Reader<'_> {
                 ..
             } => self.converted(id, conversion),
             Content::Blob { id, .. } | Content::Symlink { id } => self.blob(id, child.size),
-            Content::Made(MadeKind::Snapshot(file)) => {
+            Content::Synthetic(SyntheticKind::Snapshot(file)) => {
                 return self.snapshot_file(file, offset, buffer);
             }
-            Content::Made(MadeKind::Small(small)) => {
-                Ok(Some(Blob::Held(Arc::clone(&self.plan.small[small]))))
+            Content::Synthetic(SyntheticKind::Small(small)) => {
+                Ok(Some(Blob::InMemory(Arc::clone(&self.plan.small[small]))))
             }
-            Content::Made(MadeKind::Index) => self.index(),
-            Content::Made(MadeKind::Directory(_))
+            Content::Synthetic(SyntheticKind::Index) => self.index(),
+            Content::Synthetic(SyntheticKind::Directory(_))
             | Content::Tree { .. }
             | Content::Gitlink { .. }
-            | Content::DotGit => return Ok(true),
+            | Content::DotGit => panic!("{} is a directory", path(self.plan, entry)),
         };
-        let read = blob.and_then(|blob| fill(blob.as_ref(), offset, buffer));
-        read.map_err(|error| error.within(path(self.plan, place)))
+        let read = blob.and_then(|blob| fill(blob.as_ref(), child.size, offset, buffer));
+        read.map_err(|error| error.within(path(self.plan, entry)))
     }
 
     fn objects(&self) -> &Objects {
@@ -101,9 +112,9 @@ impl Reader<'_> {
     }
 
     fn blob(&self, id: &oid, size: u64) -> Result<Option<Blob>> {
-        match self.effort {
-            Effort::Ready => Ok(self.objects().blob_cached(id)),
-            Effort::Full => self.objects().blob(id, size).map(Some),
+        match self.mode {
+            ReadMode::CachedOnly => Ok(self.objects().blob_cached(id)),
+            ReadMode::Blocking => self.objects().blob(id, size).map(Some),
         }
     }
 
@@ -130,44 +141,52 @@ impl Reader<'_> {
         name: ObjectId,
         make: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Option<Blob>> {
-        match self.effort {
-            Effort::Ready => Ok(self.objects().derived(&name)),
-            Effort::Full => self.objects().derive(name, make).map(Some),
+        match self.mode {
+            ReadMode::CachedOnly => Ok(self.objects().derived(&name)),
+            ReadMode::Blocking => self.objects().derive(name, make).map(Some),
         }
     }
 
     fn snapshot_file(&self, file: usize, offset: u64, buffer: &mut [u8]) -> Result<bool> {
         let snapshot = self.contents.origin.snapshot();
-        let Some(file) = snapshot.and_then(|snapshot| snapshot.files().get(file)) else {
-            return Ok(true);
-        };
-        match self.effort {
-            Effort::Ready => file.read_ready(offset, buffer),
-            Effort::Full => file.read_at(offset, buffer).map(|()| true),
+        let file = snapshot
+            .and_then(|snapshot| snapshot.files().get(file))
+            .expect("a plan refers to files of its own snapshot only");
+        match self.mode {
+            ReadMode::CachedOnly => file.try_read_cached(offset, buffer),
+            ReadMode::Blocking => file.read_at(offset, buffer).map(|()| true),
         }
     }
 }
 
-fn fill(blob: Option<&Blob>, offset: u64, buffer: &mut [u8]) -> Result<bool> {
+/// Fills `buffer` from content that is planned to be `size` bytes long; `false`
+/// if there is none yet.
+fn fill(blob: Option<&Blob>, size: u64, offset: u64, buffer: &mut [u8]) -> Result<bool> {
     let Some(blob) = blob else { return Ok(false) };
+    if blob.len() != size {
+        let found = blob.len();
+        let message = format!("content of {found} bytes where {size} were planned");
+        return Err(Error::new(Kind::Corrupt, message));
+    }
     blob.read_at(offset, buffer)?;
     Ok(true)
 }
 
-/// Names what checkout makes of a blob, as a hash of both.
+/// The cache key of what `conversion` makes of a blob.
 fn converted_name(id: &oid, conversion: &Conversion) -> ObjectId {
     name_of(format!("{id} {conversion:?}").as_bytes())
 }
 
-/// An id in the manner of an object's, for something made from `text`.
+/// The cache key of something derived from what `text` says: the start of its
+/// SHA-256.
 pub(super) fn name_of(text: &[u8]) -> ObjectId {
     let mut id = [0; 20];
     id.copy_from_slice(&Sha256::digest(text)[..20]);
     ObjectId::Sha1(id)
 }
 
-/// The path of a file, for people.
-pub(super) fn path(plan: &Plan, place: Place) -> String {
-    let path = plan.path_to(place.dir, plan.child(place).name);
+/// The path of an entry for messages.
+pub(super) fn path(plan: &Plan, entry: EntryRef) -> String {
+    let path = plan.path_to(entry.dir, plan.child(entry).name);
     String::from_utf8_lossy(&path).into_owned()
 }

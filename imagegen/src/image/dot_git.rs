@@ -1,27 +1,28 @@
-//! The directories of the synthesized `.git`, from its files' paths.
+//! The directories of the synthesized `.git`, collected from the paths of its
+//! files.
 
 use std::collections::BTreeMap;
 
 use gix::bstr::BString;
 
-use crate::image::folder::{Made, MadeKind};
+use crate::image::folder::{Synthetic, SyntheticKind};
 
-/// Made directories by number; 0 is `.git` itself.
-#[derive(Debug, Default)]
+/// The directories by number; 0 is `.git` itself.
+#[derive(Debug)]
 pub(super) struct DotGit {
-    folders: Vec<BTreeMap<BString, (MadeKind, u64)>>,
+    folders: Vec<BTreeMap<BString, (SyntheticKind, u64)>>,
 }
 
 impl DotGit {
-    /// A `.git` with nothing in it.
+    /// An empty `.git`.
     pub(super) fn new() -> Self {
         Self {
             folders: vec![BTreeMap::new()],
         }
     }
 
-    /// Puts a file at `path`, and the directories on the way there.
-    pub(super) fn file(&mut self, path: &[u8], kind: MadeKind, size: u64) {
+    /// Adds a file of `size` bytes at `path`, and the directories above it.
+    pub(super) fn file(&mut self, path: &[u8], kind: SyntheticKind, size: u64) {
         let (folder, name) = match path.iter().rposition(|&byte| byte == b'/') {
             Some(slash) => (self.directory(&path[..slash]), &path[slash + 1..]),
             None => (0, path),
@@ -29,16 +30,16 @@ impl DotGit {
         self.folders[folder].insert(name.into(), (kind, size));
     }
 
-    /// Makes the directory at `path`, unless it is there, and says its number.
+    /// Adds the directory at `path` unless it exists; returns its number.
     pub(super) fn directory(&mut self, path: &[u8]) -> usize {
         let mut folder = 0;
         for name in path.split(|&byte| byte == b'/') {
             let next = self.folders.len();
             let (kind, _) = *self.folders[folder]
                 .entry(name.into())
-                .or_insert((MadeKind::Directory(next), 0));
+                .or_insert((SyntheticKind::Directory(next), 0));
             folder = match kind {
-                MadeKind::Directory(known) if known < next => known,
+                SyntheticKind::Directory(known) if known < next => known,
                 _ => {
                     self.folders.push(BTreeMap::new());
                     next
@@ -49,11 +50,11 @@ impl DotGit {
     }
 
     /// The entries of each directory, sorted by name.
-    pub(super) fn into_folders(self) -> Vec<Option<Vec<Made>>> {
-        let made = |(name, (kind, size))| Made { name, kind, size };
+    pub(super) fn into_folders(self) -> Vec<Option<Vec<Synthetic>>> {
+        let entry = |(name, (kind, size))| Synthetic { name, kind, size };
         self.folders
             .into_iter()
-            .map(|folder| Some(folder.into_iter().map(made).collect()))
+            .map(|folder| Some(folder.into_iter().map(entry).collect()))
             .collect()
     }
 }
@@ -63,18 +64,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_are_made_on_the_way_and_once() {
+    fn parent_directories_are_added_once() {
         let mut dot_git = DotGit::new();
-        dot_git.file(b"HEAD", MadeKind::Small(0), 23);
-        dot_git.file(b"objects/pack/a.pack", MadeKind::Snapshot(0), 100);
-        dot_git.file(b"objects/pack/a.idx", MadeKind::Snapshot(1), 10);
+        dot_git.file(b"HEAD", SyntheticKind::Small(0), 23);
+        dot_git.file(b"objects/pack/a.pack", SyntheticKind::Snapshot(0), 100);
+        dot_git.file(b"objects/pack/a.idx", SyntheticKind::Snapshot(1), 10);
         dot_git.directory(b"objects/info");
         let folders = dot_git.into_folders();
         let names = |number: usize| -> Vec<String> {
             folders[number]
                 .iter()
                 .flatten()
-                .map(|made| made.name.to_string())
+                .map(|entry| entry.name.to_string())
                 .collect()
         };
         assert_eq!(names(0), ["HEAD", "objects"]);

@@ -1,12 +1,12 @@
-//! What lies at a byte of the disk.
+//! The source of every byte of a disk.
 
 use crate::{
     ext4::{BLOCK_SIZE, BlockNr, Region},
     image::{
-        numbers::{narrow, wide},
-        plan::{Place, Plan},
-        shape::blocks_of,
+        dir_layout::blocks_of,
+        plan::{EntryRef, Plan},
     },
+    numbers::{to_u64, to_usize},
 };
 
 /// Where the bytes of a piece come from.
@@ -14,33 +14,33 @@ use crate::{
 pub(super) enum Source {
     /// They are zeroes.
     Zero,
-    /// From a metadata block; the piece begins at this byte of it.
+    /// A metadata block, from this byte of it on.
     Metadata {
         block: BlockNr,
         region: Region,
         inside: usize,
     },
-    /// From a file; the piece begins at this byte of it.
-    File { place: Place, offset: u64 },
+    /// A file, from this byte of it on.
+    File { entry: EntryRef, offset: u64 },
 }
 
-/// Bytes in a row from one source.
+/// Contiguous bytes of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) source: Source,
-    /// Bytes, never 0.
+    /// In bytes, at least 1.
     pub(super) length: u64,
 }
 
-const BLOCK: u64 = 4096;
+const BLOCK: u64 = to_u64(BLOCK_SIZE);
 
 impl Plan {
-    /// Bytes on the disk.
+    /// The size of the disk in bytes.
     pub(super) fn size(&self) -> u64 {
         self.layout.block_count() * BLOCK
     }
 
-    /// The piece that begins at `offset`, which is on the disk.
+    /// The piece that starts at `offset`, which lies on the disk.
     pub(super) fn piece(&self, offset: u64) -> Piece {
         let block = BlockNr(offset / BLOCK);
         let inside = offset % BLOCK;
@@ -55,7 +55,7 @@ impl Plan {
                 }
             }
             region => {
-                let inside = narrow(inside);
+                let inside = to_usize(inside);
                 let source = Source::Metadata {
                     block,
                     region,
@@ -63,24 +63,27 @@ impl Plan {
                 };
                 Piece {
                     source,
-                    length: wide(BLOCK_SIZE - inside),
+                    length: to_u64(BLOCK_SIZE - inside),
                 }
             }
         }
     }
 
     fn data_piece(&self, data: u64, inside: u64) -> Piece {
-        let (place, block) = self.data_at(data);
-        let size = self.child(place).size;
+        let (entry, block) = self.data_at(data);
+        let size = self.child(entry).size;
         let offset = block * BLOCK + inside;
         match size.checked_sub(offset) {
             Some(length) if length > 0 => Piece {
-                source: Source::File { place, offset },
+                source: Source::File { entry, offset },
                 length,
             },
+            // The rest of the last block.
             _ => Piece {
                 source: Source::Zero,
-                length: blocks_of(size) * BLOCK - offset,
+                length: (blocks_of(size) * BLOCK)
+                    .checked_sub(offset)
+                    .expect("a file has the blocks that its size needs"),
             },
         }
     }

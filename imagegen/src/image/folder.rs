@@ -1,5 +1,5 @@
-//! One directory of an image: what it holds, from a tree of the commit or
-//! made for `.git`.
+//! The entries of one directory of an image, from a tree of the commit or
+//! synthesized for `.git`.
 
 use std::sync::Arc;
 
@@ -8,49 +8,51 @@ use gix::{ObjectId, bstr::BString, oid};
 use crate::{
     ext4::{FileType, Mode},
     git::{Conversion, EntryMode, Listing},
+    numbers::exact,
 };
 
-/// Where a directory's entries come from.
+/// The entries of a directory, by their source.
 #[derive(Debug)]
 pub(super) enum Folder {
     /// A tree of the commit.
     Tree {
         listing: Arc<Listing>,
-        /// Slots of files whose bytes `git checkout` changes, ascending.
+        /// The slots of files that `git checkout` converts, ascending.
         converted: Box<[(u32, Conversion)]>,
-        /// The tree's own id.
+        /// The id of the tree.
         id: ObjectId,
-        /// Whether `.git` stands behind the tree's own entries.
+        /// Whether `.git` follows the entries of the tree.
         with_dot_git: bool,
     },
     /// A directory of the synthesized `.git`.
-    Made(Vec<Made>),
-    /// A gitlink: a directory that nobody filled.
+    Synthetic(Vec<Synthetic>),
+    /// A gitlink: an empty directory.
     Gitlink,
 }
 
-/// An entry of a made directory.
+/// An entry of a directory of `.git`.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct Synthetic {
     pub(super) name: BString,
-    pub(super) kind: MadeKind,
+    pub(super) kind: SyntheticKind,
     pub(super) size: u64,
 }
 
-/// What a made entry is.
+/// What an entry of `.git` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum MadeKind {
-    /// Another made directory, by its number.
+pub(super) enum SyntheticKind {
+    /// A directory, by its number in [`DotGit`](super::dot_git::DotGit).
     Directory(usize),
-    /// The git index, written when somebody reads it.
+    /// The git index, encoded when it is read.
     Index,
-    /// A small file, by its number.
+    /// A small file, by its position in [`Plan::small`](super::plan::Plan::small).
     Small(usize),
-    /// A file of the snapshot, by its number.
+    /// A file of the snapshot, by its position in
+    /// [`Snapshot::files`](crate::git::Snapshot::files).
     Snapshot(usize),
 }
 
-/// An entry of any directory.
+/// An entry of a directory, whatever its source.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Child<'a> {
     pub(super) name: &'a [u8],
@@ -58,10 +60,10 @@ pub(super) struct Child<'a> {
     pub(super) content: Content<'a>,
 }
 
-/// What stands behind an entry.
+/// What an entry refers to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Content<'a> {
-    /// A regular file: the blob, and what checkout makes of it.
+    /// A regular file: the blob, and its conversion at checkout.
     Blob {
         id: &'a oid,
         executable: bool,
@@ -76,11 +78,11 @@ pub(super) enum Content<'a> {
     /// The root of `.git`.
     DotGit,
     /// Part of `.git`.
-    Made(MadeKind),
+    Synthetic(SyntheticKind),
 }
 
 impl Folder {
-    /// Entries, `.git` among them.
+    /// The number of entries, `.git` included.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Tree {
@@ -88,43 +90,54 @@ impl Folder {
                 with_dot_git,
                 ..
             } => listing.len() + usize::from(*with_dot_git),
-            Self::Made(entries) => entries.len(),
+            Self::Synthetic(entries) => entries.len(),
             Self::Gitlink => 0,
         }
     }
 
-    /// The entry at `slot`, which is below [`Folder::len`].
+    /// The entry at `slot`.
+    ///
+    /// # Panics
+    ///
+    /// If `slot` is not below [`Folder::len`].
     pub(super) fn child(&self, slot: usize) -> Child<'_> {
         match self {
             Self::Tree {
                 listing, converted, ..
             } if slot < listing.len() => tree_child(listing, converted, slot),
-            Self::Made(entries) => {
-                let Made { name, kind, size } = &entries[slot];
+            Self::Tree {
+                listing,
+                with_dot_git: true,
+                ..
+            } if slot == listing.len() => DOT_GIT,
+            Self::Synthetic(entries) => {
+                let Synthetic { name, kind, size } = &entries[slot];
                 Child {
                     name: name.as_slice(),
                     size: *size,
-                    content: Content::Made(*kind),
+                    content: Content::Synthetic(*kind),
                 }
             }
-            Self::Tree { .. } | Self::Gitlink => DOT_GIT,
+            Self::Tree { .. } | Self::Gitlink => {
+                panic!("a directory of {} entries has no slot {slot}", self.len())
+            }
         }
     }
 
-    /// Bytes of memory behind the listing.
+    /// The heap memory of the listing, in bytes.
     pub(super) fn listing_bytes(&self) -> usize {
         match self {
             Self::Tree { listing, .. } => listing.heap_bytes(),
-            Self::Made(_) | Self::Gitlink => 0,
+            Self::Synthetic(_) | Self::Gitlink => 0,
         }
     }
 
-    /// All entries in order.
+    /// All entries, by slot.
     pub(super) fn children(&self) -> impl Iterator<Item = Child<'_>> {
         (0..self.len()).map(|slot| self.child(slot))
     }
 
-    /// All names in order.
+    /// All names, by slot.
     pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
         self.children().map(|child| child.name)
     }
@@ -146,11 +159,10 @@ fn tree_child<'a>(
     let entry = listing.entry(slot);
     let id = entry.id;
     let conversion = || {
-        let slot = u32::try_from(slot).ok()?;
-        let at = converted
-            .binary_search_by_key(&slot, |(slot, _)| *slot)
-            .ok()?;
-        Some(&converted[at].1)
+        let slot: u32 = exact(slot);
+        let found = converted.binary_search_by_key(&slot, |(slot, _)| *slot);
+        // Files that are not listed are not converted.
+        found.ok().map(|at| &converted[at].1)
     };
     let content = match entry.mode {
         EntryMode::File => Content::Blob {
@@ -175,31 +187,31 @@ fn tree_child<'a>(
 }
 
 impl<'a> Child<'a> {
-    /// Whether the entry is a directory of the image.
+    /// Whether the entry is a directory in the image.
     pub(super) fn is_directory(&self) -> bool {
         self.file_type() == FileType::Directory
     }
 
-    /// The type that stands in the directory entry.
+    /// The file type in the directory entry.
     pub(super) fn file_type(&self) -> FileType {
         match self.content {
             Content::Tree { .. }
             | Content::Gitlink { .. }
             | Content::DotGit
-            | Content::Made(MadeKind::Directory(_)) => FileType::Directory,
+            | Content::Synthetic(SyntheticKind::Directory(_)) => FileType::Directory,
             Content::Symlink { .. } => FileType::Symlink,
-            Content::Blob { .. } | Content::Made(_) => FileType::Regular,
+            Content::Blob { .. } | Content::Synthetic(_) => FileType::Regular,
         }
     }
 
-    /// The mode that stands in the inode. What git keeps read-only in
-    /// `.git/objects` is read-only here.
+    /// The mode in the inode. Files in `.git/objects` are read-only, as git
+    /// writes them.
     pub(super) fn mode(&self) -> Mode {
         match self.content {
             Content::Blob {
                 executable: true, ..
             } => Mode::EXECUTABLE,
-            Content::Made(MadeKind::Snapshot(_)) => READ_ONLY,
+            Content::Synthetic(SyntheticKind::Snapshot(_)) => READ_ONLY,
             _ => match self.file_type() {
                 FileType::Regular => Mode::FILE,
                 FileType::Directory => Mode::DIRECTORY,
@@ -208,7 +220,7 @@ impl<'a> Child<'a> {
         }
     }
 
-    /// The mode and id that stand in the git index, if the entry does.
+    /// The mode and id in the git index; `None` if the entry is not in it.
     pub(super) fn index_entry(&self) -> Option<(EntryMode, &'a oid)> {
         match self.content {
             Content::Blob {
@@ -223,16 +235,16 @@ impl<'a> Child<'a> {
             } => Some((EntryMode::File, id)),
             Content::Symlink { id } => Some((EntryMode::Symlink, id)),
             Content::Gitlink { id } => Some((EntryMode::Gitlink, id)),
-            Content::Tree { .. } | Content::DotGit | Content::Made(_) => None,
+            Content::Tree { .. } | Content::DotGit | Content::Synthetic(_) => None,
         }
     }
 
-    /// Whether the entry is a symlink too long for its inode.
+    /// Whether the entry is a symlink whose target has a block.
     pub(super) fn is_slow_symlink(&self) -> bool {
         matches!(self.content, Content::Symlink { .. }) && self.size >= FAST_SYMLINK_LIMIT
     }
 }
 
-/// A symlink target of fewer bytes stands in the inode (kernel,
+/// A symlink target of fewer bytes is stored in the inode (kernel,
 /// `ext4_inode_is_fast_symlink`).
 pub(super) const FAST_SYMLINK_LIMIT: u64 = 60;

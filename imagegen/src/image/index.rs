@@ -1,4 +1,4 @@
-//! Tells `.git/index` of every file of the work tree.
+//! The content of `.git/index`: every file of the work tree with its inode.
 
 use gix::hash::Kind;
 
@@ -9,11 +9,11 @@ use crate::{
     },
     image::{
         folder::{Content, Folder},
-        plan::{Dir, inode_at},
+        plan::{Dir, inode_at, number_of},
     },
 };
 
-/// What the stat data of every entry have in common.
+/// What all entries of the index have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Common {
     pub(super) format: Kind,
@@ -22,7 +22,7 @@ pub(super) struct Common {
     pub(super) gid: u32,
 }
 
-/// The work tree's part of an image, in the order of the index.
+/// The directories of the work tree, for walks in the order of the index.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WorkTree<'a> {
     pub(super) dirs: &'a [Dir],
@@ -30,17 +30,16 @@ pub(super) struct WorkTree<'a> {
 }
 
 impl WorkTree<'_> {
-    /// Encodes the index into `sink`: all entries by path, then all trees.
+    /// Writes the index to `sink`: all entries by path, then all trees.
     pub(super) fn encode<S: Sink>(&self, sink: S, common: Common) -> S {
         let totals = self.totals();
-        let files = totals.first().map_or(0, |root| root.files);
-        let mut encoder = Encoder::new(sink, files, common.format);
+        let mut encoder = Encoder::new(sink, totals[0].files, common.format);
         self.entries(&mut encoder, common);
         self.trees(&mut encoder, &totals);
         encoder.finish()
     }
 
-    /// How many bytes [`WorkTree::encode`] makes.
+    /// The number of bytes that [`WorkTree::encode`] writes.
     pub(super) fn length(&self, format: Kind) -> u64 {
         let totals = self.totals();
         let mut encoder = Encoder::new(Counter::default(), 0, format);
@@ -63,7 +62,8 @@ impl WorkTree<'_> {
         }
     }
 
-    /// Walks depth first: a directory's entries stand where its name sorts.
+    /// Writes all entries, depth first: those of a directory come where its name
+    /// sorts.
     fn entries<S: Sink>(&self, encoder: &mut Encoder<S>, common: Common) {
         let mut path = Vec::new();
         let mut open = vec![Open {
@@ -102,8 +102,9 @@ impl WorkTree<'_> {
         }
     }
 
-    /// Bytes of all entries. Paths are compared name by name: what two paths
-    /// in a row have in common ends in the directory that holds both.
+    /// The length of all entries in bytes. It is enough to compare names: the
+    /// common part of two consecutive paths ends in the directory that holds
+    /// both.
     fn entries_length(&self, totals: &[Total], format: Kind) -> u64 {
         let (mut bytes, mut before, mut shared) = (0, 0, 0);
         let mut open = vec![Measured::default()];
@@ -141,16 +142,15 @@ impl WorkTree<'_> {
 
     /// The number of the directory with this inode.
     fn number(&self, inode: InodeNr) -> usize {
-        let at = self.by_inode.partition_point(|&(before, _)| before < inode);
-        self.by_inode[at].1
+        number_of(self.dirs, self.by_inode, inode).expect("every directory is listed by its inode")
     }
 
-    /// Files and direct subtrees of each directory. Parents stand before
-    /// their children, so one pass from the end sums everything up.
+    /// The index entries below each directory and its direct subtrees. Parents
+    /// precede their children, so one pass from the end computes all sums.
     fn totals(&self) -> Vec<Total> {
         let mut totals = vec![Total::default(); self.dirs.len()];
         for (number, dir) in self.dirs.iter().enumerate().rev() {
-            totals[number].files += dir.shape.indexed_files;
+            totals[number].files += dir.layout.indexed_files;
             if number != 0 {
                 let is_tree = matches!(dir.folder, Folder::Tree { .. });
                 let Total { files, .. } = totals[number];
@@ -162,15 +162,15 @@ impl WorkTree<'_> {
     }
 }
 
-/// A directory being walked: the next slot, and how long its path is.
+/// A directory being walked: the next slot, and the length of its path.
 struct Open {
     dir: usize,
     slot: usize,
     path: usize,
 }
 
-/// A directory being measured: the next slot, how long the path of an entry
-/// is up to its name, and the last slot that has entries in the index.
+/// A directory being measured: the next slot, the length of an entry's path up
+/// to its name, and the last slot that has entries in the index.
 #[derive(Default)]
 struct Measured {
     dir: usize,

@@ -1,26 +1,31 @@
-//! Where git and ext4 meet: a commit as a disk.
+//! A commit as an ext4 disk: where [`git`](crate::git) and
+//! [`ext4`](crate::ext4) meet.
 //!
 //! ```text
 //! open ─► walk (trees, sizes) ─► Plan ─┐
 //!                                      ▼
-//! read_at ─► extent_map ─┬─ Zero      zeroes
+//! read_at ─► extent_map ─┬─ Zero       zeroes
 //!                        ├─ Metadata ─► synth ─► ext4/
 //!                        └─ File ─────► contents ─► git/
 //! ```
+//!
+//! [`Image::open`] walks the trees of the commit once and numbers inodes and
+//! blocks. After that every block is generated when it is read.
 
-mod census;
 mod contents;
+mod dir_layout;
 mod dot_git;
 mod extent_map;
 mod folder;
 mod index;
-mod numbers;
 mod open;
 mod options;
 mod path;
 mod plan;
-mod shape;
 mod synth;
+#[cfg(test)]
+mod tests;
+mod tree_counts;
 mod walk;
 
 use gix::ObjectId;
@@ -33,22 +38,23 @@ use crate::{
     Error, Kind, Result,
     ext4::{BLOCK_SIZE, BlockNr, Checksum},
     image::{
-        contents::{Contents, Effort, Reader},
+        contents::{Contents, ReadMode, Reader},
         extent_map::Source,
-        numbers::{narrow, wide},
         plan::Plan,
         synth::Synth,
     },
+    numbers::{to_u64, to_usize},
 };
 
-/// Rises whenever a byte of any image changes for the same commit, options
-/// and snapshot.
+/// Incremented whenever a byte of any image changes for the same commit,
+/// options and snapshot.
 pub const LAYOUT_VERSION: u32 = 2;
 
-/// A commit as an ext4 disk.
+/// A commit as an ext4 disk, generated when it is read.
 ///
-/// Immutable: every read of the same range gives the same bytes, from any
-/// thread, in any process.
+/// An image is immutable: the same commit, options and snapshot give the same
+/// bytes in every thread, process and version of the same [`LAYOUT_VERSION`].
+/// It may be read by any number of threads at once.
 #[derive(Debug)]
 pub struct Image {
     plan: Plan,
@@ -56,22 +62,32 @@ pub struct Image {
     checksum: Checksum,
 }
 
-/// Bytes in a row that are stored, or are zeroes that nobody stores.
+/// A run of bytes that are all allocated, or all read as zeroes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allocated {
-    /// Bytes, never 0.
+    /// The length in bytes, at least 1.
     pub length: u64,
-    /// Whether something is stored there.
+    /// `false` for a hole, which reads as zeroes.
     pub allocated: bool,
 }
 
 impl Image {
-    /// Plans the image of a commit. Reads trees and the headers of blobs.
+    /// Plans the image of a commit. This reads all trees of the commit and the
+    /// headers of its blobs, and the content of those blobs that
+    /// `.gitattributes` may convert.
     ///
     /// # Errors
     ///
-    /// What is missing or broken in the repository is told with its path in
-    /// the tree; what no ext4 of ours can hold is [`Kind::Unsupported`].
+    /// With the path in the tree where it applies:
+    ///
+    /// - [`Kind::NotFound`] if the commit, the directory
+    ///   [`Options::path`](Options::path), or an object of the commit does not
+    ///   exist,
+    /// - [`Kind::Corrupt`] if an object is damaged, is not of the expected
+    ///   type, or is a tree that git refuses to check out,
+    /// - [`Kind::Unsupported`] if the image would exceed a limit (see the
+    ///   [crate documentation](crate#limits)),
+    /// - [`Kind::Io`] if a disk fails.
     pub fn open(origin: Origin, commit: ObjectId, options: &Options) -> Result<Self> {
         let (plan, contents) = open::open(origin, commit, options)?;
         let checksum = Checksum::new(&plan.identity.uuid);
@@ -82,24 +98,24 @@ impl Image {
         })
     }
 
-    /// Bytes on the disk, a multiple of 4096.
+    /// The size of the disk in bytes, a multiple of 4096.
     pub fn size(&self) -> u64 {
         self.plan.size()
     }
 
-    /// Bytes at the front that hold all metadata: who reads them first walks
-    /// the tree without asking again.
+    /// The length in bytes of the metadata at the front of the disk. A client
+    /// that has read it can walk the whole tree without another read.
     pub fn prefix(&self) -> u64 {
-        self.plan.layout.prefix_blocks() * wide(BLOCK_SIZE)
+        self.plan.layout.prefix_blocks() * to_u64(BLOCK_SIZE)
     }
 
-    /// Bytes of memory behind the plan, without listings shared with others.
+    /// The memory of the plan in bytes, without the tree listings.
     pub fn heap_bytes(&self) -> usize {
         self.plan.heap_bytes()
     }
 
-    /// Bytes of memory behind the listings, which images of other commits
-    /// share.
+    /// The memory of the tree listings in bytes. Images of other commits with
+    /// the same trees share them.
     pub fn listing_bytes(&self) -> usize {
         self.plan
             .dirs
@@ -108,9 +124,9 @@ impl Image {
             .sum()
     }
 
-    /// Files and links, those in `.git` among them.
+    /// The number of regular files and symlinks, those in `.git` included.
     pub fn files(&self) -> u64 {
-        wide(
+        to_u64(
             self.plan
                 .dirs
                 .iter()
@@ -120,66 +136,79 @@ impl Image {
         ) - self.directories()
     }
 
-    /// Directories, the root among them.
+    /// The number of directories, the root included.
     pub fn directories(&self) -> u64 {
-        wide(self.plan.dirs.len())
+        to_u64(self.plan.dirs.len())
     }
 
-    /// Where the objects are read.
+    /// Where the objects of the image are read from.
     pub fn origin(&self) -> &Origin {
         &self.contents.origin
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// Fills `buffer` with the bytes of the disk from `offset` on, both in
+    /// bytes. Waits for disks if necessary.
     ///
     /// # Errors
     ///
-    /// [`Kind::Invalid`] past the end; else what keeps a file from being
-    /// read, with the file's path.
+    /// [`Kind::Invalid`] if the range does not lie on the disk. Else, with the
+    /// path of the file that cannot be read: [`Kind::NotFound`] or
+    /// [`Kind::Corrupt`] if its blob is missing or damaged, and [`Kind::Io`] if
+    /// a disk fails. The content of `buffer` is then unspecified.
+    ///
+    /// # Panics
+    ///
+    /// If the image in memory is damaged; other bytes are never returned.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.read(offset, buffer, Effort::Full).map(|_| ())
+        self.read(offset, buffer, ReadMode::Blocking).map(|_| ())
     }
 
-    /// Like [`Image::read_at`], but only from memory; `false` when disk or
-    /// inflating is needed, and what `buffer` holds then means nothing.
+    /// Like [`Image::read_at`], but neither waits for a disk nor inflates
+    /// anything: returns `false`, with unspecified content of `buffer`, if that
+    /// would be necessary.
     ///
     /// # Errors
     ///
-    /// As [`Image::read_at`].
-    pub fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
-        self.read(offset, buffer, Effort::Ready)
+    /// As for [`Image::read_at`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`Image::read_at`].
+    pub fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
+        self.read(offset, buffer, ReadMode::CachedOnly)
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8], effort: Effort) -> Result<bool> {
-        let end = offset.checked_add(wide(buffer.len()));
+    fn read(&self, offset: u64, buffer: &mut [u8], mode: ReadMode) -> Result<bool> {
+        let end = offset.checked_add(to_u64(buffer.len()));
         if end.is_none_or(|end| end > self.size()) {
             let (length, size) = (buffer.len(), self.size());
-            let sentence = format!("{length} bytes at {offset} of a disk of {size}");
-            return Err(Error::new(Kind::Invalid, sentence));
+            let message =
+                format!("{length} bytes at offset {offset} are not on a disk of {size} bytes");
+            return Err(Error::new(Kind::Invalid, message));
         }
         let (mut offset, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let piece = self.plan.piece(offset);
-            let length = narrow(piece.length).min(rest.len());
-            let (part, behind) = rest.split_at_mut(length);
-            if !self.read_piece(piece.source, part, effort)? {
+            let length = to_usize(piece.length).min(rest.len());
+            let (part, remaining) = rest.split_at_mut(length);
+            if !self.read_piece(piece.source, part, mode)? {
                 return Ok(false);
             }
-            offset += wide(length);
-            rest = behind;
+            offset += to_u64(length);
+            rest = remaining;
         }
         Ok(true)
     }
 
-    fn read_piece(&self, source: Source, out: &mut [u8], effort: Effort) -> Result<bool> {
+    fn read_piece(&self, source: Source, out: &mut [u8], mode: ReadMode) -> Result<bool> {
         let reader = Reader {
             plan: &self.plan,
             contents: &self.contents,
-            effort,
+            mode,
         };
         match source {
             Source::Zero => out.fill(0),
-            Source::File { place, offset } => return reader.file(place, offset, out),
+            Source::File { entry, offset } => return reader.file(entry, offset, out),
             Source::Metadata { region, inside, .. } => {
                 let checksum = &self.checksum;
                 let mut block = [0; BLOCK_SIZE];
@@ -192,20 +221,20 @@ impl Image {
         Ok(true)
     }
 
-    /// The run of stored bytes, or of zeroes, that begins at `offset`; None
-    /// at the end of the disk.
+    /// The run of allocated bytes, or the hole, that starts at `offset`; `None`
+    /// at the end of the disk and after it.
     pub fn allocated(&self, offset: u64) -> Option<Allocated> {
         let left = self.size().checked_sub(offset).filter(|&left| left > 0)?;
-        let run = self.plan.layout.run(BlockNr(offset / wide(BLOCK_SIZE)));
-        let length = (run.end.0 * wide(BLOCK_SIZE) - offset).min(left);
+        let run = self.plan.layout.run(BlockNr(offset / to_u64(BLOCK_SIZE)));
+        let length = (run.end.0 * to_u64(BLOCK_SIZE) - offset).min(left);
         Some(Allocated {
             length,
             allocated: !run.zero,
         })
     }
 
-    /// What lies at a byte of the disk: the path of a file, or a word in
-    /// angle brackets for metadata and free space.
+    /// What the byte at `offset` belongs to, for messages: the path of a file,
+    /// or a name in angle brackets for metadata and free space.
     pub fn describe(&self, offset: u64) -> String {
         if offset >= self.size() {
             return "<past the end>".into();
@@ -213,7 +242,7 @@ impl Image {
         match self.plan.piece(offset).source {
             Source::Zero => "<free>".into(),
             Source::Metadata { region, .. } => format!("<{region:?}>"),
-            Source::File { place, .. } => contents::path(&self.plan, place),
+            Source::File { entry, .. } => contents::path(&self.plan, entry),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a commit to a plan.
+//! Planning the image of a commit.
 
 use std::sync::Arc;
 
@@ -12,21 +12,22 @@ use crate::{
     image::{
         LAYOUT_VERSION, Options,
         contents::{Contents, Origin, name_of},
+        dir_layout::blocks_of,
         dot_git::DotGit,
-        folder::{Folder, MadeKind},
+        folder::{Folder, SyntheticKind},
         index::{Common, WorkTree},
-        numbers::wide,
-        plan::{Dir, INDEX_IS_YOUNGER, Plan, by_inode, data_blocks},
-        shape::blocks_of,
+        plan::{Dir, INDEX_DELAY, Plan, by_inode, data_blocks},
         walk::{Trees, Walk},
     },
+    numbers::{exact, to_u64},
 };
 
-/// A journal is a sixteenth of the free space, within these bounds: jbd2 wants
-/// no less, and a longer one takes more of the client's disk than it gives.
+/// The bounds of the journal in blocks; within them it is a sixteenth of the
+/// free space. 1024 is the minimum of jbd2, and a larger one costs more of the
+/// client's disk than it gains.
 const JOURNAL_BLOCKS: (u64, u64) = (1024, 4096);
 
-/// One inode for so much free space, as mke2fs has it.
+/// The free space per free inode in bytes, the default of mke2fs.
 const BYTES_PER_FREE_INODE: u64 = 16384;
 
 /// Plans the image of `commit`.
@@ -73,11 +74,11 @@ pub(super) fn open(
     ))
 }
 
-/// The time of every file: the committer's. Git's index keeps 32 bits, and
-/// takes 0 for unknown.
+/// The timestamp of every file: the committer date, clamped to what the 32 bits
+/// of git's index can express. There 0 stands for an unknown time.
 fn seconds(commit: &Commit) -> u32 {
-    let last = i64::from(u32::MAX - INDEX_IS_YOUNGER);
-    u32::try_from(commit.seconds.clamp(1, last)).unwrap_or(1)
+    let last = i64::from(u32::MAX - INDEX_DELAY);
+    exact(commit.seconds.clamp(1, last))
 }
 
 fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
@@ -98,7 +99,7 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
     Walk::trees(&mut trees, root).map_err(|error| error.within(format!("commit {}", commit.id)))
 }
 
-/// Adds `.git` to the walk; returns the bytes of its small files.
+/// Adds `.git` to the walk; returns the content of its small files.
 fn add_dot_git(
     walk: &mut Walk,
     snapshot: &Snapshot,
@@ -112,10 +113,14 @@ fn add_dot_git(
         by_inode: &sorted,
     };
     let index = work_tree.length(common.format);
-    dot_git.file(b"index", MadeKind::Index, index);
+    dot_git.file(b"index", SyntheticKind::Index, index);
     let mut small = Vec::new();
     for (path, bytes) in dotgit::small_files(snapshot, commit.id) {
-        dot_git.file(&path, MadeKind::Small(small.len()), wide(bytes.len()));
+        dot_git.file(
+            &path,
+            SyntheticKind::Small(small.len()),
+            to_u64(bytes.len()),
+        );
         small.push(bytes.into());
     }
     for path in dotgit::DIRECTORIES {
@@ -123,23 +128,23 @@ fn add_dot_git(
     }
     for (number, file) in snapshot.files().iter().enumerate() {
         let path = [b"objects/", file.path.as_slice()].concat();
-        dot_git.file(&path, MadeKind::Snapshot(number), file.size);
+        dot_git.file(&path, SyntheticKind::Snapshot(number), file.size);
     }
     walk.dot_git(dot_git.into_folders())?;
     Ok(small)
 }
 
-/// Gives every directory its run of data blocks: first the small files of
-/// `.git`, then the work tree, then what git keeps in `.git/objects`.
+/// Assigns a run of data blocks to every directory: first the small files of
+/// `.git`, then the work tree, then `.git/objects`.
 fn place_data(dirs: &mut [Dir]) -> Vec<(u64, usize)> {
     let mut areas = Vec::new();
     let mut next = 0;
-    for wanted in [Rank::DotGit, Rank::WorkTree, Rank::Objects] {
+    for current in [Rank::DotGit, Rank::WorkTree, Rank::Objects] {
         for (number, dir) in dirs.iter_mut().enumerate() {
-            if rank(dir) == wanted && dir.shape.data_blocks() > 0 {
+            if rank(dir) == current && dir.layout.data_blocks() > 0 {
                 dir.first_data = next;
                 areas.push((next, number));
-                next += dir.shape.data_blocks();
+                next += dir.layout.data_blocks();
             }
         }
     }
@@ -156,10 +161,10 @@ enum Rank {
 fn rank(dir: &Dir) -> Rank {
     match &dir.folder {
         Folder::Tree { .. } | Folder::Gitlink => Rank::WorkTree,
-        Folder::Made(entries) => {
+        Folder::Synthetic(entries) => {
             let of_snapshot = entries
                 .iter()
-                .any(|made| matches!(made.kind, MadeKind::Snapshot(_)));
+                .any(|entry| matches!(entry.kind, SyntheticKind::Snapshot(_)));
             if of_snapshot {
                 Rank::Objects
             } else {
@@ -169,17 +174,21 @@ fn rank(dir: &Dir) -> Rank {
     }
 }
 
-/// What is written to must be whole after a crash; what is not needs no
-/// journal.
+/// The length of the journal in blocks. Without free space the file system
+/// cannot be written to and needs none.
 fn journal_blocks(free: u64) -> u64 {
-    let (least, most) = JOURNAL_BLOCKS;
+    let (min, max) = JOURNAL_BLOCKS;
     match free {
         0 => 0,
-        free => (blocks_of(free) / 16).clamp(least, most),
+        free => (blocks_of(free) / 16).clamp(min, max),
     }
 }
 
 fn layout(walk: &Walk, options: &Options) -> Result<Layout> {
+    let too_large = || {
+        let message = "the image would exceed 16 TiB, the largest ext4 without the 64bit feature";
+        Error::new(Kind::Unsupported, message)
+    };
     let free_inodes = u32::try_from(options.free / BYTES_PER_FREE_INODE);
     let demand = Demand {
         last_inode: walk.last_inode(),
@@ -188,17 +197,15 @@ fn layout(walk: &Walk, options: &Options) -> Result<Layout> {
         extent_leaves: walk.extent_leaves(),
         data_blocks: data_blocks(&walk.dirs),
         free_blocks: blocks_of(options.free),
-        free_inodes: free_inodes.unwrap_or(u32::MAX),
+        free_inodes: free_inodes.map_err(|_| too_large())?,
         journal_blocks: journal_blocks(options.free),
         dir_index: !walk.indexed.is_empty() || options.free > 0,
     };
-    Layout::new(&demand).ok_or_else(|| {
-        let sentence = "the image would be larger than 16 TiB, the most an ext4 of ours can be";
-        Error::new(Kind::Unsupported, sentence)
-    })
+    Layout::new(&demand).ok_or_else(too_large)
 }
 
-/// Names the file system after everything its bytes depend on.
+/// The UUID and label of the file system. The UUID is a hash of everything
+/// that the bytes of the image depend on.
 fn identity(origin: &Origin, commit: &Commit, options: &Options) -> Identity {
     let snapshot = origin.snapshot().filter(|_| options.has_history());
     let snapshot = snapshot.map_or_else(String::new, |snapshot| snapshot.id().to_string());
@@ -215,14 +222,12 @@ fn identity(origin: &Origin, commit: &Commit, options: &Options) -> Identity {
     );
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&digest(text.as_bytes())[..16]);
-    // RFC 9562 §5.8: a UUID of our own making is version 8, variant 2.
+    // RFC 9562, section 5.8: a vendor-specific UUID has version 8, variant 0b10.
     uuid[6] = uuid[6] & 0x0f | 0x80;
     uuid[8] = uuid[8] & 0x3f | 0x80;
     let mut label = [0; 16];
     let hex = commit.id.to_hex_with_len(12).to_string();
-    for (to, from) in label.iter_mut().zip(hex.bytes()) {
-        *to = from;
-    }
+    label[..hex.len()].copy_from_slice(hex.as_bytes());
     Identity { uuid, label }
 }
 

@@ -1,29 +1,35 @@
-//! What may be asked of an image besides its commit.
+//! The options of an image.
 
 use gix::bstr::BString;
 
-/// How one commit is shown (DESIGN §3, the table of export options).
+/// How a commit is shown. The default is the whole tree with its history, owned
+/// by root, without free space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
-    /// What stands in `.git`.
+    /// Whether the image has a `.git`.
     pub history: History,
-    /// Owner of every inode; git refuses a work tree of another owner.
+    /// The owner of every inode. git refuses to work in a tree of another
+    /// owner.
     pub uid: u32,
-    /// Group of every inode.
+    /// The group of every inode.
     pub gid: u32,
-    /// Bytes of free space, for a client that writes over block copy-on-write.
+    /// The least free space of the file system in bytes, for clients that mount
+    /// the image read-write over block-level copy-on-write. The file system
+    /// gets at least one free inode per 16 KiB of it, and a journal. 0 is a
+    /// file system without a free block.
     pub free: u64,
-    /// Only this directory of the tree, without `.git`; empty: the whole tree.
+    /// The directory of the commit that becomes the root of the image, which
+    /// then has no `.git`. Empty for the whole tree.
     pub path: BString,
 }
 
-/// What stands in `.git`.
+/// Whether an image has a `.git`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum History {
-    /// Everything the snapshot holds.
+    /// `.git` with all objects and refs of the snapshot.
     #[default]
     Full,
-    /// There is no `.git`.
+    /// No `.git`.
     None,
 }
 
@@ -40,7 +46,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether the image has a `.git`; a subtree never has.
+    /// Whether the image has a `.git`; one of a subtree never has.
     pub fn has_history(&self) -> bool {
         self.history == History::Full && self.path.is_empty()
     }

@@ -1,25 +1,27 @@
-//! Paths of the work tree while it is walked.
+//! The path of the current directory of a walk.
 
 use gix::bstr::{BStr, BString, ByteSlice};
 
 use crate::{Error, Kind, Result, git::Listing};
 
-/// Paths that git itself can check out are shorter (`PATH_MAX`).
-const PATH_MAX: usize = 4096;
-/// The longest name there is.
+/// The length of a path in bytes, from which on git cannot check it out
+/// (`PATH_MAX`).
+pub(super) const PATH_MAX: usize = 4096;
+/// The longest file name in bytes.
 const NAME_MAX: usize = 255;
 
 /// The path of the directory being visited.
 #[derive(Debug, Default)]
 pub(super) struct Path {
     bytes: Vec<u8>,
-    /// Where the path of each directory on the way ends; the root comes first.
+    /// The length of the path of each parent directory, the root first, and of
+    /// the directory itself.
     ends: Vec<usize>,
 }
 
 impl Path {
-    /// Goes to the directory `name`, which lies `depth` deep in the one that
-    /// was visited last at the depth above.
+    /// Enters the directory `name` at `depth`, in the directory that was
+    /// entered last at the depth above.
     pub(super) fn enter(&mut self, depth: usize, name: &[u8]) -> Result<()> {
         self.ends.truncate(depth);
         self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
@@ -49,7 +51,7 @@ fn push(path: &mut Vec<u8>, name: &[u8]) {
     path.extend_from_slice(name);
 }
 
-/// Whether git can check out everything that lies in `dir`.
+/// Checks that git can check out all entries of `dir`.
 pub(super) fn check_names(dir: &BStr, listing: &Listing) -> Result<()> {
     if dir.len() + 1 + NAME_MAX < PATH_MAX {
         return Ok(());
@@ -63,8 +65,8 @@ fn check(dir: &BStr, name: &[u8]) -> Result<()> {
         return Ok(());
     }
     let start = dir[..dir.len().min(80)].as_bstr();
-    let sentence = format!("{start}…: a path of {length} bytes; git checks out 4095");
-    Err(Error::new(Kind::Unsupported, sentence))
+    let message = format!("{start}…: a path of {length} bytes; git checks out at most 4095");
+    Err(Error::new(Kind::Unsupported, message))
 }
 
 #[cfg(test)]
@@ -72,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_grows_and_shrinks_with_the_walk() {
+    fn a_path_follows_the_walk() {
         let mut path = Path::default();
         let mut seen = Vec::new();
         for (depth, name) in [

@@ -1,187 +1,204 @@
-//! Where everything of one image lies: an immutable answer to every later
-//! read.
+//! Where everything of one image lies. A plan is immutable, and every read is
+//! answered from it.
 //!
-//! Directories stand in pre-order. All children of one directory have inode
-//! numbers in a row, and so have their data blocks, extent leaves and
-//! symlink blocks; what a child's number is follows from its slot and the
-//! directory's first number. So a plan costs memory by directory, and by file
-//! only what its [`Listing`](crate::git::Listing) and one prefix sum take.
+//! Directories are in pre-order. The entries of one directory have consecutive
+//! inode numbers, and consecutive data blocks, extent leaves and symlink
+//! blocks, so the slot of an entry and the first number of its directory
+//! determine all of its numbers. A plan thus takes memory by directory; by file
+//! it takes only a [`Listing`](crate::git::Listing) entry and one prefix sum.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     ext4::{BlockNr, Identity, InodeNr, Layout, Packing},
     image::{
-        folder::{Child, Content, Folder, MadeKind},
-        numbers::narrow,
-        shape::Shape,
+        dir_layout::DirLayout,
+        folder::{Child, Content, Folder, SyntheticKind},
     },
+    numbers::{exact, to_usize},
 };
 
 /// A directory of the image.
 #[derive(Debug)]
 pub(super) struct Dir {
     pub(super) folder: Folder,
-    pub(super) shape: Shape,
+    pub(super) layout: DirLayout,
     pub(super) inode: InodeNr,
-    /// The parent's number; the root is its own.
+    /// The number of its parent; the root is its own parent.
     pub(super) parent: usize,
-    /// Its place in the parent.
+    /// Its slot in the parent.
     pub(super) slot: usize,
-    /// The inode of the child at slot 0.
-    pub(super) first_child: u32,
-    /// Its blocks, counted from the first of all directory blocks.
+    /// The inode of the entry at slot 0; for an empty directory, the one that
+    /// an entry would have.
+    pub(super) first_child: InodeNr,
+    /// Its first block, counted from the first directory block of the disk.
     pub(super) first_block: u64,
     pub(super) blocks: u64,
-    /// Counted from the first symlink, leaf and data block of the disk.
+    /// Its first symlink block, counted from the first one of the disk.
     pub(super) first_symlink: u64,
+    /// Its first extent leaf, counted from the first one of the disk.
     pub(super) first_leaf: u64,
+    /// Its first data block, counted from the first one of the disk.
     pub(super) first_data: u64,
 }
 
-/// A child of a directory: the directory's number, and the slot there.
+/// An entry of a directory: the number of the directory, and the slot in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct EntryRef {
     pub(super) dir: usize,
     pub(super) slot: usize,
 }
 
-/// Everything but bytes.
+/// Where everything of one image lies.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) layout: Layout,
     pub(super) identity: Identity,
     pub(super) dirs: Vec<Dir>,
-    /// Inode and number of each directory, by inode.
+    /// The inode and number of each directory, by inode.
     pub(super) by_inode: Vec<(InodeNr, usize)>,
-    /// First data block and number of each directory with data, by block.
+    /// The first data block and number of each directory with data, by block.
     pub(super) areas: Vec<(u64, usize)>,
-    /// Packings of directories that are indexed, by number.
+    /// The packings of directories with an index, by number.
     pub(super) indexed: HashMap<usize, Packing>,
-    /// The small files of `.git`.
+    /// The content of the small files of `.git`.
     pub(super) small: Vec<Arc<[u8]>>,
-    /// The time of every file, in seconds since 1970.
+    /// The timestamp of every file, in seconds since 1970.
     pub(super) seconds: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
 
-/// The index is younger than what it lists by this many seconds, so that git
-/// need not compare contents (git, `Documentation/technical/racy-git.txt`).
-pub(super) const INDEX_IS_YOUNGER: u32 = 10;
+/// The timestamp of the index is later than that of the files in it by this
+/// many seconds, so that git does not compare their content (git,
+/// `Documentation/technical/racy-git.adoc`).
+pub(super) const INDEX_DELAY: u32 = 10;
 
+/// Lookups panic if nothing lies where they look: whatever they returned
+/// instead would become other bytes of the image.
 impl Plan {
-    /// The child at a place.
-    pub(super) fn child(&self, place: Place) -> Child<'_> {
-        self.dirs[place.dir].folder.child(place.slot)
+    /// The entry itself.
+    pub(super) fn child(&self, entry: EntryRef) -> Child<'_> {
+        self.dirs[entry.dir].folder.child(entry.slot)
     }
 
-    /// The child with this inode, which is none of root, reserved or unused.
-    pub(super) fn place_of(&self, inode: InodeNr) -> Place {
-        let number = inode.get();
-        let dir = self.dirs.partition_point(|dir| dir.first_child <= number) - 1;
-        Place {
-            dir,
-            slot: narrow(number - self.dirs[dir].first_child),
-        }
+    /// The entry with this inode, which is neither the root nor reserved.
+    ///
+    /// # Panics
+    ///
+    /// If no entry has this inode.
+    pub(super) fn entry_of(&self, inode: InodeNr) -> EntryRef {
+        let dir = last(&self.dirs, |dir| dir.first_child <= inode);
+        let slot = to_usize(inode.get() - self.dirs[dir].first_child.get());
+        assert!(
+            slot < self.dirs[dir].folder.len(),
+            "no directory entry has inode {}",
+            inode.get()
+        );
+        EntryRef { dir, slot }
     }
 
-    /// The inode of the child at a place.
-    pub(super) fn inode_of(&self, place: Place) -> InodeNr {
-        inode_at(self.dirs[place.dir].first_child, place.slot)
+    /// The inode of an entry.
+    pub(super) fn inode_of(&self, entry: EntryRef) -> InodeNr {
+        inode_at(self.dirs[entry.dir].first_child, entry.slot)
     }
 
-    /// The directory with this inode.
+    /// The number of the directory with this inode; `None` if the inode is not
+    /// a directory's.
     pub(super) fn dir_of(&self, inode: InodeNr) -> Option<usize> {
-        let at = self
-            .by_inode
-            .binary_search_by_key(&inode, |&(inode, _)| inode)
-            .ok()?;
-        Some(self.by_inode[at].1)
+        number_of(&self.dirs, &self.by_inode, inode)
     }
 
-    /// Directories whose inodes lie in the block group.
+    /// The number of directories whose inodes lie in a block group.
     pub(super) fn directories_in(&self, group: u32) -> u32 {
+        assert!(
+            self.by_inode.len() == self.dirs.len(),
+            "every directory is listed by its inode"
+        );
         let before = |group| {
             self.by_inode
                 .partition_point(|&(inode, _)| inode.group() < group)
         };
-        u32::try_from(before(group.saturating_add(1)) - before(group)).unwrap_or(u32::MAX)
+        exact(before(group + 1) - before(group))
     }
 
-    /// The file that the n-th block of data belongs to, and the block in it.
-    pub(super) fn data_at(&self, block: u64) -> (Place, u64) {
-        let area = self.areas.partition_point(|&(first, _)| first <= block) - 1;
+    /// The file that the n-th data block belongs to, and which of the file's
+    /// blocks it is.
+    pub(super) fn data_at(&self, block: u64) -> (EntryRef, u64) {
+        let area = last(&self.areas, |&(first, _)| first <= block);
         let (first, dir) = self.areas[area];
-        let (slot, inside) = self.dirs[dir].shape.data_at(block - first);
-        (Place { dir, slot }, inside)
+        assert!(
+            self.dirs[dir].first_data == first,
+            "the data of directory {dir} does not start at block {first}"
+        );
+        let (slot, inside) = self.dirs[dir].layout.data_at(block - first);
+        (EntryRef { dir, slot }, inside)
     }
 
-    /// The first block of a file's data.
-    pub(super) fn data_of(&self, place: Place) -> BlockNr {
-        let dir = &self.dirs[place.dir];
-        BlockNr(self.layout.data().start + dir.first_data + dir.shape.data_start(place.slot))
+    /// The first data block of a file.
+    pub(super) fn data_of(&self, entry: EntryRef) -> BlockNr {
+        let dir = &self.dirs[entry.dir];
+        BlockNr(self.layout.data().start + dir.first_data + dir.layout.data_start(entry.slot))
     }
 
     /// The first extent leaf of a file.
-    pub(super) fn leaves_of(&self, place: Place) -> BlockNr {
-        let dir = &self.dirs[place.dir];
-        let leaf = dir.first_leaf + dir.shape.leaf_start(slot_number(place.slot));
+    pub(super) fn leaves_of(&self, entry: EntryRef) -> BlockNr {
+        let dir = &self.dirs[entry.dir];
+        let leaf = dir.first_leaf + dir.layout.leaf_start(exact(entry.slot));
         BlockNr(self.layout.extent_leaves().start + leaf)
     }
 
-    /// The file of the n-th extent leaf, and which of its leaves that is.
-    pub(super) fn leaf_at(&self, leaf: u64) -> (Place, u64) {
-        let dir = self.dirs.partition_point(|dir| dir.first_leaf <= leaf) - 1;
+    /// The file that the n-th extent leaf belongs to, and which of the file's
+    /// leaves it is.
+    pub(super) fn leaf_at(&self, leaf: u64) -> (EntryRef, u64) {
+        let dir = last(&self.dirs, |dir| dir.first_leaf <= leaf);
         let (slot, inside) = self.dirs[dir]
-            .shape
+            .layout
             .leaf_at(leaf - self.dirs[dir].first_leaf);
         (
-            Place {
+            EntryRef {
                 dir,
-                slot: narrow(slot),
+                slot: to_usize(slot),
             },
             inside,
         )
     }
 
     /// The block of a slow symlink.
-    pub(super) fn symlink_of(&self, place: Place) -> BlockNr {
-        let dir = &self.dirs[place.dir];
-        let symlink = dir.first_symlink + dir.shape.symlink_start(slot_number(place.slot));
+    pub(super) fn symlink_of(&self, entry: EntryRef) -> BlockNr {
+        let dir = &self.dirs[entry.dir];
+        let symlink = dir.first_symlink + dir.layout.symlink_start(exact(entry.slot));
         BlockNr(self.layout.symlinks().start + symlink)
     }
 
-    /// The n-th slow symlink.
-    pub(super) fn symlink_at(&self, symlink: u64) -> Place {
-        let dir = self
-            .dirs
-            .partition_point(|dir| dir.first_symlink <= symlink)
-            - 1;
+    /// The n-th symlink that has a block.
+    pub(super) fn symlink_at(&self, symlink: u64) -> EntryRef {
+        let dir = last(&self.dirs, |dir| dir.first_symlink <= symlink);
         let slot = self.dirs[dir]
-            .shape
-            .symlink_at(narrow(symlink - self.dirs[dir].first_symlink));
-        Place {
+            .layout
+            .symlink_at(to_usize(symlink - self.dirs[dir].first_symlink));
+        EntryRef {
             dir,
-            slot: narrow(slot),
+            slot: to_usize(slot),
         }
     }
 
-    /// The directory of the n-th directory block, and the block in it.
+    /// The directory that the n-th directory block belongs to, and which of the
+    /// directory's blocks it is.
     pub(super) fn directory_at(&self, block: u64) -> (usize, u64) {
-        let dir = self.dirs.partition_point(|dir| dir.first_block <= block) - 1;
+        let dir = last(&self.dirs, |dir| dir.first_block <= block);
         (dir, block - self.dirs[dir].first_block)
     }
 
-    /// The time of a child.
+    /// The timestamp of an entry.
     pub(super) fn seconds_of(&self, child: &Child<'_>) -> i64 {
         match child.content {
-            Content::Made(MadeKind::Index) => i64::from(self.seconds + INDEX_IS_YOUNGER),
+            Content::Synthetic(SyntheticKind::Index) => i64::from(self.seconds + INDEX_DELAY),
             _ => i64::from(self.seconds),
         }
     }
 
-    /// The path of a directory, without a slash at either end.
+    /// The path of a directory, relative to the root.
     fn path_of(&self, mut dir: usize) -> Vec<u8> {
         let mut names = Vec::new();
         while dir != 0 {
@@ -203,12 +220,13 @@ impl Plan {
         path
     }
 
-    /// Bytes of memory that this plan takes besides the listings it shares.
+    /// The heap memory of the plan in bytes, without the listings, which are
+    /// shared.
     pub(super) fn heap_bytes(&self) -> usize {
         let dirs: usize = self
             .dirs
             .iter()
-            .map(|dir| size_of::<Dir>() + size_of::<(InodeNr, usize)>() + dir.shape.heap_bytes())
+            .map(|dir| size_of::<Dir>() + size_of::<(InodeNr, usize)>() + dir.layout.heap_bytes())
             .sum();
         let indexed: usize = self.indexed.values().map(Packing::heap_bytes).sum();
         let small: usize = self.small.iter().map(|bytes| bytes.len()).sum();
@@ -216,26 +234,45 @@ impl Plan {
     }
 }
 
-/// The inode at a slot, given the inode at slot 0. The walk has counted them
-/// all, so the number is never 0 and never too large.
-pub(super) fn inode_at(first: u32, slot: usize) -> InodeNr {
-    InodeNr::new(first.saturating_add(slot_number(slot))).unwrap_or(InodeNr::FIRST)
+/// The last item for which `is_at_or_before` holds. The items are sorted by
+/// what it compares, and the first of them starts at the lowest number.
+#[track_caller]
+fn last<T>(items: &[T], is_at_or_before: impl Fn(&T) -> bool) -> usize {
+    items
+        .partition_point(is_at_or_before)
+        .checked_sub(1)
+        .expect("a number at or after that of the first item")
 }
 
-fn slot_number(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(u32::MAX)
+/// The inode of the entry at `slot`, given that of slot 0.
+pub(super) fn inode_at(first: InodeNr, slot: usize) -> InodeNr {
+    first.plus(exact(slot))
 }
 
-/// Sorted by the value that a lookup by block or inode compares.
+/// The number of the directory with this inode, by the list of [`by_inode`].
+pub(super) fn number_of(
+    dirs: &[Dir],
+    by_inode: &[(InodeNr, usize)],
+    inode: InodeNr,
+) -> Option<usize> {
+    let found = by_inode.binary_search_by_key(&inode, |&(inode, _)| inode);
+    let (_, dir) = by_inode[found.ok()?];
+    assert!(
+        dirs[dir].inode == inode,
+        "directory {dir} has another inode than {}",
+        inode.get()
+    );
+    Some(dir)
+}
+
+/// The inode and number of each directory, by inode.
 pub(super) fn by_inode(dirs: &[Dir]) -> Vec<(InodeNr, usize)> {
     let mut sorted: Vec<_> = dirs.iter().map(|dir| dir.inode).zip(0..).collect();
     sorted.sort_unstable();
     sorted
 }
 
-/// Sums of what the directories need, for the layout.
+/// The data blocks of all directories.
 pub(super) fn data_blocks(dirs: &[Dir]) -> u64 {
-    dirs.iter()
-        .map(|dir| dir.shape.data_blocks())
-        .fold(0, u64::saturating_add)
+    dirs.iter().map(|dir| dir.layout.data_blocks()).sum()
 }

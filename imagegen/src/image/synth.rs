@@ -1,31 +1,37 @@
-//! A metadata block, from the plan.
+//! Metadata blocks, generated from the plan.
 
 use crate::{
     Result,
     ext4::{
-        BLOCK_SIZE, Block, BlockNr, Body, Checksum, Entry, Inode, InodeNr, Mode, Packing, Region,
-        extent, group, inode, journal, superblock,
+        BLOCK_SIZE, Block, BlockNr, Body, Checksum, Entry, INODE_SIZE, Inode, InodeNr, Mode,
+        Packing, Region, extent, group, inode, journal, superblock,
     },
     image::{
         contents::Reader,
+        dir_layout::blocks_of,
         folder::{Child, FAST_SYMLINK_LIMIT},
-        numbers::{narrow, wide},
-        plan::{Dir, Place, Plan, inode_at},
-        shape::blocks_of,
+        plan::{Dir, EntryRef, Plan, inode_at},
     },
+    numbers::{to_u64, to_usize},
 };
 
-const INODE_SIZE: usize = 256;
-
-/// Makes metadata blocks.
+/// Generates metadata blocks.
 pub(super) struct Synth<'a> {
     pub(super) reader: Reader<'a>,
     pub(super) checksum: &'a Checksum,
 }
 
 impl Synth<'_> {
-    /// Writes the block into `out`, which is all zeroes; says `false` when
-    /// that takes more than the effort allowed.
+    /// Writes a metadata block to `out`, which is all zeroes; returns `false`
+    /// if the read mode does not allow that.
+    ///
+    /// # Errors
+    ///
+    /// If the target of a symlink cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// If the region is not metadata.
     pub(super) fn block(&self, region: Region, out: &mut Block) -> Result<bool> {
         let plan = self.reader.plan;
         match region {
@@ -41,14 +47,15 @@ impl Synth<'_> {
             Region::BlockBitmap(group) => group::block_bitmap(&plan.layout, group, out),
             Region::InodeBitmap(group) => group::inode_bitmap(&plan.layout, group, out),
             Region::Journal => *out = journal::first_block(&plan.layout, &plan.identity),
-            Region::Data(_) | Region::Zero => {}
+            Region::Data(_) | Region::Zero => panic!("{region:?} is not metadata"),
         }
         Ok(true)
     }
 
+    /// Inodes after the last one in use are zeroes.
     fn inode_table(&self, first: InodeNr, out: &mut Block) -> Result<bool> {
-        for (place, out) in (0..).zip(out.chunks_exact_mut(INODE_SIZE)) {
-            let nr = first.plus(place);
+        for (number, out) in (0..).zip(out.chunks_exact_mut(INODE_SIZE)) {
+            let nr = first.plus(number);
             if nr > self.reader.plan.layout.last_inode() {
                 break;
             }
@@ -71,16 +78,21 @@ impl Synth<'_> {
         if let Some(dir) = self.reader.plan.dir_of(nr) {
             return Ok(Some(self.directory_inode(dir).encode(nr, self.checksum)));
         }
-        let place = self.reader.plan.place_of(nr);
-        let child = self.reader.plan.child(place);
-        let target = match self.fast_target(place, &child)? {
-            Target::Later => return Ok(None),
-            Target::Bytes(bytes) => Some(bytes),
-            Target::NotHere => None,
+        let entry = self.reader.plan.entry_of(nr);
+        let child = self.reader.plan.child(entry);
+        assert!(
+            !child.is_directory(),
+            "the directory of inode {} is not listed by its inode",
+            nr.get()
+        );
+        let target = match self.fast_target(entry, &child)? {
+            FastTarget::NotCached => return Ok(None),
+            FastTarget::Bytes(bytes) => Some(bytes),
+            FastTarget::None => None,
         };
         let body = match &target {
             Some(bytes) => Body::Inline(bytes),
-            None => self.body(place, &child),
+            None => self.body(entry, &child),
         };
         let bytes = self.base(
             child.mode(),
@@ -105,17 +117,17 @@ impl Synth<'_> {
         }
     }
 
-    fn body(&self, place: Place, child: &Child<'_>) -> Body<'static> {
+    fn body(&self, entry: EntryRef, child: &Child<'_>) -> Body<'static> {
         if child.is_slow_symlink() {
-            let start = self.reader.plan.symlink_of(place);
+            let start = self.reader.plan.symlink_of(entry);
             return Body::Blocks {
                 start,
                 count: 1,
                 leaves: BlockNr(0),
             };
         }
-        let start = self.reader.plan.data_of(place);
-        let leaves = self.reader.plan.leaves_of(place);
+        let start = self.reader.plan.data_of(entry);
+        let leaves = self.reader.plan.leaves_of(entry);
         Body::Blocks {
             start,
             count: blocks_of(child.size),
@@ -131,10 +143,11 @@ impl Synth<'_> {
             count: dir.blocks,
             leaves: BlockNr(0),
         };
-        let size = dir.blocks * wide(BLOCK_SIZE);
+        let size = dir.blocks * to_u64(BLOCK_SIZE);
+        let packing = self.reader.plan.indexed.get(&number);
         Inode {
-            links: dir.shape.subdirectories.saturating_add(2),
-            indexed: self.reader.plan.indexed.contains_key(&number),
+            links: dir.layout.subdirectories + 2,
+            indexed: packing.is_some_and(Packing::is_indexed),
             ..self.base(
                 Mode::DIRECTORY,
                 size,
@@ -144,30 +157,30 @@ impl Synth<'_> {
         }
     }
 
-    fn fast_target(&self, place: Place, child: &Child<'_>) -> Result<Target> {
+    fn fast_target(&self, entry: EntryRef, child: &Child<'_>) -> Result<FastTarget> {
         if child.mode() != Mode::SYMLINK || child.size >= FAST_SYMLINK_LIMIT {
-            return Ok(Target::NotHere);
+            return Ok(FastTarget::None);
         }
-        let mut target = vec![0; narrow(child.size)];
-        let read = self.reader.file(place, 0, &mut target)?;
+        let mut target = vec![0; to_usize(child.size)];
+        let read = self.reader.file(entry, 0, &mut target)?;
         Ok(if read {
-            Target::Bytes(target)
+            FastTarget::Bytes(target)
         } else {
-            Target::Later
+            FastTarget::NotCached
         })
     }
 
-    fn symlink(&self, place: Place, out: &mut Block) -> Result<bool> {
-        let length = narrow(self.reader.plan.child(place).size);
-        self.reader.file(place, 0, &mut out[..length])
+    fn symlink(&self, entry: EntryRef, out: &mut Block) -> Result<bool> {
+        let length = to_usize(self.reader.plan.child(entry).size);
+        self.reader.file(entry, 0, &mut out[..length])
     }
 
     fn extent_leaf(&self, leaf: u64, out: &mut Block) {
-        let (place, inside) = self.reader.plan.leaf_at(leaf);
-        let checksum = self.checksum.inode(self.reader.plan.inode_of(place));
-        let count = blocks_of(self.reader.plan.child(place).size);
+        let (entry, inside) = self.reader.plan.leaf_at(leaf);
+        let checksum = self.checksum.inode(self.reader.plan.inode_of(entry));
+        let count = blocks_of(self.reader.plan.child(entry).size);
         extent::leaf(
-            self.reader.plan.data_of(place),
+            self.reader.plan.data_of(entry),
             count,
             inside,
             &checksum,
@@ -178,6 +191,10 @@ impl Synth<'_> {
     fn directory(&self, block: u64, out: &mut Block) {
         let (number, inside) = self.reader.plan.directory_at(block);
         let dir = &self.reader.plan.dirs[number];
+        assert!(
+            dir.folder.len() == dir.layout.len(),
+            "directory {number} has the entries that it was planned with"
+        );
         match self.reader.plan.indexed.get(&number) {
             Some(packing) => self.entries(packing, dir, inside, out),
             None => self.entries(&Packing::linear(dir.folder.names()), dir, inside, out),
@@ -187,7 +204,7 @@ impl Synth<'_> {
     fn entries(&self, packing: &Packing, dir: &Dir, block: u64, out: &mut Block) {
         let parent = self.reader.plan.dirs[dir.parent].inode;
         let entry = |slot: u32| {
-            let slot = narrow(slot);
+            let slot = to_usize(slot);
             let child = dir.folder.child(slot);
             let inode = inode_at(dir.first_child, slot);
             Entry {
@@ -200,11 +217,11 @@ impl Synth<'_> {
     }
 }
 
-/// The target of a symlink that stands in its inode.
-enum Target {
-    /// It is not such a symlink.
-    NotHere,
-    /// Reading it takes more than the effort allowed.
-    Later,
+/// The target of a symlink that is stored in its inode.
+enum FastTarget {
+    /// The entry is not such a symlink.
+    None,
+    /// The target is not cached, and the read mode allows no more.
+    NotCached,
     Bytes(Vec<u8>),
 }

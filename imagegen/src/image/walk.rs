@@ -1,4 +1,4 @@
-//! The one walk over a commit's trees that makes a plan.
+//! The walk over a commit's trees that numbers directories, inodes and blocks.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -12,36 +12,39 @@ use crate::{
     ext4::{InodeNr, Packing},
     git::{Attributes, Conversion, EntryMode, Listing, Objects},
     image::{
-        census::Census,
-        folder::{Content, Folder, Made, MadeKind},
-        numbers::{narrow, wide},
+        dir_layout::DirLayout,
+        folder::{Content, Folder, Synthetic, SyntheticKind},
         path::{self, Path},
         plan::{Dir, inode_at},
-        shape::Shape,
+        tree_counts::TreeCounts,
     },
+    numbers::{to_u64, to_usize},
 };
 
-/// A directory with this many blocks gets an index. Below, reading it in
-/// order is faster for the kernel than asking its index (ext4.md §2.5).
+/// The least number of blocks of a directory with an index. The kernel reads
+/// smaller ones faster without: with an index it reads in hash order, without
+/// read-ahead.
 const INDEXED_FROM_BLOCKS: u64 = 64;
 const MAX_INODES: u32 = 32_000_000;
 const MAX_DIRECTORIES: usize = 4_000_000;
-/// Who has walked so far counts the rest before going on.
-const CENSUS_FROM_INODES: u32 = 1 << 20;
-const CENSUS_FROM_DIRECTORIES: usize = 1 << 16;
+/// From so many inodes on, the tree is [counted](TreeCounts) before the walk
+/// continues, in case it exceeds the limits.
+const COUNT_FROM_INODES: u32 = 1 << 20;
+/// The same for directories.
+const COUNT_FROM_DIRECTORIES: usize = 1 << 16;
 
-/// All directories of an image, numbered, but their data not yet placed.
-#[derive(Debug, Default)]
+/// All directories of an image, numbered, but without data blocks yet.
+#[derive(Debug)]
 pub(super) struct Walk {
     pub(super) dirs: Vec<Dir>,
     pub(super) indexed: HashMap<usize, Packing>,
-    next_inode: u32,
+    next_inode: InodeNr,
     next_block: u64,
     next_symlink: u64,
     next_leaf: u64,
 }
 
-/// What is still to be visited.
+/// A directory that is still to be visited.
 struct Pending {
     what: What,
     depth: usize,
@@ -54,21 +57,29 @@ enum What {
     Gitlink,
 }
 
-/// The trees of a commit, and what checkout makes of their files.
+/// The trees of a commit, and the attributes of their files.
 pub(super) struct Trees<'a> {
     pub(super) objects: &'a Objects,
     pub(super) attributes: Attributes,
-    /// Directories entered: those on the way to the present one.
+    /// The number of directories entered: the current one and its parents.
     pub(super) entered: usize,
     pub(super) with_dot_git: bool,
 }
 
 impl Walk {
-    /// Visits the tree `root` and all below it.
+    /// Visits the tree `root` and everything below it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Image::open`](super::Image::open), with the path below `root`.
     pub(super) fn trees(trees: &mut Trees<'_>, root: ObjectId) -> Result<Self> {
         let mut walk = Self {
-            next_inode: InodeNr::FIRST.get(),
-            ..Self::default()
+            dirs: Vec::new(),
+            indexed: HashMap::new(),
+            next_inode: InodeNr::FIRST,
+            next_block: 0,
+            next_symlink: 0,
+            next_leaf: 0,
         };
         let mut path = Path::default();
         let mut pending = vec![Pending {
@@ -80,7 +91,7 @@ impl Walk {
         let mut counted = false;
         while let Some(next) = pending.pop() {
             if !counted && walk.is_large(pending.len()) {
-                check_census(Census::take(trees.objects, root))?;
+                check_counts(TreeCounts::of(trees.objects, root))?;
                 counted = true;
             }
             path.enter(next.depth, walk.name(&next))?;
@@ -91,12 +102,13 @@ impl Walk {
         Ok(walk)
     }
 
-    /// Whether the tree may be one that stands for too much.
+    /// Whether the tree is so large that it may exceed the limits.
     fn is_large(&self, pending: usize) -> bool {
-        self.next_inode > CENSUS_FROM_INODES || self.dirs.len() + pending > CENSUS_FROM_DIRECTORIES
+        self.next_inode.get() > COUNT_FROM_INODES
+            || self.dirs.len() + pending > COUNT_FROM_DIRECTORIES
     }
 
-    /// The name in its parent; the root has none.
+    /// The name of a directory in its parent; empty for the root.
     fn name(&self, next: &Pending) -> &[u8] {
         match next.depth {
             0 => b"",
@@ -104,9 +116,10 @@ impl Walk {
         }
     }
 
-    /// Queues the directories in `parent`, the first on top.
+    /// Queues the subdirectories of `parent`, so that the first one is visited
+    /// next.
     fn queue_children(&self, parent: usize, depth: usize, pending: &mut Vec<Pending>) {
-        if self.dirs[parent].shape.subdirectories == 0 {
+        if self.dirs[parent].layout.subdirectories == 0 {
             return;
         }
         let queued = pending.len();
@@ -126,17 +139,23 @@ impl Walk {
         pending[queued..].reverse();
     }
 
-    /// Appends the made directories of `.git`: `folders[0]` is `.git` itself.
-    pub(super) fn dot_git(&mut self, mut folders: Vec<Option<Vec<Made>>>) -> Result<()> {
+    /// Appends the directories of `.git`: `folders[0]` is `.git` itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Unsupported`] if the image exceeds a limit.
+    pub(super) fn dot_git(&mut self, mut folders: Vec<Option<Vec<Synthetic>>>) -> Result<()> {
         let slot = self.dirs[0].folder.len() - 1;
         let mut pending = vec![(0, 0, slot)];
-        while let Some((made, parent, slot)) = pending.pop() {
-            let entries = folders[made].take().unwrap_or_default();
-            let number = self.add(Folder::Made(entries), parent, slot, b".git".as_bstr())?;
+        while let Some((folder, parent, slot)) = pending.pop() {
+            let entries = folders[folder]
+                .take()
+                .expect("a directory has one entry that refers to it");
+            let number = self.add(Folder::Synthetic(entries), parent, slot, b".git".as_bstr())?;
             let queued = pending.len();
             for (slot, child) in self.dirs[number].folder.children().enumerate() {
-                if let Content::Made(MadeKind::Directory(made)) = child.content {
-                    pending.push((made, number, slot));
+                if let Content::Synthetic(SyntheticKind::Directory(folder)) = child.content {
+                    pending.push((folder, number, slot));
                 }
             }
             pending[queued..].reverse();
@@ -144,10 +163,11 @@ impl Walk {
         Ok(())
     }
 
-    /// Numbers the children of a directory and counts its blocks.
+    /// Adds a directory: numbers its entries and counts its blocks. Returns the
+    /// number of the directory.
     fn add(&mut self, folder: Folder, parent: usize, slot: usize, path: &BStr) -> Result<usize> {
         let number = self.dirs.len();
-        let shape = Shape::of(&folder).map_err(|error| error.within(path))?;
+        let layout = DirLayout::of(&folder).map_err(|error| error.within(path))?;
         let children = u32::try_from(folder.len()).map_err(|_| too_many())?;
         let mut blocks = Packing::linear_blocks(folder.names());
         if blocks >= INDEXED_FROM_BLOCKS {
@@ -170,51 +190,53 @@ impl Walk {
             first_leaf: self.next_leaf,
             first_data: 0,
             folder,
-            shape,
+            layout,
         };
-        self.next_inode = self.next_inode.checked_add(children).ok_or_else(too_many)?;
-        if self.next_inode > MAX_INODES || number > MAX_DIRECTORIES {
-            return Err(too_many());
-        }
+        let next_inode = self.next_inode.get().checked_add(children);
+        self.next_inode = next_inode
+            .filter(|next| *next <= MAX_INODES && number <= MAX_DIRECTORIES)
+            .and_then(InodeNr::new)
+            .ok_or_else(too_many)?;
         self.next_block += blocks;
-        self.next_symlink += dir.shape.slow_symlinks();
-        self.next_leaf += dir.shape.leaf_total();
+        self.next_symlink += dir.layout.slow_symlinks();
+        self.next_leaf += dir.layout.leaf_total();
         self.dirs.push(dir);
         Ok(number)
     }
 
     /// The highest inode in use.
     pub(super) fn last_inode(&self) -> InodeNr {
-        InodeNr::new(self.next_inode - 1).unwrap_or(InodeNr::FIRST)
+        InodeNr::new(self.next_inode.get() - 1).expect("numbers start after the reserved inodes")
     }
 
-    /// Blocks of all directories.
+    /// The number of blocks of all directories.
     pub(super) fn directory_blocks(&self) -> u64 {
         self.next_block
     }
 
-    /// Symlinks that have a block.
+    /// The number of symlinks that have a block.
     pub(super) fn symlink_blocks(&self) -> u64 {
         self.next_symlink
     }
 
-    /// Extent leaves of all files.
+    /// The number of extent leaves of all files.
     pub(super) fn extent_leaves(&self) -> u64 {
         self.next_leaf
     }
 }
 
-fn check_census(census: Census) -> Result<()> {
-    let fits = census.entries <= MAX_INODES.into() && census.directories <= wide(MAX_DIRECTORIES);
+fn check_counts(counts: TreeCounts) -> Result<()> {
+    let fits = counts.entries <= MAX_INODES.into() && counts.directories <= to_u64(MAX_DIRECTORIES);
     if fits { Ok(()) } else { Err(too_many()) }
 }
 
 fn too_many() -> Error {
-    let sentence = format!("more than {MAX_INODES} files or {MAX_DIRECTORIES} directories");
-    Error::new(Kind::Unsupported, sentence)
+    let message = format!("more than {MAX_INODES} files or {MAX_DIRECTORIES} directories");
+    Error::new(Kind::Unsupported, message)
 }
 
 impl Trees<'_> {
+    /// Reads the entries of a directory at path `dir`.
     fn folder(&mut self, next: &Pending, dir: &BStr) -> Result<Folder> {
         let What::Tree(id) = next.what else {
             return Ok(Folder::Gitlink);
@@ -239,14 +261,14 @@ impl Trees<'_> {
         })
     }
 
-    /// Puts the directory's `.gitattributes` on the stack, and takes those of
-    /// directories it is not in from it.
+    /// Enters a directory: puts its `.gitattributes` in force after those of
+    /// its parents, and drops all others.
     fn enter(&mut self, depth: usize, dir: &BStr, listing: &Listing) -> Result<()> {
         for _ in depth..self.entered {
             self.attributes.leave();
         }
         self.entered = depth + 1;
-        // Entries are sorted: it is among the first.
+        // Entries are sorted, so it is among the first ones.
         let mut first = listing.iter().take_while(|entry| entry.name[0] <= b'.');
         let own = first.find(|entry| {
             entry.name == b".gitattributes"
@@ -261,7 +283,8 @@ impl Trees<'_> {
         Ok(())
     }
 
-    /// Finds the files that checkout changes, and their sizes after that.
+    /// Finds the files that checkout converts, and replaces their sizes by
+    /// those of the converted files.
     fn convert(&mut self, listing: Arc<Listing>, dir: &BStr) -> Result<(Arc<Listing>, Converted)> {
         if self.attributes.is_inert() {
             return Ok((listing, Box::default()));
@@ -283,7 +306,7 @@ impl Trees<'_> {
                 .map_err(of_name)?
                 .to_vec()?;
             if let Some(bytes) = conversion.apply(entry.id, &blob).map_err(of_name)? {
-                sizes.push((narrow(slot), wide(bytes.len())));
+                sizes.push((to_usize(slot), to_u64(bytes.len())));
                 converted.push((slot, conversion));
             }
         }
@@ -297,7 +320,7 @@ impl Trees<'_> {
     }
 }
 
-/// Slots of files that checkout changes, ascending.
+/// The slots of files that checkout converts, ascending.
 type Converted = Box<[(u32, Conversion)]>;
 
 const fn is_file(mode: EntryMode) -> bool {

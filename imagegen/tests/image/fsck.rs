@@ -1,12 +1,15 @@
-//! e2fsck finds nothing wrong, and nothing missing.
+//! e2fsprogs report no error and read what was committed.
 
 use std::process::Command;
 
 use imagegen::image::Options;
 
-use crate::harness::{Files, TestRepo, assert_clean, bare, file, link, mixed, run};
+use crate::{
+    harness::{Files, TestRepo, bare, file, link, mixed},
+    support::e2fsprogs::{assert_clean, run},
+};
 
-/// The commit's image passes e2fsck, with its history and without.
+/// Asserts that the image passes e2fsck, with and without `.git`.
 fn check(files: &Files) {
     let (repo, head) = TestRepo::holding(files);
     for options in [bare(), Options::default()] {
@@ -31,7 +34,7 @@ fn one_of_everything() {
 }
 
 #[test]
-fn ids_of_sha256() {
+fn a_sha256_repository() {
     let repo = TestRepo::with("sha256");
     let head = repo.import(&[file("a/b", "bytes"), link("c", 100)].concat());
     let image = repo.open(head, &Options::default()).unwrap();
@@ -39,7 +42,7 @@ fn ids_of_sha256() {
 }
 
 #[test]
-fn names_of_255_bytes_at_every_place_in_a_block() {
+fn names_of_255_bytes_at_every_offset_in_a_block() {
     let name = |at: usize| format!("{at:03}{}", "é".repeat(126));
     check(
         &(0..40)
@@ -49,7 +52,7 @@ fn names_of_255_bytes_at_every_place_in_a_block() {
 }
 
 #[test]
-fn links_that_stand_in_the_inode_and_that_do_not() {
+fn symlinks_with_and_without_a_block() {
     let lengths = [1, 59, 60, 61, 4095];
     check(
         &lengths
@@ -82,21 +85,21 @@ fn twenty_thousand_entries_in_an_index() {
     let image = repo.open(head, &bare()).unwrap();
     let disk = repo.write(&image);
     assert_clean(&disk);
-    let (told, _) = run("debugfs", &["-R", "stat /many"], &disk);
+    let (output, _) = run("debugfs", &["-R", "stat /many"], &disk);
     assert!(
-        told.contains("Flags: 0x81000"),
-        "an index and extents: {told}"
+        output.contains("Flags: 0x81000"),
+        "an index and extents: {output}"
     );
-    let (told, _) = run(
+    let (output, _) = run(
         "debugfs",
         &["-R", "cat \"/many/entry number 19999\""],
         &disk,
     );
-    assert_eq!(told, "same\n");
+    assert_eq!(output, "same\n");
 }
 
 #[test]
-fn a_file_whose_lines_checkout_ends_otherwise() {
+fn a_file_with_converted_line_endings() {
     let (repo, head) = TestRepo::holding(&mixed());
     let image = repo.open(head, &bare()).unwrap();
     assert_eq!(repo.dump(&image, "/wide/lines.txt"), b"one\r\ntwo\r\n");
@@ -104,20 +107,20 @@ fn a_file_whose_lines_checkout_ends_otherwise() {
 }
 
 #[test]
-fn a_file_with_extent_leaves() {
+fn a_file_of_many_blocks() {
     let large = vec![b'l'; 5 << 20];
     check(&[file("large", large), file("small", "small")].concat());
 }
 
-/// A number in the superblock, as dumpe2fs tells it.
-fn counted(told: &str, what: &str) -> u64 {
-    let line = told.lines().find_map(|line| line.strip_prefix(what));
+/// A number in the superblock, from the output of dumpe2fs.
+fn counted(output: &str, field: &str) -> u64 {
+    let line = output.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.trim().parse().ok())
-        .unwrap_or_else(|| panic!("{what}: {told}"))
+        .unwrap_or_else(|| panic!("{field}: {output}"))
 }
 
 #[test]
-fn free_space_is_what_was_asked_for_or_more() {
+fn there_is_at_least_the_requested_free_space() {
     let (repo, head) = TestRepo::holding(&mixed());
     for free in [1, 4096, 1 << 20, (1 << 30) + 1, 1 << 40] {
         let options = Options {
@@ -125,16 +128,16 @@ fn free_space_is_what_was_asked_for_or_more() {
             ..Options::default()
         };
         let disk = repo.write(&repo.open(head, &options).unwrap());
-        let (told, _) = run("dumpe2fs", &["-h"], &disk);
+        let (output, _) = run("dumpe2fs", &["-h"], &disk);
         assert!(
-            counted(&told, "Free blocks:") * 4096 >= free,
-            "{free}: {told}"
+            counted(&output, "Free blocks:") * 4096 >= free,
+            "{free}: {output}"
         );
         assert!(
-            counted(&told, "Free inodes:") >= free / 16384,
-            "{free}: {told}"
+            counted(&output, "Free inodes:") >= free / 16384,
+            "{free}: {output}"
         );
-        assert_eq!(counted(&told, "Reserved block count:"), 0);
+        assert_eq!(counted(&output, "Reserved block count:"), 0);
         if free < 1 << 40 {
             assert_clean(&disk);
         }
@@ -142,7 +145,7 @@ fn free_space_is_what_was_asked_for_or_more() {
 }
 
 #[test]
-fn every_inode_belongs_to_whom_it_should() {
+fn every_inode_has_the_requested_owner() {
     let (repo, head) = TestRepo::holding(&mixed());
     let options = Options {
         uid: 70_000,
@@ -160,8 +163,8 @@ fn every_inode_belongs_to_whom_it_should() {
         "/module",
         "/.git/index",
     ] {
-        let (told, _) = run("debugfs", &["-R", &format!("stat {path}")], &disk);
-        let words = told.split_whitespace().collect::<Vec<_>>();
+        let (output, _) = run("debugfs", &["-R", &format!("stat {path}")], &disk);
+        let words = output.split_whitespace().collect::<Vec<_>>();
         let after = |key: &str| {
             words
                 .iter()
@@ -172,14 +175,13 @@ fn every_inode_belongs_to_whom_it_should() {
         assert_eq!(
             (after("User:"), after("Group:")),
             (Some("70000"), Some("80000")),
-            "{told}"
+            "{output}"
         );
     }
 }
 
-/// Not our own code: what is on the disk, git finds unchanged.
 #[test]
-fn git_finds_every_file_as_it_was_committed() {
+fn git_finds_every_file_unchanged() {
     let (repo, head) = TestRepo::holding(&mixed());
     let image = repo.open(head, &bare()).unwrap();
     let copy = repo.dump_all(&image, "all");

@@ -1,10 +1,8 @@
-//! Repositories to be shown, and programs that look at what is shown.
+//! Repositories and their images.
 
-use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use imagegen::Result;
@@ -12,9 +10,9 @@ use imagegen::git::{Cache, ObjectId, Repository, Snapshot, SnapshotStore};
 use imagegen::image::{History, Image, Options, Origin};
 use tempfile::TempDir;
 
-use crate::git::git;
+use crate::support::{e2fsprogs::run, git::git};
 
-/// What a commit holds: mode, path, bytes; for a gitlink the bytes are the
+/// The files of a commit: mode, path, content. The content of a gitlink is its
 /// id in hex.
 pub(crate) type Files = Vec<(&'static str, String, Vec<u8>)>;
 
@@ -23,12 +21,12 @@ pub(crate) fn file(path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Files 
     vec![("100644", path.into(), bytes.into())]
 }
 
-/// A symlink.
+/// A symlink with a target of `length` bytes.
 pub(crate) fn link(path: impl Into<String>, length: usize) -> Files {
     vec![("120000", path.into(), vec![b't'; length])]
 }
 
-/// A bit of everything, some of it in `sub`.
+/// Files of every kind, some of them in `sub`.
 pub(crate) fn mixed() -> Files {
     let long = "n".repeat(255);
     let executable = ("100755", "sub/run".to_owned(), b"#!/bin/sh\n".to_vec());
@@ -49,7 +47,7 @@ pub(crate) fn mixed() -> Files {
     .concat()
 }
 
-/// History is left out.
+/// The options of an image without `.git`.
 pub(crate) fn bare() -> Options {
     Options {
         history: History::None,
@@ -65,7 +63,7 @@ impl TestRepo {
         Self::with("sha1")
     }
 
-    /// With object ids of that format.
+    /// A repository with this object format.
     pub(crate) fn with(format: &str) -> Self {
         let repo = Self(TempDir::new().unwrap());
         let format = format!("--object-format={format}");
@@ -97,7 +95,7 @@ impl TestRepo {
         String::from_utf8(git(&self.path(), arguments, b"")).unwrap()
     }
 
-    /// Makes a commit of these files on `main`.
+    /// Commits these files to `main`.
     pub(crate) fn import(&self, files: &Files) -> ObjectId {
         let mut stream = b"commit refs/heads/main\n\
             committer C <c@example.org> 1700000100 +0100\ndata 0\n"
@@ -119,14 +117,14 @@ impl TestRepo {
         self.id("main")
     }
 
-    /// Makes a commit of a tree on `main`.
+    /// Commits a tree to `main`.
     pub(crate) fn commit(&self, tree: ObjectId) -> ObjectId {
         let commit = self.git(&["commit-tree", "-m", "", &tree.to_string()]);
         self.git(&["update-ref", "refs/heads/main", commit.trim()]);
         self.id("main")
     }
 
-    /// Makes a tree of lines as `git ls-tree` has them.
+    /// Writes a tree of lines in the format of `git ls-tree`.
     pub(crate) fn tree(&self, lines: &str) -> ObjectId {
         let hex = git(&self.path(), &["mktree", "--missing"], lines.as_bytes());
         ObjectId::from_hex(hex.trim_ascii()).unwrap()
@@ -136,8 +134,8 @@ impl TestRepo {
         ObjectId::from_hex(self.git(&["rev-parse", rev]).trim().as_bytes()).unwrap()
     }
 
-    /// Its present state, kept in a state directory of this name, and read
-    /// through a cache of its own.
+    /// The snapshot of a commit in the state directory of this name, with a
+    /// cache of its own.
     pub(crate) fn snapshot(&self, state: &str, commit: ObjectId) -> Result<Arc<Snapshot>> {
         let cache = Cache::new(64 << 20, self.0.path());
         let repository = Repository::open(&self.path())?;
@@ -153,14 +151,14 @@ impl TestRepo {
         )
     }
 
-    /// The same, straight from the repository.
+    /// Opens the image of a commit without a snapshot.
     pub(crate) fn open_live(&self, commit: ObjectId, options: &Options) -> Result<Image> {
         let cache = Cache::new(64 << 20, self.0.path());
         let objects = Repository::open(&self.path())?.objects(&cache)?;
         Image::open(Origin::Objects(objects), commit, options)
     }
 
-    /// Writes the image beside the repository, with its holes.
+    /// Writes the image to a sparse file beside the repository.
     pub(crate) fn write(&self, image: &Image) -> PathBuf {
         let path = self.beside("image");
         let disk = File::create(&path).unwrap();
@@ -177,7 +175,7 @@ impl TestRepo {
         path
     }
 
-    /// The bytes of one file of the image, as e2fsprogs read them.
+    /// The content of a file of the image, as read by e2fsprogs.
     pub(crate) fn dump(&self, image: &Image, path: &str) -> Vec<u8> {
         let disk = self.write(image);
         let copy = self.beside("copy");
@@ -189,8 +187,8 @@ impl TestRepo {
         fs::read(copy).unwrap()
     }
 
-    /// All files of the image, as e2fsprogs read them, in a directory of that
-    /// name.
+    /// Writes all files of the image, as read by e2fsprogs, to a directory of
+    /// this name.
     pub(crate) fn dump_all(&self, image: &Image, name: &str) -> PathBuf {
         let disk = self.write(image);
         let copy = self.beside(name);
@@ -205,44 +203,9 @@ impl TestRepo {
     }
 }
 
-/// The whole image in one read.
+/// The whole image, in one read.
 pub(crate) fn whole(image: &Image) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(image.size()).unwrap()];
     image.read_at(0, &mut bytes).unwrap();
     bytes
-}
-
-/// What a program says of an image, to standard output and standard error.
-pub(crate) fn run(program: &str, arguments: &[&str], image: &Path) -> (String, String) {
-    let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(image)
-        .env("PATH", path)
-        .env("LC_ALL", "C")
-        .output()
-        .unwrap_or_else(|error| panic!("{program} of e2fsprogs must be installed: {error}"));
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        output.status.success(),
-        "{program}: {}\n{stdout}{stderr}",
-        output.status
-    );
-    (stdout, stderr)
-}
-
-/// `e2fsck -fn` succeeds and has nothing to say but its passes and a summary;
-/// its status alone is 0 for wrong counts too.
-pub(crate) fn assert_clean(image: &Path) {
-    let (stdout, stderr) = run("e2fsck", &["-fn"], image);
-    let summary = |line: &str| line.contains(" files (") && line.ends_with(" blocks");
-    for line in stdout.lines() {
-        assert!(
-            line.starts_with("Pass ") || summary(line),
-            "e2fsck: {stdout}"
-        );
-    }
-    assert_eq!(stdout.lines().count(), 6, "e2fsck: {stdout}");
-    assert_eq!(stderr.lines().count(), 1, "e2fsck: {stderr}");
 }

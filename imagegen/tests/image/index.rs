@@ -1,4 +1,4 @@
-//! The index that stands in `.git`, read through the image, before git.
+//! `.git/index`, read from the image by git.
 
 use std::fs;
 
@@ -6,10 +6,12 @@ use imagegen::image::Options;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use crate::git::command;
-use crate::harness::{TestRepo, file, link, mixed};
+use crate::{
+    harness::{TestRepo, file, link, mixed},
+    support::git::command,
+};
 
-/// What git reads from an index: a line a file.
+/// The entries that git reads from an index, a line each.
 fn listed(repo: &TestRepo, index: &[u8]) -> String {
     fs::write(repo.beside("index"), index).unwrap();
     let mut git = command(&repo.path());
@@ -24,14 +26,14 @@ fn listed(repo: &TestRepo, index: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The same from the tree itself.
+/// The same entries from the tree.
 fn expected(repo: &TestRepo) -> String {
     let format = "--format=%(objectmode) %(objectname) 0%x09%(path)";
     repo.git(&["ls-tree", "-r", format, "HEAD"])
 }
 
 #[test]
-fn git_reads_from_it_what_the_tree_holds() {
+fn git_reads_the_entries_of_the_tree() {
     let names = ["a", "a-b", "a.b/c", "a0", "ab/c"];
     let sorting = names
         .into_iter()
@@ -52,15 +54,15 @@ fn git_reads_from_it_what_the_tree_holds() {
         assert_eq!(
             Sha1::digest(body).as_slice(),
             hash,
-            "it is as long as was planned"
+            "it has the planned length"
         );
         assert_eq!(listed(&repo, &index), expected(&repo));
     }
 }
 
-/// What paths in a row have in common decides how long the index is.
+/// The length of the index depends on the common prefixes of consecutive paths.
 #[test]
-fn its_length_is_planned_whatever_paths_share() {
+fn the_planned_length_accounts_for_common_prefixes() {
     let repo = TestRepo::new();
     let empty = repo.tree("");
     let (file, link) = ("12".repeat(20), "34".repeat(20));
@@ -93,7 +95,7 @@ fn its_length_is_planned_whatever_paths_share() {
 }
 
 #[test]
-fn its_trees_are_the_trees_of_the_commit() {
+fn the_cached_trees_are_those_of_the_commit() {
     let (repo, head) = TestRepo::holding(&mixed());
     let index = repo.dump(
         &repo.open(head, &Options::default()).unwrap(),
@@ -102,12 +104,11 @@ fn its_trees_are_the_trees_of_the_commit() {
     fs::write(repo.path().join(".git/index"), &index).unwrap();
     let written = repo.git(&["-c", "core.fsmonitor=false", "write-tree"]);
     assert_eq!(written, repo.git(&["rev-parse", "HEAD^{tree}"]));
-    let told = repo.git(&["fsck", "--strict", "--cache"]);
-    assert_eq!(told, "");
+    assert_eq!(repo.git(&["fsck", "--strict", "--cache"]), "");
 }
 
 #[test]
-fn with_ids_of_sha256_it_ends_in_one() {
+fn an_index_of_a_sha256_repository_has_a_sha256_checksum() {
     let repo = TestRepo::with("sha256");
     let head = repo.import(&[file("a/b", "bytes"), link("c", 100)].concat());
     let index = repo.dump(

@@ -1,10 +1,11 @@
-//! Images of repositories that git made; git and e2fsprogs judge them.
+//! Images of repositories that git wrote, checked with git and e2fsprogs.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 mod fsck;
-mod git;
 mod harness;
 mod index;
 mod reading;
 mod refused;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,4 +1,4 @@
-//! The same bytes, however they are read.
+//! Reads of any offset and length give the same bytes.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use imagegen::image::{Image, Options, Origin};
 
 use crate::harness::{TestRepo, bare, file, mixed, whole};
 
-/// Reads the whole image in steps of that many bytes.
+/// The whole image, in reads of `step` bytes.
 fn stepwise(image: &Image, step: usize) -> Vec<u8> {
     let mut bytes = vec![0xff; usize::try_from(image.size()).unwrap()];
     let mut offset = 0;
@@ -19,7 +19,7 @@ fn stepwise(image: &Image, step: usize) -> Vec<u8> {
 }
 
 #[test]
-fn steps_of_any_length_read_the_same() {
+fn reads_of_any_length_give_the_same_bytes() {
     let (repo, head) = TestRepo::holding(&[mixed(), file("l", vec![7; 600_000])].concat());
     for options in [
         Options::default(),
@@ -33,7 +33,7 @@ fn steps_of_any_length_read_the_same() {
         for step in [3 << 20, 70_001, 4097, 4095] {
             assert!(stepwise(&image, step) == expected, "steps of {step}");
         }
-        // Small steps where everything differs from block to block.
+        // Small reads in the metadata, where every block is different.
         let prefix = usize::try_from(image.prefix()).unwrap();
         for (at, piece) in expected[..prefix].chunks(509).enumerate() {
             let mut bytes = vec![0; piece.len()];
@@ -46,7 +46,7 @@ fn steps_of_any_length_read_the_same() {
 }
 
 #[test]
-fn stored_and_free_runs_tile_the_disk_and_free_ones_are_zeroes() {
+fn allocated_runs_and_holes_tile_the_disk_and_holes_are_zeroes() {
     let (repo, head) = TestRepo::holding(&mixed());
     let image = repo
         .open(
@@ -72,29 +72,29 @@ fn stored_and_free_runs_tile_the_disk_and_free_ones_are_zeroes() {
 }
 
 #[test]
-fn what_memory_has_is_read_without_a_disk_and_is_the_same() {
+fn cached_reads_give_the_same_bytes() {
     let (repo, head) = TestRepo::holding(&mixed());
     let cold = repo.open(head, &Options::default()).unwrap();
     let mut bytes = vec![0; usize::try_from(cold.size()).unwrap()];
     assert!(
-        !cold.read_ready(0, &mut bytes).unwrap(),
-        "nothing was read before"
+        !cold.try_read_cached(0, &mut bytes).unwrap(),
+        "nothing is cached yet"
     );
     let expected = whole(&cold);
-    let mut ready = 0;
+    let mut cached = 0;
     for (at, piece) in expected.chunks(4096).enumerate() {
         let mut block = [0; 4096];
         if cold
-            .read_ready(u64::try_from(at * 4096).unwrap(), &mut block)
+            .try_read_cached(u64::try_from(at * 4096).unwrap(), &mut block)
             .unwrap()
         {
             assert_eq!(block, piece);
-            ready += 1;
+            cached += 1;
         }
     }
     assert!(
-        ready > expected.len() / 4096 / 2,
-        "only {ready} blocks are ready"
+        cached > expected.len() / 4096 / 2,
+        "only {cached} blocks are cached"
     );
 }
 
@@ -118,14 +118,14 @@ fn two_servers_give_the_same_bytes() {
 }
 
 #[test]
-fn without_history_the_commit_alone_decides() {
+fn without_history_only_the_commit_matters() {
     let (repo, head) = TestRepo::holding(&mixed());
     let before = whole(&repo.open(head, &bare()).unwrap());
     repo.git(&["tag", "later"]);
     repo.git(&["repack", "-adfq"]);
     let snapshot = repo.snapshot("another", head).unwrap();
-    let kept = Image::open(Origin::Snapshot(snapshot), head, &bare()).unwrap();
-    assert!(whole(&kept) == before);
+    let later = Image::open(Origin::Snapshot(snapshot), head, &bare()).unwrap();
+    assert!(whole(&later) == before);
     assert!(whole(&repo.open_live(head, &bare()).unwrap()) == before);
 }
 
@@ -139,7 +139,7 @@ fn without_history_there_is_no_dot_git() {
 }
 
 #[test]
-fn a_subtree_shows_what_the_whole_tree_has_there() {
+fn a_subtree_has_the_files_of_the_whole_tree() {
     let (repo, head) = TestRepo::holding(&mixed());
     let all = repo.dump_all(&repo.open(head, &bare()).unwrap(), "all");
     for path in ["sub", "sub/deep", "sub/deep/er", "sub/deep/er/"] {
@@ -164,7 +164,7 @@ fn a_subtree_shows_what_the_whole_tree_has_there() {
 }
 
 #[test]
-fn past_the_end_is_an_error_and_described() {
+fn reads_past_the_end_are_errors() {
     let (repo, head) = TestRepo::holding(&mixed());
     let image = repo.open(head, &bare()).unwrap();
     let size = image.size();

@@ -1,5 +1,5 @@
-//! What cannot be shown is an error that names it; never a panic, a hang, or
-//! all the memory there is.
+//! Commits without an image: opening them is an error that names the cause, and
+//! takes neither long nor much memory.
 
 use std::env;
 use std::fmt::Write as _;
@@ -13,7 +13,8 @@ use imagegen::image::{Image, Options};
 
 use crate::harness::{Files, TestRepo, bare, file, link, mixed};
 
-/// Opening fails in this way, and the error says these words.
+/// Asserts that opening fails with this kind, and with these words in the
+/// message.
 fn assert_refused(image: imagegen::Result<Image>, kind: Kind, words: &[&str]) {
     let Err(error) = image else {
         panic!("opened, without {words:?}")
@@ -37,7 +38,7 @@ fn refuse(files: &Files, words: &[&str]) {
 }
 
 #[test]
-fn links_to_nothing_and_to_too_much() {
+fn empty_and_overlong_symlinks() {
     refuse(
         &link("some/dir/nothing", 0),
         &["some/dir: nothing", "0 bytes"],
@@ -62,7 +63,7 @@ fn a_path_longer_than_git_checks_out() {
 }
 
 #[test]
-fn a_nest_of_five_thousand_trees() {
+fn five_thousand_nested_trees() {
     refuse(
         &file(format!("{}file", "d/".repeat(5000)), "deep\n"),
         &["d/d/d/d"],
@@ -70,7 +71,7 @@ fn a_nest_of_five_thousand_trees() {
 }
 
 #[test]
-fn a_blob_or_tree_that_is_missing() {
+fn a_missing_blob_or_tree() {
     let repo = TestRepo::new();
     let lost = "12".repeat(20);
     let inner = repo.tree(&format!("100644 blob {lost}\tlost file\n"));
@@ -83,7 +84,7 @@ fn a_blob_or_tree_that_is_missing() {
     assert_refused(repo.open_live(head, &bare()), Kind::NotFound, &words);
 }
 
-/// The most memory this process ever had, in KiB.
+/// The peak memory of this process in KiB.
 fn peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -93,7 +94,7 @@ fn peak() -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// Trees that hold the next one ten times over, so many times, around `inner`.
+/// Nested trees, each with the next one ten times, and `inner` in the last.
 fn bomb(repo: &TestRepo, inner: ObjectId, levels: usize) -> ObjectId {
     (0..levels).fold(inner, |inner, _| {
         let lines = (0..10).fold(String::new(), |mut lines, number| {
@@ -104,18 +105,18 @@ fn bomb(repo: &TestRepo, inner: ObjectId, levels: usize) -> ObjectId {
     })
 }
 
-/// Alone in a process, so that what others need does not count.
+/// In a process of its own, so that the memory of other tests does not count.
 #[test]
-fn a_few_trees_that_stand_for_ten_thousand_million_files() {
+fn a_few_trees_with_ten_thousand_million_files() {
     let mut alone = Command::new(env::current_exe().unwrap());
     let output = alone
         .args(["--ignored", "--exact", "refused::bombs"])
         .output()
         .unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && told.contains("1 passed"),
-        "{told}"
+        output.status.success() && stdout.contains("1 passed"),
+        "{stdout}"
     );
 }
 
@@ -149,7 +150,7 @@ fn bombs() {
 }
 
 #[test]
-fn a_few_trees_that_stand_for_many_but_not_too_many_files() {
+fn a_few_trees_with_many_files_within_the_limits() {
     let (repo, head) = TestRepo::holding(&file("f", "boom\n"));
     let inner = repo.id(&format!("{head}^{{tree}}"));
     let head = repo.commit(bomb(&repo, inner, 4));
@@ -158,7 +159,7 @@ fn a_few_trees_that_stand_for_many_but_not_too_many_files() {
 }
 
 #[test]
-fn ids_that_name_no_commit_here() {
+fn ids_that_are_not_commits() {
     let (repo, head) = TestRepo::holding(&mixed());
     let hex = |hex: &str| ObjectId::from_hex(hex.as_bytes()).unwrap();
     for id in [
@@ -195,7 +196,7 @@ fn ids_that_name_no_commit_here() {
 }
 
 #[test]
-fn a_subtree_that_is_none() {
+fn a_subtree_that_is_not_a_directory() {
     let (repo, head) = TestRepo::holding(&mixed());
     for path in [
         "absent",
@@ -219,7 +220,7 @@ fn a_subtree_that_is_none() {
 }
 
 #[test]
-fn more_free_space_than_any_disk_has() {
+fn more_free_space_than_16_tib() {
     let (repo, head) = TestRepo::holding(&mixed());
     for free in [1 << 44, 1 << 60, u64::MAX] {
         let options = Options {

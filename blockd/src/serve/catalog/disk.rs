@@ -154,7 +154,7 @@ impl Export for Disk {
     }
 
     fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
-        match self.image.read_ready(offset, buffer) {
+        match self.image.try_read_cached(offset, buffer) {
             Ok(true) => Some(Ok(())),
             Ok(false) => None,
             Err(error) => Some(Err(self.failed(offset, &error))),

@@ -1,4 +1,4 @@
-//! A tree laid out on a disk: the smallest user of the format.
+//! A tree laid out on a disk: the simplest user of the format.
 
 use super::tree::{Content, Node};
 use crate::ext4::{
@@ -8,11 +8,11 @@ use crate::ext4::{
 use std::{fs::File, os::unix::fs::FileExt};
 use tempfile::NamedTempFile;
 
-/// What is not said by the tree.
+/// The properties of a disk that do not follow from its tree.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options {
-    /// With the `dir_index` feature, the least blocks of a directory that is
-    /// indexed.
+    /// With the `dir_index` feature, the least number of blocks of a directory
+    /// with an index.
     pub(super) index_from: Option<u64>,
     pub(super) free_blocks: u64,
     pub(super) free_inodes: u32,
@@ -42,7 +42,7 @@ struct Planned {
     leaves: u64,
 }
 
-/// Who has which blocks of an area: the first one of each, and the owner.
+/// The owners of the blocks of an area, each with its first block.
 #[derive(Debug, Default)]
 struct Area {
     owners: Vec<(u64, usize)>,
@@ -284,7 +284,7 @@ impl Disk {
         }
     }
 
-    /// All blocks that do not read as zeroes, in a sparse file.
+    /// Writes all blocks that are stored to a sparse file.
     pub(super) fn write(&self) -> NamedTempFile {
         let file = NamedTempFile::new().unwrap();
         file.as_file()
@@ -310,7 +310,7 @@ impl Disk {
     }
 }
 
-/// Numbers all children of a directory, then goes down into each.
+/// Numbers all children of a directory, then those of each child.
 fn flatten(root: Node) -> Vec<Planned> {
     let mut inodes = vec![planned(root, 0)];
     number_children(&mut inodes, 0);

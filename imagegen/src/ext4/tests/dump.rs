@@ -1,7 +1,7 @@
-//! A small image, field by field, for people to read.
+//! The fields of a small image as text.
 //!
-//! Offsets and names are written down here a second time, from the kernel's
-//! documents and not from our own structs, so that the two must agree.
+//! Offsets and names are from the kernel's documentation, independent of the
+//! structs of this crate.
 
 use super::{
     disk::{Disk, Options},
@@ -147,7 +147,7 @@ const INODE: &[Field] = &[
     (0xA0, 96, "in-inode extended attributes"),
 ];
 
-/// All fields that are not zero. The fields must cover every byte.
+/// All fields that are not zero. Together, the fields cover every byte.
 fn dump(fields: &[Field], bytes: &[u8]) -> String {
     let mut text = String::new();
     let mut at = 0;

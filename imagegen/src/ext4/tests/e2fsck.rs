@@ -1,11 +1,13 @@
-//! e2fsck finds nothing wrong.
+//! e2fsck reports no error.
 
 use super::{
     disk::{Disk, Options},
-    e2fsprogs::assert_clean,
     tree::{Node, directory, file, files, mixed},
 };
-use crate::ext4::{BlockNr, hash::half_md4};
+use crate::{
+    ext4::{BlockNr, hash::half_md4},
+    support::e2fsprogs::assert_clean,
+};
 
 const INDEXED: Options = Options {
     index_from: Some(2),
@@ -56,7 +58,7 @@ fn inodes_that_end_with_a_block_and_with_a_group() {
 
 #[test]
 fn blocks_in_use_that_end_with_a_group() {
-    // Three groups with one block free, with none, and one block more than they hold.
+    // Three groups with one free block, with none, and one block too many.
     let fixed = Disk::new(directory("", files(1)), Options::default())
         .layout
         .used_blocks();
@@ -114,7 +116,7 @@ fn an_index_of_two_levels() {
     );
 }
 
-/// Pairs of names of one hash, so many that the index must split one.
+/// So many pairs of names with the same hash that the index splits one.
 fn collisions() -> Vec<Node> {
     let mut hashed: Vec<_> = (0..600_000)
         .map(|n| format!("a name of some length {n:06}"))

@@ -1,4 +1,4 @@
-//! Properties of any layout.
+//! Properties of all layouts.
 
 use crate::ext4::{BlockNr, Demand, InodeNr, Layout, Region};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn demand() -> impl Strategy<Value = Demand> {
     )
 }
 
-/// What is expected in each block, area by area.
+/// The expected region of each block, area by area.
 fn regions(demand: &Demand, groups: u32) -> Vec<Region> {
     let last = demand.last_inode.get();
     let inode_groups = last.div_ceil(8192);
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn there_is_room_and_not_a_group_too_many(demand in demand()) {
+    fn a_layout_is_large_enough_and_minimal(demand in demand()) {
         let layout = Layout::new(&demand).unwrap();
         let groups = layout.group_count();
         prop_assert!(layout.used_blocks() + demand.free_blocks <= layout.block_count());
@@ -97,7 +97,7 @@ proptest! {
 }
 
 #[test]
-fn nothing_beyond_16_tib() {
+fn a_disk_has_at_most_16_tib() {
     let demand = |data_blocks, free_inodes| Demand {
         last_inode: InodeNr::FIRST,
         directory_blocks: 1,

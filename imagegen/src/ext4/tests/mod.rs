@@ -1,12 +1,11 @@
-//! The format, judged by e2fsprogs.
+//! The format, checked with e2fsprogs.
 //!
-//! Made-up trees are laid out on sparse files, block by block, by asking for
-//! each block alone, as a reader would.
+//! Made-up trees are written to sparse files. Each block is generated alone, as
+//! for a reader.
 
 mod disk;
 mod dump;
 mod e2fsck;
-mod e2fsprogs;
 mod layout;
 mod packing;
 mod readback;

@@ -1,10 +1,10 @@
-//! dumpe2fs and debugfs read what was meant.
+//! dumpe2fs and debugfs read what was written.
 
 use super::{
     disk::{Disk, Options},
-    e2fsprogs::run,
     tree::{directory, files, mixed},
 };
+use crate::support::e2fsprogs::run;
 use std::{collections::BTreeMap, path::Path};
 
 fn superblock(image: &Path) -> BTreeMap<String, String> {

@@ -12,7 +12,7 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    /// So many zero bytes.
+    /// A length in bytes; the content is zeroes.
     File(u64),
     Symlink(Vec<u8>),
     Directory(Vec<Node>),
@@ -61,12 +61,12 @@ pub(super) fn directory(name: impl AsRef<[u8]>, entries: Vec<Node>) -> Node {
     Node::new(name, Content::Directory(entries))
 }
 
-/// So many empty files.
+/// `count` empty files.
 pub(super) fn files(count: usize) -> Vec<Node> {
     (0..count).map(|n| file(format!("f{n:07}"), 0)).collect()
 }
 
-/// One of everything.
+/// A tree with every kind of name, size and time.
 pub(super) fn mixed() -> Node {
     let sizes = [
         0,

@@ -1,8 +1,8 @@
-//! `[…]` in a pattern, as git reads it.
+//! Sets of bytes in patterns, `[…]`, as in git's `wildmatch.c`.
 
 use gix::bstr::ByteSlice;
 
-/// The bytes between brackets.
+/// A set of bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct ByteSet {
     bits: [u128; 2],
@@ -22,7 +22,8 @@ impl ByteSet {
         *bits |= 1 << (byte & 0x7f);
     }
 
-    /// What stands behind the opening bracket; `None` if it is malformed.
+    /// Parses a set whose opening bracket was consumed; returns it and the rest
+    /// of the pattern. `None` if it is malformed.
     pub(super) fn parse(pattern: &[u8]) -> Option<(Self, &[u8])> {
         let mut set = Self::default();
         let mut rest = pattern;
@@ -32,15 +33,16 @@ impl ByteSet {
         let mut last = None;
         loop {
             (last, rest) = set.item(last, rest)?;
-            // The first byte may be a bracket that closes nothing.
+            // A closing bracket in first position is a member of the set.
             if let [b']', behind @ ..] = rest {
                 return Some((set, behind));
             }
         }
     }
 
-    /// Adds the next item; `last` is the byte before it, which may begin a
-    /// range. Says which byte may begin the next one, and what follows.
+    /// Adds the next item. `last` is the byte before it, which may start a
+    /// range. Returns the byte that may start the next range, and the rest of
+    /// the pattern.
     fn item<'a>(&mut self, last: Option<u8>, rest: &'a [u8]) -> Option<(Option<u8>, &'a [u8])> {
         if let ([b'-', behind @ ..], Some(start)) = (rest, last)
             && !behind.is_empty()
@@ -62,7 +64,7 @@ impl ByteSet {
         Some((Some(byte), behind))
     }
 
-    /// Adds the bytes of a class, if there is one of this name.
+    /// Adds the bytes of a character class; `None` if there is no such class.
     fn add_class(&mut self, name: &[u8]) -> Option<()> {
         let is_member: fn(&u8) -> bool = match name {
             b"alnum" => u8::is_ascii_alphanumeric,
@@ -85,7 +87,7 @@ impl ByteSet {
     }
 }
 
-/// A byte, which a backslash may precede.
+/// The first byte, after a backslash if there is one, and the rest.
 fn unescape(text: &[u8]) -> Option<(u8, &[u8])> {
     let (&byte, rest) = text.strip_prefix(b"\\").unwrap_or(text).split_first()?;
     Some((byte, rest))

@@ -1,38 +1,37 @@
-//! Wildcards as git reads them (`wildmatch.c` with `WM_PATHNAME`).
+//! Matching wildcards as git does (`wildmatch.c` with `WM_PATHNAME`).
 //!
-//! Patterns come from strangers. git, and `gix-glob` after it, try every way
-//! to divide a path among the `**/` of a pattern: 20 of them take a second for
-//! one path, 40 would take days. It is enough to remember the last wildcard of
-//! each kind, since whatever an earlier one could still swallow, the later one
-//! can as well.
+//! Patterns are untrusted. git and `gix-glob` try every way to divide a path
+//! among the `**/` of a pattern, which takes exponential time: a second for 20
+//! of them, days for 40. It suffices to backtrack to the last wildcard of each
+//! kind, since that can match whatever an earlier one could match in addition.
 
 use super::byte_set::ByteSet;
 
-/// One step of a pattern.
+/// A token of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Token {
     /// This byte.
     Byte(u8),
     /// `?`: any but a slash.
     Any,
-    /// `[…]`: one of these; a slash never is.
+    /// `[…]`: one of a set of bytes, but never a slash.
     Set(ByteSet),
-    /// `*`: any number of bytes but slashes.
+    /// `*`: any number of bytes other than slashes.
     Star,
-    /// `**` between slashes, and the slash behind it: directories, or none.
+    /// `**/` at the start or after a slash: any number of directories.
     Directories,
-    /// `**` behind a slash, at the end: everything.
+    /// `**` at the end, at the start or after a slash: everything.
     Rest,
-    /// What is malformed: nothing.
+    /// A malformed token, which matches nothing.
     Never,
 }
 
-/// A pattern, taken apart once.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Glob(Box<[Token]>);
 
-/// Where to go on when the rest does not match: the token behind the wildcard,
-/// and how far the wildcard reaches into the text.
+/// Where to continue when the rest does not match: the token after a wildcard,
+/// and the end of what the wildcard matches in the text.
 type Retry = Option<(usize, usize)>;
 
 impl Glob {
@@ -55,7 +54,7 @@ impl Glob {
         let (mut token, mut at) = (0, 0);
         let (mut star, mut directories): (Retry, Retry) = (None, None);
         loop {
-            let next = usize::saturating_add(token, 1);
+            let next = token + 1;
             match (self.0.get(token), text.get(at)) {
                 (None, None) | (Some(Token::Rest), _) => return true,
                 (Some(Token::Star), _) => (star, token) = (Some((next, at)), next),
@@ -63,7 +62,7 @@ impl Glob {
                     (star, directories, token) = (None, Some((next, at)), next);
                 }
                 (Some(one), Some(&byte)) if one.matches(byte) => {
-                    (token, at) = (next, at.saturating_add(1));
+                    (token, at) = (next, at + 1);
                 }
                 _ => {
                     let longer = longer(star, one_more(text));
@@ -81,20 +80,20 @@ impl Glob {
     }
 }
 
-/// The wildcard swallows more, if it can.
+/// Lets a wildcard match more of the text, if it can.
 fn longer(retry: Retry, more: impl Fn(usize) -> Option<usize>) -> Retry {
     let (token, at) = retry?;
     Some((token, more(at)?))
 }
 
 fn one_more(text: &[u8]) -> impl Fn(usize) -> Option<usize> {
-    |at| (*text.get(at)? != b'/').then(|| at.saturating_add(1))
+    |at| (*text.get(at)? != b'/').then_some(at + 1)
 }
 
 fn one_directory_more(text: &[u8]) -> impl Fn(usize) -> Option<usize> {
     |at| {
         let slash = text.get(at..)?.iter().position(|&byte| byte == b'/')?;
-        Some(at.saturating_add(slash).saturating_add(1))
+        Some(at + slash + 1)
     }
 }
 
@@ -109,7 +108,7 @@ impl Token {
     }
 }
 
-/// The token `first` begins, and what follows it.
+/// The token that starts with `first`, and the rest of the pattern.
 fn next_token(first: u8, rest: &[u8]) -> (Token, &[u8]) {
     match (first, rest) {
         (b'\\', [byte, rest @ ..]) => (Token::Byte(*byte), rest),
@@ -123,21 +122,21 @@ fn next_token(first: u8, rest: &[u8]) -> (Token, &[u8]) {
     }
 }
 
-/// Adds what a star and perhaps more stars mean, and says what follows them.
+/// Adds the tokens of one or more stars; returns the rest of the pattern.
 fn stars<'a>(tokens: &mut Vec<Token>, rest: &'a [u8]) -> &'a [u8] {
     let begins = matches!(
         tokens.last(),
         None | Some(Token::Byte(b'/') | Token::Directories)
     );
     let more = rest.iter().take_while(|&&byte| byte == b'*').count();
-    let behind = rest.get(more..).unwrap_or_default();
+    let (_, behind) = rest.split_at(more);
     match behind {
         [] if begins && more > 0 => tokens.push(Token::Rest),
         [b'/', behind @ ..] if begins && more > 0 => {
             tokens.push(Token::Directories);
             return behind;
         }
-        // With the slash escaped, git wants at least one directory.
+        // With an escaped slash, git requires at least one directory.
         [b'\\', b'/', behind @ ..] if begins && more > 0 => {
             tokens.extend([Token::Star, Token::Byte(b'/'), Token::Directories]);
             return behind;

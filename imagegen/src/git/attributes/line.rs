@@ -1,19 +1,20 @@
-//! One line of a `.gitattributes`.
+//! Parsing the lines of a `.gitattributes`.
 //!
-//! By hand, since `gix-attributes` follows what git reads from a work tree:
-//! at checkout git reads the blob, where a byte order mark is no blank, the
-//! first NUL ends the file, and overlong lines are left out.
+//! `gix-attributes` parses as git does for files of the work tree. At checkout
+//! git parses the blob instead, where a byte order mark is not skipped, the
+//! first NUL ends the file, and overlong lines are ignored.
 
 use std::borrow::Cow;
 
 use gix::bstr::ByteSlice;
 
-/// git ignores lines from this length on (`ATTR_MAX_LINE_LENGTH`).
+/// The length of a line in bytes from which on git ignores it
+/// (`ATTR_MAX_LINE_LENGTH`).
 const MAX_LINE: usize = 2048;
 const BLANKS: &[u8] = b" \t\r\n";
 const MACRO: &[u8] = b"[attr]";
 
-/// What a line says of one attribute.
+/// The state of an attribute in a line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum State {
     /// `attr`
@@ -26,25 +27,26 @@ pub(super) enum State {
     Value(Box<[u8]>),
 }
 
-/// What a line speaks of.
+/// What a line applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject<'a> {
-    /// The paths that match.
+    /// The paths that match a pattern.
     Pattern(Cow<'a, [u8]>),
-    /// A macro of this name.
+    /// The macro of this name.
     Macro(Vec<u8>),
 }
 
-/// A line that git would not ignore.
+/// A line that git does not ignore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
     pub(super) subject: Subject<'a>,
     pub(super) states: Vec<(&'a [u8], State)>,
 }
 
-/// The lines of a file that mean something.
+/// The lines of a file that git does not ignore.
 pub(super) fn parse(file: &[u8]) -> impl Iterator<Item = Line<'_>> {
-    let text = file.split(|&byte| byte == 0).next().unwrap_or_default();
+    // The first NUL ends the file.
+    let text = file.split_once_str(b"\0").map_or(file, |(text, _)| text);
     text.split(|&byte| byte == b'\n').filter_map(parse_line)
 }
 
@@ -75,7 +77,7 @@ fn macro_name(text: &[u8]) -> Option<Vec<u8>> {
     is_valid_name(name).then(|| name.to_vec())
 }
 
-/// One bad name spoils the whole line.
+/// `None` if a name is invalid: git then ignores the whole line.
 fn parse_states(text: &[u8]) -> Option<Vec<(&[u8], State)>> {
     let words = text
         .split(|byte| BLANKS.contains(byte))
@@ -111,10 +113,10 @@ fn skip_blanks(text: &[u8]) -> &[u8] {
 
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.find_byteset(BLANKS).unwrap_or(text.len());
-    text.split_at_checked(end).unwrap_or((text, b""))
+    text.split_at(end)
 }
 
-/// The text in quotes as C has them, and what follows the closing one.
+/// The text in a C-style quoted string, and what follows the string.
 fn unquote(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut rest = text.strip_prefix(b"\"")?;
     let mut plain = Vec::new();

@@ -1,13 +1,14 @@
-//! The attributes a commit gives to its files: which of them `git checkout`
-//! converts.
+//! The attributes of a commit's files, as far as `git checkout` converts files
+//! because of them.
 //!
-//! Only the `.gitattributes` of the commit itself count, as in a fresh clone
-//! of somebody without any configuration. Most repositories have some, and
-//! most of what they say changes no byte on Linux; so only what does is kept,
-//! and a file is looked at closely only if a line that can turn a conversion
-//! on matches it.
+//! Only the `.gitattributes` of the commit count, as in a fresh clone without
+//! any configuration. Most lines convert no file on Linux.
+//! So only lines about attributes that convert are retained, and the attributes
+//! of a file are collected only if a line that can enable a conversion matches
+//! it.
 
 mod byte_set;
+mod fingerprint;
 mod glob;
 mod line;
 mod pattern;
@@ -16,16 +17,17 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem;
 
 use gix::bstr::{BStr, BString, ByteSlice};
 
 use super::filter::{Conversion, Request, Setting};
 
+use fingerprint::hash;
 use line::State;
 use rules::{Attribute, Names, Rule};
 
-/// The `.gitattributes` in force while a tree is walked top-down.
+/// The `.gitattributes` in force during a top-down walk of a tree.
 #[derive(Debug)]
 pub struct Attributes {
     names: Names,
@@ -37,23 +39,24 @@ pub struct Attributes {
 struct Level {
     dir: BString,
     rules: Vec<Rule>,
-    /// Of all the rules from here up.
+    /// A hash of the rules of this directory and its parents.
     fingerprint: u64,
-    /// Whether one of them may turn a conversion on.
+    /// Whether one of these rules can enable a conversion.
     active: bool,
-    /// Whether one of them cares where a file lies.
+    /// Whether one of these rules depends on the directory of a file.
     anchored: bool,
 }
 
 impl Level {
-    /// The rules here that match, the one that counts most first.
+    /// The rules of this directory that match, in the order of precedence.
     fn matching<'a>(&'a self, file: File<'a>) -> impl Iterator<Item = &'a Rule> {
         let relative = file.below(&self.dir);
         let matches = move |rule: &&Rule| rule.pattern.matches(file.name, relative);
         self.rules.iter().rev().filter(matches)
     }
 
-    /// Whether one of the rules here may turn a conversion on for this file.
+    /// Whether one of the rules of this directory can enable a conversion of
+    /// this file.
     fn turns_on(&self, file: File<'_>) -> bool {
         let mut active = self.rules.iter().filter(|rule| rule.active).peekable();
         active.peek().is_some() && {
@@ -63,7 +66,7 @@ impl Level {
     }
 }
 
-/// A path, and its last part.
+/// A path and its last component.
 #[derive(Clone, Copy)]
 struct File<'a> {
     path: &'a [u8],
@@ -72,21 +75,19 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     fn at(path: &'a [u8]) -> Self {
-        let slash = path.rfind_byte(b'/');
-        let name = slash.and_then(|slash| path.get(slash.saturating_add(1)..));
-        Self {
-            path,
-            name: name.unwrap_or(path),
-        }
+        let name = path.rsplit_once_str(b"/").map_or(path, |(_, name)| name);
+        Self { path, name }
     }
 
-    /// Where it lies from `dir` on.
+    /// The path relative to `dir`, which contains the file.
     fn below(&self, dir: &[u8]) -> &'a [u8] {
-        let below = self
-            .path
+        if dir.is_empty() {
+            return self.path;
+        }
+        self.path
             .strip_prefix(dir)
-            .and_then(|rest| rest.strip_prefix(b"/"));
-        below.unwrap_or(self.path)
+            .and_then(|rest| rest.strip_prefix(b"/"))
+            .expect("the file lies in all directories that are entered")
     }
 }
 
@@ -97,10 +98,11 @@ impl Default for Attributes {
 }
 
 impl Attributes {
-    /// git ignores a `.gitattributes` of this many bytes or more.
+    /// The size of a `.gitattributes` in bytes from which on git ignores it
+    /// (`ATTR_MAX_FILE_SIZE`).
     pub const MAX_FILE: u64 = 100 << 20;
 
-    /// Nothing entered yet.
+    /// Attributes before the root of a tree is entered.
     pub fn new() -> Self {
         Self {
             names: Names::new(b""),
@@ -108,11 +110,12 @@ impl Attributes {
         }
     }
 
-    /// Goes down into `dir`, its path from the root of the work tree; the root
-    /// itself, which comes first, is the empty path. `gitattributes` is the
-    /// blob of that name there, be it a file or a symbolic link.
+    /// Enters the directory `dir`, a path relative to the root of the work tree;
+    /// the root comes first, with an empty path. `gitattributes` is the content
+    /// of the directory's `.gitattributes`, be it a file or a symlink; `None` is
+    /// the same as an empty one.
     pub fn enter(&mut self, dir: &BStr, gitattributes: Option<&[u8]>) {
-        let file = gitattributes.unwrap_or_default();
+        let file = gitattributes.unwrap_or(b"");
         if self.levels.is_empty() {
             self.names = Names::new(file);
         }
@@ -135,27 +138,22 @@ impl Attributes {
         });
     }
 
-    /// Goes up again from the directory entered last.
+    /// Leaves the directory entered last, if any.
     pub fn leave(&mut self) {
         self.levels.pop();
     }
 
-    /// How many directories are entered.
-    pub fn depth(&self) -> usize {
-        self.levels.len()
-    }
-
-    /// Whether nothing in force can change a byte, here or, unless another
-    /// `.gitattributes` is met, below.
+    /// Whether no attribute in force can convert a file. Below, that changes
+    /// only with another `.gitattributes`.
     pub fn is_inert(&self) -> bool {
         self.levels.last().is_none_or(|level| !level.active)
     }
 
-    /// A number for what is in force in the directory entered last: where it
-    /// is equal, files of the same names are converted in the same way. 0 when
-    /// [inert](Self::is_inert).
+    /// A hash of the attributes in force in the directory entered last. In two
+    /// directories with the same fingerprint, files of the same name are
+    /// converted alike. 0 if the attributes are [inert](Self::is_inert).
     ///
-    /// It takes the place of the directory into account only if a rule does.
+    /// The path of the directory matters only if a rule depends on it.
     pub fn fingerprint(&self) -> u64 {
         match self.levels.last() {
             Some(Level {
@@ -174,21 +172,26 @@ impl Attributes {
         }
     }
 
-    /// What `git checkout` changes in the regular file at `path`, from the root
-    /// of the work tree; it lies in the directory entered last.
+    /// The conversion by `git checkout` of the regular file at `path`, a path
+    /// relative to the root of the work tree; `None` if the file is not
+    /// converted.
+    ///
+    /// # Panics
+    ///
+    /// If the file does not lie in the directory entered last.
     pub fn conversion(&self, path: &BStr) -> Option<Conversion> {
         let file = File::at(path);
-        let worth_a_look = !self.is_inert() && self.levels.iter().any(|level| level.turns_on(file));
-        worth_a_look
+        let enabled = !self.is_inert() && self.levels.iter().any(|level| level.turns_on(file));
+        enabled
             .then(|| Conversion::new(path, &self.request(path)))
             .flatten()
     }
 
-    /// The attributes of `path`, as git collects them: whatever says something
-    /// of an attribute first, going from the deepest directory up and in each
-    /// file from the last line up, has said it.
+    /// The attributes of `path`, collected as by git: from the deepest directory
+    /// up and in each file from the last line up, the first mention of an
+    /// attribute decides.
     fn request<'a>(&'a self, path: &'a BStr) -> Request<'a> {
-        let mut said = vec![None; self.names.len()];
+        let mut states = vec![None; self.names.len()];
         for rule in self
             .levels
             .iter()
@@ -196,13 +199,16 @@ impl Attributes {
             .filter(|level| !level.rules.is_empty())
             .flat_map(|level| level.matching(File::at(path)))
         {
-            self.fill(&mut said, rule);
+            self.fill(&mut states, rule);
         }
-        let setting = |name: Attribute| match said.get(name).copied().flatten() {
-            Some(State::Set) => Setting::Set,
-            Some(State::Unset) => Setting::Unset,
-            Some(State::Value(value)) => Setting::Value(value),
-            Some(State::Unspecified) | None => Setting::Unspecified,
+        let setting = |name: Attribute| {
+            let state = states.get(name).expect("every attribute has a state");
+            match state {
+                Some(State::Set) => Setting::Set,
+                Some(State::Unset) => Setting::Unset,
+                Some(State::Value(value)) => Setting::Value(value),
+                Some(State::Unspecified) | None => Setting::Unspecified,
+            }
         };
         Request {
             text: setting(rules::TEXT),
@@ -213,30 +219,25 @@ impl Attributes {
         }
     }
 
-    /// Within a line, too, the last word counts; a macro is spelled out where
-    /// it stands (`fill_one`).
-    fn fill<'a>(&'a self, said: &mut [Option<&'a State>], rule: &'a Rule) {
-        let (mut states, mut todo) = (rule.states.iter().rev(), Vec::new());
+    /// Applies a line to the attributes without a state. Within a line, too, the
+    /// last mention decides, and a macro is expanded in its place (git,
+    /// `fill_one`).
+    fn fill<'a>(&'a self, states: &mut [Option<&'a State>], rule: &'a Rule) {
+        let (mut line, mut suspended) = (rule.states.iter().rev(), Vec::new());
         loop {
-            let Some((name, state)) = states.next() else {
-                let Some(rest) = todo.pop() else { return };
-                states = rest;
+            let Some((name, state)) = line.next() else {
+                let Some(rest) = suspended.pop() else { return };
+                line = rest;
                 continue;
             };
-            let Some(slot @ None) = said.get_mut(*name) else {
+            let current = states.get_mut(*name).expect("every attribute has a state");
+            if current.is_some() {
                 continue;
-            };
-            *slot = Some(state);
+            }
+            *current = Some(state);
             if let (State::Set, Some(expansion)) = (state, self.names.expansion(*name)) {
-                todo.push(std::mem::replace(&mut states, expansion.iter().rev()));
+                suspended.push(mem::replace(&mut line, expansion.iter().rev()));
             }
         }
     }
-}
-
-/// The same on every machine, since [`DefaultHasher::new`] has fixed keys.
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
 }

@@ -1,33 +1,35 @@
-//! Which files a line of `.gitattributes` speaks of.
+//! The patterns of `.gitattributes`.
 
 use gix::bstr::ByteSlice;
 
 use super::glob::Glob;
 
-/// A pattern, cut as git cuts it (`parse_path_pattern`).
+/// A pattern, classified as by git (`parse_path_pattern`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Pattern {
-    /// Without a slash and a wildcard: the file name.
+    /// A file name, without a slash or a wildcard.
     Name(Box<[u8]>),
-    /// `*` and then no wildcard: how the file name ends.
+    /// `*` and the end of a file name, without further wildcards.
     Suffix(Box<[u8]>),
-    /// Without a slash: the file name, with wildcards.
+    /// A file name with wildcards.
     NameGlob(Glob),
-    /// With a slash: the path from the directory of the `.gitattributes`.
+    /// A path relative to the directory of the `.gitattributes`: with a slash.
     Path {
-        /// What it begins with, up to the first wildcard.
+        /// The part before the first wildcard.
         prefix: Box<[u8]>,
-        /// The rest. git matches it as if it stood alone, so that in `a/b**/c`
-        /// the stars do cross slashes.
+        /// The rest. git matches it like a pattern of its own, so in `a/b**/c`
+        /// the stars match slashes too.
         glob: Glob,
     },
 }
 
 impl Pattern {
-    /// `None` for patterns that match no file: a leading `!` is not allowed,
-    /// and a trailing slash means directories.
+    /// `None` for patterns that match no file: those with a leading `!`, which
+    /// is not allowed, and those with a trailing slash, which match directories
+    /// only.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+        // git treats the pattern as a C string.
+        let text = text.split_once_str(b"\0").map_or(text, |(text, _)| text);
         if text.starts_with(b"!") || text.ends_with(b"/") {
             return None;
         }
@@ -50,12 +52,12 @@ impl Pattern {
         }
     }
 
-    /// Whether it matters where the file lies.
+    /// Whether a match depends on the directory of the file.
     pub(super) fn is_anchored(&self) -> bool {
         matches!(self, Self::Path { .. })
     }
 
-    /// Whether it matches a file of this name, and this path from the
+    /// Whether it matches a file with this name, and this path relative to the
     /// directory of the `.gitattributes`.
     pub(super) fn matches(&self, name: &[u8], path: &[u8]) -> bool {
         match self {
@@ -69,7 +71,7 @@ impl Pattern {
     }
 }
 
-/// How many bytes come before the first that is special in a pattern.
+/// The length of a pattern up to the first wildcard or backslash.
 fn literal(text: &[u8]) -> usize {
     text.find_byteset(b"*?[\\").unwrap_or(text.len())
 }

@@ -1,14 +1,15 @@
-//! The lines that can have a say in what `git checkout` writes.
+//! The lines of `.gitattributes` that affect the files that `git checkout`
+//! writes.
 
 use std::collections::HashMap;
 
 use super::{
-    hash,
+    fingerprint::hash,
     line::{self, Line, State, Subject},
     pattern::Pattern,
 };
 
-/// An attribute, by its place in [`Names`].
+/// An attribute, by its number in [`Names`].
 pub(super) type Attribute = usize;
 
 pub(super) const TEXT: Attribute = 0;
@@ -18,24 +19,24 @@ pub(super) const IDENT: Attribute = 3;
 pub(super) const ENCODING: Attribute = 4;
 const CONVERTING: [&[u8]; 5] = [b"text", b"crlf", b"eol", b"ident", b"working-tree-encoding"];
 
-/// The macro git has built in.
+/// git's built-in macro.
 const BUILTIN: &[u8] = b"[attr]binary -diff -merge -text";
 
 pub(super) type States = Box<[(Attribute, State)]>;
 
-/// The attributes that matter: those that convert, and the macros.
+/// The relevant attributes: those that convert, and macros.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     by_name: HashMap<Vec<u8>, Attribute>,
     macros: HashMap<Attribute, States>,
-    /// Whether a macro can turn a conversion on.
+    /// Whether a macro can enable a conversion.
     active: bool,
-    /// Of the names and of what the macros stand for.
+    /// A hash of the macros.
     fingerprint: u64,
 }
 
 impl Names {
-    /// The names that hold below a root whose `.gitattributes` is `file`: no
+    /// The attributes of a tree whose root has the `.gitattributes` `file`. No
     /// other file can define macros.
     pub(super) fn new(file: &[u8]) -> Self {
         let lines = || line::parse(BUILTIN).chain(line::parse(file));
@@ -60,22 +61,22 @@ impl Names {
         names
     }
 
-    /// How many there are.
+    /// The number of attributes.
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// A number for all that is defined here.
+    /// A hash of the macros.
     pub(super) fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
 
-    /// What the macro `name` stands for, if it is one.
+    /// The expansion of an attribute, if it is a macro.
     pub(super) fn expansion(&self, name: Attribute) -> Option<&States> {
         self.macros.get(&name)
     }
 
-    /// The last definition counts.
+    /// Defines a macro. The last definition takes effect.
     fn define(&mut self, Line { subject, states }: Line<'_>) {
         if let Subject::Macro(name) = subject
             && let Some(&name) = self.by_name.get(&name)
@@ -91,13 +92,13 @@ impl Names {
         states.into_iter().filter_map(known).collect()
     }
 
-    /// Whether a conversion may happen because of this.
+    /// Whether a state can enable a conversion.
     fn may_turn_on(&self, (name, state): &(Attribute, State)) -> bool {
         let by_macro = self.active && *state == State::Set && self.macros.contains_key(name);
         by_macro || turns_on(*name, state)
     }
 
-    /// The lines of one `.gitattributes` that say something of these names.
+    /// The lines of a `.gitattributes` that mention these attributes.
     pub(super) fn rules(&self, file: &[u8]) -> Vec<Rule> {
         line::parse(file)
             .filter_map(|line| self.rule(line))
@@ -121,8 +122,8 @@ impl Names {
     }
 }
 
-/// Everything that converts needs one of these to be said; all else can only
-/// turn it off again.
+/// Whether a state can enable a conversion. A conversion needs at least one of
+/// these; all other states can only disable it.
 fn turns_on(name: Attribute, state: &State) -> bool {
     match (name, state) {
         (EOL, State::Value(value)) => **value == *b"crlf",
@@ -132,11 +133,11 @@ fn turns_on(name: Attribute, state: &State) -> bool {
     }
 }
 
-/// One line: what files of a pattern get.
+/// A line: a pattern and the attributes of the files that match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rule {
     pub(super) pattern: Pattern,
     pub(super) states: States,
-    /// Whether it may turn a conversion on.
+    /// Whether it can enable a conversion.
     pub(super) active: bool,
 }

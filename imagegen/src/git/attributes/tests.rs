@@ -1,5 +1,4 @@
-//! `git check-attr` judges which attributes a file has, `git checkout` what
-//! comes of odd `.gitattributes`.
+//! Attributes agree with `git check-attr`, and conversions with `git checkout`.
 
 use gix::{
     bstr::{BStr, ByteSlice},
@@ -20,8 +19,8 @@ use crate::git::{
 
 const NAMES: [&str; 5] = ["text", "crlf", "eol", "ident", "working-tree-encoding"];
 
-/// Fails unless git gives these paths the attributes we give them. They need
-/// not be there, but for the `.gitattributes`.
+/// Asserts that git gives these paths the same attributes. Only the
+/// `.gitattributes` need to exist.
 fn agree_on(files: &Files, paths: &[Vec<u8>]) {
     let git = Vanilla::new(Kind::Sha1);
     let entry = |(path, blob): (&Vec<u8>, &Vec<u8>)| (0o100_644, git.blob(blob), path.clone());
@@ -30,10 +29,10 @@ fn agree_on(files: &Files, paths: &[Vec<u8>]) {
     sorted.sort();
     let args = ["check-attr", "--cached", "--stdin", "-z"];
     let input = [sorted.join(&0), vec![0]].concat();
-    let says = git.feed(args.into_iter().chain(NAMES), &input);
+    let output = git.feed(args.into_iter().chain(NAMES), &input);
 
     let mut walk = Walk::new(files);
-    let mut said = says.split(|&byte| byte == 0);
+    let mut fields = output.split(|&byte| byte == 0);
     for path in &sorted {
         let (attributes, path) = (walk.attributes(path), path.as_bstr());
         let request = attributes.request(path);
@@ -45,7 +44,7 @@ fn agree_on(files: &Files, paths: &[Vec<u8>]) {
             request.encoding,
         ];
         for (name, setting) in NAMES.iter().zip(settings) {
-            let theirs: Vec<_> = said.by_ref().take(3).map(ByteSlice::as_bstr).collect();
+            let theirs: Vec<_> = fields.by_ref().take(3).map(ByteSlice::as_bstr).collect();
             assert_eq!(
                 theirs,
                 [path, name.as_bytes().as_bstr(), shown(setting)],
@@ -75,7 +74,7 @@ fn paths(paths: &[&str]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn deeper_files_later_lines_and_later_words_win() {
+fn deeper_files_later_lines_and_later_words_take_precedence() {
     let files = files([
         (
             ".gitattributes",
@@ -107,7 +106,7 @@ fn deeper_files_later_lines_and_later_words_win() {
     agree_on(&files, &paths(&asked));
 }
 
-/// What a line may begin with, between white space.
+/// Patterns, separated by white space.
 const PATTERNS: &str = r#"
     * a /a a/ a/b /a/b a/* a/** **/b a/**/b a**/b x/a**/b ** */b *b *.c a*c [ab] [!a]b ? a?b \* \a
     a\b !a \!a #a \#a "q\tx" "q\303\244" "nul\000a" "open "a"b [[:alpha:]]b [a- []-] / // a//b
@@ -131,7 +130,7 @@ fn patterns_match_as_in_git() {
 }
 
 #[test]
-fn macros_are_spelled_out_where_they_stand() {
+fn macros_are_expanded_in_place() {
     let files = files([
         (
             ".gitattributes",
@@ -150,7 +149,7 @@ fn macros_are_spelled_out_where_they_stand() {
 }
 
 #[test]
-fn binary_can_be_defined_anew() {
+fn the_builtin_macro_can_be_redefined() {
     let root = b"[attr]binary eol=crlf\n* binary\n".as_slice();
     agree_on(&files([(".gitattributes", root)]), &paths(&["x"]));
     assert!(
@@ -217,9 +216,9 @@ fn paths_of_any_bytes_are_matched() {
     );
 }
 
-/// At checkout git takes the target of a link for its content.
+/// At checkout git parses the target of such a symlink.
 #[test]
-fn a_symbolic_link_is_read_as_the_text_it_holds() {
+fn the_target_of_a_symlink_is_parsed() {
     let git = Vanilla::new(Kind::Sha1);
     let (target, text) = (git.blob(b"* eol=crlf"), git.blob(b"a\n"));
     let link = (0o120_000, target, b".gitattributes".to_vec());
@@ -230,7 +229,7 @@ fn a_symbolic_link_is_read_as_the_text_it_holds() {
 }
 
 #[test]
-fn what_changes_nothing_is_inert() {
+fn attributes_that_convert_nothing_are_inert() {
     let inert: [&[u8]; 6] = [
         b"",
         b"* text=auto\n*.sh text eol=lf\n*.png binary\n",
@@ -255,7 +254,7 @@ fn what_changes_nothing_is_inert() {
 }
 
 #[test]
-fn the_fingerprint_tells_apart_what_converts_differently() {
+fn attributes_that_convert_differently_have_different_fingerprints() {
     let of = |dirs: &[(&str, &str)]| {
         let mut attributes = Attributes::new();
         for (dir, file) in dirs {
@@ -277,7 +276,7 @@ fn the_fingerprint_tells_apart_what_converts_differently() {
 }
 
 #[test]
-fn checkout_does_what_the_deepest_gitattributes_says() {
+fn the_deepest_gitattributes_decides_at_checkout() {
     let tree = files([
         (".gitattributes", b"*.txt eol=crlf\n* ident\n".as_slice()),
         (
@@ -293,9 +292,9 @@ fn checkout_does_what_the_deepest_gitattributes_says() {
     assert_eq!(agree(&tree, Kind::Sha1), 5);
 }
 
-/// git itself would need days for this.
+/// git takes days for these.
 #[test]
-fn many_wildcards_take_no_time() {
+fn many_wildcards_are_matched_in_linear_time() {
     let (deep, name) = ("ab/".repeat(300) + "y", "ab".repeat(120));
     for pattern in ["**/a*/**/", "**/", "**/*b", "*a*", "*/**/", "[ab]*/**/"] {
         let line = format!("/{}x eol=crlf\n", pattern.repeat(60));
@@ -310,7 +309,7 @@ fn many_wildcards_take_no_time() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
-    /// `gix-glob` is a port of what git does.
+    /// `gix-glob` is a port of git's `wildmatch.c`.
     #[test]
     fn random_globs_match_as_in_gix(
         pattern in r"([ab/*?\\\[\]!^-]|\*\*/|/\*\*|\[ab\]|\[!a\]|\[\[:alpha:\]b\]|\[a-b\]){1,10}",

@@ -1,20 +1,20 @@
-//! `.git/config`.
+//! The file `.git/config`.
 
 use gix::hash::Kind;
 
-/// What the configuration depends on.
+/// The values in the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Config<'a> {
     pub(super) kind: Kind,
     /// `remote.origin.url`.
     pub(super) origin: Option<&'a [u8]>,
-    /// The full name of the branch HEAD is on, if it is served.
+    /// The full name of the branch that HEAD points to, if it is not detached.
     pub(super) branch: Option<&'a [u8]>,
 }
 
-/// Nothing here may make the first `git status` write. `core.untrackedCache`
-/// does: it halves later ones (114 to 57 ms with 57k files), but git first
-/// writes the whole index, 4.6 MB.
+/// The constant part. It must not make the first `git status` write, as
+/// `core.untrackedCache` does: that halves the time of later ones (from 114 to
+/// 57 ms with 57k files), but git writes the whole index first, 4.6 MB.
 const REST: &[u8] = b"\
 \tbare = false
 \tfilemode = true
@@ -28,7 +28,7 @@ const REST: &[u8] = b"\
 ";
 
 impl Config<'_> {
-    /// The file.
+    /// The content of the file.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (version, extensions) = match self.kind {
             Kind::Sha256 => (1, "[extensions]\n\tobjectformat = sha256\n"),
@@ -41,13 +41,16 @@ impl Config<'_> {
             file.extend_from_slice(b"[remote \"origin\"]\n\turl = ");
             file.extend_from_slice(&url);
             file.extend_from_slice(b"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n");
-            file.extend_from_slice(&self.branch.and_then(upstream).unwrap_or_default());
+            if let Some(upstream) = self.branch.and_then(upstream) {
+                file.extend_from_slice(&upstream);
+            }
         }
         file
     }
 }
 
-/// The section that lets `git pull`, `git push` and `@{upstream}` work.
+/// The section of a branch, for `git pull`, `git push` and `@{upstream}`.
+/// `None` for a name that no section can have.
 fn upstream(branch: &[u8]) -> Option<Vec<u8>> {
     let short = branch.strip_prefix(b"refs/heads/")?;
     let parts: [&[u8]; 5] = [
@@ -60,7 +63,7 @@ fn upstream(branch: &[u8]) -> Option<Vec<u8>> {
     Some(parts.concat())
 }
 
-/// A value in quotes; `None` for what no value can hold, a NUL.
+/// A quoted value; `None` if it has a NUL, which no value can have.
 fn quoted(value: &[u8]) -> Option<Vec<u8>> {
     let escape = |byte| match byte {
         b'"' => b"\\\"".to_vec(),
@@ -72,7 +75,8 @@ fn quoted(value: &[u8]) -> Option<Vec<u8>> {
     (!value.contains(&0)).then(|| in_quotes(value, escape))
 }
 
-/// The name of a subsection in quotes; `None` for what none can hold.
+/// A quoted subsection name; `None` if it has a NUL or a newline, which none can
+/// have.
 fn subsection(name: &[u8]) -> Option<Vec<u8>> {
     let escape = |byte| match byte {
         b'"' | b'\\' => vec![b'\\', byte],

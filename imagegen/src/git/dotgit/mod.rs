@@ -1,10 +1,8 @@
-//! The bytes of the `.git` that an image shows beside the work tree.
-//!
-//! Only `objects/` is the served repository's own; everything here is made
-//! from the commit and the snapshot, and from nothing else.
+//! The files of the `.git` that an image shows, except those in `objects/`.
+//! They depend on the commit and the snapshot only.
 
 mod config;
-pub mod index;
+pub(crate) mod index;
 mod refs;
 
 #[cfg(test)]
@@ -17,9 +15,9 @@ use crate::git::{Refs, Snapshot};
 use config::Config;
 use refs::Head;
 
-/// The directories of a `.git` that no file brings along, sorted. Without
-/// `objects` and `refs` git sees no repository.
-pub const DIRECTORIES: [&str; 6] = [
+/// The directories of a `.git` that exist also without files in them, sorted.
+/// git requires `objects` and `refs`.
+pub(crate) const DIRECTORIES: [&str; 6] = [
     "objects",
     "objects/info",
     "objects/pack",
@@ -28,13 +26,13 @@ pub const DIRECTORIES: [&str; 6] = [
     "refs/tags",
 ];
 
-/// As git has it; only programs that show repositories to people read it.
+/// git's template. Only repository browsers show it.
 const DESCRIPTION: &[u8] =
     b"Unnamed repository; edit this file 'description' to name the repository.\n";
 
-/// The files of `.git` besides `index` and what lies under `objects`, sorted by
-/// their paths, with HEAD at `commit`.
-pub fn small_files(snapshot: &Snapshot, commit: ObjectId) -> Vec<(BString, Vec<u8>)> {
+/// The files of `.git` except `index` and those in `objects`, with HEAD at
+/// `commit`.
+pub(crate) fn small_files(snapshot: &Snapshot, commit: ObjectId) -> Vec<(BString, Vec<u8>)> {
     let parts = Parts {
         kind: snapshot.object_format(),
         refs: snapshot.refs(),
@@ -44,7 +42,7 @@ pub fn small_files(snapshot: &Snapshot, commit: ObjectId) -> Vec<(BString, Vec<u
     parts.files(commit)
 }
 
-/// What of a snapshot the small files are made from.
+/// The parts of a snapshot that these files depend on.
 #[derive(Clone, Copy, Debug)]
 struct Parts<'a> {
     kind: Kind,

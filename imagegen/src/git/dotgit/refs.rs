@@ -4,26 +4,26 @@ use gix::{ObjectId, bstr::ByteSlice};
 
 use crate::git::{Ref, Refs};
 
-/// Where HEAD stands.
+/// HEAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head<'a> {
-    /// On the branch of this full name.
+    /// The full name of a branch.
     Branch(&'a [u8]),
-    /// On the commit itself.
+    /// Detached at a commit.
     Detached(ObjectId),
 }
 
 impl<'a> Head<'a> {
-    /// The snapshot's own branch if it is at `commit`, else the first one by
-    /// name that is, else none: it depends on nothing but these two.
+    /// The branch of the repository's HEAD if that is at `commit`, else the
+    /// first branch by name that is, else detached.
     pub(super) fn of(refs: &'a Refs, commit: ObjectId) -> Self {
-        let there = || refs.branches.iter().filter(|branch| branch.id == commit);
-        let own = there().find(|branch| Some(&branch.name) == refs.head.as_ref());
-        let found = own.or_else(|| there().min_by_key(|branch| &branch.name));
+        let candidates = || refs.branches.iter().filter(|branch| branch.id == commit);
+        let own = candidates().find(|branch| Some(&branch.name) == refs.head.as_ref());
+        let found = own.or_else(|| candidates().min_by_key(|branch| &branch.name));
         found.map_or(Self::Detached(commit), |branch| Self::Branch(&branch.name))
     }
 
-    /// The branch's full name.
+    /// The full name of the branch; `None` if HEAD is detached.
     pub(super) fn branch(&self) -> Option<&'a [u8]> {
         match self {
             Self::Branch(name) => Some(name),
@@ -40,13 +40,13 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The file of a ref that points to the ref `name`.
+/// The content of a symbolic ref to `name`.
 fn symbolic(name: &[u8]) -> Vec<u8> {
     [b"ref: ", name, b"\n"].concat()
 }
 
-/// The file `packed-refs`: HEAD's branch, every served branch as origin's, and
-/// the tags.
+/// The file `packed-refs`: HEAD's branch, all branches as remote-tracking
+/// branches of origin, and the tags.
 pub(super) fn packed(refs: &Refs, head: &Head<'_>, commit: ObjectId) -> Vec<u8> {
     let own = head.branch().map(|name| (name.to_vec(), commit, None));
     let theirs = refs
@@ -74,8 +74,8 @@ pub(super) fn packed(refs: &Refs, head: &Head<'_>, commit: ObjectId) -> Vec<u8> 
     file
 }
 
-/// The file `refs/remotes/origin/HEAD`, which names the default branch of the
-/// served repository, if that exists and no branch is in the way.
+/// The file `refs/remotes/origin/HEAD`, a symbolic ref to the default branch of
+/// the repository; `None` if that does not exist, or a branch has this path.
 pub(super) fn origin_head(refs: &Refs) -> Option<Vec<u8>> {
     let head = refs.head.as_ref()?;
     let in_the_way = |name: &[u8]| {
@@ -90,7 +90,7 @@ pub(super) fn origin_head(refs: &Refs) -> Option<Vec<u8>> {
         .map(|name| symbolic(&name))
 }
 
-/// What `git fetch` calls the branch `name` of origin.
+/// The remote-tracking branch of the branch `name`.
 fn remote(name: &[u8]) -> Option<Vec<u8>> {
     let short = name.as_bstr().strip_prefix(b"refs/heads/")?;
     Some([b"refs/remotes/origin/", short].concat())

@@ -1,4 +1,4 @@
-//! git takes the files for a repository, and finds in it what was put there.
+//! git reads the synthesized files of `.git` as a repository.
 
 #![expect(clippy::indexing_slicing, reason = "a test that fails may panic")]
 
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{DIRECTORIES, Parts};
 use crate::git::{Ref, Refs, vanilla::Vanilla};
 
-/// A served repository, and what is known of it.
+/// A repository and the values that its files are made from.
 struct Served {
     git: Vanilla,
     kind: Kind,
@@ -21,7 +21,7 @@ struct Served {
 }
 
 impl Served {
-    /// Three commits, without a ref.
+    /// A repository with three commits and no refs.
     fn new(kind: Kind) -> Self {
         let git = Vanilla::new(kind);
         git.write("file", "text\n");
@@ -67,7 +67,7 @@ impl Served {
         parts.files(self.commits[commit])
     }
 
-    /// One of the files.
+    /// The content of a file; `none` if there is no such file.
     fn file(&self, commit: usize, path: &str) -> String {
         let files = self.files(commit);
         let file = files.into_iter().find(|(own, _)| *own == path);
@@ -76,7 +76,7 @@ impl Served {
         })
     }
 
-    /// The work tree and the `.git` an image would show.
+    /// A repository with the work tree and the `.git` of an image.
     fn image(&self, commit: usize) -> Vanilla {
         let shown = Vanilla::new(self.kind);
         let dot_git = shown.join(".git");
@@ -107,7 +107,7 @@ fn copy_objects(from: &Path, to: &Path) {
 }
 
 #[test]
-fn git_works_in_what_is_shown() {
+fn git_works_in_the_repository_of_an_image() {
     for kind in [Kind::Sha1, Kind::Sha256] {
         let mut served = Served::new(kind);
         served.branch("refs/heads/main", 2);
@@ -163,7 +163,7 @@ fn git_works_in_what_is_shown() {
 }
 
 #[test]
-fn head_is_the_served_branch_else_the_first_at_the_commit_else_none() {
+fn head_is_the_own_branch_else_the_first_at_the_commit_else_detached() {
     let mut served = Served::new(Kind::Sha1);
     served.branch("refs/heads/main", 2);
     served.branch("refs/heads/b", 1);
@@ -184,7 +184,7 @@ fn head_is_the_served_branch_else_the_first_at_the_commit_else_none() {
 }
 
 #[test]
-fn a_branch_called_head_is_not_hidden() {
+fn a_branch_named_head_is_shown() {
     for name in ["refs/heads/HEAD", "refs/heads/HEAD/x"] {
         let mut served = Served::new(Kind::Sha1);
         served.branch("refs/heads/main", 2);
@@ -206,7 +206,7 @@ fn a_branch_called_head_is_not_hidden() {
 }
 
 #[test]
-fn a_cut_history_stays_cut() {
+fn a_shallow_history_is_shallow() {
     let mut served = Served::new(Kind::Sha1);
     served.branch("refs/heads/main", 2);
     served.shallow = Some(format!("{}\n", served.commits[1]).into());
@@ -216,7 +216,7 @@ fn a_cut_history_stays_cut() {
 }
 
 #[test]
-fn the_config_says_no_more_than_it_must() {
+fn the_config_is_minimal() {
     let mut served = Served::new(Kind::Sha256);
     served.branch("refs/heads/main", 2);
     served.origin = Some("/srv/a b".into());
@@ -247,7 +247,8 @@ fn the_config_says_no_more_than_it_must() {
     assert!(!served.file(2, "config").contains("remote"));
 }
 
-/// What git reads from a configuration with this origin and branch.
+/// The URL of origin and the upstream of `branch` that git reads from the
+/// configuration.
 fn read_back(origin: &str, branch: &str) -> (String, String) {
     let git = Vanilla::new(Kind::Sha1);
     let mut served = Served {
@@ -274,7 +275,7 @@ fn read_back(origin: &str, branch: &str) -> (String, String) {
 }
 
 #[test]
-fn hostile_values_say_only_themselves() {
+fn malicious_values_are_quoted() {
     let hostile = [
         "a\n[core]\n\tfsmonitor = evil",
         "quo\"te",

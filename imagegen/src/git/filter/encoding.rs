@@ -1,8 +1,8 @@
-//! `working-tree-encoding`: what iconv of glibc makes of UTF-8.
+//! `working-tree-encoding`: encoding UTF-8 as iconv of glibc does.
 
 use super::legacy::{Encoded, Legacy};
 
-/// An encoding of the work tree.
+/// A target encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// UTF-16 or UTF-32.
@@ -11,27 +11,27 @@ pub(super) enum Encoding {
         order: Order,
         mark: bool,
     },
-    /// Every character below this number is the byte of that number.
+    /// The characters below this code point, each as a byte of that value.
     Below(u32),
-    /// An encoding from before Unicode.
+    /// An encoding with a table.
     Legacy(&'static Legacy),
 }
 
-/// The order of the bytes in a unit.
+/// The order of the bytes of a code unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Little,
     Big,
 }
 
-/// What became of a text.
+/// The result of encoding a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// The bytes.
+    /// The encoded text.
     Encoded(Vec<u8>),
-    /// iconv refuses it; git then writes what it had.
+    /// iconv fails; git then writes the text unchanged.
     Refused,
-    /// We do not know what iconv would do with this character.
+    /// It is not known how iconv encodes this character.
     Unsure(char),
 }
 
@@ -40,7 +40,7 @@ const ISO_8859_1: &str = "ISO-8859-1 ISO8859-1 ISO88591 ISO_8859-1 8859_1 LATIN1
 const ASCII: &str = "ASCII US-ASCII US ANSI_X3.4-1968 ISO646-US CP367 IBM367 ISO-IR-6";
 
 impl Encoding {
-    /// The encoding of this name; `None` when we have none that is called so.
+    /// The encoding of this name; `None` if it is not supported.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
         let name = str::from_utf8(name).ok()?.to_ascii_uppercase();
         let is_one_of = |names: &str| names.split(' ').any(|own| own == name);
@@ -55,9 +55,9 @@ impl Encoding {
         }
     }
 
-    /// Without an order glibc writes that of its machine, which we take to be a
-    /// little-endian one, and a byte order mark. Those of a given order have no
-    /// mark, unless git's own `-BOM` asks for one.
+    /// UTF-16 and UTF-32. If the name has no byte order, glibc writes that of
+    /// the machine, assumed to be little endian, and a byte order mark. If it
+    /// has one, there is no mark, except with git's own suffix `-BOM`.
     fn utf(name: &str) -> Option<Self> {
         let name = name.strip_prefix("UTF")?;
         let name = name.strip_prefix('-').unwrap_or(name);
@@ -74,7 +74,7 @@ impl Encoding {
         Some(Self::Utf { bytes, order, mark })
     }
 
-    /// Encodes a file.
+    /// Encodes the content of a file.
     pub(super) fn encode(&self, utf8: &[u8]) -> Outcome {
         let Ok(text) = str::from_utf8(utf8) else {
             return Outcome::Refused;
@@ -122,7 +122,7 @@ fn below(text: &str, limit: u32) -> Outcome {
     };
     match text.chars().map(byte).collect() {
         Ok(bytes) => Outcome::Encoded(bytes),
-        // See `Legacy::encode`: these are dropped.
+        // iconv omits these; see `Legacy::encode`.
         Err(tag @ '\u{e0000}'..='\u{e007f}') => Outcome::Unsure(tag),
         Err(_) => Outcome::Refused,
     }

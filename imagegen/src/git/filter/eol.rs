@@ -1,8 +1,8 @@
-//! `eol=crlf`.
+//! `eol=crlf`: converting line endings.
 
 use gix::bstr::ByteSlice;
 
-/// What a text looks like to git (`struct text_stat`).
+/// Statistics of a text (git, `struct text_stat`).
 #[derive(Default)]
 struct Counts {
     nul: usize,
@@ -20,25 +20,26 @@ impl Counts {
         for &byte in text {
             let class = match (byte, last) {
                 (b'\n', b'\r') => {
-                    counts.lone_cr = counts.lone_cr.saturating_sub(1);
+                    // It was counted as a lone one.
+                    counts.lone_cr -= 1;
                     &mut counts.crlf
                 }
                 (b'\n', _) => &mut counts.lone_lf,
                 (b'\r', _) => &mut counts.lone_cr,
                 (0, _) => {
-                    counts.nul = counts.nul.saturating_add(1);
+                    counts.nul += 1;
                     &mut counts.nonprintable
                 }
                 (0x08 | b'\t' | 0x1b | 0x0c, _) => &mut counts.printable,
                 (0x01..0x20 | 0x7f, _) => &mut counts.nonprintable,
                 _ => &mut counts.printable,
             };
-            *class = class.saturating_add(1);
+            *class += 1;
             last = byte;
         }
-        // The end-of-file mark of DOS.
+        // The end-of-file mark of DOS at the end does not count.
         if last == 0x1a {
-            counts.nonprintable = counts.nonprintable.saturating_sub(1);
+            counts.nonprintable -= 1;
         }
         counts
     }
@@ -48,14 +49,14 @@ impl Counts {
     }
 }
 
-/// The text with CRLF for every LF that has no CR before it; `None` if nothing
-/// is to do. With `auto`, what looks binary and what has a CR anywhere is left
-/// alone.
+/// The text with CRLF in place of every LF without a CR before it; `None` if
+/// there is nothing to convert. With `auto`, a text that looks binary or has a
+/// CR is not converted.
 pub(super) fn to_crlf(text: &[u8], auto: bool) -> Option<Vec<u8>> {
     let counts = Counts::of(text);
     let alone = auto && (counts.lone_cr > 0 || counts.crlf > 0 || counts.is_binary());
     (counts.lone_lf > 0 && !alone).then(|| {
-        let mut converted = Vec::with_capacity(text.len().saturating_add(counts.lone_lf));
+        let mut converted = Vec::with_capacity(text.len() + counts.lone_lf);
         for line in text.lines_with_terminator() {
             match line.strip_suffix(b"\n") {
                 Some(line) if !line.ends_with(b"\r") => {

@@ -1,25 +1,25 @@
-//! `ident`: `$Id$` becomes `$Id: <the blob's id> $`.
+//! `ident`: expanding `$Id$` to `$Id: <blob id> $`.
 //!
-//! git does it in two ways that differ at the edges, and uses the first for
-//! every file it can write piece by piece, that is unless `text=auto` or an
-//! encoding asks for the whole of it.
+//! git has two implementations that differ in corner cases. It uses the
+//! streaming one unless another conversion needs the whole file: `text=auto`, or
+//! an encoding.
 
 use gix::{bstr::ByteSlice, oid};
 
 const HEAD: &[u8] = b"$Id";
 
-/// Where the first way stands (`ident_filter`).
+/// The state of the streaming implementation (git, `struct ident_filter`).
 enum State {
-    /// This many bytes of `$Id` and the NUL behind it were seen, and are not
-    /// in `left` yet. (git counts the NUL that ends its constant.)
+    /// This many bytes of `$Id` and a NUL were matched and are not in `left`
+    /// yet. (git's constant includes its terminating NUL.)
     Matching(usize),
     /// Between `$Id:` and the next `$` or the end of the line.
     Skipping,
 }
 
-/// The first way, `ident_filter_fn`, with its surprises: in `$$Id$` the second
-/// dollar is never seen as a beginning; `$Idx` right before a keyword is kept
-/// together with it and may be replaced by it.
+/// The streaming implementation (git, `ident_filter_fn`), with its quirks: in
+/// `$$Id$` the second dollar does not start a keyword, and `$Idx` right before a
+/// keyword may be replaced together with it.
 pub(super) fn streamed(blob: &[u8], id: &oid) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(blob.len());
     let mut left = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn streamed(blob: &[u8], id: &oid) -> Option<Vec<u8>> {
                 }
             }
             State::Matching(seen) if HEAD_AND_NUL.get(seen) == Some(&byte) => {
-                State::Matching(seen.saturating_add(1))
+                State::Matching(seen + 1)
             }
             State::Matching(seen) => {
                 left.extend_from_slice(matched(seen));
@@ -66,7 +66,7 @@ pub(super) fn streamed(blob: &[u8], id: &oid) -> Option<Vec<u8>> {
 const HEAD_AND_NUL: &[u8] = b"$Id\0";
 
 fn matched(seen: usize) -> &'static [u8] {
-    HEAD_AND_NUL.get(..seen).unwrap_or(HEAD_AND_NUL)
+    HEAD_AND_NUL.split_at(seen).0
 }
 
 fn drain(out: &mut Vec<u8>, left: &mut Vec<u8>) -> State {
@@ -74,10 +74,13 @@ fn drain(out: &mut Vec<u8>, left: &mut Vec<u8>) -> State {
     State::Matching(0)
 }
 
-/// Whether a keyword was expanded by another system: white space in the middle.
-/// `keyword` ends with its dollar.
+/// Whether a keyword, dollars included, was expanded by another system: it then
+/// has white space in the middle.
 fn is_foreign(keyword: &[u8]) -> bool {
-    let text = keyword.split(|&byte| byte == 0).next().unwrap_or_default();
+    // git searches it as a C string.
+    let text = keyword
+        .split_once_str(b"\0")
+        .map_or(keyword, |(text, _)| text);
     let Some(value) = text.strip_prefix(b"$Id: ") else {
         return false;
     };
@@ -89,12 +92,12 @@ fn is_foreign(keyword: &[u8]) -> bool {
         .any(|(byte, next)| is_space(byte) && next != Some(&b'$'))
 }
 
-/// What follows `$Id`.
+/// The expansion after `$Id`.
 fn expansion(id: &oid) -> Vec<u8> {
     format!(": {id} $").into_bytes()
 }
 
-/// The second way, `ident_to_worktree`.
+/// The implementation for whole files (git, `ident_to_worktree`).
 pub(super) fn whole(blob: &[u8], id: &oid) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(blob.len());
     let mut rest = blob;
@@ -116,12 +119,13 @@ pub(super) fn whole(blob: &[u8], id: &oid) -> Option<Vec<u8>> {
     (out != blob).then_some(out)
 }
 
-/// What to do behind a dollar.
+/// What follows a dollar.
 enum Keyword<'a> {
-    /// A keyword ends, and this follows.
+    /// A keyword to replace, and this text after it.
     Replace(&'a [u8]),
+    /// Text to leave unchanged.
     Keep,
-    /// A keyword begins, and there are no more dollars.
+    /// The start of a keyword without a closing dollar.
     Unfinished,
 }
 
@@ -137,11 +141,10 @@ fn after_keyword(text: &[u8]) -> Keyword<'_> {
     }
 }
 
-/// On one line, and no space but right after the colon and at the end.
+/// Whether git may have expanded the keyword: its value is on one line, with
+/// spaces only right after the colon and at the end.
 fn is_ours(value: &[u8]) -> bool {
-    let inner = value.get(1..).unwrap_or_default();
-    let space = inner
-        .find_byte(b' ')
-        .is_some_and(|at| at.saturating_add(1) < inner.len());
+    let inner = value.split_first().map_or(value, |(_, inner)| inner);
+    let space = inner.find_byte(b' ').is_some_and(|at| at + 1 < inner.len());
     !value.contains(&b'\n') && !space
 }

@@ -1,33 +1,34 @@
-//! Encodings from before Unicode, as iconv of glibc has them.
+//! Encodings with tables, as iconv of glibc implements them.
 //!
-//! The tables are those of `encoding_rs`. They follow the web's standard, which
-//! at the edges differs from glibc, whose result `git checkout` writes. Each
-//! row says where the two are known to agree; elsewhere we say that we are not
-//! sure. A test compares every character of every row with iconv.
+//! The tables are those of `encoding_rs`, which follow the WHATWG standard. It
+//! differs in some characters from glibc, whose output `git checkout` writes.
+//! Each row states for which characters the two agree; others are reported as
+//! unsupported. A test compares every character of every row with iconv.
 
 use encoding_rs as web;
 
 use Agreement::{Bytes, NoControls, Whole};
 
-/// Bytes of a character: the first and last first byte, and the first and last
-/// second one.
+/// A range of encoded characters: the lowest and highest first byte, and the
+/// lowest and highest second byte.
 type ByteRange = (u8, u8, u8, u8);
-/// The first and last of some characters.
+/// A range of code points: the first and the last.
 type CharRange = (u32, u32);
 
-/// How far an encoding of the web is also glibc's.
+/// The characters for which `encoding_rs` agrees with glibc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Agreement {
-    /// Everywhere.
+    /// All.
     Whole,
-    /// Everywhere but in the control characters `U+0080` to `U+009F`, which
-    /// glibc does not have there.
+    /// All except the control characters `U+0080` to `U+009F`, which glibc does
+    /// not encode.
     NoControls,
-    /// For ASCII and for what becomes these bytes, some characters left out.
+    /// ASCII, and those encoded in these ranges of bytes, except these code
+    /// points.
     Bytes(&'static [ByteRange], &'static [CharRange]),
 }
 
-/// An encoding with the names glibc has for it.
+/// An encoding and its names in glibc.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Legacy {
     names: &'static str,
@@ -35,36 +36,36 @@ pub(super) struct Legacy {
     agreement: Agreement,
 }
 
-/// What becomes of one character.
+/// The result of encoding one character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoded {
-    /// This many bytes at the front of the buffer.
+    /// This many bytes at the start of the buffer.
     Bytes(usize),
-    /// The encoding does not have it; glibc would stop here.
+    /// The encoding does not have the character; glibc fails.
     Missing,
-    /// We do not know what glibc would do.
+    /// It is not known what glibc does.
     Unsure,
 }
 
 impl Legacy {
-    /// All there are.
+    /// All of these encodings.
     pub(super) fn all() -> impl Iterator<Item = &'static Self> {
         LEGACY.iter()
     }
 
-    /// Its names, in capitals.
+    /// Its names, in upper case.
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.names.split(' ')
     }
 
-    /// The encoding of this name, in capitals.
+    /// The encoding with this name, given in upper case.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         Self::all().find(|legacy| legacy.names().any(|own| own == name))
     }
 
-    /// Encodes one character. None of these encodings has a state.
+    /// Encodes one character. None of these encodings is stateful.
     pub(super) fn encode(&self, character: char, out: &mut [u8; 8]) -> Encoded {
-        // glibc drops these without a word where it cannot encode them.
+        // glibc silently omits these where it cannot encode them.
         if matches!(character, '\u{e0000}'..='\u{e007f}') {
             return Encoded::Unsure;
         }
@@ -72,7 +73,7 @@ impl Legacy {
         let text = character.encode_utf8(&mut utf8);
         let (result, _, length) = encoder.encode_from_utf8_without_replacement(text, out, true);
         let bytes = match result {
-            web::EncoderResult::InputEmpty => out.get(..length).unwrap_or_default(),
+            web::EncoderResult::InputEmpty => out.split_at(length).0,
             _ => &[],
         };
         match self.agreement {
@@ -112,7 +113,7 @@ const fn row(names: &'static str, table: &'static web::Encoding, agreement: Agre
     }
 }
 
-/// One row a line: a table is read by its columns.
+/// One row per line, so that the columns line up.
 #[rustfmt::skip]
 static LEGACY: [Legacy; 29] = [
     row("ISO-8859-2 ISO8859-2 ISO88592 ISO_8859-2 L2 LATIN2", web::ISO_8859_2, Whole),

@@ -1,9 +1,9 @@
-//! What `git checkout` changes in a file on its way to the work tree, on Linux
-//! and without any configuration: `ident`, `eol=crlf`, `working-tree-encoding`,
-//! in this order (`convert_to_working_tree`).
+//! The conversions of `git checkout` on Linux without any configuration:
+//! `ident`, `eol=crlf` and `working-tree-encoding`, in this order (git,
+//! `convert_to_working_tree`).
 //!
-//! `filter=…` names a driver that only a configuration can define, so such
-//! files are left alone: what Git LFS keeps stays a pointer.
+//! `filter=…` refers to a driver that only configuration can define, so such
+//! files are not converted: files of Git LFS remain pointers.
 
 mod encoding;
 mod eol;
@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, Result};
 
 use encoding::{Encoding, Outcome};
 
-/// What the attributes say of one file, before anything is made of it.
+/// The attributes of a file that can convert it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request<'a> {
     pub(super) text: Setting<'a>,
@@ -41,7 +41,8 @@ pub(super) enum Setting<'a> {
     Value(&'a [u8]),
 }
 
-/// The changes to make in one file. Where it is equal, so are they.
+/// The conversion of one file. Equal conversions of the same blob give the same
+/// result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversion {
     ident: bool,
@@ -49,29 +50,30 @@ pub struct Conversion {
     encoding: Option<WorkingTree>,
 }
 
-/// What to do with line ends.
+/// The conversion of line endings (git, `enum convert_crlf_action`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Eol {
-    /// Keep them: `-text`, `eol=lf`, or nothing said.
+    /// None: `-text`, `eol=lf`, or unspecified.
     Keep,
-    /// Keep them, too: `text=auto`, for which git reads the whole file first.
+    /// None for `text=auto`, for which git reads the whole file nevertheless.
     KeepAuto,
-    /// `CRLF_TEXT_CRLF`.
+    /// `CRLF_TEXT_CRLF`: all.
     Crlf,
-    /// `CRLF_AUTO_CRLF`: unless it looks binary, or has a CR already.
+    /// `CRLF_AUTO_CRLF`: all, unless the file looks binary or has a CR.
     AutoCrlf,
 }
 
-/// A `working-tree-encoding`, and whose it is, for what may go wrong.
+/// A `working-tree-encoding`, with the path of the file for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct WorkingTree {
     path: BString,
-    /// `None` for the bare attribute, which names no encoding.
+    /// `None` for the attribute without a value.
     name: Option<BString>,
 }
 
 impl Conversion {
-    /// `None` if nothing is to do (`convert_attrs`).
+    /// The conversion of the file at `path`; `None` if there is nothing to
+    /// convert (git, `convert_attrs`).
     pub(super) fn new(path: &BStr, request: &Request<'_>) -> Option<Self> {
         let named = |name| {
             Some(WorkingTree {
@@ -93,12 +95,16 @@ impl Conversion {
         })
     }
 
-    /// The file that `git checkout` makes of the blob `id`; `None` if it is the
-    /// blob unchanged.
+    /// Converts the content of the blob `id` as `git checkout` does; `None` if
+    /// it does not change.
     ///
-    /// Where git complains but checks out, so do we: a text that the encoding
-    /// cannot express stays as it is. An encoding that we do not know, or not
-    /// all of, is [`Kind::Unsupported`].
+    /// A text that the encoding cannot express is not converted, as in git,
+    /// which prints an error and checks it out unchanged.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Unsupported`], with the path, if the encoding is not supported,
+    /// or not for all characters of the text.
     pub fn apply(&self, id: &oid, blob: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut changed = self.ident.then(|| self.expand(id, blob)).flatten();
         let text = changed.as_deref().unwrap_or(blob);
@@ -141,7 +147,8 @@ impl Eol {
     }
 }
 
-/// What `text`, or `crlf` in its place, says (`git_path_check_crlf`).
+/// The meaning of `text`, or of `crlf` in its place (git,
+/// `git_path_check_crlf`).
 #[derive(Clone, Copy)]
 enum Action {
     Undefined,
@@ -161,7 +168,8 @@ impl Action {
     }
 }
 
-/// What is in UTF-8 needs no encoding; git takes only these two names for it.
+/// Whether an encoding is UTF-8, by the two names that git has for it
+/// (`same_utf_encoding`).
 fn is_utf8(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"UTF-8") || name.eq_ignore_ascii_case(b"UTF8")
 }

@@ -1,8 +1,8 @@
-//! Snapshots that nobody has used for a while.
+//! Removing snapshots that have not been used for some time.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Weak,
     time::{Duration, SystemTime},
 };
@@ -17,24 +17,29 @@ use crate::{
 };
 
 impl SnapshotStore {
-    /// Removes the snapshots that nobody has opened for `older_than` and that
-    /// are not `in_use`, and what a process that died left unfinished; says
-    /// how many snapshots went.
+    /// Removes the snapshots that were last opened at least `older_than` ago and
+    /// are not `in_use`, and directories that a killed process left unfinished.
+    /// Returns the number of snapshots removed.
     ///
-    /// What this process has open stays in any case. A commit whose snapshot
-    /// goes gets a new one when it is opened again.
+    /// Snapshots that this process has open are never removed. A commit whose
+    /// snapshot is removed gets a new one when it is opened again.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Io`](crate::Kind::Io) if the state directory cannot be listed, or
+    /// a snapshot not removed.
     pub fn expire(
         &self,
         older_than: Duration,
         in_use: &dyn Fn(SnapshotId) -> bool,
     ) -> Result<usize> {
-        let mut removed = 0_usize;
+        let mut removed = 0;
         for home in subdirectories(&self.directory)? {
             for directory in subdirectories(&home)? {
-                let name = directory
-                    .file_name()
-                    .and_then(|name| name.to_str())
-                    .unwrap_or_default();
+                // A name that is not UTF-8 is not one of a snapshot.
+                let Some(name) = directory.file_name().and_then(|name| name.to_str()) else {
+                    continue;
+                };
                 if !is_older(&directory, older_than) {
                     continue;
                 }
@@ -44,7 +49,7 @@ impl SnapshotStore {
                     && !in_use(id)
                     && self.remove_unless_open(&directory)?
                 {
-                    removed = removed.saturating_add(1);
+                    removed += 1;
                 }
             }
             forget_commits(&home);
@@ -62,7 +67,7 @@ impl SnapshotStore {
     }
 }
 
-/// Removes the pointers of commits whose snapshot is gone.
+/// Removes the pointers of commits whose snapshot does not exist.
 fn forget_commits(home: &Path) {
     for pointer in fs::read_dir(home.join("commits"))
         .into_iter()
@@ -70,15 +75,17 @@ fn forget_commits(home: &Path) {
         .flatten()
     {
         let path = pointer.path();
-        let kept = fs::read_to_string(&path).is_ok_and(|id| home.join(id.trim()).is_dir());
-        if !kept {
+        let exists = fs::read_to_string(&path).is_ok_and(|id| home.join(id.trim()).is_dir());
+        if !exists {
             drop(fs::remove_file(path));
         }
     }
 }
 
+/// Whether a directory was modified at least `age` ago. If that is unknown it
+/// is not, so that it is not removed.
 fn is_older(directory: &Path, age: Duration) -> bool {
-    let modified = fs::metadata(directory).and_then(|about| about.modified());
+    let modified = fs::metadata(directory).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| {
         SystemTime::now()
             .duration_since(modified)
@@ -86,7 +93,7 @@ fn is_older(directory: &Path, age: Duration) -> bool {
     })
 }
 
-fn subdirectories(directory: &Path) -> Result<Vec<std::path::PathBuf>> {
+fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory).map_err(|error| Error::io("list", directory, error))?;
     let paths = entries.flatten().map(|entry| entry.path());
     Ok(paths.filter(|path| path.is_dir()).collect())

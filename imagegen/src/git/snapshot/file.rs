@@ -1,4 +1,6 @@
-//! One file of a snapshot, read where it lies.
+//! The files of a snapshot.
+
+#![warn(clippy::arithmetic_side_effects)]
 
 use std::{
     fs::File,
@@ -13,28 +15,28 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::{
     error::{Error, Kind, Result},
-    git::width::to_u64,
+    numbers::to_u64,
 };
 
-/// One file under `.git/objects`.
+/// A file of `.git/objects`.
 #[derive(Debug)]
-pub struct SnapshotFile {
+pub(crate) struct SnapshotFile {
     /// The path relative to `.git/objects`.
-    pub path: BString,
+    pub(crate) path: BString,
     /// The length in bytes.
-    pub size: u64,
-    /// Where it lies; `None` for an empty file that exists only in images.
-    place: Option<PathBuf>,
-    /// Opened when it is first read, and kept.
+    pub(crate) size: u64,
+    /// Its path on disk; `None` for an empty file that exists only in images.
+    source: Option<PathBuf>,
+    /// Opened when it is first read.
     file: OnceLock<File>,
 }
 
 impl SnapshotFile {
-    pub(super) fn new(path: BString, size: u64, place: PathBuf) -> Self {
+    pub(super) fn new(path: BString, size: u64, source: PathBuf) -> Self {
         Self {
             path,
             size,
-            place: Some(place),
+            source: Some(source),
             file: OnceLock::new(),
         }
     }
@@ -43,17 +45,19 @@ impl SnapshotFile {
         Self {
             path,
             size: 0,
-            place: None,
+            source: None,
             file: OnceLock::new(),
         }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on.
+    /// Fills `buffer` with the content from byte `offset` on.
     ///
-    /// Fails with [`Kind::Invalid`] when the file ends before the buffer does,
-    /// with [`Kind::Corrupt`] when it is shorter than it was, with
-    /// [`Kind::Io`] when the disk fails.
-    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] if the range does not lie in the file,
+    /// [`Kind::Corrupt`] if the file on disk is shorter than it was,
+    /// [`Kind::NotFound`] if it was removed, [`Kind::Io`] if the disk fails.
+    pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check_range(offset, buffer.len())?;
         let Some(file) = self.open()? else {
             return Ok(());
@@ -62,9 +66,14 @@ impl SnapshotFile {
             .map_err(|error| self.failed(offset, error))
     }
 
-    /// The same, if the page cache has all of it; `false` says that a disk
-    /// would have to be waited for, and that `buffer` holds nothing of use.
-    pub fn read_ready(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
+    /// Like [`SnapshotFile::read_at`], but only from the page cache: returns
+    /// `false`, with unspecified content of `buffer`, if a disk would have to be
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// As for [`SnapshotFile::read_at`].
+    pub(crate) fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Result<bool> {
         self.check_range(offset, buffer.len())?;
         if buffer.is_empty() {
             return Ok(true);
@@ -80,27 +89,27 @@ impl SnapshotFile {
                     Ok(0) => return Err(self.failed(at, io::ErrorKind::UnexpectedEof.into())),
                     Ok(length) => length,
                     Err(Errno::INTR) => continue,
-                    // Not in memory, or a kernel or file system that cannot say.
+                    // Not in the page cache, or RWF_NOWAIT is not supported.
                     Err(_) => return Ok(false),
                 }
             };
-            at = at.saturating_add(to_u64(length));
-            rest = rest
-                .split_at_mut_checked(length)
-                .map_or(&mut [], |(_, rest)| rest);
+            at = at
+                .checked_add(to_u64(length))
+                .expect("an offset in the file");
+            rest = rest.split_at_mut(length).1;
         }
         Ok(true)
     }
 
-    /// Opens the file if that has not been done; `None` when it has no bytes.
+    /// Opens the file unless it is open; `None` if it exists only in images.
     pub(super) fn open(&self) -> Result<Option<&File>> {
-        let Some(place) = &self.place else {
+        let Some(source) = &self.source else {
             return Ok(None);
         };
         if let Some(file) = self.file.get() {
             return Ok(Some(file));
         }
-        let opened = File::open(place).map_err(|error| Error::io("open", place, error))?;
+        let opened = File::open(source).map_err(|error| Error::io("open", source, error))?;
         Ok(Some(self.file.get_or_init(|| opened)))
     }
 
@@ -112,8 +121,9 @@ impl SnapshotFile {
             return Ok(());
         }
         let (path, size) = (&self.path, self.size);
-        let told = format!("{length} bytes at offset {offset} lie outside {path} of {size} bytes");
-        Err(Error::new(Kind::Invalid, told))
+        let message =
+            format!("{length} bytes at offset {offset} are not in {path} of {size} bytes");
+        Err(Error::new(Kind::Invalid, message))
     }
 
     fn failed(&self, offset: u64, error: io::Error) -> Error {
@@ -121,7 +131,7 @@ impl SnapshotFile {
             io::ErrorKind::UnexpectedEof => Kind::Corrupt,
             _ => Kind::Io,
         };
-        let told = format!("cannot read {} at offset {offset}: {error}", self.path);
-        Error::with_source(kind, told, error)
+        let message = format!("cannot read {} at offset {offset}: {error}", self.path);
+        Error::with_source(kind, message, error)
     }
 }

@@ -1,4 +1,4 @@
-//! The name of a snapshot.
+//! Snapshot ids.
 
 use std::{fmt, str::FromStr};
 
@@ -6,20 +6,17 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
 
-/// The name of a snapshot: the start of a hash over everything in it.
+/// Identifies a snapshot by its content: 64 bits of a hash over its manifest.
+/// Written as 16 hexadecimal digits in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SnapshotId([u8; 8]);
 
 impl SnapshotId {
-    /// The 8 bytes.
-    pub const fn bytes(self) -> [u8; 8] {
-        self.0
-    }
-
-    /// The start of the SHA-256 of `bytes`.
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        let hash: [u8; 32] = Sha256::digest(bytes).into();
-        Self(hash.first_chunk().copied().unwrap_or_default())
+    /// The start of the SHA-256 of a manifest.
+    pub(super) fn of(manifest: &[u8]) -> Self {
+        let hash: [u8; 32] = Sha256::digest(manifest).into();
+        let [a, b, c, d, e, f, g, h, ..] = hash;
+        Self([a, b, c, d, e, f, g, h])
     }
 }
 
@@ -32,7 +29,7 @@ impl fmt::Display for SnapshotId {
 impl FromStr for SnapshotId {
     type Err = Error;
 
-    /// Reads what `Display` writes: 16 hexadecimal digits in lower case.
+    /// Parses what `Display` writes. Anything else is [`Kind::Invalid`].
     fn from_str(text: &str) -> Result<Self> {
         let hex = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let bytes = u64::from_str_radix(text, 16)
@@ -41,7 +38,7 @@ impl FromStr for SnapshotId {
             .map(u64::to_be_bytes);
         bytes
             .map(Self)
-            .ok_or_else(|| Error::new(Kind::Invalid, format!("{text:?} is no snapshot id")))
+            .ok_or_else(|| Error::new(Kind::Invalid, format!("{text:?} is not a snapshot id")))
     }
 }
 
@@ -50,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_it_is_written() {
+    fn an_id_is_parsed_as_it_is_written() {
         let id = SnapshotId::of(b"");
         assert_eq!(id.to_string(), "e3b0c44298fc1c14");
         assert_eq!("e3b0c44298fc1c14".parse::<SnapshotId>().unwrap(), id);

@@ -1,4 +1,5 @@
-//! Everything that a snapshot is, as text. Its hash is the snapshot's name.
+//! The manifest of a snapshot: its content as text. The hash of the manifest
+//! is the id of the snapshot.
 
 use std::fmt::Write as _;
 
@@ -14,11 +15,11 @@ use crate::{
     git::{Ref, Refs},
 };
 
-/// The first line. Another form of this text makes other ids, so whoever
-/// changes it takes the old snapshots away.
+/// The first line, with the version of the format. Another format gives other
+/// ids and so makes existing snapshots useless.
 const TITLE: &str = "imagegen snapshot 1";
 
-/// What a snapshot consists of; equal manifests make equal images.
+/// The content of a snapshot. Equal manifests give equal images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) format: hash::Kind,
@@ -29,14 +30,14 @@ pub(super) struct Manifest {
     pub(super) files: Vec<FileLine>,
 }
 
-/// One file under `objects/`.
+/// A file of `objects/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileLine {
     /// Printable ASCII.
     pub(super) path: String,
     pub(super) size: u64,
-    /// The checksum that ends a pack, an index or a commit-graph, in hex;
-    /// nothing for a loose object, whose path says it all.
+    /// The trailing checksum of a pack, an index or a commit-graph in hex; none
+    /// for a loose object, which its path identifies.
     pub(super) trailer: Option<String>,
 }
 
@@ -45,7 +46,7 @@ impl Manifest {
         SnapshotId::of(&self.encode())
     }
 
-    /// One line for each thing, in a fixed order.
+    /// The text: one line per item, in a fixed order.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut head = format!("{TITLE}\nformat {}\norigin {}\n", self.format, self.origin);
         for id in &self.shallow {
@@ -77,8 +78,12 @@ impl Manifest {
         text
     }
 
-    /// Reads what [`Manifest::encode`] wrote and checks that it is still
-    /// called `id`.
+    /// Parses the output of [`Manifest::encode`] and verifies that its id is
+    /// `id`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if it is not, or the text is malformed.
     pub(super) fn decode(text: &[u8], id: SnapshotId) -> Result<Self> {
         let manifest = (SnapshotId::of(text) == id)
             .then(|| Self::parse(text))
@@ -168,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_is_read_as_it_is_written() {
+    fn a_manifest_is_parsed_as_it_is_written() {
         let id = |byte| ObjectId::Sha1([byte; 20]);
         let branch = Ref {
             name: "refs/heads/ä".into(),

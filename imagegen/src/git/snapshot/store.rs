@@ -1,13 +1,13 @@
-//! Where snapshots are kept: taken, found again, expired.
+//! The directory of all snapshots.
 //!
 //! ```text
-//! <state>/snapshots/<repository>/<snapshot id>/manifest     what it consists of
-//!                                             /objects/…    links to the files
-//!                               /commits/<commit id>        the snapshot it has
+//! <state>/snapshots/<repository>/<snapshot id>/manifest     its content
+//!                                             /objects/…    links to its files
+//!                               /commits/<commit id>        the id of its snapshot
 //! ```
 //!
-//! A snapshot appears by one rename, whole, and never changes; so any number
-//! of processes may use one store.
+//! A snapshot appears complete, by one rename, and never changes, so any number
+//! of processes may share a store.
 
 use std::{
     collections::HashMap,
@@ -21,46 +21,62 @@ use std::{
 use gix::ObjectId;
 
 use super::{
-    Snapshot, SnapshotId, keep,
-    survey::{Survey, Trouble},
+    Snapshot, SnapshotId, link,
+    survey::{Survey, SurveyError},
 };
 use crate::{
     error::{Error, Kind, Result},
     git::{Cache, Repository, sync::lock},
 };
 
-/// How often a repository may be repacked under our hands before we give up.
+/// The number of attempts to take a snapshot while the repository is being
+/// repacked.
 const ATTEMPTS: usize = 6;
 
-/// The prefix of directories that are being made, or removed.
+/// The prefix of directories that are being created or removed.
 pub(super) const UNFINISHED: &str = "unfinished-";
 
-/// Snapshots in a state directory of our own.
+/// The snapshots in a state directory.
+///
+/// A snapshot is taken once per commit: a commit that is opened again gets the
+/// same snapshot, and thus the same image, until the snapshot
+/// [expires](SnapshotStore::expire).
 #[derive(Debug)]
 pub struct SnapshotStore {
     pub(super) directory: PathBuf,
-    /// What this process has open; held while one is opened or removed.
+    /// The snapshots that this process has open; locked while one is opened or
+    /// removed.
     pub(super) open: Mutex<HashMap<PathBuf, Weak<Snapshot>>>,
 }
 
 impl SnapshotStore {
-    /// Opens, or makes, the store in the state directory `dir`.
+    /// Opens the store in the state directory `dir`, or creates it. It should be
+    /// on the same file system as the repositories, so that files can be
+    /// hard-linked.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Io`] if the directory cannot be created.
     pub fn open(dir: &Path) -> Result<Self> {
         let directory = dir.join("snapshots");
-        fs::create_dir_all(&directory).map_err(|error| Error::io("make", &directory, error))?;
-        let directory =
-            fs::canonicalize(&directory).map_err(|error| Error::io("find", &directory, error))?;
+        fs::create_dir_all(&directory).map_err(|error| Error::io("create", &directory, error))?;
+        let directory = fs::canonicalize(&directory)
+            .map_err(|error| Error::io("resolve", &directory, error))?;
         Ok(Self {
             directory,
             open: Mutex::default(),
         })
     }
 
-    /// The snapshot this commit was opened with before, else the present
-    /// state of the repository.
+    /// The snapshot of a commit: the one that was taken for it before, else a
+    /// new one of the current state of the repository. Nothing is written to the
+    /// repository.
     ///
-    /// Nothing is written into the repository. Fails with [`Kind::NotFound`]
-    /// when the commit is not there.
+    /// # Errors
+    ///
+    /// [`Kind::NotFound`] if the commit or its root tree does not exist,
+    /// [`Kind::Corrupt`] if the repository is damaged, [`Kind::Io`] if a disk
+    /// fails or the repository is repacked again and again meanwhile.
     pub fn take(
         &self,
         repository: &Repository,
@@ -76,16 +92,21 @@ impl SnapshotStore {
         if point(&pointer, snapshot.id())? {
             return Ok(snapshot);
         }
-        // Somebody else was faster; theirs is the one that sticks.
-        if let Some(theirs) = self.follow(&pointer, repository, cache)? {
-            return Ok(theirs);
+        // Another process took one meanwhile, which is the one to use.
+        if let Some(other) = self.follow(&pointer, repository, cache)? {
+            return Ok(other);
         }
+        // Its pointer is malformed, or its snapshot no longer complete.
         drop(fs::remove_file(&pointer));
         point(&pointer, snapshot.id())?;
         Ok(snapshot)
     }
 
-    /// The snapshot called `id`, if it is still kept.
+    /// The snapshot with this id; `None` if it does not exist or has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if it is damaged, [`Kind::Io`] if a disk fails.
     pub fn find(
         &self,
         repository: &Repository,
@@ -108,23 +129,27 @@ impl SnapshotStore {
         Ok(Some(snapshot))
     }
 
-    /// Where the snapshots of one repository are; linked work trees share it.
+    /// The directory of the snapshots of one repository, which linked work trees
+    /// share.
     fn home(&self, repository: &Repository) -> Result<PathBuf> {
         let home = self.directory.join(format!("{:016x}", repository.key()));
         let commits = home.join("commits");
-        fs::create_dir_all(&commits).map_err(|error| Error::io("make", &commits, error))?;
+        fs::create_dir_all(&commits).map_err(|error| Error::io("create", &commits, error))?;
         Ok(home)
     }
 
-    /// The snapshot that a commit's pointer names, if both are there.
+    /// The snapshot that the pointer of a commit refers to; `None` if there is
+    /// no such pointer or snapshot, or the pointer is malformed.
     fn follow(
         &self,
         pointer: &Path,
         repository: &Repository,
         cache: &Arc<Cache>,
     ) -> Result<Option<Arc<Snapshot>>> {
-        let Ok(text) = fs::read_to_string(pointer) else {
-            return Ok(None);
+        let text = match fs::read(pointer) {
+            Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", pointer, error)),
         };
         match text.trim().parse() {
             Ok(id) => self.find(repository, id, cache),
@@ -132,8 +157,8 @@ impl SnapshotStore {
         }
     }
 
-    /// Takes the present state, again while a repack changes it under our
-    /// hands.
+    /// Takes a snapshot of the current state; tries again if the repository is
+    /// repacked meanwhile.
     fn take_now(
         &self,
         home: &Path,
@@ -145,11 +170,11 @@ impl SnapshotStore {
         for _ in 0..ATTEMPTS {
             let survey = match Survey::of(repository) {
                 Ok(survey) => survey,
-                Err(Trouble::Vanished) => continue,
-                Err(Trouble::Failed(error)) => return Err(error),
+                Err(SurveyError::Vanished) => continue,
+                Err(SurveyError::Failed(error)) => return Err(error),
             };
             let id = survey.manifest.id();
-            if let Some(snapshot) = self.kept(home, &survey, repository, cache)? {
+            if let Some(snapshot) = self.find_or_create(home, &survey, repository, cache)? {
                 match check(&snapshot, commit) {
                     Ok(()) => return Ok(snapshot),
                     Err(error) => failure = Some(error.within(format!("snapshot {id}"))),
@@ -157,17 +182,17 @@ impl SnapshotStore {
             }
         }
         Err(failure.unwrap_or_else(|| {
-            let told = format!(
-                "{} changes too fast to take a snapshot of",
+            let message = format!(
+                "{} was repacked {ATTEMPTS} times while a snapshot was taken; try again later",
                 repository.label()
             );
-            Error::new(Kind::Io, told)
+            Error::new(Kind::Io, message)
         }))
     }
 
-    /// The snapshot of this survey, made if it is not there; `None` when the
+    /// The snapshot of a survey, created unless it exists; `None` if the
     /// repository changed meanwhile.
-    fn kept(
+    fn find_or_create(
         &self,
         home: &Path,
         survey: &Survey,
@@ -181,48 +206,48 @@ impl SnapshotStore {
         let new = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempdir_in(home)
-            .map_err(|error| Error::io("make a directory in", home, error))?;
-        match keep::fill(&new.path().join("objects"), survey) {
-            Ok(()) if survey.still_holds(repository) => {}
-            Ok(()) | Err(Trouble::Vanished) => return Ok(None),
-            Err(Trouble::Failed(error)) => return Err(error),
+            .map_err(|error| Error::io("create a directory in", home, error))?;
+        match link::link_all(&new.path().join("objects"), survey) {
+            Ok(()) if survey.is_current(repository)? => {}
+            Ok(()) | Err(SurveyError::Vanished) => return Ok(None),
+            Err(SurveyError::Failed(error)) => return Err(error),
         }
         write_manifest(&new.path().join("manifest"), &survey.manifest.encode())?;
-        self.put_up(&new.keep(), &home.join(id.to_string()))?;
+        self.publish(&new.keep(), &home.join(id.to_string()))?;
         self.find(repository, id, cache)
     }
 
-    /// Gives a finished snapshot its name. One that is there already is as
-    /// good, unless files it points at have gone: then it is replaced.
-    fn put_up(&self, new: &Path, directory: &Path) -> Result<()> {
-        let _nobody_opens = lock(&self.open);
+    /// Renames a finished snapshot to its final name. An existing one is the
+    /// same, and is replaced only if it is no longer complete.
+    fn publish(&self, new: &Path, directory: &Path) -> Result<()> {
+        let _no_open = lock(&self.open);
         let Err(error) = fs::rename(new, directory) else {
             return Ok(());
         };
-        let whole = Snapshot::is_whole(directory);
+        let whole = Snapshot::is_whole(directory)?;
         if !whole {
             remove(directory)?;
             return fs::rename(new, directory)
-                .map_err(|error| Error::io("put a snapshot at", directory, error));
+                .map_err(|error| Error::io("rename a snapshot to", directory, error));
         }
         drop(fs::remove_dir_all(new));
         match error.kind() {
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            _ => Err(Error::io("put a snapshot at", directory, error)),
+            _ => Err(Error::io("rename a snapshot to", directory, error)),
         }
     }
 }
 
-/// Checks that a commit and its root can be read from the snapshot.
+/// Checks that a commit and its root tree can be read from the snapshot.
 fn check(snapshot: &Snapshot, commit: ObjectId) -> Result<()> {
     let tree = snapshot.objects().commit(commit)?.tree;
     snapshot.objects().tree(tree).map(drop)
 }
 
-/// Lets `pointer` name the snapshot; `false` when it names one already.
+/// Creates the pointer of a commit; `false` if it exists.
 fn point(pointer: &Path, id: SnapshotId) -> Result<bool> {
     let failed = |error| Error::io("write", pointer, error);
-    let directory = pointer.parent().unwrap_or(pointer);
+    let directory = parent(pointer);
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     io::Write::write_all(&mut file, format!("{id}\n").as_bytes()).map_err(failed)?;
     match file.persist_noclobber(pointer) {
@@ -239,21 +264,27 @@ fn write_manifest(path: &Path, text: &[u8]) -> Result<()> {
     file.sync_all().map_err(failed)
 }
 
-/// Notes that a snapshot was used now, for [`SnapshotStore::expire`].
+/// Records the current time as that of the last use, for
+/// [`SnapshotStore::expire`].
 fn touch(directory: &Path) {
     if let Ok(directory) = File::open(directory) {
         drop(directory.set_modified(SystemTime::now()));
     }
 }
 
-/// Removes a snapshot: at once for everybody who looks for it, then for good.
+/// Removes a snapshot: first renames it, so that it cannot be found half
+/// removed, then deletes it.
 pub(super) fn remove(directory: &Path) -> Result<()> {
-    let home = directory.parent().unwrap_or(directory);
     let failed = |error| Error::io("remove", directory, error);
-    let away = tempfile::Builder::new()
+    let temporary = tempfile::Builder::new()
         .prefix(UNFINISHED)
-        .tempdir_in(home)
+        .tempdir_in(parent(directory))
         .map_err(failed)?;
-    fs::rename(directory, away.path().join("removed")).map_err(failed)?;
-    away.close().map_err(failed)
+    fs::rename(directory, temporary.path().join("removed")).map_err(failed)?;
+    temporary.close().map_err(failed)
+}
+
+/// The directory of a path in the store.
+fn parent(path: &Path) -> &Path {
+    path.parent().expect("everything in the store has a parent")
 }

@@ -1,4 +1,4 @@
-//! What of a served repository a snapshot shows, and where it lies now.
+//! Listing the files of a repository that belong to a snapshot.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,27 +14,28 @@ use gix::{ObjectId, bstr::ByteSlice, hash};
 use super::manifest::{FileLine, Manifest};
 use crate::{
     error::{Error, Kind, Result},
-    git::{Repository, store, width::to_u64},
+    git::{Repository, store},
+    numbers::to_u64,
 };
 
-/// A manifest, and where its files lie at this moment.
+/// A manifest, and the paths of its files in the repository.
 pub(super) struct Survey {
     pub(super) manifest: Manifest,
     /// In the order of the manifest's files.
-    pub(super) places: Vec<PathBuf>,
+    pub(super) sources: Vec<PathBuf>,
 }
 
-/// What may happen to a file of somebody else's while we look at it.
-pub(super) enum Trouble {
-    /// A repack took it away: look again.
+/// Why a survey, or the use of one, failed.
+pub(super) enum SurveyError {
+    /// A file was removed meanwhile, most likely by a repack: try again.
     Vanished,
     Failed(Error),
 }
 
-/// Something done with files that a repack may take away.
-pub(super) type Attempt<T> = result::Result<T, Trouble>;
+/// The result of using files that may be removed meanwhile.
+pub(super) type Attempt<T> = result::Result<T, SurveyError>;
 
-impl From<Error> for Trouble {
+impl From<Error> for SurveyError {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
@@ -43,20 +44,22 @@ impl From<Error> for Trouble {
 type Found = BTreeMap<String, PathBuf>;
 
 impl Survey {
-    /// Looks at the repository as it is now.
+    /// Surveys the current state of a repository.
     ///
-    /// Refs first, then loose objects, then packs: whatever moves while we
-    /// look moves in that direction.
+    /// Refs come first, then loose objects, then packs: a concurrent push or
+    /// repack moves objects in this direction only.
     pub(super) fn of(repository: &Repository) -> Attempt<Self> {
         let format = repository.object_format();
         let refs = repository.refs()?;
         let shallow = shallow(&repository.common_dir().join("shallow"))?;
-        let origin = repository.origin()?;
-        let origin = origin.unwrap_or_else(|| repository.own_path());
-        let found = list(repository);
+        let origin = match repository.origin()? {
+            Some(origin) => origin,
+            None => repository.own_path()?,
+        };
+        let found = list(repository)?;
         let mut files = Vec::new();
-        for (path, place) in &found {
-            files.push(file_line(path, place, format)?);
+        for (path, source) in &found {
+            files.push(file_line(path, source, format)?);
         }
         let manifest = Manifest {
             format,
@@ -67,71 +70,74 @@ impl Survey {
         };
         Ok(Self {
             manifest,
-            places: found.into_values().collect(),
+            sources: found.into_values().collect(),
         })
     }
 
-    /// Whether the repository still has the same files, at the same places.
-    pub(super) fn still_holds(&self, repository: &Repository) -> bool {
-        list(repository)
+    /// Whether the repository still has exactly these files.
+    pub(super) fn is_current(&self, repository: &Repository) -> Result<bool> {
+        Ok(list(repository)?
             .into_values()
-            .eq(self.places.iter().cloned())
+            .eq(self.sources.iter().cloned()))
     }
 }
 
-/// The files that a snapshot would show, by their path below `objects/`. What
-/// the repository and an alternate both have is taken from the repository.
-fn list(repository: &Repository) -> Found {
+/// The files of a snapshot by their path below `objects/`. A file that is in
+/// the repository and in an alternate is taken from the repository.
+fn list(repository: &Repository) -> Result<Found> {
     let mut found = Found::new();
     let own = repository.object_directory();
     let directories = store::directories(&own, &mut Vec::new());
-    list_commit_graphs(&own, &mut found);
+    list_commit_graphs(&own, &mut found)?;
     for directory in &directories {
-        list_loose(directory, repository.object_format(), &mut found);
+        list_loose(directory, repository.object_format(), &mut found)?;
     }
     for directory in &directories {
-        list_packs(directory, &mut found);
+        list_packs(directory, &mut found)?;
     }
-    found
+    Ok(found)
 }
 
-fn list_commit_graphs(objects: &Path, found: &mut Found) {
+fn list_commit_graphs(objects: &Path, found: &mut Found) -> Result<()> {
     let mut add = |path: String| {
-        let place = objects.join(&path);
-        if place.is_file() {
-            found.insert(path, place);
+        let source = objects.join(&path);
+        if source.is_file() {
+            found.insert(path, source);
         }
     };
     add("info/commit-graph".into());
     add("info/commit-graphs/commit-graph-chain".into());
-    for name in names(&objects.join("info/commit-graphs")) {
+    for name in names(&objects.join("info/commit-graphs"))? {
         if name.strip_suffix(".graph").is_some() {
             add(format!("info/commit-graphs/{name}"));
         }
     }
+    Ok(())
 }
 
-fn list_loose(objects: &Path, format: hash::Kind, found: &mut Found) {
+fn list_loose(objects: &Path, format: hash::Kind, found: &mut Found) -> Result<()> {
     let hex = |name: &String, length| {
         name.len() == length && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let rest = format.len_in_hex().saturating_sub(2);
-    for fan in names(objects).into_iter().filter(|name| hex(name, 2)) {
+    let rest = format.len_in_hex() - 2;
+    for fan in names(objects)?.into_iter().filter(|name| hex(name, 2)) {
         let directory = objects.join(&fan);
-        for name in names(&directory).into_iter().filter(|name| hex(name, rest)) {
-            let place = directory.join(&name);
-            found.entry(format!("{fan}/{name}")).or_insert(place);
+        let names = names(&directory)?;
+        for name in names.into_iter().filter(|name| hex(name, rest)) {
+            let source = directory.join(&name);
+            found.entry(format!("{fan}/{name}")).or_insert(source);
         }
     }
+    Ok(())
 }
 
-fn list_packs(objects: &Path, found: &mut Found) {
+fn list_packs(objects: &Path, found: &mut Found) -> Result<()> {
     let directory = objects.join("pack");
-    let names = names(&directory);
+    let names = names(&directory)?;
     for stem in names.iter().filter_map(|name| name.strip_suffix(".idx")) {
         let (pack, index) = (format!("pack/{stem}.pack"), format!("pack/{stem}.idx"));
-        let there = names.contains(&format!("{stem}.pack"));
-        if !there || found.contains_key(&pack) {
+        let has_pack = names.contains(&format!("{stem}.pack"));
+        if !has_pack || found.contains_key(&pack) {
             continue;
         }
         found.insert(pack, directory.join(format!("{stem}.pack")));
@@ -143,47 +149,60 @@ fn list_packs(objects: &Path, found: &mut Found) {
             );
         }
     }
+    Ok(())
 }
 
-/// The names in a directory that a manifest can hold; none if it is not there.
-fn names(directory: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
-        .collect()
-}
-
-/// The size of a file, and the checksum it ends with unless it is a loose
-/// object.
-pub(super) fn file_line(path: &str, place: &Path, format: hash::Kind) -> Attempt<FileLine> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Trouble::Vanished,
-        _ => Trouble::Failed(Error::io("read", place, error)),
+/// The names in a directory that a manifest can express; none if the directory
+/// does not exist. git gives all files of a repository such names.
+fn names(directory: &Path) -> Result<BTreeSet<String>> {
+    let failed = |error| Error::io("list", directory, error);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(BTreeSet::new()),
+        Err(error) => return Err(failed(error)),
     };
-    let about = fs::metadata(place).map_err(failed)?;
+    let mut names = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name().into_string();
+        names.extend(
+            name.ok()
+                .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic())),
+        );
+    }
+    Ok(names)
+}
+
+/// The size of a file, and unless it is a loose object, the checksum at its
+/// end.
+pub(super) fn file_line(path: &str, source: &Path, format: hash::Kind) -> Attempt<FileLine> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => SurveyError::Vanished,
+        _ => SurveyError::Failed(Error::io("read", source, error)),
+    };
+    let metadata = fs::metadata(source).map_err(failed)?;
     let loose = !path.starts_with("pack/") && !path.starts_with("info/");
     let mut line = FileLine {
         path: path.into(),
-        size: about.len(),
+        size: metadata.len(),
         trailer: None,
     };
     if !loose {
         let mut trailer = vec![0; format.len_in_bytes()];
         let start = line.size.checked_sub(to_u64(trailer.len()));
         let start = start.ok_or_else(|| {
-            let told = format!("{} is too short to be whole", place.display());
-            Trouble::Failed(Error::new(Kind::Corrupt, told))
+            let message = format!("{} is truncated", source.display());
+            SurveyError::Failed(Error::new(Kind::Corrupt, message))
         })?;
-        let file = File::open(place).map_err(failed)?;
+        let file = File::open(source).map_err(failed)?;
         file.read_exact_at(&mut trailer, start).map_err(failed)?;
-        let id = ObjectId::try_from(trailer.as_slice()).map(|id| id.to_string());
-        line.trailer = id.ok();
+        let id = ObjectId::try_from(trailer.as_slice());
+        line.trailer = Some(id.expect("it has the length of an id").to_string());
     }
     Ok(line)
 }
 
-/// The commits where a shallow history ends, sorted.
+/// The commits at which a shallow history ends, sorted.
 fn shallow(path: &Path) -> Result<Vec<ObjectId>> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -192,8 +211,8 @@ fn shallow(path: &Path) -> Result<Vec<ObjectId>> {
     };
     let parse = |line: &[u8]| {
         ObjectId::from_hex(line.trim()).map_err(|error| {
-            let told = format!("{} holds something else than object ids", path.display());
-            Error::with_source(Kind::Corrupt, told, error)
+            let message = format!("{} has a line that is not an object id", path.display());
+            Error::with_source(Kind::Corrupt, message, error)
         })
     };
     let mut ids = text.lines().map(parse).collect::<Result<Vec<_>>>()?;

@@ -1,12 +1,15 @@
-//! Decoded objects that deltas may be based on.
+//! A cache of decoded objects that deltas are based on.
 
 use std::sync::{Arc, Mutex};
 
 use gix::objs;
 
-use crate::git::{byte_lru::ByteLru, sync::lock, width::to_u64};
+use crate::{
+    git::{byte_lru::ByteLru, sync::lock},
+    numbers::to_u64,
+};
 
-/// What an entry costs beside its bytes.
+/// The memory that an entry takes besides its content, in bytes.
 const ENTRY_BYTES: u64 = 128;
 
 /// A decoded object.
@@ -16,38 +19,40 @@ pub(in crate::git) struct Decoded {
     pub(in crate::git) bytes: Arc<[u8]>,
 }
 
-/// Objects decoded on the way to others, by pack and offset.
+/// The objects decoded while other objects were, by pack and offset.
 ///
-/// What lies side by side in a tree often shares its bases, all the way down
-/// the chain: without this, twice as much is inflated.
+/// Blobs of one tree often share their bases, all the way down the chain;
+/// without this cache twice as much is inflated.
 #[derive(Debug)]
 pub(in crate::git) struct DeltaBases {
-    kept: Mutex<ByteLru<(u32, u64), Decoded>>,
-    /// One object may not push out many, in bytes.
+    cached: Mutex<ByteLru<(u32, u64), Decoded>>,
+    /// The largest object that is cached, in bytes, so that one does not evict
+    /// many.
     largest: u64,
 }
 
 impl DeltaBases {
-    /// Bases of up to `bytes` bytes together.
+    /// An empty cache of up to `bytes` bytes.
     pub(in crate::git) fn new(bytes: u64) -> Self {
-        let largest = bytes.checked_div(8).unwrap_or(0);
-        let kept = Mutex::new(ByteLru::new(bytes));
-        Self { kept, largest }
+        Self {
+            cached: Mutex::new(ByteLru::new(bytes)),
+            largest: bytes / 8,
+        }
     }
 
-    /// The bytes it holds now.
+    /// The bytes in use.
     pub(in crate::git) fn used(&self) -> u64 {
-        lock(&self.kept).used()
+        lock(&self.cached).used()
     }
 
     pub(super) fn get(&self, pack: u32, offset: u64) -> Option<Decoded> {
-        lock(&self.kept).get(&(pack, offset)).cloned()
+        lock(&self.cached).get(&(pack, offset)).cloned()
     }
 
     pub(super) fn put(&self, pack: u32, offset: u64, object: &Decoded) {
-        let bytes = to_u64(object.bytes.len()).saturating_add(ENTRY_BYTES);
+        let bytes = [to_u64(object.bytes.len()), ENTRY_BYTES].iter().sum();
         if bytes <= self.largest {
-            lock(&self.kept).put((pack, offset), object.clone(), bytes);
+            lock(&self.cached).put((pack, offset), object.clone(), bytes);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A delta applied to its base, both of them in memory or in files.
+//! Applying deltas (git, `Documentation/gitformat-pack.adoc`, "Deltified
+//! representation").
 
 use std::{
     fs::File,
@@ -6,22 +7,22 @@ use std::{
     os::unix::fs::FileExt,
 };
 
-use crate::git::width::{to_u64, to_usize};
+use crate::numbers::{to_u64, to_usize};
 
-/// The most bytes that the head of a delta takes: two sizes.
+/// The longest header of a delta in bytes: two sizes.
 pub(super) const HEAD: usize = 20;
 
-/// How much of a base in a file is read at a time.
-const WINDOW: usize = 64 << 10;
+/// How much of a base in a file is read at a time, in bytes.
+const WINDOW: u64 = 64 << 10;
 
 const OUTSIDE: Failure = Failure::Corrupt("a delta that copies from outside its base");
 
-/// Why a delta could not be applied.
+/// Why a delta cannot be applied.
 #[derive(Debug)]
 pub(in crate::git) enum Failure {
-    /// The delta itself makes no sense.
+    /// The delta is malformed.
     Corrupt(&'static str),
-    /// Reading the delta or the base, or writing the result.
+    /// The delta or the base cannot be read, or the result not written.
     Io(io::Error),
 }
 
@@ -31,20 +32,21 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What a delta copies from.
+/// The object that a delta copies from.
 pub(in crate::git) trait Base {
-    /// Copies a range to `out`; one outside the base is an error.
+    /// Copies a range of the base to `out`. A range outside the base is
+    /// [`Failure::Corrupt`].
     fn copy(&mut self, offset: u64, length: u64, out: &mut impl Write) -> Result<(), Failure>;
 }
 
-/// The result's length, from the head of a delta, whatever its base is.
+/// The length of the result, from the header of a delta.
 pub(super) fn result_size(mut head: &[u8]) -> Result<u64, Failure> {
     read_size(&mut head)?;
     read_size(&mut head)
 }
 
-/// The result's length, from the head of a delta on a base of `base_size`
-/// bytes.
+/// The length of the result, from the header of a delta on a base of
+/// `base_size` bytes.
 pub(in crate::git) fn read_sizes(delta: &mut impl Read, base_size: u64) -> Result<u64, Failure> {
     if read_size(delta)? != base_size {
         return Err(Failure::Corrupt("a delta for a base of another length"));
@@ -52,8 +54,8 @@ pub(in crate::git) fn read_sizes(delta: &mut impl Read, base_size: u64) -> Resul
     read_size(delta)
 }
 
-/// Follows the instructions of `delta`, behind its head, until it ends; what
-/// they make must be `size` bytes.
+/// Executes the instructions of a delta, which follow its header. The result
+/// must be `size` bytes long.
 pub(in crate::git) fn apply(
     delta: &mut impl Read,
     base: &mut impl Base,
@@ -64,7 +66,7 @@ pub(in crate::git) fn apply(
     let mut literal = [0; 0x7f];
     let mut take = |length| {
         let rest = left.checked_sub(length);
-        left = rest.ok_or(Failure::Corrupt("a delta that makes too much"))?;
+        left = rest.ok_or(Failure::Corrupt("a delta with a result that is too long"))?;
         Ok::<_, Failure>(())
     };
     while let Some(code) = next(delta)? {
@@ -72,7 +74,7 @@ pub(in crate::git) fn apply(
             0 => return Err(Failure::Corrupt("a delta with the reserved instruction 0")),
             1..=0x7f => {
                 take(u64::from(code))?;
-                let literal = literal.get_mut(..usize::from(code)).unwrap_or_default();
+                let (literal, _) = literal.split_at_mut(usize::from(code));
                 delta.read_exact(literal)?;
                 out.write_all(literal)?;
             }
@@ -85,7 +87,7 @@ pub(in crate::git) fn apply(
     }
     match left {
         0 => Ok(()),
-        _ => Err(Failure::Corrupt("a delta that makes too little")),
+        _ => Err(Failure::Corrupt("a delta with a result that is too short")),
     }
 }
 
@@ -94,7 +96,7 @@ fn read_copy(code: u8, delta: &mut impl Read) -> Result<(u64, u64), Failure> {
     let mut operand = [0; 8];
     for (bit, byte) in operand.iter_mut().take(7).enumerate() {
         if code & (1_u8 << bit) != 0 {
-            *byte = next(delta)?.ok_or(Failure::Corrupt("a delta that breaks off"))?;
+            *byte = next(delta)?.ok_or(Failure::Corrupt("a truncated delta"))?;
         }
     }
     let operand = u64::from_le_bytes(operand);
@@ -107,19 +109,19 @@ fn read_copy(code: u8, delta: &mut impl Read) -> Result<(u64, u64), Failure> {
 
 /// One of the two sizes at the start of a delta.
 fn read_size(delta: &mut impl Read) -> Result<u64, Failure> {
-    let (mut size, mut shift) = (0_u64, 0_u32);
-    loop {
+    let mut size = 0_u64;
+    for shift in (0_u32..).step_by(7) {
         let byte = next(delta)?.ok_or(Failure::Corrupt("a delta without its sizes"))?;
         let part = u64::from(byte & 0x7f);
-        let moved = part
+        let shifted = part
             .checked_shl(shift)
-            .filter(|moved| moved >> shift == part);
-        size |= moved.ok_or(Failure::Corrupt("a delta with a size beyond 64 bits"))?;
-        shift = shift.saturating_add(7);
+            .filter(|shifted| shifted >> shift == part);
+        size |= shifted.ok_or(Failure::Corrupt("a delta with a size of more than 64 bits"))?;
         if byte & 0x80 == 0 {
-            return Ok(size);
+            break;
         }
     }
+    Ok(size)
 }
 
 fn next(delta: &mut impl Read) -> io::Result<Option<u8>> {
@@ -129,17 +131,18 @@ fn next(delta: &mut impl Read) -> io::Result<Option<u8>> {
 
 impl Base for &[u8] {
     fn copy(&mut self, offset: u64, length: u64, out: &mut impl Write) -> Result<(), Failure> {
-        let start = to_usize(offset);
-        let piece = self.get(start..start.saturating_add(to_usize(length)));
-        Ok(out.write_all(piece.ok_or(OUTSIDE)?)?)
+        let end = offset.checked_add(length).map(to_usize).ok_or(OUTSIDE)?;
+        let piece = self.get(to_usize(offset)..end).ok_or(OUTSIDE)?;
+        Ok(out.write_all(piece)?)
     }
 }
 
-/// A base in a file, read in windows.
+/// A base in a file, read through a window.
 pub(in crate::git) struct FileBase<'a> {
     file: &'a File,
     size: u64,
     window: Vec<u8>,
+    /// The offset of the window in the file.
     start: u64,
 }
 
@@ -154,19 +157,28 @@ impl<'a> FileBase<'a> {
         }
     }
 
-    /// Some bytes from `at` on, at least one and none from `end` on.
+    /// At least one byte of the base from `at` on, and none from `end` on;
+    /// `end` is greater than `at` and not after the end of the base.
     fn piece(&mut self, at: u64, end: u64) -> io::Result<&[u8]> {
-        let window_end = self.start.saturating_add(to_u64(self.window.len()));
-        if at < self.start || at >= window_end {
-            let length = self.size.saturating_sub(at).min(to_u64(WINDOW));
-            self.window.resize(to_usize(length), 0);
-            self.file.read_exact_at(&mut self.window, at)?;
-            self.start = at;
-        }
-        let from = to_usize(at.saturating_sub(self.start));
-        let to = to_usize(end.saturating_sub(self.start)).min(self.window.len());
-        let piece = self.window.get(from..to).filter(|piece| !piece.is_empty());
-        piece.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        let in_window = at
+            .checked_sub(self.start)
+            .filter(|from| *from < to_u64(self.window.len()));
+        let from = match in_window {
+            Some(from) => from,
+            None => {
+                let left = self.size.checked_sub(at);
+                let length = left.ok_or(io::ErrorKind::UnexpectedEof)?.min(WINDOW);
+                self.window.resize(to_usize(length), 0);
+                self.file.read_exact_at(&mut self.window, at)?;
+                self.start = at;
+                0
+            }
+        };
+        let (_, piece) = self.window.split_at(to_usize(from));
+        let most = end.checked_sub(at).map_or(0, to_usize);
+        let (piece, _) = piece.split_at(most.min(piece.len()));
+        assert!(!piece.is_empty(), "a range in the base has bytes left");
+        Ok(piece)
     }
 }
 
@@ -177,7 +189,7 @@ impl Base for FileBase<'_> {
         while at < end {
             let piece = self.piece(at, end)?;
             out.write_all(piece)?;
-            at = at.saturating_add(to_u64(piece.len()));
+            at = at.checked_add(to_u64(piece.len())).ok_or(OUTSIDE)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Loose objects: one zlib stream in one file.
+//! Loose objects, each a zlib stream in a file of its own.
 
 use std::{
     fs::File,
@@ -8,16 +8,20 @@ use std::{
 
 use gix::{objs, oid};
 
-use super::{Decoded, inflate::Inflated, pack::DECODE_LIMIT};
+use super::{
+    Decoded,
+    inflate::{Inflated, one_more},
+    pack::DECODE_LIMIT,
+};
 use crate::{
     error::{Error, Kind, Result},
-    git::width::{to_u64, to_usize},
+    numbers::{to_u64, to_usize},
 };
 
-/// The longest header there can be: a kind, a space, 20 digits and a NUL.
+/// The longest header in bytes: a kind, a space, 20 digits and a NUL.
 const HEADER_LIMIT: usize = 32;
 
-/// A loose object, opened, its header read.
+/// An open loose object whose header was read.
 pub(in crate::git) struct Loose {
     path: PathBuf,
     content: Inflated<BufReader<File>>,
@@ -26,14 +30,19 @@ pub(in crate::git) struct Loose {
 }
 
 impl Loose {
-    /// The path of an object below an object directory.
+    /// The path of an object in an object directory.
     pub(in crate::git) fn path_in(directory: &Path, id: &oid) -> PathBuf {
         let hex = id.to_hex().to_string();
         let (fan, rest) = hex.split_at(2);
         directory.join(fan).join(rest)
     }
 
-    /// Opens the object, if it is in `directory`.
+    /// Opens the object; `None` if it is not in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if the header is malformed, [`Kind::Io`] if the disk
+    /// fails.
     pub(super) fn open(directory: &Path, id: &oid) -> Result<Option<Self>> {
         let path = Self::path_in(directory, id);
         let file = match File::open(&path) {
@@ -44,8 +53,8 @@ impl Loose {
         let mut content = Inflated::new(BufReader::new(file));
         let header = read_header(&mut content).map_err(|error| damaged(&path, error))?;
         let Some((kind, size)) = parse_header(&header) else {
-            let told = format!("{} has no object header", path.display());
-            return Err(Error::new(Kind::Corrupt, told));
+            let message = format!("{} has no object header", path.display());
+            return Err(Error::new(Kind::Corrupt, message));
         };
         Ok(Some(Self {
             path,
@@ -59,19 +68,19 @@ impl Loose {
         self.kind
     }
 
-    /// The length its header promises, in bytes.
+    /// The length according to the header, in bytes.
     pub(in crate::git) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Reads the whole object; `None` when it is too large for that.
+    /// Reads the whole object; `None` if it is too large for memory.
     pub(super) fn decode(mut self) -> Result<Option<Decoded>> {
         if self.size > DECODE_LIMIT {
             return Ok(None);
         }
-        // Memory grows with what is really there, not with what is promised.
+        // The header may be wrong, so memory grows with the content.
         let mut bytes = Vec::with_capacity(to_usize(self.size).min(1 << 20));
-        let limit = self.size.saturating_add(1);
+        let limit = one_more(self.size);
         let read = (&mut self.content).take(limit).read_to_end(&mut bytes);
         let read = read.map_err(|error| damaged(&self.path, error))?;
         if to_u64(read) != self.size {
@@ -83,7 +92,7 @@ impl Loose {
 
     /// Copies the whole object to `out`.
     pub(in crate::git) fn copy_to(mut self, out: &mut dyn io::Write) -> Result<()> {
-        let limit = self.size.saturating_add(1);
+        let limit = one_more(self.size);
         let copied = io::copy(&mut (&mut self.content).take(limit), out);
         let copied = copied.map_err(|error| damaged(&self.path, error))?;
         if copied == self.size {
@@ -94,12 +103,12 @@ impl Loose {
     }
 
     fn wrong_length(&self) -> Error {
-        let told = format!(
-            "{} is damaged: its content is not of the {} bytes it promises",
+        let message = format!(
+            "{} is damaged: its content is not {} bytes long, as its header says",
             self.path.display(),
             self.size
         );
-        Error::new(Kind::Corrupt, told)
+        Error::new(Kind::Corrupt, message)
     }
 }
 

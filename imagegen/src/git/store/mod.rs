@@ -1,13 +1,17 @@
-//! Where objects are: in packs, or loose, here or in an alternate.
+//! Finding and decoding objects in packs and loose files, in an object
+//! directory and its alternates.
+
+#![warn(clippy::arithmetic_side_effects)]
 
 mod bases;
 pub(super) mod delta;
 mod inflate;
 mod loose;
 mod pack;
+mod reason;
 mod scan;
+mod scratch;
 mod search;
-mod why;
 
 use std::{
     fmt,
@@ -23,23 +27,17 @@ use gix::{hash, objs, oid, zlib};
 use self::{bases::Decoded, scan::Scan};
 pub(super) use self::{
     bases::DeltaBases,
+    inflate::one_more,
     loose::Loose,
     pack::Pack,
+    reason::{causes, message},
     scan::directories,
-    why::{causes, told},
+    scratch::Scratch,
 };
 use super::{object_hash, sync::lock};
 use crate::error::{Error, Kind, Result};
 
-/// What decoding needs and is worth keeping between objects.
-#[derive(Default)]
-pub(super) struct Scratch {
-    pub(super) inflate: zlib::Inflate,
-    /// The instructions of one delta.
-    delta: Vec<u8>,
-}
-
-/// Where one object is.
+/// Where an object is stored.
 pub(super) enum Location {
     /// In a pack, at an offset.
     Packed(Arc<Pack>, u64),
@@ -47,28 +45,27 @@ pub(super) enum Location {
     Loose(Box<Loose>),
 }
 
-/// Finds and decodes the objects of one object directory and its alternates.
+/// The objects of one object directory and its alternates.
 ///
-/// Threads share nothing but the list of packs, which they copy; nobody waits
-/// for somebody else's inflating.
+/// Threads share only the list of packs; none waits while another inflates.
 pub(super) struct Store {
-    /// What it belongs to, for errors: `repository /srv/git/a.git`.
+    /// Its owner in error messages, such as `repository /srv/git/a.git`.
     label: String,
     objects: PathBuf,
     format: hash::Kind,
-    /// Whether the directory may change; a snapshot does not.
+    /// Whether the directory may change; that of a snapshot does not.
     live: bool,
-    /// Held while the disk is looked at, so that many threads that miss an
-    /// object look once.
-    looking: Mutex<()>,
+    /// Held during a rescan, so that many threads that miss an object cause
+    /// one.
+    rescanning: Mutex<()>,
     scan: RwLock<Arc<Scan>>,
-    /// The pack that had the last object: likely to have the next one.
+    /// The pack of the last object found, which likely has the next one too.
     recent: AtomicUsize,
 }
 
 impl Store {
-    /// Opens the object directory `objects`; `live` says that packs may come
-    /// and go there.
+    /// Opens the object directory `objects`. With `live`, packs and loose
+    /// objects may be added and removed while it is open.
     pub(super) fn open(label: String, objects: &Path, format: hash::Kind, live: bool) -> Self {
         let scan = Scan::new(objects, format, &Scan::default());
         Self {
@@ -76,13 +73,13 @@ impl Store {
             objects: objects.into(),
             format,
             live,
-            looking: Mutex::new(()),
+            rescanning: Mutex::new(()),
             scan: RwLock::new(Arc::new(scan)),
             recent: AtomicUsize::new(0),
         }
     }
 
-    /// The length of a blob, from its header alone.
+    /// The length of a blob in bytes, from its header.
     pub(super) fn blob_size(&self, id: &oid, inflate: &mut zlib::Inflate) -> Result<u64> {
         match self.locate(id)? {
             Location::Packed(pack, offset) => {
@@ -96,8 +93,8 @@ impl Store {
         }
     }
 
-    /// Decodes an object and verifies its id; `None`: it, or what it is based
-    /// on, is larger than memory should be asked for.
+    /// Decodes an object and verifies its id; `None` if it, or its delta base,
+    /// is too large for memory.
     pub(super) fn decode(
         &self,
         id: &oid,
@@ -118,20 +115,20 @@ impl Store {
         Ok(Some(object.bytes))
     }
 
-    /// Finds an object; looks at the disk again before it says that it is
-    /// missing.
+    /// Finds an object. A live directory is scanned again before an object is
+    /// reported missing.
     pub(super) fn locate(&self, id: &oid) -> Result<Location> {
         if id.kind() != self.format {
             let (label, format) = (&self.label, self.format);
-            let told = format!("{id} is no object id of {label}, which uses {format}");
-            return Err(Error::new(Kind::NotFound, told));
+            let message = format!("{id} is not an object id of {label}, which uses {format}");
+            return Err(Error::new(Kind::NotFound, message));
         }
         let mut scan = self.scan();
         loop {
             if let Some(location) = self.locate_in(&scan, id)? {
                 return Ok(location);
             }
-            match self.look_again(&scan) {
+            match self.rescan(&scan) {
                 Some(newer) => scan = newer,
                 None => return Err(self.missing(&scan, id)),
             }
@@ -162,12 +159,13 @@ impl Store {
         Arc::clone(&self.scan.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the disk holds now, if that is something else than `before`.
-    fn look_again(&self, before: &Arc<Scan>) -> Option<Arc<Scan>> {
+    /// The current content of the directory; `None` if nothing has changed
+    /// since `before`.
+    fn rescan(&self, before: &Arc<Scan>) -> Option<Arc<Scan>> {
         if !self.live {
             return None;
         }
-        let _one_at_a_time = lock(&self.looking);
+        let _one_at_a_time = lock(&self.rescanning);
         let now = self.scan();
         if !Arc::ptr_eq(&now, before) {
             return Some(now);
@@ -181,16 +179,16 @@ impl Store {
     }
 
     fn missing(&self, scan: &Scan, id: &oid) -> Error {
-        let mut told = format!("object {id} is missing in {}", self.label);
-        if let Some(broken) = scan.broken.first() {
-            return Error::new(Kind::Corrupt, format!("{told}, where {broken}"));
+        let mut message = format!("object {id} is missing in {}", self.label);
+        if let Some(damage) = scan.damaged.first() {
+            return Error::new(Kind::Corrupt, format!("{message}, where {damage}"));
         }
         if scan.promisor {
-            told.push_str(
-                ", a partial clone; `git fetch --refetch --no-filter` there brings all objects",
+            message.push_str(
+                ", a partial clone; `git fetch --refetch --no-filter` there fetches all objects",
             );
         }
-        Error::new(Kind::NotFound, told)
+        Error::new(Kind::NotFound, message)
     }
 }
 
@@ -200,29 +198,16 @@ impl fmt::Debug for Store {
     }
 }
 
-impl Scratch {
-    /// The memory it holds beside the decoder, in bytes.
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.delta.capacity()
-    }
-}
-
-impl fmt::Debug for Scratch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.heap_bytes())
-    }
-}
-
 fn naming(id: &oid) -> String {
     format!("object {id}")
 }
 
-/// Checks that an object is of the kind it was asked for as.
-fn expect_kind(id: &oid, found: objs::Kind, wanted: objs::Kind) -> Result<()> {
-    if found == wanted {
+/// Checks that an object is of the expected kind.
+fn expect_kind(id: &oid, found: objs::Kind, expected: objs::Kind) -> Result<()> {
+    if found == expected {
         return Ok(());
     }
-    let (found, wanted) = (object_hash::name(found), object_hash::name(wanted));
-    let told = format!("object {id} is a {found}, not a {wanted}");
-    Err(Error::new(Kind::Corrupt, told))
+    let (found, expected) = (object_hash::name(found), object_hash::name(expected));
+    let message = format!("object {id} is a {found}, not a {expected}");
+    Err(Error::new(Kind::Corrupt, message))
 }

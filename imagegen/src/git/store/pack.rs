@@ -1,4 +1,4 @@
-//! One pack and its index.
+//! Packs and their indexes.
 
 use std::{
     iter,
@@ -19,51 +19,58 @@ use super::{
     Decoded, DeltaBases, Scratch,
     delta::{self, Failure},
     inflate::Inflated,
+    reason::{Reason, corrupt},
     search,
-    why::{Why, corrupt},
 };
 use crate::{
     error::{Error, Kind, Result},
-    git::width::{to_u64, to_usize},
+    numbers::{to_u64, to_usize},
 };
 
 /// The largest object, delta or base that is decoded in memory, in bytes. A
-/// larger one is streamed, if it is a blob.
+/// larger blob is streamed to a file.
 pub(super) const DECODE_LIMIT: u64 = 64 << 20;
 
-/// The longest chain of deltas; git writes none longer than 8191.
+/// The longest chain of deltas that is followed; git writes at most 8191.
 const CHAIN_LIMIT: usize = 10_000;
 
-/// A pack file and its index, both mapped.
+/// A pack and its index, both mapped into memory.
 pub(in crate::git) struct Pack {
     index: index::File,
     data: data::File,
 }
 
 impl Pack {
-    /// Opens the pack that belongs to the index at `path`.
+    /// Opens the index at `path` and its pack.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if one of them cannot be opened, or the index is that
+    /// of another pack.
     pub(super) fn open(path: &Path, format: hash::Kind) -> Result<Self> {
-        /// Tells packs apart in the cache of delta bases.
+        /// The id of the next pack, by which the cache of delta bases
+        /// distinguishes packs.
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let failed = |error: gix::Error| corrupt(path, "cannot be opened", error);
         let index = index::File::at(path, format).map_err(failed)?;
         let mut data = data::File::at(path.with_extension("pack"), format).map_err(failed)?;
         if index.pack_checksum() != data.checksum() || index.num_objects() != data.num_objects() {
-            let told = format!("{} is not the index of its pack", path.display());
-            return Err(Error::new(Kind::Corrupt, told));
+            let message = format!("{} is the index of another pack", path.display());
+            return Err(Error::new(Kind::Corrupt, message));
         }
         data.id = NEXT.fetch_add(1, Ordering::Relaxed);
         Ok(Self { index, data })
     }
 
-    /// Where in the pack the object lies.
+    /// The offset of the object in the pack; `None` if it is not in it.
     pub(super) fn find(&self, id: &oid) -> Option<u64> {
         let ids = |at| self.index.oid_at_index(at);
         let at = search::position(self.index.num_objects(), id, ids)?;
         Some(self.index.pack_offset_at_index(at))
     }
 
-    /// The length of the blob at `offset`, from the first bytes of its entry.
+    /// The length of the blob at `offset` in bytes, from the start of its
+    /// entry.
     pub(super) fn blob_size(&self, offset: u64, inflate: &mut zlib::Inflate) -> Result<u64> {
         let entry = self.entry(offset)?;
         match entry.header {
@@ -72,17 +79,17 @@ impl Pack {
                 let mut head = [0; delta::HEAD];
                 inflate.reset();
                 let (_, _, length) = inflate
-                    .prefix(self.compressed(&entry), &mut head)
+                    .prefix(self.compressed(&entry)?, &mut head)
                     .map_err(|error| self.corrupt(offset, error))?;
-                let size = delta::result_size(head.get(..length).unwrap_or_default());
+                let size = delta::result_size(head.split_at(length).0);
                 size.map_err(|_| self.corrupt(offset, "a delta without its sizes"))
             }
             _ => Err(self.corrupt(offset, "the object is not a blob")),
         }
     }
 
-    /// Decodes the object at `offset`; `None` when it, or what it is based
-    /// on, is too large for that.
+    /// Decodes the object at `offset`; `None` if it, or its delta base, is too
+    /// large for memory.
     pub(super) fn decode(
         &self,
         offset: u64,
@@ -111,8 +118,8 @@ impl Pack {
         Ok(object)
     }
 
-    /// The entries from the object at `offset` down to the one that is no
-    /// delta, which comes last.
+    /// The delta chain of the object at `offset`; the last entry is the base,
+    /// which is not a delta.
     pub(in crate::git) fn chain(&self, offset: u64) -> Result<Vec<data::Entry>> {
         let (mut chain, mut at) = (Vec::new(), Some(offset));
         while let Some(offset) = at {
@@ -121,22 +128,22 @@ impl Pack {
         Ok(chain)
     }
 
-    /// The inflated bytes of one entry.
-    pub(in crate::git) fn stream(&self, entry: &data::Entry) -> Inflated<&[u8]> {
-        Inflated::new(self.compressed(entry))
+    /// A reader of the inflated bytes of an entry.
+    pub(in crate::git) fn stream(&self, entry: &data::Entry) -> Result<Inflated<&[u8]>> {
+        self.compressed(entry).map(Inflated::new)
     }
 
-    /// An error about the entry at `offset`.
-    pub(in crate::git) fn corrupt(&self, offset: u64, why: impl Into<Why>) -> Error {
+    /// The error that the entry at `offset` is damaged.
+    pub(in crate::git) fn corrupt(&self, offset: u64, reason: impl Into<Reason>) -> Error {
         corrupt(
             self.data.path(),
             &format!("is damaged at offset {offset}"),
-            why,
+            reason,
         )
     }
 
-    /// Adds the entry at `offset` to a chain; says where its base is, if it
-    /// has one.
+    /// Appends the entry at `offset` to a chain; returns the offset of its base
+    /// if it is a delta.
     fn push_entry(&self, offset: u64, chain: &mut Vec<data::Entry>) -> Result<Option<u64>> {
         if chain.len() >= CHAIN_LIMIT {
             return Err(self.corrupt(offset, "deltas in a loop"));
@@ -144,7 +151,7 @@ impl Pack {
         let entry = self.entry(offset)?;
         let base = match entry.header {
             Header::OfsDelta { base_distance } => entry.checked_base_pack_offset(base_distance),
-            // Deltas of packs at rest have their bases in the same pack.
+            // Only packs in transfer refer to bases in other packs.
             Header::RefDelta { base_id } => self.find(&base_id),
             _ => {
                 chain.push(entry);
@@ -156,7 +163,7 @@ impl Pack {
         base.ok_or_else(missing).map(Some)
     }
 
-    /// The object in an entry that is no delta.
+    /// The object in an entry that is not a delta.
     fn inflate(&self, entry: &data::Entry, inflate: &mut zlib::Inflate) -> Result<Decoded> {
         let offset = entry.pack_offset();
         let kind = entry.header.as_kind();
@@ -170,8 +177,8 @@ impl Pack {
         Ok(Decoded { kind, bytes })
     }
 
-    /// What the delta in an entry makes of its base; `None` when that is too
-    /// large.
+    /// The result of the delta in an entry on its base; `None` if that is too
+    /// large for memory.
     fn apply(
         &self,
         entry: &data::Entry,
@@ -180,7 +187,7 @@ impl Pack {
     ) -> Result<Option<Decoded>> {
         let offset = entry.pack_offset();
         let failed = |failure| match failure {
-            Failure::Corrupt(why) => self.corrupt(offset, why),
+            Failure::Corrupt(reason) => self.corrupt(offset, reason),
             Failure::Io(error) => self.corrupt(offset, error),
         };
         let Scratch { inflate, delta } = scratch;
@@ -207,18 +214,18 @@ impl Pack {
         entry.map_err(|error| self.corrupt(offset, error))
     }
 
-    fn compressed(&self, entry: &data::Entry) -> &[u8] {
+    /// The pack from the compressed data of an entry on.
+    fn compressed(&self, entry: &data::Entry) -> Result<&[u8]> {
         let end = to_u64(self.data.pack_end());
         self.data
             .entry_slice(entry.data_offset..end)
-            .unwrap_or_default()
+            .ok_or_else(|| self.corrupt(entry.pack_offset(), "an entry without data"))
     }
 }
 
-/// Shared bytes of that length, written by `write`. The caller has bounded
-/// `size`.
+/// `size` bytes, which the caller has bounded, written by `write`.
 fn fill(size: u64, write: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Arc<[u8]>> {
     let mut bytes: Arc<[u8]> = iter::repeat_n(0, to_usize(size)).collect();
-    write(Arc::get_mut(&mut bytes).unwrap_or_default())?;
+    write(Arc::get_mut(&mut bytes).expect("a new allocation is not shared"))?;
     Ok(bytes)
 }

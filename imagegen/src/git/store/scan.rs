@@ -1,7 +1,7 @@
-//! What lies in an object directory and its alternates at one moment.
+//! Scanning an object directory and its alternates for packs.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,25 +12,26 @@ use gix::{hash, odb};
 
 use super::pack::Pack;
 
-/// As deep as git follows alternates of alternates.
+/// How many levels of alternates git follows.
 const ALTERNATES_DEPTH: usize = 5;
 
 /// The packs of an object directory and its alternates.
 #[derive(Default)]
 pub(super) struct Scan {
-    /// The object directories; the repository's own comes first.
+    /// The object directories, the repository's own first.
     pub(super) directories: Vec<PathBuf>,
     /// The packs, the newest first.
     pub(super) packs: Vec<Arc<Pack>>,
-    /// Where each pack came from, in the same order.
+    /// The index of each pack, in the same order.
     origins: Vec<Origin>,
-    /// What could not be opened, in sentences.
-    pub(super) broken: Vec<String>,
-    /// Whether a promisor remote holds back objects.
+    /// Messages about everything that could not be read.
+    pub(super) damaged: Vec<String>,
+    /// Whether a pack is from a promisor remote, so that objects may be
+    /// missing.
     pub(super) promisor: bool,
 }
 
-/// Tells one file at a path from the next one there.
+/// Identifies a file, also against a later file at the same path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
     path: PathBuf,
@@ -40,13 +41,17 @@ struct Origin {
 }
 
 impl Scan {
-    /// Looks at the disk; packs that `before` has open stay open.
+    /// Scans the disk. Packs that are open in `before` are not opened again.
     pub(super) fn new(objects: &Path, format: hash::Kind, before: &Self) -> Self {
         let mut scan = Self::default();
-        scan.directories = directories(objects, &mut scan.broken);
+        scan.directories = directories(objects, &mut scan.damaged);
         let mut origins = Vec::new();
         for directory in &scan.directories {
-            scan.promisor |= list_packs(&directory.join("pack"), &mut origins);
+            let directory = directory.join("pack");
+            match list_packs(&directory, &mut origins) {
+                Ok(promisor) => scan.promisor |= promisor,
+                Err(error) => scan.damaged.push(unreadable(&directory, &error)),
+            }
         }
         origins.sort_by(|a, b| {
             b.modified
@@ -64,89 +69,105 @@ impl Scan {
                     scan.packs.push(pack);
                     scan.origins.push(origin);
                 }
-                // A pack that went away meanwhile is no news.
+                // A pack that was removed meanwhile is not damaged.
                 Err(_) if !origin.path.with_extension("pack").exists() => {}
-                Err(error) => scan.broken.push(error.to_string()),
+                Err(error) => scan.damaged.push(error.to_string()),
             }
         }
         scan
     }
 
-    /// Whether nothing came or went since `before`.
+    /// Whether nothing was added or removed since `before`.
     pub(super) fn is_same(&self, before: &Self) -> bool {
         self.directories == before.directories
             && self.origins == before.origins
-            && self.broken == before.broken
+            && self.damaged == before.damaged
     }
 }
 
-/// Adds the indexes in `directory` that have a pack; says whether any of them
-/// came from a promisor.
-fn list_packs(directory: &Path, origins: &mut Vec<Origin>) -> bool {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return false;
+/// Adds the indexes in `directory` that have a pack; returns whether a pack is
+/// from a promisor remote. A directory that does not exist has no packs.
+fn list_packs(directory: &Path, origins: &mut Vec<Origin>) -> io::Result<bool> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
     };
     let mut promisor = false;
-    for path in entries.flatten().map(|entry| entry.path()) {
+    for entry in entries {
+        let path = entry?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("promisor") => promisor = true,
             Some("idx") if path.with_extension("pack").exists() => {
-                let Ok(about) = fs::metadata(&path) else {
-                    continue;
-                };
-                let modified = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                let (device, inode) = (about.dev(), about.ino());
-                origins.push(Origin {
-                    path,
-                    device,
-                    inode,
-                    modified,
-                });
+                match fs::metadata(&path) {
+                    Ok(metadata) => origins.push(Origin {
+                        device: metadata.dev(),
+                        inode: metadata.ino(),
+                        modified: metadata.modified()?,
+                        path,
+                    }),
+                    // Removed meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
             _ => {}
         }
     }
-    promisor
+    Ok(promisor)
 }
 
 /// `objects` and all its alternates, each once. As in git, an alternate that
-/// is not there is passed over; `broken` says so if an object should be
-/// missing later.
-pub(in crate::git) fn directories(objects: &Path, broken: &mut Vec<String>) -> Vec<PathBuf> {
+/// cannot be read is skipped; the reason is added to `damaged`, in case that
+/// objects are missing.
+pub(in crate::git) fn directories(objects: &Path, damaged: &mut Vec<String>) -> Vec<PathBuf> {
     let mut found = vec![objects.to_path_buf()];
     let mut seen: Vec<_> = fs::canonicalize(objects).into_iter().collect();
-    let mut ring = found.clone();
+    let mut level = found.clone();
     for _ in 0..ALTERNATES_DEPTH {
-        let named = ring
-            .iter()
-            .flat_map(|directory| alternates(directory))
-            .collect::<Vec<_>>();
-        ring.clear();
-        for path in named {
+        let mut next = Vec::new();
+        for directory in &level {
+            next.extend(alternates(directory, damaged));
+        }
+        level.clear();
+        for path in next {
             match fs::canonicalize(&path) {
                 Ok(path) if seen.contains(&path) => {}
                 Ok(path) => {
                     seen.push(path.clone());
-                    ring.push(path);
+                    level.push(path);
                 }
-                Err(error) => {
-                    broken.push(format!(
-                        "alternate {} is not there: {error}",
-                        path.display()
-                    ));
-                }
+                Err(error) => damaged.push(format!(
+                    "the alternate {} cannot be read: {error}",
+                    path.display()
+                )),
             }
         }
-        found.extend_from_slice(&ring);
+        found.extend_from_slice(&level);
     }
     found
 }
 
-/// The directories that `info/alternates` names.
-fn alternates(directory: &Path) -> Vec<PathBuf> {
-    let Ok(text) = fs::read(directory.join("info/alternates")) else {
-        return Vec::new();
+/// The directories listed in `info/alternates`.
+fn alternates(directory: &Path, damaged: &mut Vec<String>) -> Vec<PathBuf> {
+    let path = directory.join("info/alternates");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            damaged.push(unreadable(&path, &error));
+            return Vec::new();
+        }
     };
-    let paths = odb::alternate::parse(&text).unwrap_or_default();
-    paths.into_iter().map(|path| directory.join(path)).collect()
+    match odb::alternate::parse(&text) {
+        Ok(paths) => paths.into_iter().map(|path| directory.join(path)).collect(),
+        Err(_) => {
+            damaged.push(format!("{} is malformed", path.display()));
+            Vec::new()
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be read: {error}", path.display())
 }

@@ -1,30 +1,29 @@
-//! An object id among sorted ones.
+//! Searching a sorted list of object ids.
 //!
-//! Ids are hashes, evenly spread, so where one lies can be guessed from its
-//! value: two or three looks find it among a million, where halving takes
-//! twenty. The bytes of an index may be anything, so halving takes over when
-//! guessing does not help.
+//! Ids are hashes, so they are spread evenly, and interpolation search finds one
+//! among a million in two or three probes, where binary search takes twenty. An
+//! index may be malformed, so binary search takes over after some probes.
 
 use std::cmp::Ordering;
 
 use gix::oid;
 
-/// Guesses before halving.
-const GUESSES: u32 = 8;
+/// The number of probes by interpolation.
+const INTERPOLATIONS: usize = 8;
 
-/// The position of `id` among `count` sorted ids.
+/// The position of `id` among `count` sorted ids, which `at` returns by
+/// position.
 pub(super) fn position<'a>(count: u32, id: &oid, at: impl Fn(u32) -> &'a oid) -> Option<u32> {
-    let wanted = leading(id);
+    let target = leading(id);
     let (mut low, mut high) = (0, count);
     let (mut low_value, mut high_value) = (0_u64, u64::MAX);
-    let mut looks = 0_u32;
+    let mut interpolations = 0..INTERPOLATIONS;
     while low < high {
-        let middle = if looks < GUESSES {
-            guess(low, high, wanted, (low_value, high_value))
+        let middle = if interpolations.next().is_some() {
+            interpolate(low, high, target, (low_value, high_value))
         } else {
             low.midpoint(high)
         };
-        looks = looks.saturating_add(1);
         let found = at(middle);
         match found.cmp(id) {
             Ordering::Equal => return Some(middle),
@@ -35,22 +34,24 @@ pub(super) fn position<'a>(count: u32, id: &oid, at: impl Fn(u32) -> &'a oid) ->
     None
 }
 
-/// Where between `low` and `high` (exclusive) `wanted` should be, when the
-/// values between them are spread evenly.
-fn guess(low: u32, high: u32, wanted: u64, (low_value, high_value): (u64, u64)) -> u32 {
+/// The expected position of `target` between `low` and `high` (exclusive), if
+/// the values between them are spread evenly.
+///
+/// All operations saturate: a malformed index may have values in any order, and
+/// any position in the range is then as good as another.
+fn interpolate(low: u32, high: u32, target: u64, (low_value, high_value): (u64, u64)) -> u32 {
     let range = u128::from(high.saturating_sub(low));
     let width = u128::from(high_value.saturating_sub(low_value)).max(1);
-    let into = u128::from(wanted.saturating_sub(low_value));
+    let into = u128::from(target.saturating_sub(low_value));
     let step = into.saturating_mul(range).checked_div(width).unwrap_or(0);
     let step = u32::try_from(step).unwrap_or(u32::MAX);
     low.saturating_add(step).min(high.saturating_sub(1))
 }
 
-/// The first eight bytes as a number that sorts as the id does.
+/// The first eight bytes as a number, which is ordered as the ids are.
 fn leading(id: &oid) -> u64 {
-    id.as_bytes()
-        .first_chunk()
-        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    let bytes = id.as_bytes().first_chunk();
+    u64::from_be_bytes(*bytes.expect("an object id has at least 20 bytes"))
 }
 
 #[cfg(test)]
@@ -74,7 +75,7 @@ mod tests {
         fn every_id_is_found_and_no_other(
             bytes in prop::collection::btree_set(any::<[u8; 20]>(), 0..200),
             other in any::<[u8; 20]>(),
-            // Close together, all guesses are wrong.
+            // A long common prefix makes interpolation useless.
             common in 0..20_usize,
         ) {
             let shorten = |mut bytes: [u8; 20]| { bytes[..common].fill(7); ObjectId::Sha1(bytes) };
@@ -89,7 +90,7 @@ mod tests {
         }
 
         #[test]
-        fn ids_out_of_order_end(
+        fn a_search_among_unsorted_ids_terminates(
             bytes in prop::collection::vec(any::<[u8; 20]>(), 0..200),
             other in any::<[u8; 20]>(),
         ) {

@@ -1,4 +1,4 @@
-//! Repositories whose bytes were damaged, or made to do damage.
+//! Damaged and malicious repositories.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::error::Kind;
 
-/// The only file in the pack directory that ends so.
+/// The only file in the pack directory with this extension.
 fn pack_file(repo: &TestRepo, extension: &str) -> PathBuf {
     let files = fs::read_dir(repo.path().join(".git/objects/pack")).unwrap();
     let mut files = files.map(|file| file.unwrap().path());
@@ -35,7 +35,7 @@ fn packed() -> (TestRepo, ObjectId) {
     (repo, head)
 }
 
-/// Reads all there is; an error must not be a panic, and must name something.
+/// Reads all files of a commit.
 fn read_everything(repo: &TestRepo, commit: ObjectId) -> Result<u64, crate::Error> {
     let objects = repo.open().objects(&cache(64 << 20))?;
     let mut todo = vec![objects.commit(commit)?.tree];
@@ -98,7 +98,7 @@ fn a_flipped_byte_is_found_or_harmless() {
     }
 }
 
-/// An index made by hand, for packs that `git index-pack` would not have.
+/// An index for packs that `git index-pack` does not accept.
 fn index_of(pack: &[u8], objects: &[(ObjectId, usize)]) -> Vec<u8> {
     let mut objects = objects.to_vec();
     objects.sort();
@@ -123,7 +123,7 @@ fn index_of(pack: &[u8], objects: &[(ObjectId, usize)]) -> Vec<u8> {
     index
 }
 
-/// A repository with this pack, each entry called by the id given for it.
+/// A repository with a pack of these entries under these ids.
 fn with_pack(entries: &[Entry], ids: &[ObjectId]) -> TestRepo {
     let repo = TestRepo::new();
     let pack = pack_of(entries);
@@ -143,26 +143,26 @@ fn some_id(byte: u8) -> ObjectId {
     ObjectId::Sha1([byte; 20])
 }
 
-/// Asks for the blob in its size and in others; all must fail, and soon.
-fn assert_refused(repo: &TestRepo, id: ObjectId, why: &str) {
+/// Asserts that reading the blob with any size fails within a short time.
+fn assert_refused(repo: &TestRepo, id: ObjectId, case: &str) {
     let begin = Instant::now();
     let objects = repo.objects();
     for size in [0, 10, 1000, 100 << 20, 1 << 60, u64::MAX] {
         let error = objects.blob(&id, size).unwrap_err();
         assert!(
             matches!(error.kind(), Kind::Corrupt | Kind::Unsupported),
-            "{why}: {error}"
+            "{case}: {error}"
         );
         assert!(
             error.to_string().contains(&id.to_string()),
-            "{why}: {error}"
+            "{case}: {error}"
         );
     }
-    assert!(begin.elapsed() < Duration::from_secs(5), "{why}");
+    assert!(begin.elapsed() < Duration::from_secs(5), "{case}");
 }
 
 #[test]
-fn a_claimed_size_is_not_believed() {
+fn a_wrong_size_in_a_header_is_detected() {
     for size in [6, 100_000_000, 1 << 40, 1 << 60, usize::MAX >> 4] {
         let entry = Entry {
             header: header(3, size),
@@ -178,7 +178,7 @@ fn a_claimed_size_is_not_believed() {
 }
 
 #[test]
-fn a_listing_shows_a_claimed_size_without_using_it() {
+fn a_listing_shows_the_size_of_the_header_without_allocating_it() {
     let entry = Entry {
         header: header(3, 1 << 60),
         content: b"hello".to_vec(),
@@ -191,7 +191,7 @@ fn a_listing_shows_a_claimed_size_without_using_it() {
 }
 
 #[test]
-fn deltas_in_a_loop_end() {
+fn a_cycle_of_deltas_is_detected() {
     let (a, b, c) = (some_id(1), some_id(2), some_id(3));
     let repo = with_pack(
         &[
@@ -209,7 +209,7 @@ fn deltas_in_a_loop_end() {
 }
 
 #[test]
-fn instructions_that_make_no_sense_are_refused() {
+fn malformed_delta_instructions_are_refused() {
     let base = blob_id(b"hello");
     let bad: [(&str, usize, usize, Vec<u8>); 8] = [
         ("reserved", 5, 5, vec![0]),
@@ -221,16 +221,16 @@ fn instructions_that_make_no_sense_are_refused() {
         ("literal cut", 5, 5, vec![5, b'x']),
         ("copy cut", 5, 5, vec![0xff, 0]),
     ];
-    for (why, from, to, instructions) in bad {
+    for (case, from, to, instructions) in bad {
         let delta = Entry::raw_delta(&base, from, to, &instructions);
         let repo = with_pack(&[Entry::whole(b"hello"), delta], &[base, some_id(1)]);
-        assert_refused(&repo, some_id(1), why);
+        assert_refused(&repo, some_id(1), case);
     }
 }
 
 #[test]
-fn a_delta_bomb_stops_at_the_spool() {
-    // Each delta copies its base two hundred times: 5 bytes become terabytes.
+fn a_delta_bomb_is_bounded_by_the_spool() {
+    // Each delta copies its base 200 times, so 5 bytes become terabytes.
     let mut ids = vec![blob_id(b"hello")];
     let mut entries = vec![Entry::whole(b"hello")];
     let mut size = 5;
@@ -277,15 +277,10 @@ fn an_offset_outside_the_pack_is_an_error() {
 }
 
 #[test]
-fn a_loose_object_may_be_anything() {
+fn malformed_loose_objects_are_refused() {
     let repo = TestRepo::new();
     let id = blob_id(b"hello");
-    let hex = id.to_string();
-    let path = repo
-        .path()
-        .join(".git/objects")
-        .join(&hex[..2])
-        .join(&hex[2..]);
+    let path = repo.loose(&id);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let long = [b"blob ".as_slice(), &[b'1'; 40], b"\0hello"].concat();
     let contents: [&[u8]; 12] = [
@@ -315,7 +310,7 @@ fn a_loose_object_may_be_anything() {
 }
 
 #[test]
-fn a_damaged_pack_does_not_stop_the_others() {
+fn other_packs_are_read_beside_a_damaged_one() {
     let (repo, head) = packed();
     let directory = repo.path().join(".git/objects/pack");
     fs::write(directory.join("pack-y.pack"), b"nonsense").unwrap();
@@ -326,7 +321,7 @@ fn a_damaged_pack_does_not_stop_the_others() {
 }
 
 #[test]
-fn a_size_wider_than_64_bits_is_refused() {
+fn a_size_of_more_than_64_bits_is_refused() {
     let mut wide = vec![0xff; 12];
     wide.push(0x7f);
     let base = blob_id(b"hello");
@@ -338,5 +333,49 @@ fn a_size_wider_than_64_bits_is_refused() {
         assert_refused(&repo, some_id(1), "wide");
         let tree = repo.hash_object("tree", &[b"100644 x\0", some_id(1).as_bytes()].concat());
         assert_eq!(repo.objects().tree(tree).unwrap_err().kind(), Kind::Corrupt);
+    }
+}
+
+/// A repository with two packs, of which one has a commit-graph and a
+/// multi-pack-index.
+fn with_graph_and_multi_pack_index() -> (TestRepo, ObjectId) {
+    let repo = TestRepo::new();
+    repo.fill();
+    repo.git(&["tag", "-a", "-m", "one", "v1", "HEAD~1"]);
+    repo.git(&["repack", "-dq"]);
+    repo.write("new", "new");
+    let head = repo.commit("three");
+    repo.git(&["repack", "-dq"]);
+    repo.git(&["commit-graph", "write", "--reachable"]);
+    repo.git(&["multi-pack-index", "write"]);
+    (repo, head)
+}
+
+#[test]
+fn a_damaged_commit_graph_or_multi_pack_index_gives_no_other_commit() {
+    let (repo, head) = with_graph_and_multi_pack_index();
+    let revisions = ["HEAD", "main", "HEAD~1", "HEAD~2", "main^^", "v1", "v1~0"];
+    let expected = revisions.map(|rev| repo.id(&format!("{rev}^{{commit}}")));
+    let whole = read_everything(&repo, head).unwrap();
+    let objects = repo.path().join(".git/objects");
+    for file in ["info/commit-graph", "pack/multi-pack-index"] {
+        let path = objects.join(file);
+        let bytes = fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(17) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0xff;
+            replace(&path, &damaged);
+            for (rev, expected) in revisions.iter().zip(&expected) {
+                match repo.open().resolve(rev) {
+                    Ok(found) => assert_eq!(found, *expected, "{rev}, byte {at} of {file}"),
+                    Err(error) => assert!(
+                        matches!(error.kind(), Kind::Corrupt | Kind::NotFound | Kind::Invalid),
+                        "{error}"
+                    ),
+                }
+            }
+            assert_eq!(read_everything(&repo, head).unwrap(), whole, "{file}");
+        }
+        replace(&path, &bytes);
     }
 }

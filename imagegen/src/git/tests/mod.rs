@@ -1,4 +1,4 @@
-//! Against repositories that real git made. The judge is git itself.
+//! Reading repositories that git wrote, compared with what git reads.
 
 #![expect(
     clippy::indexing_slicing,
@@ -18,10 +18,9 @@ mod trees;
 use std::{
     fmt::Write as _,
     fs,
-    io::Write as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
 };
 
@@ -30,9 +29,9 @@ use tempfile::TempDir;
 
 pub(in crate::git) use self::older::is_git_older;
 use super::{Cache, EntryMode, Objects, Repository};
+use crate::support::git::git as run;
 
-/// A repository with a work tree in a temporary directory, and git with no
-/// environment of the user's.
+/// A repository with a work tree in a temporary directory.
 struct TestRepo {
     directory: TempDir,
     name: &'static str,
@@ -80,14 +79,14 @@ impl TestRepo {
         fs::write(path, content).unwrap();
     }
 
-    /// Commits all that is in the work tree.
+    /// Commits the work tree.
     fn commit(&self, message: &str) -> ObjectId {
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "--allow-empty", "-m", message]);
         self.id("HEAD")
     }
 
-    /// A few commits with every kind of entry.
+    /// Two commits with every kind of entry.
     fn fill(&self) -> ObjectId {
         self.write("README", "read me\n");
         self.write("src/main.c", "int main;\n".repeat(300));
@@ -111,7 +110,14 @@ impl TestRepo {
         ObjectId::from_hex(self.git(&["rev-parse", rev]).trim().as_bytes()).unwrap()
     }
 
-    /// Writes an object of any content, loose.
+    /// The path of a loose object.
+    fn loose(&self, id: &ObjectId) -> PathBuf {
+        let hex = id.to_string();
+        let (fan, rest) = hex.split_at(2);
+        self.path().join(".git/objects").join(fan).join(rest)
+    }
+
+    /// Writes a loose object of any content.
     fn hash_object(&self, kind: &str, content: &[u8]) -> ObjectId {
         let arguments = ["hash-object", "-w", "--literally", "-t", kind, "--stdin"];
         let hex = run(&self.path(), &arguments, content);
@@ -132,38 +138,7 @@ fn cache(bytes: usize) -> Arc<Cache> {
     Cache::new(bytes, &std::env::temp_dir())
 }
 
-/// Runs git in `directory`, hermetically.
-fn run(directory: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-    let mut child = Command::new("git")
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", directory)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_AUTHOR_NAME", "A")
-        .env("GIT_AUTHOR_EMAIL", "a@example.org")
-        .env("GIT_AUTHOR_DATE", "1700000000 +0100")
-        .env("GIT_COMMITTER_NAME", "C")
-        .env("GIT_COMMITTER_EMAIL", "c@example.org")
-        .env("GIT_COMMITTER_DATE", "1700000100 +0100")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(move || drop(stdin.write_all(input)));
-        let output = child.wait_with_output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "git {arguments:?}: {error}");
-        output.stdout
-    })
-}
-
-/// All files of a commit as `git ls-tree -r -t -l` prints them.
+/// All files of a commit as printed by `git ls-tree -r -t -l`.
 fn list(objects: &Objects, commit: ObjectId) -> String {
     let mut text = String::new();
     list_tree(objects, objects.commit(commit).unwrap().tree, "", &mut text);
@@ -188,7 +163,7 @@ fn list_tree(objects: &Objects, tree: ObjectId, path: &str, text: &mut String) {
     }
 }
 
-/// The blob, read through `read_at` in odd pieces.
+/// The content of a blob, read through `read_at` in pieces of an odd length.
 fn read_all(objects: &Objects, id: &gix::oid, size: u64) -> Vec<u8> {
     let blob = objects.blob(id, size).unwrap();
     assert_eq!(blob.len(), size);
@@ -202,12 +177,12 @@ fn read_all(objects: &Objects, id: &gix::oid, size: u64) -> Vec<u8> {
     bytes
 }
 
-/// What git itself says of all files of `commit`.
+/// All files of `commit` according to git.
 fn git_list(repo: &TestRepo, commit: ObjectId) -> String {
     repo.git(&["ls-tree", "-r", "-t", "-l", &commit.to_string()])
 }
 
-/// The id that git would give the blob.
+/// The id of a blob.
 fn blob_id(content: &[u8]) -> ObjectId {
     use sha1::Digest as _;
     let mut hash = sha1::Sha1::new();
@@ -216,7 +191,7 @@ fn blob_id(content: &[u8]) -> ObjectId {
     ObjectId::Sha1(hash.finalize().into())
 }
 
-/// Bytes that do not compress, the same each time.
+/// Bytes that do not compress, the same for each seed.
 fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut bytes = Vec::with_capacity(length + 8);

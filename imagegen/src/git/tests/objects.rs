@@ -1,10 +1,12 @@
-use std::{fmt::Write as _, fs, thread};
+//! Reading commits, trees and blobs, however they are stored.
+
+use std::{fmt::Write as _, fs, panic, thread};
 
 use super::*;
 use crate::error::Kind;
 
 #[test]
-fn loose_packed_and_many_packs_list_alike() {
+fn trees_are_the_same_loose_packed_and_in_many_packs() {
     let repo = TestRepo::new();
     let head = repo.fill();
     let expected = git_list(&repo, head);
@@ -55,7 +57,7 @@ fn alternates_are_followed() {
 }
 
 #[test]
-fn a_commit_has_its_time_and_tree() {
+fn a_commit_has_its_date_and_tree() {
     let repo = TestRepo::new();
     let head = repo.fill();
     let commit = repo.objects().commit(head).unwrap();
@@ -85,15 +87,8 @@ fn a_subtree_is_found_by_path() {
 fn a_missing_object_is_named_with_its_repository() {
     let repo = TestRepo::new();
     repo.fill();
-    let id = repo.id("HEAD:README");
-    let hex = id.to_string();
-    fs::remove_file(
-        repo.path()
-            .join(".git/objects")
-            .join(&hex[..2])
-            .join(&hex[2..]),
-    )
-    .unwrap();
+    let hex = repo.id("HEAD:README");
+    fs::remove_file(repo.loose(&hex)).unwrap();
     let error = repo.objects().tree(repo.id("HEAD^{tree}")).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     let expected = format!(
@@ -109,7 +104,7 @@ fn a_missing_object_is_named_with_its_repository() {
 }
 
 #[test]
-fn a_partial_clone_says_so() {
+fn a_missing_object_of_a_partial_clone_is_explained() {
     let repo = TestRepo::new();
     let head = repo.fill();
     repo.git(&["config", "uploadpack.allowFilter", "true"]);
@@ -129,18 +124,18 @@ fn a_partial_clone_says_so() {
         .tree(objects.commit(head).unwrap().tree)
         .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
-    let told = error.to_string();
+    let message = error.to_string();
     assert!(
-        told.contains("partial clone; `git fetch --refetch --no-filter`"),
-        "{told}"
+        message.contains("partial clone; `git fetch --refetch --no-filter`"),
+        "{message}"
     );
-    // The way out that it names is one, and is seen without opening again.
+    // The command in the message helps, without opening the objects again.
     run(&clone, &["fetch", "-q", "--refetch", "--no-filter"], b"");
     assert_eq!(list(&objects, head), git_list(&repo, head));
 }
 
 #[test]
-fn reading_ahead_warms_the_cache() {
+fn prefetched_trees_are_cached() {
     let repo = TestRepo::new();
     let head = repo.fill();
     let cache = cache(16 << 20);
@@ -193,16 +188,11 @@ fn a_blob_is_cached_and_shared() {
 }
 
 #[test]
-fn a_failure_is_not_remembered() {
+fn a_failure_is_not_cached() {
     let repo = TestRepo::new();
     repo.fill();
     let (objects, id) = (repo.objects(), repo.id("HEAD:README"));
-    let hex = id.to_string();
-    let path = repo
-        .path()
-        .join(".git/objects")
-        .join(&hex[..2])
-        .join(&hex[2..]);
+    let path = repo.loose(&id);
     let away = repo.beside("away");
     fs::rename(&path, &away).unwrap();
     assert_eq!(objects.blob(&id, 8).unwrap_err().kind(), Kind::NotFound);
@@ -211,7 +201,7 @@ fn a_failure_is_not_remembered() {
 }
 
 #[test]
-fn memory_stays_bounded() {
+fn the_cache_is_bounded() {
     let repo = TestRepo::new();
     for file in 0..40_u64 {
         repo.write(&format!("f{file}"), noise(100_000, file));
@@ -229,7 +219,7 @@ fn memory_stays_bounded() {
 }
 
 #[test]
-fn a_listing_is_compact_and_can_be_changed() {
+fn a_listing_is_compact_and_its_sizes_can_be_replaced() {
     let repo = TestRepo::new();
     for file in 0..500 {
         repo.write(&format!("name-of-file-{file:04}.c"), format!("{file}"));
@@ -242,27 +232,24 @@ fn a_listing_is_compact_and_can_be_changed() {
         "{}",
         listing.heap_bytes()
     );
-    let changed = listing.with_sizes([(1, 99), (499, 7), (500, 1)].into_iter());
+    let changed = listing.with_sizes([(1, 99), (499, 7)].into_iter());
     assert_eq!(changed.entry(1).size, 99);
     assert_eq!(changed.entry(499).size, 7);
     assert_eq!(changed.entry(0), listing.entry(0));
     assert_eq!(changed.entry(1).name, b"name-of-file-0001.c");
     assert!(!listing.is_empty());
+    let past_the_end = || listing.with_sizes([(500, 1)].into_iter());
+    assert!(panic::catch_unwind(past_the_end).is_err());
 }
 
 #[test]
-fn the_damage_of_one_repository_does_not_show_in_another() {
+fn damage_to_one_repository_does_not_affect_another() {
     let (bad, good) = (TestRepo::new(), TestRepo::new());
     let content = b"read me\n";
     let id = good.hash_object("blob", content);
     let tree = good.hash_object("tree", &[b"100644 README\0", id.as_bytes()].concat());
     bad.hash_object("tree", &[b"100644 README\0", id.as_bytes()].concat());
-    let hex = id.to_string();
-    let path = bad
-        .path()
-        .join(".git/objects")
-        .join(&hex[..2])
-        .join(&hex[2..]);
+    let path = bad.loose(&id);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, spool::stored(b"blob 4096\0whatever")).unwrap();
     let cache = cache(16 << 20);
@@ -277,7 +264,7 @@ fn the_damage_of_one_repository_does_not_show_in_another() {
 }
 
 #[test]
-fn all_may_be_shared_by_threads() {
+fn all_types_can_be_shared_by_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<(Repository, Objects, Cache, crate::git::Listing)>();
     shared::<(

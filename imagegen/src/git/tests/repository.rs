@@ -1,10 +1,12 @@
+//! Opening repositories and resolving revisions.
+
 use std::fs;
 
 use super::*;
 use crate::error::Kind;
 
 #[test]
-fn revisions_resolve_as_rev_parse_says() {
+fn revisions_resolve_as_by_rev_parse() {
     let repo = TestRepo::new();
     let head = repo.fill();
     repo.git(&["tag", "-a", "-m", "annotated", "v1", "HEAD~1"]);
@@ -33,7 +35,7 @@ fn revisions_resolve_as_rev_parse_says() {
 }
 
 #[test]
-fn what_is_no_commit_says_so() {
+fn a_revision_that_is_not_a_commit_is_an_error() {
     let repo = TestRepo::new();
     repo.fill();
     let opened = repo.open();
@@ -76,7 +78,7 @@ fn an_ambiguous_short_id_names_its_candidates() {
 }
 
 #[test]
-fn a_repository_without_commits_says_so() {
+fn a_repository_without_commits_is_reported_as_such() {
     let repo = TestRepo::new();
     for rev in ["HEAD", "@", "HEAD~1"] {
         let error = repo.open().resolve(rev).unwrap_err();
@@ -101,14 +103,14 @@ fn a_push_and_a_repack_after_opening_are_seen() {
     repo.git(&["gc", "-q", "--prune=now"]);
     assert_eq!(opened.resolve("main~1").unwrap(), second);
     assert_eq!(list(&objects, third), git_list(&repo, third));
-    // What was mapped before serves on, what is new is found.
+    // Packs that are mapped remain readable, new ones are found.
     repo.git(&["repack", "-adfq", "--depth=1", "--window=1"]);
     assert_eq!(list(&repo.objects(), third), git_list(&repo, third));
     assert_eq!(list(&objects, third), git_list(&repo, third));
 }
 
 #[test]
-fn bare_linked_and_dot_git_are_one_repository() {
+fn bare_repositories_linked_work_trees_and_dot_git_are_opened() {
     let repo = TestRepo::new();
     let head = repo.fill();
     let linked = repo.beside("linked");
@@ -131,7 +133,7 @@ fn bare_linked_and_dot_git_are_one_repository() {
 }
 
 #[test]
-fn sha256_reads_alike() {
+fn a_sha256_repository_is_read() {
     let repo = TestRepo::with(&["--object-format=sha256"]);
     let head = repo.fill();
     let opened = repo.open();
@@ -171,7 +173,7 @@ fn refused(repo: &TestRepo, named: &str) {
 }
 
 #[test]
-fn no_repository_is_not_found() {
+fn a_directory_without_a_repository_is_not_found() {
     let directory = TempDir::new().unwrap();
     for path in [
         directory.path().to_path_buf(),
@@ -189,7 +191,7 @@ fn no_repository_is_not_found() {
 }
 
 #[test]
-fn a_shallow_clone_reads() {
+fn a_shallow_clone_is_read() {
     let repo = TestRepo::new();
     let head = repo.fill();
     let clone = repo.beside("shallow");

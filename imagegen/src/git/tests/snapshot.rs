@@ -1,3 +1,5 @@
+//! Taking, finding and reading snapshots.
+
 use std::{fs, os::unix::fs::MetadataExt, sync::Arc};
 
 use tempfile::TempDir;
@@ -8,29 +10,30 @@ use crate::{
     git::{Snapshot, SnapshotStore},
 };
 
-pub(super) struct Kept {
+pub(super) struct TestStore {
     pub(super) state: TempDir,
     pub(super) store: SnapshotStore,
     pub(super) cache: Arc<Cache>,
 }
 
-/// A store beside the temporary repositories, where hard links reach.
-pub(super) fn kept() -> Kept {
+/// A store on the file system of the temporary repositories, so that files can
+/// be hard-linked.
+pub(super) fn test_store() -> TestStore {
     let state = TempDir::new().unwrap();
     let store = SnapshotStore::open(state.path()).unwrap();
-    Kept {
+    TestStore {
         state,
         store,
         cache: cache(64 << 20),
     }
 }
 
-impl Kept {
+impl TestStore {
     pub(super) fn take(&self, repo: &TestRepo, commit: ObjectId) -> Arc<Snapshot> {
         self.store.take(&repo.open(), commit, &self.cache).unwrap()
     }
 
-    /// As another process would see it.
+    /// The same store, as opened by another process.
     pub(super) fn reopened(&self) -> Self {
         let state = TempDir::new().unwrap();
         let store = SnapshotStore::open(self.state.path()).unwrap();
@@ -50,7 +53,7 @@ fn paths(snapshot: &Snapshot) -> Vec<String> {
         .collect()
 }
 
-/// Writes what the snapshot shows into a directory and lets git check it.
+/// Writes the files of a snapshot to a repository, and runs `git fsck` on it.
 pub(super) fn fsck(snapshot: &Snapshot, commit: ObjectId) {
     let directory = TempDir::new().unwrap();
     let format = format!("--object-format={}", snapshot.object_format());
@@ -98,8 +101,8 @@ fn a_snapshot_shows_packs_loose_objects_and_refs() {
     repo.git(&["multi-pack-index", "write"]);
     repo.write("new", "new");
     let head2 = repo.commit("three");
-    let kept = kept();
-    let snapshot = kept.take(&repo, head2);
+    let store = test_store();
+    let snapshot = store.take(&repo, head2);
     let paths = paths(&snapshot);
     let mut sorted = paths.clone();
     sorted.sort();
@@ -145,8 +148,8 @@ fn packs_are_linked_and_outlive_a_gc_and_a_restart() {
     let repo = TestRepo::new();
     let head = repo.fill();
     repo.git(&["repack", "-adq"]);
-    let kept = kept();
-    let snapshot = kept.take(&repo, head);
+    let store = test_store();
+    let snapshot = store.take(&repo, head);
     let expected = git_list(&repo, head);
     let pack = snapshot
         .files()
@@ -165,7 +168,7 @@ fn packs_are_linked_and_outlive_a_gc_and_a_restart() {
     assert_eq!(list(snapshot.objects(), head), expected);
     fsck(&snapshot, head);
 
-    let again = kept.reopened();
+    let again = store.reopened();
     let found = again
         .store
         .find(&repo.open(), snapshot.id(), &again.cache)
@@ -189,11 +192,11 @@ fn packs_are_linked_and_outlive_a_gc_and_a_restart() {
 }
 
 #[test]
-fn the_id_depends_on_what_is_there_and_nothing_else() {
+fn the_id_depends_on_the_content_only() {
     let repo = TestRepo::new();
     let head = repo.fill();
     repo.git(&["remote", "add", "origin", "https://example.org/x.git"]);
-    let first = kept().take(&repo, head);
+    let first = test_store().take(&repo, head);
     assert_eq!(first.origin(), Some("https://example.org/x.git"));
     let copy = repo.beside("copy");
     let copied = Command::new("cp")
@@ -203,32 +206,32 @@ fn the_id_depends_on_what_is_there_and_nothing_else() {
         .status()
         .unwrap();
     assert!(copied.success());
-    let kept = kept();
+    let store = test_store();
     let other = Repository::open(&copy).unwrap();
-    let second = kept.store.take(&other, head, &kept.cache).unwrap();
+    let second = store.store.take(&other, head, &store.cache).unwrap();
     assert_eq!(first.id(), second.id());
     repo.git(&["branch", "another"]);
-    let third = self::kept().take(&repo, head);
+    let third = test_store().take(&repo, head);
     assert_ne!(first.id(), third.id());
 }
 
 #[test]
-fn one_process_opens_a_snapshot_once() {
+fn a_process_opens_a_snapshot_once() {
     let repo = TestRepo::new();
     let head = repo.fill();
-    let kept = kept();
-    let (first, second) = (kept.take(&repo, head), kept.take(&repo, head));
+    let store = test_store();
+    let (first, second) = (store.take(&repo, head), store.take(&repo, head));
     assert!(Arc::ptr_eq(&first, &second));
-    let third = kept
+    let third = store
         .store
-        .find(&repo.open(), first.id(), &kept.cache)
+        .find(&repo.open(), first.id(), &store.cache)
         .unwrap()
         .unwrap();
     assert!(Arc::ptr_eq(&first, &third));
 }
 
 #[test]
-fn alternates_are_flattened() {
+fn objects_of_alternates_are_included() {
     let repo = TestRepo::new();
     repo.fill();
     repo.git(&["repack", "-adq"]);
@@ -241,8 +244,8 @@ fn alternates_are_flattened() {
     );
     let opened = Repository::open(&clone).unwrap();
     let head = opened.resolve("HEAD").unwrap();
-    let kept = kept();
-    let snapshot = kept.store.take(&opened, head, &kept.cache).unwrap();
+    let store = test_store();
+    let snapshot = store.store.take(&opened, head, &store.cache).unwrap();
     assert!(
         !paths(&snapshot)
             .iter()
@@ -252,12 +255,12 @@ fn alternates_are_flattened() {
 }
 
 #[test]
-fn sha256_shallow_and_partial_are_shown() {
+fn sha256_shallow_and_partial_repositories_are_supported() {
     let repo = TestRepo::with(&["--object-format=sha256"]);
     let head = repo.fill();
     repo.git(&["repack", "-adq"]);
-    let kept = kept();
-    fsck(&kept.take(&repo, head), head);
+    let store = test_store();
+    fsck(&store.take(&repo, head), head);
 
     let repo = TestRepo::new();
     let head = repo.fill();
@@ -265,7 +268,7 @@ fn sha256_shallow_and_partial_are_shown() {
     let clone = repo.beside("shallow");
     repo.git(&["clone", "-q", "--depth=1", &url, clone.to_str().unwrap()]);
     let opened = Repository::open(&clone).unwrap();
-    let snapshot = kept.store.take(&opened, head, &kept.cache).unwrap();
+    let snapshot = store.store.take(&opened, head, &store.cache).unwrap();
     assert_eq!(snapshot.shallow().unwrap(), format!("{head}\n").as_bytes());
     assert_eq!(snapshot.origin(), Some(url.as_str()));
     fsck(&snapshot, head);
@@ -280,7 +283,7 @@ fn sha256_shallow_and_partial_are_shown() {
         clone.to_str().unwrap(),
     ]);
     let opened = Repository::open(&clone).unwrap();
-    let snapshot = kept.store.take(&opened, head, &kept.cache).unwrap();
+    let snapshot = store.store.take(&opened, head, &store.cache).unwrap();
     assert!(
         !paths(&snapshot)
             .iter()
@@ -289,32 +292,38 @@ fn sha256_shallow_and_partial_are_shown() {
 }
 
 #[test]
-fn a_commit_that_is_not_there_is_not_found() {
+fn a_missing_commit_is_not_found() {
     let repo = TestRepo::new();
     repo.fill();
-    let (kept, id) = (kept(), ObjectId::Sha1([9; 20]));
-    let error = kept.store.take(&repo.open(), id, &kept.cache).unwrap_err();
+    let (store, id) = (test_store(), ObjectId::Sha1([9; 20]));
+    let error = store
+        .store
+        .take(&repo.open(), id, &store.cache)
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
 }
 
 #[test]
-fn files_read_by_range_and_from_the_page_cache() {
+fn files_are_read_by_range_and_from_the_page_cache() {
     let repo = TestRepo::new();
     let head = repo.fill();
     repo.git(&["repack", "-adq"]);
-    let kept = kept();
-    let snapshot = kept.take(&repo, head);
+    let store = test_store();
+    let snapshot = store.take(&repo, head);
     let file = snapshot
         .files()
         .iter()
         .find(|file| file.path.ends_with(b".pack"))
         .unwrap();
     let mut start = [0; 4];
-    assert!(!file.read_ready(0, &mut start).unwrap(), "not opened yet");
+    assert!(
+        !file.try_read_cached(0, &mut start).unwrap(),
+        "not opened yet"
+    );
     file.read_at(0, &mut start).unwrap();
     assert_eq!(&start, b"PACK");
     let mut ready = [0; 12];
-    if file.read_ready(0, &mut ready).unwrap() {
+    if file.try_read_cached(0, &mut ready).unwrap() {
         assert_eq!(&ready[..4], b"PACK");
     }
     for (offset, length) in [(file.size, 1), (file.size - 3, 4), (u64::MAX, 1)] {
@@ -324,7 +333,9 @@ fn files_read_by_range_and_from_the_page_cache() {
             Kind::Invalid
         );
         assert_eq!(
-            file.read_ready(offset, &mut buffer).unwrap_err().kind(),
+            file.try_read_cached(offset, &mut buffer)
+                .unwrap_err()
+                .kind(),
             Kind::Invalid
         );
     }
@@ -335,5 +346,5 @@ fn files_read_by_range_and_from_the_page_cache() {
         .unwrap();
     assert_eq!(keep.size, 0);
     keep.read_at(0, &mut []).unwrap();
-    assert!(keep.read_ready(0, &mut []).unwrap());
+    assert!(keep.try_read_cached(0, &mut []).unwrap());
 }

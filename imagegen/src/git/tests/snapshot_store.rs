@@ -1,19 +1,19 @@
-//! Snapshots while others write, and where links do not reach.
+//! The store of snapshots: concurrent use, expiry, and other file systems.
 
 use std::{fs, os::unix::fs::MetadataExt, process::Stdio, sync::Barrier, thread, time::Duration};
 
 use super::{
-    snapshot::{fsck, kept},
+    snapshot::{fsck, test_store},
     *,
 };
 use crate::{error::Kind, git::SnapshotStore};
 
 #[test]
-fn many_at_once_take_the_same() {
+fn concurrent_processes_get_the_same_snapshot() {
     let repo = TestRepo::new();
     let head = repo.fill();
-    let kept = kept();
-    let others = (0..8).map(|_| kept.reopened()).collect::<Vec<_>>();
+    let store = test_store();
+    let others = (0..8).map(|_| store.reopened()).collect::<Vec<_>>();
     let barrier = Barrier::new(others.len());
     let ids = thread::scope(|scope| {
         let takers = others.iter().map(|other| {
@@ -29,16 +29,16 @@ fn many_at_once_take_the_same() {
             .collect::<Vec<_>>()
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
-    let shelf = fs::read_dir(kept.state.path().join("snapshots"))
+    let home = fs::read_dir(store.state.path().join("snapshots"))
         .unwrap()
         .next()
         .unwrap();
-    let left = fs::read_dir(shelf.unwrap().path()).unwrap().count();
+    let left = fs::read_dir(home.unwrap().path()).unwrap().count();
     assert_eq!(left, 2, "one snapshot and the commits");
 }
 
 #[test]
-fn a_repack_may_race() {
+fn snapshots_are_complete_during_repacks() {
     let repo = TestRepo::new();
     let head = repo.fill();
     for round in 0..30 {
@@ -57,8 +57,8 @@ fn a_repack_may_race() {
         .unwrap();
     let mut taken = 0;
     while repacking.try_wait().unwrap().is_none() {
-        let kept = kept();
-        match kept.store.take(&repo.open(), head, &kept.cache) {
+        let store = test_store();
+        match store.store.take(&repo.open(), head, &store.cache) {
             Ok(snapshot) => {
                 assert_eq!(list(snapshot.objects(), head2), git_list(&repo, head2));
                 fsck(&snapshot, head);
@@ -73,46 +73,47 @@ fn a_repack_may_race() {
 #[test]
 fn unused_snapshots_expire() {
     let repo = TestRepo::new();
-    let (first, kept) = (repo.fill(), kept());
-    let old = kept.take(&repo, first).id();
+    let (first, store) = (repo.fill(), test_store());
+    let old = store.take(&repo, first).id();
     repo.write("new", "new");
     let second = repo.commit("three");
-    let held = kept.take(&repo, second);
+    let held = store.take(&repo, second);
     let none = |_| false;
     assert_eq!(
-        kept.store.expire(Duration::from_secs(60), &none).unwrap(),
+        store.store.expire(Duration::from_secs(60), &none).unwrap(),
         0
     );
     assert_eq!(
-        kept.store.expire(Duration::ZERO, &|id| id == old).unwrap(),
+        store.store.expire(Duration::ZERO, &|id| id == old).unwrap(),
         0
     );
     assert_eq!(
-        kept.store.expire(Duration::ZERO, &none).unwrap(),
+        store.store.expire(Duration::ZERO, &none).unwrap(),
         1,
         "one is open"
     );
     assert!(
-        kept.store
-            .find(&repo.open(), old, &kept.cache)
+        store
+            .store
+            .find(&repo.open(), old, &store.cache)
             .unwrap()
             .is_none()
     );
-    assert_ne!(kept.take(&repo, first).id(), old, "a new one was taken");
+    assert_ne!(store.take(&repo, first).id(), old, "a new one was taken");
     drop(held);
-    assert_eq!(kept.store.expire(Duration::ZERO, &none).unwrap(), 1);
-    let shelf = fs::read_dir(kept.state.path().join("snapshots"))
+    assert_eq!(store.store.expire(Duration::ZERO, &none).unwrap(), 1);
+    let home = fs::read_dir(store.state.path().join("snapshots"))
         .unwrap()
         .next()
         .unwrap();
-    let shelf = shelf.unwrap().path();
-    assert_eq!(fs::read_dir(shelf.join("commits")).unwrap().count(), 0);
-    assert_eq!(fs::read_dir(shelf).unwrap().count(), 1);
+    let home = home.unwrap().path();
+    assert_eq!(fs::read_dir(home.join("commits")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(home).unwrap().count(), 1);
 }
 
-/// Only where the temporary directory and shared memory are two file systems.
+/// Needs a temporary directory on another file system than `/dev/shm`.
 #[test]
-fn what_cannot_be_linked_is_held_open() {
+fn files_that_cannot_be_linked_are_held_open() {
     let shared = Path::new("/dev/shm");
     let repo = TestRepo::new();
     let device = |path: &Path| fs::metadata(path).ok().map(|about| about.dev());
@@ -126,12 +127,12 @@ fn what_cannot_be_linked_is_held_open() {
     let (store, cache) = (SnapshotStore::open(state.path()).unwrap(), cache(64 << 20));
     let snapshot = store.take(&repo.open(), head, &cache).unwrap();
     let warning = snapshot.warning().unwrap();
-    assert!(warning.contains("holds 1 files open"), "{warning}");
-    let linked = kept().take(&repo, head);
+    assert!(warning.contains("holds 1 files of"), "{warning}");
+    let linked = test_store().take(&repo, head);
     assert_eq!(
         linked.id(),
         snapshot.id(),
-        "how it is kept is not what it is"
+        "the id does not depend on how files are linked"
     );
     let expected = git_list(&repo, head);
     repo.write("noise", "");
@@ -140,7 +141,7 @@ fn what_cannot_be_linked_is_held_open() {
     repo.git(&["gc", "-q", "--prune=now"]);
     assert_eq!(list(snapshot.objects(), head), expected);
     fsck(&snapshot, head);
-    // After a restart it is gone, and says so by not being there.
+    // After a restart it is lost, and not found.
     let (id, cache) = (snapshot.id(), self::cache(1 << 20));
     let again = SnapshotStore::open(state.path()).unwrap();
     assert!(again.find(&repo.open(), id, &cache).unwrap().is_none());
@@ -168,7 +169,7 @@ fn nothing_is_written_into_the_repository() {
         String::from_utf8(found.unwrap().stdout).unwrap()
     };
     let before = look();
-    let snapshot = kept().take(&repo, head);
+    let snapshot = test_store().take(&repo, head);
     list(snapshot.objects(), head);
     assert_eq!(look(), before);
 }

@@ -1,3 +1,5 @@
+//! Blobs that are too large for memory.
+
 use std::fs;
 
 use super::*;
@@ -20,29 +22,29 @@ fn large_repo() -> (TestRepo, Vec<u8>, Vec<u8>) {
     (repo, before, content)
 }
 
-/// Reads both versions, and that through a file.
-fn check(repo: &TestRepo, before: &[u8], after: &[u8], told: &str) {
+/// Asserts that both versions are read, and not held in memory.
+fn check(repo: &TestRepo, before: &[u8], after: &[u8], case: &str) {
     let cache = cache(256 << 20);
     let objects = repo.open().objects(&cache).unwrap();
     for (rev, content) in [("HEAD~1", before), ("HEAD", after)] {
         let listing = objects.tree(repo.id(&format!("{rev}^{{tree}}"))).unwrap();
         let entry = listing.entry(0);
-        assert_eq!(entry.size, u64::try_from(content.len()).unwrap(), "{told}");
+        assert_eq!(entry.size, u64::try_from(content.len()).unwrap(), "{case}");
         assert!(
             read_all(&objects, entry.id, entry.size) == content,
-            "{told}: {rev} differs"
+            "{case}: {rev} differs"
         );
         assert!(objects.blob_cached(entry.id).is_none());
     }
     assert!(
         cache.used() < 1 << 20,
-        "{told}: {} bytes are held",
+        "{case}: {} bytes are in memory",
         cache.used()
     );
 }
 
 #[test]
-fn large_blobs_read_loose_packed_and_as_deltas() {
+fn large_blobs_are_read_loose_packed_and_as_deltas() {
     let (repo, before, after) = large_repo();
     check(&repo, &before, &after, "loose");
     repo.git(&[
@@ -63,7 +65,7 @@ fn large_blobs_read_loose_packed_and_as_deltas() {
 }
 
 #[test]
-fn a_small_blob_may_rest_on_a_large_one() {
+fn a_small_blob_can_be_a_delta_on_a_large_one() {
     let repo = TestRepo::new();
     let large = noise(70 << 20, 3);
     let small = &large[60 << 20..61 << 20];
@@ -112,18 +114,12 @@ fn the_spool_is_bounded() {
 }
 
 #[test]
-fn damage_is_found_before_a_large_blob_is_served() {
+fn a_damaged_large_blob_is_not_served() {
     let repo = TestRepo::new();
     let content = noise(33 << 20, 9);
     let id = repo.hash_object("blob", &content);
     let other = repo.hash_object("blob", &noise(33 << 20, 10));
-    let path = |id: &ObjectId| {
-        let hex = id.to_string();
-        repo.path()
-            .join(".git/objects")
-            .join(&hex[..2])
-            .join(&hex[2..])
-    };
+    let path = |id: &ObjectId| repo.loose(id);
     fs::rename(path(&other), path(&id)).unwrap();
     let error = repo.objects().blob(&id, 33 << 20).unwrap_err();
     assert_eq!(error.kind(), Kind::Corrupt, "{error}");
@@ -135,7 +131,7 @@ fn damage_is_found_before_a_large_blob_is_served() {
     assert_eq!(error.kind(), Kind::Corrupt, "{error}");
 }
 
-/// One entry of a pack made by hand.
+/// An entry of a pack.
 pub(super) struct Entry {
     pub(super) header: Vec<u8>,
     pub(super) content: Vec<u8>,
@@ -149,7 +145,7 @@ impl Entry {
         }
     }
 
-    /// A delta on `base`, by its id.
+    /// A delta on `base`, which it refers to by id.
     pub(super) fn delta(base: &ObjectId, base_bytes: &[u8], instructions: &[Vec<u8>]) -> Self {
         let result = instructions.iter().map(|i| instruction_length(i)).sum();
         Self::raw_delta(base, base_bytes.len(), result, &instructions.concat())
@@ -198,7 +194,7 @@ pub(super) fn varint(mut value: usize) -> Vec<u8> {
     bytes
 }
 
-/// A pack with these entries, its checksum right.
+/// A pack of these entries with a valid checksum.
 pub(super) fn pack_of(entries: &[Entry]) -> Vec<u8> {
     use sha1::Digest as _;
     let count = u32::try_from(entries.len()).unwrap();
@@ -217,7 +213,7 @@ pub(super) fn pack_of(entries: &[Entry]) -> Vec<u8> {
     pack
 }
 
-/// A zlib stream that stores `content` as it is.
+/// A zlib stream that stores `content` uncompressed.
 pub(super) fn stored(content: &[u8]) -> Vec<u8> {
     let mut stream = vec![0x78, 0x01];
     let mut chunks = content.chunks(0xffff).peekable();

@@ -1,7 +1,9 @@
+//! Which trees are accepted.
+
 use super::*;
 use crate::{error::Kind, git::Listing};
 
-/// The bytes of a tree with these entries, all of them the same empty blob.
+/// A tree with these entries, all of them empty.
 fn tree(repo: &TestRepo, entries: &[(&str, &[u8])]) -> (ObjectId, Vec<u8>) {
     let blob = repo.hash_object("blob", b"");
     let empty = repo.hash_object("tree", b"");
@@ -29,7 +31,7 @@ fn read(repo: &TestRepo, entries: &[(&str, &[u8])]) -> crate::Result<Listing> {
 }
 
 #[test]
-fn modes_are_normalised_as_git_does() {
+fn modes_are_normalized_as_by_git() {
     let repo = TestRepo::new();
     let modes = [
         "100644", "100664", "100600", "100755", "100775", "100700", "100100", "120000", "120777",
@@ -60,7 +62,7 @@ fn modes_are_normalised_as_git_does() {
 }
 
 #[test]
-fn names_that_git_refuses_are_refused_and_named() {
+fn names_that_git_refuses_are_refused() {
     let repo = TestRepo::new();
     let long = "x".repeat(256);
     for (mode, name) in [
@@ -81,7 +83,7 @@ fn names_that_git_refuses_are_refused_and_named() {
 }
 
 #[test]
-fn names_that_git_allows_are_allowed() {
+fn names_that_git_accepts_are_accepted() {
     let repo = TestRepo::new();
     let long = "x".repeat(255);
     let names: [&[u8]; 9] = [
@@ -138,7 +140,7 @@ fn order_and_duplicates_are_checked() {
 }
 
 #[test]
-fn bytes_that_are_no_tree_are_corrupt() {
+fn malformed_trees_are_refused() {
     let repo = TestRepo::new();
     let (_, whole) = tree(&repo, &[("100644", b"a"), ("40000", b"b")]);
     for length in (1..whole.len()).filter(|length| *length != whole.len() - 28) {
@@ -158,7 +160,7 @@ fn bytes_that_are_no_tree_are_corrupt() {
         let id = repo.hash_object("tree", &bytes);
         assert_eq!(repo.objects().tree(id).unwrap_err().kind(), Kind::Corrupt);
     }
-    // An entry that says blob and is a tree.
+    // An entry with the mode of a blob and the id of a tree.
     let empty = repo.hash_object("tree", b"");
     let bytes = [b"100644 x\0", empty.as_bytes()].concat();
     let error = repo

@@ -1,52 +1,48 @@
-//! Where an index goes: into memory, or only into a count.
+//! The destination of an encoded index: memory, or a mere count of bytes.
 
 use gix::hash::Kind;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-/// Takes an index file from front to back.
-pub trait Sink {
-    /// The next bytes.
+use crate::numbers::to_u64;
+
+/// A destination that is written from front to back.
+pub(crate) trait Sink {
+    /// Appends bytes.
     fn put(&mut self, bytes: &[u8]);
 
-    /// Ends the file with the hash of everything before.
+    /// Appends the hash of everything before.
     fn seal(&mut self, kind: Kind);
 }
 
-/// How long a file would be; nothing is hashed, nothing kept.
+/// Counts bytes; it neither stores nor hashes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counter(u64);
+pub(crate) struct Counter(u64);
 
 impl Counter {
-    /// The bytes counted so far.
-    pub const fn bytes(self) -> u64 {
+    /// The number of bytes so far.
+    pub(crate) const fn bytes(self) -> u64 {
         self.0
-    }
-
-    fn add(&mut self, bytes: usize) {
-        self.0 = self
-            .0
-            .saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 }
 
 impl Sink for Counter {
     fn put(&mut self, bytes: &[u8]) {
-        self.add(bytes.len());
+        self.0 += to_u64(bytes.len());
     }
 
     fn seal(&mut self, kind: Kind) {
-        self.add(kind.len_in_bytes());
+        self.0 += to_u64(kind.len_in_bytes());
     }
 }
 
-/// The vector becomes the whole file, so it must be empty to begin with.
+/// The vector must be empty at first: the hash covers all of it.
 impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
 
-    /// One pass at the end is twice as fast as hashing a few bytes at a time.
+    /// One pass at the end is twice as fast as hashing small pieces.
     fn seal(&mut self, kind: Kind) {
         match kind {
             Kind::Sha256 => self.extend_from_slice(&Sha256::digest(&*self)),

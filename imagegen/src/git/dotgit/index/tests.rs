@@ -1,4 +1,4 @@
-//! git reads our index, and writes the same bytes itself.
+//! git reads the encoded index, and writes the same bytes.
 
 #![expect(
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ const KINDS: [Kind; 2] = [Kind::Sha1, Kind::Sha256];
 
 type Entries = Vec<(u32, ObjectId, Vec<u8>)>;
 
-/// A directory of the `TREE` extension, its own ordered as git writes them.
+/// A directory of the `TREE` extension, its subdirectories in git's order.
 #[derive(Default)]
 struct Tree {
     id: Option<ObjectId>,
@@ -88,7 +88,7 @@ fn drive<S: Sink>(
     encoder.finish()
 }
 
-/// What git has in its index.
+/// The entries of git's index.
 fn staged(git: &Vanilla) -> Entries {
     let listing = git.git(["ls-files", "--stage", "-z"]);
     let lines = listing
@@ -104,7 +104,7 @@ fn staged(git: &Vanilla) -> Entries {
         .collect()
 }
 
-/// Makes `bytes` git's index, later than every file.
+/// Replaces git's index; it gets a later time than every file.
 fn install(git: &Vanilla, bytes: &[u8]) {
     let path = git.join(".git/index");
     fs::write(&path, bytes).unwrap();
@@ -117,12 +117,12 @@ fn install(git: &Vanilla, bytes: &[u8]) {
         .unwrap();
 }
 
-/// Takes git's index, replaces it by ours, and lets git judge it.
+/// Encodes the entries of git's index, and asserts that git accepts the result.
 fn judge(git: &Vanilla, kind: Kind, stat: impl Fn(&[u8]) -> Stat) -> Vec<u8> {
     let entries = staged(git);
     let tree = Tree::of(git, &entries);
     let root = git.line(["write-tree"]);
-    // git knows the empty tree by heart, but its fsck wants to see it.
+    // git has the empty tree built in, but its fsck requires the object.
     git.git(["hash-object", "-w", "-t", "tree", "/dev/null"]);
     let ours = drive(Vec::new(), kind, &entries, &tree, &stat);
     let counted = drive(Counter::default(), kind, &entries, &tree, &stat);
@@ -145,7 +145,7 @@ fn judge(git: &Vanilla, kind: Kind, stat: impl Fn(&[u8]) -> Stat) -> Vec<u8> {
     ours
 }
 
-/// The stat of a file in the work tree, if its two times are one.
+/// The stat of a file in the work tree; `None` if its two times differ.
 fn true_stat(git: &Vanilla, path: &[u8]) -> Option<Stat> {
     let path = git
         .path()
@@ -160,7 +160,7 @@ fn true_stat(git: &Vanilla, path: &[u8]) -> Option<Stat> {
     })
 }
 
-/// A commit with one of everything.
+/// A commit with every kind of entry.
 fn one_of_everything(kind: Kind) -> Vanilla {
     let git = Vanilla::new(kind);
     let (text, link) = (git.blob(b"text\n"), git.blob(b"tab\tname"));
@@ -193,7 +193,7 @@ fn one_of_everything(kind: Kind) -> Vanilla {
 }
 
 #[test]
-fn git_agrees_on_a_work_tree_it_checked_out() {
+fn the_index_of_a_checkout_is_the_one_git_writes() {
     for kind in KINDS {
         let git = one_of_everything(kind);
         git.git(["commit", "-q", "-m", "all"]);
@@ -203,7 +203,7 @@ fn git_agrees_on_a_work_tree_it_checked_out() {
             .iter()
             .map(|(_, _, path)| true_stat(&git, path))
             .collect();
-        // A checkout that a new second begins in tells nothing.
+        // A checkout during which the second changes cannot be compared.
         let Some(_) = stats else { continue };
         let debug = git.git(["ls-files", "--stage", "--debug", "-z"]);
         judge(&git, kind, |path| true_stat(&git, path).unwrap());
@@ -220,8 +220,8 @@ fn git_agrees_on_a_work_tree_it_checked_out() {
     }
 }
 
-/// Without what we leave at 0: fractions, devices, and the stat of gitlinks,
-/// which git does not look at.
+/// The output of `git ls-files --debug` without the fields that are recorded as
+/// 0: fractions of seconds, devices, and the stat of gitlinks.
 fn comparable(debug: &[u8]) -> Vec<String> {
     let text = debug.replace("\n", "\n").to_str_lossy().into_owned();
     let (mut lines, mut in_module) = (Vec::new(), false);
@@ -241,7 +241,7 @@ fn comparable(debug: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn no_content_is_looked_at_while_the_stat_agrees() {
+fn git_reads_no_content_while_the_stat_agrees() {
     let git = Vanilla::new(Kind::Sha1);
     let other = git.blob(b"other");
     git.stage(&[(0o100_644, other, b"file".to_vec())]);
@@ -302,7 +302,7 @@ fn assert_recorded(sizes: &[(u64, u32)]) {
 }
 
 #[test]
-fn long_paths_share_and_strip_many_bytes() {
+fn long_common_prefixes_are_encoded() {
     for kind in KINDS {
         let git = Vanilla::new(kind);
         let id = git.blob(b"");

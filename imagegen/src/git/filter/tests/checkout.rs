@@ -1,4 +1,4 @@
-//! What `git checkout` makes of a tree, beside what we make of it.
+//! Comparing a checkout by git with the conversions of this crate.
 
 #![expect(
     clippy::indexing_slicing,
@@ -20,17 +20,17 @@ use crate::{
     git::{Attributes, vanilla::Vanilla},
 };
 
-/// The files of a tree: path and blob.
+/// The files of a tree: path and content.
 pub(crate) type Files = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Files in which every pattern of attributes meets every content.
+/// Files from literals.
 pub(crate) fn files<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Files {
     let owned = |(path, blob): (&str, &[u8])| (path.into(), blob.into());
     files.into_iter().map(owned).collect()
 }
 
-/// Fails unless git checks these files out as we would; says how many we
-/// change.
+/// Asserts that git checks out the same files as the conversions give; returns
+/// the number of files that are converted.
 pub(crate) fn agree(files: &Files, kind: Kind) -> usize {
     let git = Vanilla::new(kind);
     let mut blobs: HashMap<&[u8], ObjectId> = HashMap::new();
@@ -52,7 +52,7 @@ pub(crate) fn agree(files: &Files, kind: Kind) -> usize {
         let made = converted.as_ref().unwrap_or(blob);
         assert!(
             *made == theirs,
-            "{}: we make {:?} of {:?}, git makes {:?}",
+            "{}: {:?} from {:?}, but git writes {:?}",
             path.as_bstr(),
             made.as_bstr(),
             blob.as_bstr(),
@@ -63,7 +63,7 @@ pub(crate) fn agree(files: &Files, kind: Kind) -> usize {
     changed
 }
 
-/// Goes through a tree as the image does.
+/// A walk over the files of a tree, as an image performs it.
 pub(crate) struct Walk<'a> {
     files: &'a Files,
     attributes: Attributes,
@@ -91,7 +91,7 @@ impl<'a> Walk<'a> {
         self.dirs.push(dir.to_vec());
     }
 
-    /// Goes to the directory of `path`.
+    /// The attributes in the directory of `path`.
     pub(crate) fn attributes(&mut self, path: &[u8]) -> &Attributes {
         let inside = |dir: &[u8]| {
             dir.is_empty()

@@ -1,4 +1,4 @@
-//! iconv and `git checkout` judge our encodings.
+//! Encodings agree with iconv and `git checkout`.
 
 #![expect(clippy::indexing_slicing, reason = "a test that fails may panic")]
 
@@ -7,21 +7,21 @@ use std::process::Command;
 use gix::hash::Kind;
 
 use super::checkout::{Files, agree};
-use crate::git::{
-    filter::{
+use crate::{
+    git::filter::{
         encoding::{Encoding, Outcome},
         legacy::{Encoded, Legacy},
     },
-    vanilla::run,
+    support::git::run,
 };
 
+/// Whether iconv succeeds, and its output.
 fn iconv(args: &[&str], input: &[u8]) -> (bool, Vec<u8>) {
-    let (fine, output, _) = run(Command::new("iconv").args(args), input);
-    (fine, output)
+    let output = run(Command::new("iconv").args(args), input);
+    (output.status.success(), output.stdout)
 }
 
-/// Every character there is, one on a line; iconv leaves out what it cannot
-/// encode.
+/// All characters, one per line; iconv omits those that it cannot encode.
 #[test]
 fn every_character_is_encoded_as_by_iconv() {
     let all: Vec<char> = ('\x01'..=char::MAX).filter(|&one| one != '\n').collect();
@@ -61,7 +61,7 @@ fn every_name_is_known_to_iconv_as_the_same_encoding() {
 }
 
 #[test]
-fn git_checks_encoded_files_out_as_we_do() {
+fn files_are_encoded_as_by_git() {
     const TEXTS: [&str; 8] = [
         "plain\n",
         "\u{e4}\u{f6}\u{df}\n",
@@ -72,7 +72,7 @@ fn git_checks_encoded_files_out_as_we_do() {
         "\u{3042}\u{65e5}\n",
         "\u{81}\n",
     ];
-    // Broken in every way UTF-8 can be, and all of it cut short.
+    // Every kind of malformed UTF-8.
     const BROKEN: [&[u8]; 6] = [
         b"\xed\xa0\x80",
         b"\xf4\x90\x80\x80",

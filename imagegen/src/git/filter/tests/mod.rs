@@ -1,4 +1,4 @@
-//! `git checkout` judges what we make of blobs.
+//! Conversions give what `git checkout` writes.
 
 pub(crate) mod checkout;
 mod encodings;
@@ -7,10 +7,10 @@ use gix::{ObjectId, bstr::ByteSlice, hash::Kind};
 use proptest::prelude::*;
 
 use super::{Conversion, Request, Setting};
-use crate::git::vanilla::{Vanilla, run};
+use crate::{git::vanilla::Vanilla, support::git::run};
 use checkout::{Files, agree};
 
-/// One line of `.gitattributes` each, without the pattern.
+/// Lines of `.gitattributes` without their patterns, separated by semicolons.
 const ATTRIBUTES: &str = "\
 text; -text; text=auto; !text; text=input; text=other; text=; binary; eol=lf; eol=crlf; eol=CRLF; \
 eol; -eol; text eol=crlf; text=auto eol=crlf; text=auto eol=lf; -text eol=crlf; text=input eol=crlf; \
@@ -38,7 +38,7 @@ fn attributes() -> impl Iterator<Item = &'static str> {
 }
 
 #[test]
-fn every_attribute_with_every_content_is_as_checked_out() {
+fn every_attribute_converts_every_content_as_git_does() {
     for kind in [Kind::Sha1, Kind::Sha256] {
         let mut files = Files::new();
         let mut lines = Vec::new();
@@ -49,13 +49,13 @@ fn every_attribute_with_every_content_is_as_checked_out() {
             }
         }
         files.insert(b".gitattributes".into(), lines.concat().into());
-        assert!(agree(&files, kind) > 300, "nearly nothing is converted");
+        assert!(agree(&files, kind) > 300, "hardly any file is converted");
     }
 }
 
-/// What differs between binary and text by one byte.
+/// Files that differ by one byte, of which one is text and the other binary.
 #[test]
-fn the_border_of_binary_is_where_git_has_it() {
+fn binary_files_are_recognized_as_by_git() {
     let mut files = Files::new();
     files.insert(b".gitattributes".into(), b"* text=auto eol=crlf".into());
     for (number, (printable, odd)) in [(126, 1), (127, 1), (128, 1), (255, 2), (256, 2)]
@@ -69,9 +69,9 @@ fn the_border_of_binary_is_where_git_has_it() {
     assert!(agree(&files, Kind::Sha1) > 3);
 }
 
-/// git's buffers end somewhere in here.
+/// These are longer than git's buffers.
 #[test]
-fn long_files_are_converted_as_a_whole() {
+fn long_files_are_converted_as_by_git() {
     let mut files = Files::new();
     let attributes = "*.crlf eol=crlf\n*.ident ident\n*.both ident eol=crlf\n";
     files.insert(b".gitattributes".into(), attributes.into());
@@ -85,7 +85,7 @@ fn long_files_are_converted_as_a_whole() {
 }
 
 #[test]
-fn an_encoding_without_a_name_or_that_nobody_knows_is_an_error() {
+fn an_encoding_without_a_name_or_that_is_unknown_is_unsupported() {
     let request = |encoding| Request {
         text: Setting::Unspecified,
         crlf: Setting::Unspecified,
@@ -109,16 +109,19 @@ fn an_encoding_without_a_name_or_that_nobody_knows_is_an_error() {
     let git = Vanilla::new(Kind::Sha1);
     git.write(".gitattributes", "* working-tree-encoding");
     git.write("file", "");
-    let mut add = git.command(["add", "file"]);
-    let (fine, _, complaint) = run(&mut add, b"");
-    assert!(!fine, "git takes it, too: {}", complaint.as_bstr());
+    let output = run(&mut git.command(["add", "file"]), b"");
+    assert!(
+        !output.status.success(),
+        "git accepts it: {}",
+        output.stderr.as_bstr()
+    );
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn random_contents_are_as_checked_out(
+    fn random_contents_are_converted_as_by_git(
         contents in prop::collection::vec(
             prop::collection::vec(prop::sample::select(PIECES.as_slice()), 0..24), 60..61),
         attributes in prop::collection::vec(prop::sample::select(attributes().collect::<Vec<_>>()), 6),

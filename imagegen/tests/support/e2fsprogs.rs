@@ -1,15 +1,15 @@
-//! The programs that judge.
+//! The programs of e2fsprogs.
 
 use std::{env, path::Path, process::Command};
 
-/// What a program says to standard output and to standard error. It must be
-/// there, and must succeed.
-pub(super) fn run(program: &str, arguments: &[&str], image: &Path) -> (String, String) {
-    let path = format!("{}:/usr/sbin:/sbin", env::var("PATH").unwrap_or_default());
+/// Runs a program on an image, which must succeed; returns its standard output
+/// and standard error.
+pub(crate) fn run(program: &str, arguments: &[&str], image: &Path) -> (String, String) {
+    let path = env::var("PATH").expect("PATH is set");
     let output = Command::new(program)
         .args(arguments)
         .arg(image)
-        .env("PATH", path)
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
         .env("LC_ALL", "C")
         .env("TZ", "UTC")
         .output()
@@ -24,9 +24,9 @@ pub(super) fn run(program: &str, arguments: &[&str], image: &Path) -> (String, S
     (stdout, stderr)
 }
 
-/// `e2fsck -fn` succeeds and has nothing to say. Its status alone would not
-/// do: it is 0 for wrong counts too.
-pub(super) fn assert_clean(image: &Path) {
+/// Checks that `e2fsck -fn` succeeds and reports nothing but its passes and the
+/// summary. Its exit status alone is also 0 for wrong counts.
+pub(crate) fn assert_clean(image: &Path) {
     let (stdout, stderr) = run("e2fsck", &["-fn"], image);
     let summary = |line: &str| line.contains(" files (") && line.ends_with(" blocks");
     for line in stdout.lines() {

@@ -1,47 +1,47 @@
-//! Where the children of one directory lie, counted from the directory's own
-//! first block: prefix sums over its entries.
+//! Where the entries of one directory lie, relative to the directory's first
+//! data block, extent leaf and symlink block: prefix sums over its entries.
 
 use crate::{
     Error, Kind, Result,
     ext4::{BLOCK_SIZE, FileType, extent},
     image::{
         folder::{Child, Folder},
-        numbers::wide,
+        path::PATH_MAX,
     },
+    numbers::{exact, to_u64},
 };
 
-/// Prefix sums over one directory's entries.
-#[derive(Debug, Default)]
-pub(super) struct Shape {
-    /// Data blocks of the entries before each entry, and of all at the end.
+/// Prefix sums over the entries of one directory.
+#[derive(Debug)]
+pub(super) struct DirLayout {
+    /// For each entry the data blocks of the entries before it; last, those of
+    /// all entries.
     starts: Box<[u32]>,
-    /// Slots of symlinks that need a block, ascending.
+    /// The slots of symlinks that need a block, ascending.
     slow_symlinks: Box<[u32]>,
-    /// Slots of files that need extent leaves, ascending, with the leaves of
-    /// those before.
+    /// The slots of files that need extent leaves, ascending, each with the
+    /// leaves of the files before it.
     leaves: Box<[(u32, u32)]>,
     leaf_total: u32,
-    /// Entries that are directories.
+    /// The number of entries that are directories.
     pub(super) subdirectories: u32,
-    /// Entries that stand in the git index.
+    /// The number of entries that are in the git index.
     pub(super) indexed_files: u32,
 }
 
-/// Link targets are shorter (`symlink(2)`).
-const PATH_MAX: u64 = 4096;
-
-/// Blocks that hold `size` bytes.
+/// The number of blocks that hold `size` bytes.
 pub(super) fn blocks_of(size: u64) -> u64 {
-    size.div_ceil(wide(BLOCK_SIZE))
+    size.div_ceil(to_u64(BLOCK_SIZE))
 }
 
-impl Shape {
-    /// Sums up `folder`.
+impl DirLayout {
+    /// Computes the sums over the entries of `folder`.
     ///
     /// # Errors
     ///
-    /// A file above ext4's limit here, or more data than a disk of 16 TiB
-    /// holds, is [`Kind::Unsupported`].
+    /// [`Kind::Unsupported`] for a file larger than
+    /// [`extent::MAX_BLOCKS`], a symlink that git does not check out, and more
+    /// data than a disk of 16 TiB holds.
     pub(super) fn of(folder: &Folder) -> Result<Self> {
         let mut sums = Sums::default();
         let mut starts = Vec::with_capacity(folder.len() + 1);
@@ -69,22 +69,31 @@ impl Shape {
         })
     }
 
-    /// Bytes of memory behind it.
+    /// The number of entries.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The heap memory it holds, in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.starts) + size_of_val(&*self.slow_symlinks) + size_of_val(&*self.leaves)
     }
 
-    /// Data blocks of all entries.
+    /// The data blocks of all entries.
     pub(super) fn data_blocks(&self) -> u64 {
-        self.starts.last().copied().unwrap_or(0).into()
+        let all = self
+            .starts
+            .last()
+            .expect("the sum of all entries comes last");
+        u64::from(*all)
     }
 
-    /// Symlinks that have a block.
+    /// The number of symlinks that have a block.
     pub(super) fn slow_symlinks(&self) -> u64 {
-        wide(self.slow_symlinks.len())
+        to_u64(self.slow_symlinks.len())
     }
 
-    /// Extent leaves of all files.
+    /// The extent leaves of all files.
     pub(super) fn leaf_total(&self) -> u64 {
         self.leaf_total.into()
     }
@@ -94,8 +103,18 @@ impl Shape {
         self.starts[slot].into()
     }
 
-    /// The entry that the data block belongs to, and the block within it.
+    /// The slot of the entry that a data block belongs to, and which of the
+    /// entry's blocks it is.
+    ///
+    /// # Panics
+    ///
+    /// If the directory has no such block.
     pub(super) fn data_at(&self, block: u64) -> (usize, u64) {
+        assert!(
+            block < self.data_blocks(),
+            "a directory of {} data blocks has no block {block}",
+            self.data_blocks()
+        );
         let slot = self
             .starts
             .partition_point(|&start| u64::from(start) <= block)
@@ -105,7 +124,7 @@ impl Shape {
 
     /// The block of the slow symlink at `slot`.
     pub(super) fn symlink_start(&self, slot: u32) -> u64 {
-        wide(self.slow_symlinks.partition_point(|&before| before < slot))
+        to_u64(self.slow_symlinks.partition_point(|&before| before < slot))
     }
 
     /// The slot of the slow symlink at `block`.
@@ -122,9 +141,18 @@ impl Shape {
             .into()
     }
 
-    /// The slot of the file an extent leaf belongs to, and which of the
+    /// The slot of the file that an extent leaf belongs to, and which of the
     /// file's leaves it is.
+    ///
+    /// # Panics
+    ///
+    /// If the directory has no such leaf.
     pub(super) fn leaf_at(&self, leaf: u64) -> (u32, u64) {
+        assert!(
+            leaf < self.leaf_total(),
+            "a directory of {} extent leaves has no leaf {leaf}",
+            self.leaf_total
+        );
         let at = self
             .leaves
             .partition_point(|&(_, start)| u64::from(start) <= leaf)
@@ -146,13 +174,13 @@ struct Sums {
 
 impl Sums {
     fn add_symlink(&mut self, slot: u32, child: &Child<'_>) -> Result<()> {
-        if child.size == 0 || child.size >= PATH_MAX {
+        if child.size == 0 || child.size >= to_u64(PATH_MAX) {
             let name = String::from_utf8_lossy(child.name);
-            let told = format!(
-                "{name}: a link to {} bytes; git checks out 1 to 4095",
+            let message = format!(
+                "{name}: a symlink to {} bytes; git checks out 1 to 4095",
                 child.size
             );
-            return Err(Error::new(Kind::Unsupported, told));
+            return Err(Error::new(Kind::Unsupported, message));
         }
         if child.is_slow_symlink() {
             self.slow_symlinks.push(slot);
@@ -161,18 +189,23 @@ impl Sums {
     }
 
     fn add_file(&mut self, slot: u32, size: u64) -> Result<()> {
-        let too_large = || Error::new(Kind::Unsupported, format!("{size} bytes are too many"));
+        let too_large = || {
+            let message = format!("{size} bytes are too large for an image");
+            Error::new(Kind::Unsupported, message)
+        };
         let blocks = blocks_of(size);
         if blocks > extent::MAX_BLOCKS {
             return Err(too_large());
         }
-        let leaves = u32::try_from(extent::leaf_count(blocks)).map_err(|_| too_large())?;
+        let leaves: u32 = exact(extent::leaf_count(blocks));
         if leaves > 0 {
             self.leaves.push((slot, self.leaf_total));
             self.leaf_total = self.leaf_total.checked_add(leaves).ok_or_else(too_large)?;
         }
-        let blocks = u32::try_from(blocks).map_err(|_| too_large())?;
-        self.blocks = self.blocks.checked_add(blocks).ok_or_else(too_large)?;
+        self.blocks = self
+            .blocks
+            .checked_add(exact(blocks))
+            .ok_or_else(too_large)?;
         Ok(())
     }
 }
