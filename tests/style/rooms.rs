@@ -46,17 +46,17 @@ const CRATES: [Crate; 4] = [
         name: "blockd_nbd",
         src: "blockd/nbd/src",
         rooms: &[
-            room("string", &[]),
             room("width", &[]),
             room("keepalive", &[]),
-            room("wire", &["string", "width"]),
-            room("export", &["string"]),
+            room("wire", &[]),
+            room("string", &["wire"]),
+            room("export", &[]),
             room("uri", &[]),
             room("tls", &[]),
             room("memory", &["width", "export"]),
             room(
                 "server",
-                &["string", "width", "keepalive", "wire", "export", "tls"],
+                &["string", "width", "keepalive", "wire", "export"],
             ),
             room(
                 "client",
@@ -70,7 +70,7 @@ const CRATES: [Crate; 4] = [
                     "tls",
                 ],
             ),
-            room("fuzz", &["wire", "export", "memory", "server"]),
+            room("fuzz", &["width", "wire", "export", "memory", "server"]),
             room("", &["export", "server"]),
         ],
     },
@@ -85,8 +85,8 @@ const CRATES: [Crate; 4] = [
             room("relay", &["units", "signals", "atomic_file"]),
             room("serve", &["units", "signals"]),
             room("local", &["signals", "progress", "serve"]),
-            room("attach::state", &["relay", "atomic_file"]),
-            room("attach::layers", &["units", "relay", "attach::state"]),
+            room("attach::state", &["units", "relay", "atomic_file"]),
+            room("attach::layers", &["relay", "attach::state"]),
             room(
                 "attach::commands",
                 &[
@@ -98,7 +98,10 @@ const CRATES: [Crate; 4] = [
                     "attach::layers",
                 ],
             ),
-            room("attach", &["attach::layers", "attach::commands"]),
+            room(
+                "attach",
+                &["attach::state", "attach::layers", "attach::commands"],
+            ),
             room(
                 "cli",
                 &[
@@ -106,15 +109,13 @@ const CRATES: [Crate; 4] = [
                     "relay",
                     "serve",
                     "local",
+                    "attach::state",
                     "attach::layers",
                     "attach::commands",
                 ],
             ),
             room("", &[]),
-            room(
-                "(main)",
-                &["relay", "serve", "local", "attach::commands", "cli"],
-            ),
+            room("(main)", &["serve", "local", "attach", "cli"]),
         ],
     },
     Crate {
@@ -124,22 +125,27 @@ const CRATES: [Crate; 4] = [
             room("mode", &[]),
             room("signals", &[]),
             room("token", &[]),
-            room("http_access", &[]),
-            room("serve", &["signals", "token", "http_access"]),
-            room("client", &["serve"]),
+            room("http_access", &["token"]),
+            room("serve::screen", &[]),
+            room("serve", &["signals", "http_access", "serve::screen"]),
+            room("client", &["signals", "serve::screen"]),
             room("fly", &["mode"]),
             room(
                 "coordinator",
                 &["mode", "signals", "token", "http_access", "fly"],
             ),
             room("machine", &["mode", "signals"]),
-            room("smoke", &["signals", "client", "machine"]),
+            room(
+                "smoke",
+                &["mode", "signals", "http_access", "client", "machine"],
+            ),
             room(
                 "cli",
                 &[
                     "mode",
                     "token",
                     "http_access",
+                    "serve::screen",
                     "serve",
                     "client",
                     "fly",
@@ -235,6 +241,26 @@ fn no_arrow_runs_upwards() {
         found.len(),
         found.join("\n")
     );
+}
+
+#[test]
+fn what_a_room_may_know_it_uses() {
+    for each in &CRATES {
+        let arrows = each.arrows();
+        let path = |module: &str| each.room_of(module).path;
+        for room in each.rooms {
+            for known in room.knows {
+                let used = arrows.iter().any(|arrow| {
+                    path(&arrow.from_module) == room.path && path(&arrow.to_module) == *known
+                });
+                assert!(
+                    used,
+                    "{}: {:?} does not use {known:?}: strike it out",
+                    each.src, room.path
+                );
+            }
+        }
+    }
 }
 
 #[test]

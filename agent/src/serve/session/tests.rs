@@ -380,11 +380,8 @@ async fn the_environment_has_no_secrets() {
 async fn any_terminal_program_can_be_run() {
     let other = with(&["bash", "--norc", "-i"], "");
     assert_eq!(other.session.start(false).await.unwrap().state, State::Idle);
-    let sent = other
-        .session
-        .message("echo $((40 + 2)) > made")
-        .await
-        .unwrap();
+    let sent = other.session.message("echo $((40 + 2)) > made").await;
+    let sent = sent.unwrap();
     assert_eq!((sent.submitted, sent.evidence), (true, Evidence::Output));
     let made = other.home.path().join("work/made");
     wait_for(&made).await;
