@@ -62,18 +62,18 @@ async fn an_mcp_client_finds_two_tools_and_three_resources() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_message_is_taken_and_no_longer_one() {
-    const LONGEST: usize = 1_048_576;
+    const MAX_CHARS: usize = 1_048_576;
     let server = Server::started();
     let mcp = server.mcp().await;
-    let sent = mcp.message(&"ü".repeat(LONGEST)).await;
+    let sent = mcp.message(&"ü".repeat(MAX_CHARS)).await;
     assert_eq!(sent["submitted"], true, "{sent}");
-    let text = "x".repeat(LONGEST + 1);
+    let text = "x".repeat(MAX_CHARS + 1);
     let refused = mcp
         .call("message", serde_json::json!({ "text": text }))
         .await;
     assert!(text_of(&refused).contains("1048577 characters"));
     let typed = fs::read(server.path("codex/input")).unwrap();
-    let expected = ["\x1b[200~", &"ü".repeat(LONGEST), " \x1b[201~\r"].concat();
+    let expected = ["\x1b[200~", &"ü".repeat(MAX_CHARS), " \x1b[201~\r"].concat();
     assert!(typed == expected.into_bytes(), "{} bytes", typed.len());
 }
 

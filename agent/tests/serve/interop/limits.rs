@@ -5,7 +5,7 @@ use std::fs;
 use super::codex::Real;
 use crate::harness::poll_until;
 
-const LONGEST: usize = 1_048_576;
+const MAX_CHARS: usize = 1_048_576;
 
 /// One is submitted, once, and codex works after it.
 async fn submitted(text: String) {
@@ -27,14 +27,14 @@ async fn submitted(text: String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_message() {
-    submitted("ü".repeat(LONGEST)).await;
+    submitted("ü".repeat(MAX_CHARS)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "half a million lines take codex ten seconds of a core: make soak"]
 async fn the_longest_message_of_the_shortest_lines() {
-    let mut text = "a\n".repeat(LONGEST / 2);
-    text.replace_range(LONGEST - 1.., "z");
+    let mut text = "a\n".repeat(MAX_CHARS / 2);
+    text.replace_range(MAX_CHARS - 1.., "z");
     submitted(text).await;
 }
 
