@@ -201,8 +201,9 @@ async fn a_killed_codex_resumes_its_conversation() {
     signal("KILL", real.codex().await);
     real.server.is("exited").await;
     assert_eq!(real.server.status().await["signal"], "Killed");
-    let again = real.server.run(&["start", &real.server.url, "--resume"]);
-    assert!(again.contains("\"idle\""), "{again}");
+    real.server.run(&["start", &real.server.url, "--resume"]);
+    // Codex may report that it works after it has come up.
+    real.server.is("idle").await;
     real.server.shows("remember the number 4711").await;
     mcp.message("and the number 42").await;
     let said = real.said();
