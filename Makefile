@@ -12,7 +12,7 @@ sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd AGENT=$(target)/debug/agent REPOS=$(abspath $(REPOS)))
 # What is asked of a git that is too old is listed there.
 skipped := $(target)/skipped
-unit := env TESTS_SKIPPED=$(skipped) RUST_TEST_THREADS=6 cargo test --locked --workspace --exclude e2e
+unit := env TESTS_SKIPPED=$(skipped) RUST_TEST_THREADS=6 cargo test --locked --no-fail-fast --workspace --exclude e2e
 attach := cargo test --locked --package blockd --test attach --config 'target."cfg(all())".runner = [$(runner)]' --
 e2e := cargo test --locked --workspace --test e2e --config 'target."cfg(all())".runner = [$(runner)]' --
 fly := cargo test --locked --workspace --test fly --config 'target."cfg(all())".runner = [$(runner)]' --

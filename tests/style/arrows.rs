@@ -134,7 +134,7 @@ impl Modules {
                     .iter()
                     .find(|used| used.name == *next);
                 return match passed_on.and_then(|used| self.definer(&at, &used.path, depth + 1)) {
-                    Some(origin) => self.below(origin, after, depth),
+                    Some(origin) => self.below(&origin, after, depth),
                     None => Some(at),
                 };
             }
@@ -143,10 +143,10 @@ impl Modules {
         Some(at)
     }
 
-    fn below(&self, module: Vec<String>, rest: &[String], depth: usize) -> Option<Vec<String>> {
+    fn below(&self, module: &[String], rest: &[String], depth: usize) -> Option<Vec<String>> {
         let mut path = vec!["self".to_owned()];
         path.extend_from_slice(rest);
-        self.definer(&module, &path, depth + 1)
+        self.definer(module, &path, depth + 1)
     }
 }
 

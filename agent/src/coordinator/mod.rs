@@ -78,11 +78,9 @@ pub async fn coordinate(options: Options) -> Result<()> {
         sweep.abort();
     }
     end.send_replace(true);
-    match timeout(options.request_timeout, server).await {
-        Ok(ended) => Ok(ended??),
-        Err(_) => {
-            info!("ending with open streams");
-            Ok(())
-        }
-    }
+    let Ok(ended) = timeout(options.request_timeout, server).await else {
+        info!("ending with open streams");
+        return Ok(());
+    };
+    Ok(ended??)
 }

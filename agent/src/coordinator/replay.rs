@@ -40,19 +40,15 @@ pub(super) fn can_be_replayed(method: &Method, headers: &HeaderMap) -> bool {
     if has_failed(headers) {
         return false;
     }
-    match headers.get(header::CONTENT_LENGTH) {
-        Some(value) => {
-            let length = value.to_str().map(str::parse::<u64>);
-            matches!(length, Ok(Ok(length)) if length < MAX_BODY)
-        }
-        None => {
-            let has_no_body = matches!(
-                *method,
-                Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
-            );
-            has_no_body && !headers.contains_key(header::TRANSFER_ENCODING)
-        }
+    if let Some(value) = headers.get(header::CONTENT_LENGTH) {
+        let length = value.to_str().map(str::parse::<u64>);
+        return matches!(length, Ok(Ok(length)) if length < MAX_BODY);
     }
+    let has_no_body = matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS
+    );
+    has_no_body && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 #[cfg(test)]

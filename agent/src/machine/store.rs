@@ -71,6 +71,7 @@ impl Store {
     /// # Errors
     ///
     /// When the file cannot be read, or the store does not accept it.
+    #[expect(clippy::missing_panics_doc, reason = "a joined path has a parent")]
     pub async fn put(&self, name: &str, file: &Path) -> Result<()> {
         match &self.location {
             Location::Directory(directory) => {

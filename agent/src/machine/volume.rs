@@ -29,16 +29,7 @@ const OVERLAYFS_SUPER_MAGIC: i128 = 0x794c_7630;
 ///
 /// When it cannot be created.
 pub(super) fn state_directory(given: Option<&Path>) -> Result<PathBuf> {
-    let directory = match given {
-        Some(given) => given.to_owned(),
-        None => {
-            let mut candidates = CANDIDATES.iter();
-            // A file system that is not there, or not ours to look at, is no candidate.
-            let found =
-                candidates.find(|(root, _)| is_overlay(Path::new(root)).is_ok_and(|is| !is));
-            found.map_or(FALLBACK, |(_, directory)| directory).into()
-        }
-    };
+    let directory = given.map_or_else(first_candidate, Path::to_owned);
     let shown = directory.display();
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {shown}"))?;
     if is_overlay(&directory).with_context(|| format!("cannot look at {shown}"))? {
@@ -54,6 +45,14 @@ pub(super) fn state_directory(given: Option<&Path>) -> Result<PathBuf> {
     }
     info!("the state directory is {shown}");
     Ok(directory)
+}
+
+/// The first directory of this machine that may hold an upper layer.
+fn first_candidate() -> PathBuf {
+    let mut candidates = CANDIDATES.iter();
+    // A file system that is not there, or not ours to look at, is no candidate.
+    let found = candidates.find(|(root, _)| is_overlay(Path::new(root)).is_ok_and(|is| !is));
+    found.map_or(FALLBACK, |(_, directory)| directory).into()
 }
 
 /// The state directory of blockd within ours.

@@ -40,7 +40,7 @@ impl Checksum {
     }
 
     /// The seed for the metadata of inode `nr`, whose `i_generation` is 0.
-    pub(crate) fn inode(&self, nr: InodeNr) -> InodeChecksum {
+    pub(crate) fn inode(self, nr: InodeNr) -> InodeChecksum {
         let generation = [0; 4];
         InodeChecksum {
             seed: self

@@ -110,7 +110,7 @@ pub(crate) fn leaf(
     start: BlockNr,
     count: u64,
     index: u64,
-    checksum: &InodeChecksum,
+    checksum: InodeChecksum,
     out: &mut Block,
 ) {
     assert!(

@@ -64,14 +64,14 @@ struct GroupDescriptor {
 /// `used_dirs` gives the number of directories whose inode lies in a group.
 pub(crate) fn descriptors(
     layout: &Layout,
-    checksum: &Checksum,
+    checksum: Checksum,
     first: u32,
     used_dirs: impl Fn(u32) -> u32,
     out: &mut Block,
 ) {
     out.fill(0);
     let table: &mut [GroupDescriptor; 128] = transmute_mut!(out);
-    let bitmaps = BitmapChecksums::new(checksum);
+    let bitmaps = BitmapChecksums::new(&checksum);
     for (slot, group) in table.iter_mut().zip(first..layout.group_count()) {
         let mut descriptor = describe(layout, group, &bitmaps);
         descriptor.used_dirs_count = U16::new(exact(used_dirs(group)));

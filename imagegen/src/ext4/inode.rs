@@ -162,7 +162,7 @@ impl Inode<'_> {
     /// # Panics
     ///
     /// If the body is longer than an inode can describe.
-    pub(crate) fn encode(&self, nr: InodeNr, checksum: &Checksum) -> [u8; INODE_SIZE] {
+    pub(crate) fn encode(&self, nr: InodeNr, checksum: Checksum) -> [u8; INODE_SIZE] {
         let mut raw = RawInode::new_zeroed();
         raw.mode = U16::new(self.mode.0);
         raw.uid_low = U16::new(low_u16(self.uid));
@@ -187,7 +187,7 @@ impl Inode<'_> {
 
 /// The bytes of an unused reserved inode: 1, and 3 to 10. Without
 /// `i_extra_isize` only the low half of the checksum is stored.
-pub(crate) fn reserved(nr: InodeNr, checksum: &Checksum) -> [u8; INODE_SIZE] {
+pub(crate) fn reserved(nr: InodeNr, checksum: Checksum) -> [u8; INODE_SIZE] {
     let mut raw = RawInode::new_zeroed();
     raw.checksum_low = U16::new(low_u16(checksum.inode(nr).of(raw.as_bytes())));
     transmute!(raw)

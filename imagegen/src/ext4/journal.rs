@@ -52,7 +52,7 @@ struct JournalSuperblock {
 }
 
 /// The bytes of inode 8; `None` for a file system without a journal.
-pub(crate) fn inode(layout: &Layout, checksum: &Checksum) -> Option<[u8; INODE_SIZE]> {
+pub(crate) fn inode(layout: &Layout, checksum: Checksum) -> Option<[u8; INODE_SIZE]> {
     let blocks = layout.journal();
     let count = blocks.end - blocks.start;
     let inode = Inode {

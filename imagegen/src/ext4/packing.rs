@@ -105,11 +105,11 @@ impl Packing {
         index: u64,
         own: InodeNr,
         parent: InodeNr,
-        checksum: &Checksum,
+        checksum: Checksum,
         entry: impl Fn(u32) -> Entry<'a>,
         out: &mut Block,
     ) {
-        let directory = Directory::new(own, parent, *checksum);
+        let directory = Directory::new(own, parent, checksum);
         match &self.form {
             Form::Linear(linear) => {
                 let dots = directory

@@ -150,8 +150,8 @@ impl Repository {
     /// repository have the same key.
     pub(super) fn key(&self) -> u64 {
         let hash: [u8; 32] = Sha256::digest(self.common_dir.as_os_str().as_encoded_bytes()).into();
-        let [a, b, c, d, e, f, g, h, ..] = hash;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        let (first, _) = hash.split_first_chunk().expect("32 bytes have a first 8");
+        u64::from_be_bytes(*first)
     }
 
     /// Its name in error messages.

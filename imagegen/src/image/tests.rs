@@ -245,11 +245,12 @@ fn a_layout_with_more_than_the_plan_has_is_detected() {
         change(&mut demand);
         Layout::new(&demand).unwrap()
     };
+    let directory_end: fn(&Layout) -> u64 = |layout| layout.directories().end - 1;
     for (case, layout, block) in [
         (
             "directory",
             more(|demand| demand.directory_blocks += 1),
-            (|layout| layout.directories().end - 1) as fn(&Layout) -> u64,
+            directory_end,
         ),
         (
             "symlink",
@@ -308,7 +309,7 @@ fn a_leaf_that_a_file_does_not_have_panics() {
     let checksum = image.checksum.inode(InodeNr::FIRST);
     for (blocks, index) in [(0, 0), (1, 0), (4 * 32768 + 1, 1), (extent::MAX_BLOCKS, 4)] {
         let write = AssertUnwindSafe(|| {
-            extent::leaf(BlockNr(0), blocks, index, &checksum, &mut [0; BLOCK_SIZE]);
+            extent::leaf(BlockNr(0), blocks, index, checksum, &mut [0; BLOCK_SIZE]);
         });
         assert!(panic::catch_unwind(write).is_err(), "{blocks} {index}");
     }

@@ -47,9 +47,12 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .unwrap_or_else(|error| panic!("{:?} must be installed: {error}", command.get_program()));
+    let mut child = command.spawn().unwrap_or_else(|error| {
+        panic!(
+            "{} must be installed: {error}",
+            command.get_program().display()
+        )
+    });
     let mut stdin = child.stdin.take().expect("its standard input is a pipe");
     thread::scope(|scope| {
         // A program may end without reading all of its input.

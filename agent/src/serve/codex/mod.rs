@@ -108,7 +108,7 @@ impl Program {
         words.into_iter().map(OsString::from).collect()
     }
 
-    /// The whole environment of the program, in a run of this name.
+    /// The whole environment of the program; `run` marks all that it starts.
     pub fn environment(&self, run: &str) -> Vec<(OsString, OsString)> {
         let passed = |name: &OsStr| self.passed.iter().any(|pass| name == pass.as_str());
         let inherited = |name: &OsStr| INHERITED.iter().any(|inherit| name == *inherit);

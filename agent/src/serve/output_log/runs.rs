@@ -129,7 +129,8 @@ impl Runs {
         OutputLog::open(&self.path(run))
     }
 
-    fn path(&self, run: RunId) -> PathBuf {
+    /// The directory of a run's log, which no other run of this host has.
+    pub fn path(&self, run: RunId) -> PathBuf {
         self.directory.join(run.to_string())
     }
 }

@@ -141,10 +141,12 @@ impl Session {
             directory: self.options.logs.clone(),
             error,
         })?;
+        // The id alone may be that of another agent's run on this host.
+        let mark = self.runs.path(id).display().to_string();
         let command = Command {
             words: program.command_line(resume),
             directory: program.workspace.clone(),
-            environment: program.environment(&id.to_string()),
+            environment: program.environment(&mark),
             rows: size.rows,
             columns: size.columns,
         };
@@ -156,7 +158,7 @@ impl Session {
         *reaped = Some(pty.pid());
         drop(reaped);
         let run = Arc::new(Run::new(id, log, pty, Screen::new(size), rollouts));
-        run.supervise(output).map_err(|error| {
+        run.supervise(output, mark).map_err(|error| {
             run.pty.signal(Signal::KILL);
             StartError::Thread(error)
         })?;

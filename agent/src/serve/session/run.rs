@@ -129,7 +129,7 @@ impl Run {
     /// # Errors
     ///
     /// When the thread cannot be started.
-    pub(super) fn supervise(self: &Arc<Self>, output: Output) -> io::Result<()> {
+    pub(super) fn supervise(self: &Arc<Self>, output: Output, mark: String) -> io::Result<()> {
         let (draining, drained) = oneshot::channel();
         let run = Arc::clone(self);
         thread::Builder::new()
@@ -138,7 +138,7 @@ impl Run {
                 run.pump(output);
                 drop(draining);
             })?;
-        tokio::spawn(Arc::clone(self).finish(drained));
+        tokio::spawn(Arc::clone(self).finish(drained, mark));
         tokio::spawn(retry_log(Arc::downgrade(self), self.log.changes()));
         if !self.is_codex {
             tokio::spawn(Arc::clone(self).infer_ready());
@@ -189,9 +189,9 @@ impl Run {
 
     /// Waits for the end of the program, kills its descendants, and completes the
     /// log.
-    async fn finish(self: Arc<Self>, drained: oneshot::Receiver<Infallible>) {
+    async fn finish(self: Arc<Self>, drained: oneshot::Receiver<Infallible>, mark: String) {
         let exit = self.pty.ended().await;
-        let (pid, marker) = (self.pty.pid(), format!("{MARKER}={}", self.id));
+        let (pid, marker) = (self.pty.pid(), format!("{MARKER}={mark}"));
         let killing = spawn_blocking(move || kill_descendants(pid, &marker)).await;
         match killing.map_err(io::Error::other).flatten() {
             Ok(killed) => info!(run = %self.id, %exit, killed, "the run is over"),

@@ -99,11 +99,11 @@ pub async fn serve(options: Options) -> Result<()> {
         options: Arc::new(options),
         deployed: Mutex::default(),
     });
-    let served = axum::serve(listener, router(Arc::clone(&server)))
+    let ended = axum::serve(listener, router(Arc::clone(&server)))
         .with_graceful_shutdown(async move { signals.received().await })
         .await;
     server.clear().await?;
-    Ok(served?)
+    Ok(ended?)
 }
 
 fn router(server: Arc<Server>) -> Router {

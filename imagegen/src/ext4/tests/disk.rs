@@ -165,7 +165,7 @@ impl Disk {
             Region::Superblock => out = superblock(&self.layout, &self.identity),
             Region::GroupDescriptors { first } => {
                 let used = |group| self.used_dirs(group);
-                group::descriptors(&self.layout, &self.checksum, first, used, &mut out);
+                group::descriptors(&self.layout, self.checksum, first, used, &mut out);
             }
             Region::InodeTable { first } => {
                 for (place, slot) in (0..).zip(out.chunks_mut(256)) {
@@ -186,7 +186,7 @@ impl Disk {
                 };
                 let start = BlockNr(self.layout.data().start + self.inodes[place].start);
                 let sums = self.checksum.inode(number(place));
-                extent::leaf(start, size.div_ceil(4096), n - first, &sums, &mut out);
+                extent::leaf(start, size.div_ceil(4096), n - first, sums, &mut out);
             }
             Region::BlockBitmap(group) => group::block_bitmap(&self.layout, group, &mut out),
             Region::InodeBitmap(group) => group::inode_bitmap(&self.layout, group, &mut out),
@@ -217,16 +217,16 @@ impl Disk {
         };
         let packing = inode.packing.as_ref().unwrap();
         let parent = number(inode.parent);
-        packing.write(n - first, number(place), parent, &self.checksum, entry, out);
+        packing.write(n - first, number(place), parent, self.checksum, entry, out);
     }
 
     fn inode(&self, nr: InodeNr) -> [u8; 256] {
         let place = match nr.get() {
             2 => 0,
             8 if !self.layout.journal().is_empty() => {
-                return journal::inode(&self.layout, &self.checksum).unwrap();
+                return journal::inode(&self.layout, self.checksum).unwrap();
             }
-            1..=10 => return inode::reserved(nr, &self.checksum),
+            1..=10 => return inode::reserved(nr, self.checksum),
             number => usize::try_from(number - 10).unwrap(),
         };
         let Some(planned) = self.inodes.get(place) else {
@@ -247,7 +247,7 @@ impl Disk {
             body,
             indexed,
         };
-        inode.encode(nr, &self.checksum)
+        inode.encode(nr, self.checksum)
     }
 
     fn contents<'a>(&self, planned: &'a Planned) -> (u64, u32, Body<'a>) {

@@ -33,7 +33,7 @@ fn contents(packing: &Packing, names: &[Vec<u8>]) -> Vec<(u32, Vec<u8>)> {
             block,
             InodeNr::ROOT,
             InodeNr::ROOT,
-            &checksum,
+            checksum,
             entry,
             &mut out,
         );
@@ -85,7 +85,7 @@ fn write_damaged(packing: &Packing, block: u64, name: &[u8]) {
         block,
         InodeNr::ROOT,
         InodeNr::ROOT,
-        &checksum,
+        checksum,
         entry,
         &mut out,
     );

@@ -15,8 +15,8 @@ impl SnapshotId {
     /// The start of the SHA-256 of a manifest.
     pub(super) fn of(manifest: &[u8]) -> Self {
         let hash: [u8; 32] = Sha256::digest(manifest).into();
-        let [a, b, c, d, e, f, g, h, ..] = hash;
-        Self([a, b, c, d, e, f, g, h])
+        let (first, _) = hash.split_first_chunk().expect("32 bytes have a first 8");
+        Self(*first)
     }
 }
 

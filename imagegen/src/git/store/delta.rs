@@ -163,16 +163,15 @@ impl<'a> FileBase<'a> {
         let in_window = at
             .checked_sub(self.start)
             .filter(|from| *from < to_u64(self.window.len()));
-        let from = match in_window {
-            Some(from) => from,
-            None => {
-                let left = self.size.checked_sub(at);
-                let length = left.ok_or(io::ErrorKind::UnexpectedEof)?.min(WINDOW);
-                self.window.resize(to_usize(length), 0);
-                self.file.read_exact_at(&mut self.window, at)?;
-                self.start = at;
-                0
-            }
+        let from = if let Some(from) = in_window {
+            from
+        } else {
+            let left = self.size.checked_sub(at);
+            let length = left.ok_or(io::ErrorKind::UnexpectedEof)?.min(WINDOW);
+            self.window.resize(to_usize(length), 0);
+            self.file.read_exact_at(&mut self.window, at)?;
+            self.start = at;
+            0
         };
         let (_, piece) = self.window.split_at(to_usize(from));
         let most = end.checked_sub(at).map_or(0, to_usize);

@@ -159,13 +159,11 @@ fn alternates(directory: &Path, damaged: &mut Vec<String>) -> Vec<PathBuf> {
             return Vec::new();
         }
     };
-    match odb::alternate::parse(&text) {
-        Ok(paths) => paths.into_iter().map(|path| directory.join(path)).collect(),
-        Err(_) => {
-            damaged.push(format!("{} is malformed", path.display()));
-            Vec::new()
-        }
-    }
+    let Ok(paths) = odb::alternate::parse(&text) else {
+        damaged.push(format!("{} is malformed", path.display()));
+        return Vec::new();
+    };
+    paths.into_iter().map(|path| directory.join(path)).collect()
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> String {
