@@ -101,7 +101,7 @@ pub fn relay(options: &RelayOptions) -> Result<()> {
     run(runtime, relay)
 }
 
-/// The same in the background: writes a [`Greeting`] to standard output when
+/// The same in the background: writes a `Greeting` to standard output when
 /// it serves or has failed, and outlives the terminal that it was started in.
 ///
 /// # Errors

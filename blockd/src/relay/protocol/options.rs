@@ -97,7 +97,7 @@ impl RelayOptions {
         attempt().context("cannot hand the relay its options")
     }
 
-    /// Reads what [`RelayOptions::to_file`] wrote.
+    /// Reads what `to_file` wrote.
     ///
     /// # Errors
     ///
