@@ -1,5 +1,5 @@
 //! A commit as an ext4 disk: where [`git`](crate::git) and
-//! [`ext4`](crate::ext4) meet.
+//! `ext4` meet.
 //!
 //! ```text
 //! open ─► walk (trees, sizes) ─► Plan ─┐
