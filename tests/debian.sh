@@ -51,5 +51,5 @@ debian_tree() {
 # trust: the variables by which what fetches packages in a tree trusts whom this
 # host trusts, once its $authorities are there.
 trust() {
-    [ ! -e "$host_authorities" ] || printf '%s\n' {SSL_CERT_FILE,NODE_EXTRA_CA_CERTS,CARGO_HTTP_CAINFO,PIP_CERT}="$authorities"
+    [ ! -e "$host_authorities" ] || printf '%s\n' {SSL_CERT_FILE,NODE_EXTRA_CA_CERTS,npm_config_cafile,CARGO_HTTP_CAINFO,PIP_CERT}="$authorities"
 }
