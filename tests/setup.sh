@@ -22,7 +22,7 @@ given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash
 
 build="cc:gcc libc:libc6-dev"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
-agent="curl:curl modprobe:kmod ps:procps kill:procps python3:python3"
+agent="curl:curl ps:procps kill:procps python3:python3"
 unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
     mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
     python-nbd:python3-libnbd qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs

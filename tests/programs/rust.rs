@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use super::shell;
 
 /// What a program's name stands behind.
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 9] = [
     "Command::new(",
     "hermetic(",
     "json(",
     "program(",
+    "programs::find(",
     "requires(",
     "run(",
     "const PROGRAM: &str =",
@@ -18,12 +19,13 @@ const CALLS: [&str; 8] = [
 
 /// Whatever else stands behind `Command::new(`: our own programs, those that
 /// others have fetched, and functions that CALLS knows by their name.
-const NOT_NAMED: [&str; 21] = [
+const NOT_NAMED: [&str; 23] = [
     "&options.agent",
     "&options.blockd",
     "&options.program",
     "&parts[1]",
     "&program",
+    "&self.executable)",
     "&words[0]",
     "AGENT",
     "binary()",
@@ -33,6 +35,7 @@ const NOT_NAMED: [&str; 21] = [
     "env!(",
     "env::current_exe()",
     "fetched(",
+    "modprobe)",
     "modules.join(",
     "name",
     "nbd_client::program(",
