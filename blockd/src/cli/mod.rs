@@ -5,10 +5,10 @@
 use clap::{Parser, Subcommand};
 
 pub mod attach;
+pub mod background;
 pub mod detach;
 pub mod diff;
 pub mod doctor;
-pub mod helpers;
 pub mod hydrate;
 pub mod image;
 pub mod info;
@@ -20,10 +20,10 @@ pub(crate) mod values;
 
 use self::{
     attach::AttachArgs,
+    background::{PrefetchArgs, ReapArgs},
     detach::DetachArgs,
     diff::DiffArgs,
     doctor::DoctorArgs,
-    helpers::{PrefetchArgs, ReapArgs},
     hydrate::HydrateArgs,
     image::ImageArgs,
     info::InfoArgs,
