@@ -210,7 +210,7 @@ impl Image {
             Source::Zero => out.fill(0),
             Source::File { entry, offset } => return reader.file(entry, offset, out),
             Source::Metadata { region, inside, .. } => {
-                let checksum = &self.checksum;
+                let checksum = self.checksum;
                 let mut block = [0; BLOCK_SIZE];
                 if !(Synth { reader, checksum }).block(region, &mut block)? {
                     return Ok(false);

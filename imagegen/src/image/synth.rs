@@ -18,7 +18,7 @@ use crate::{
 /// Generates metadata blocks.
 pub(super) struct Synth<'a> {
     pub(super) reader: Reader<'a>,
-    pub(super) checksum: &'a Checksum,
+    pub(super) checksum: Checksum,
 }
 
 impl Synth<'_> {
@@ -38,7 +38,7 @@ impl Synth<'_> {
             Region::Superblock => *out = superblock(&plan.layout, &plan.identity),
             Region::GroupDescriptors { first } => {
                 let used = |group| plan.directories_in(group);
-                group::descriptors(&plan.layout, *self.checksum, first, used, out);
+                group::descriptors(&plan.layout, self.checksum, first, used, out);
             }
             Region::InodeTable { first } => return self.inode_table(first, out),
             Region::Directory(block) => self.directory(block, out),
@@ -68,15 +68,15 @@ impl Synth<'_> {
     }
 
     fn inode(&self, nr: InodeNr) -> Result<Option<[u8; INODE_SIZE]>> {
-        let journal = || journal::inode(&self.reader.plan.layout, *self.checksum);
+        let journal = || journal::inode(&self.reader.plan.layout, self.checksum);
         if let Some(bytes) = (nr == journal::INODE).then(journal).flatten() {
             return Ok(Some(bytes));
         }
         if nr < InodeNr::FIRST && nr != InodeNr::ROOT {
-            return Ok(Some(inode::reserved(nr, *self.checksum)));
+            return Ok(Some(inode::reserved(nr, self.checksum)));
         }
         if let Some(dir) = self.reader.plan.dir_of(nr) {
-            return Ok(Some(self.directory_inode(dir).encode(nr, *self.checksum)));
+            return Ok(Some(self.directory_inode(dir).encode(nr, self.checksum)));
         }
         let entry = self.reader.plan.entry_of(nr);
         let child = self.reader.plan.child(entry);
@@ -100,7 +100,7 @@ impl Synth<'_> {
             self.reader.plan.seconds_of(&child),
             body,
         );
-        Ok(Some(bytes.encode(nr, *self.checksum)))
+        Ok(Some(bytes.encode(nr, self.checksum)))
     }
 
     fn base<'b>(&self, mode: Mode, size: u64, seconds: i64, body: Body<'b>) -> Inode<'b> {
@@ -213,7 +213,7 @@ impl Synth<'_> {
                 name: child.name,
             }
         };
-        packing.write(block, dir.inode, parent, *self.checksum, entry, out);
+        packing.write(block, dir.inode, parent, self.checksum, entry, out);
     }
 }
 

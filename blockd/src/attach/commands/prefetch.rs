@@ -41,7 +41,11 @@ pub struct PrefetchOptions {
 pub fn prefetch(options: &PrefetchOptions) -> Result<()> {
     let device = &options.device;
     let file = File::open(device).with_context(|| format!("cannot open {}", device.display()))?;
-    request(&file, options.bytes)
+    let length = NonZeroU64::new(MAX_REQUEST);
+    for offset in (0..options.bytes.div_ceil(MAX_REQUEST)).map(|request| request * MAX_REQUEST) {
+        fadvise(&file, offset, length, Advice::WillNeed)?;
+    }
+    Ok(())
 }
 
 /// Does the same in the background where it may take long. A failure is logged
@@ -55,19 +59,6 @@ pub(crate) fn start(program: &Path, options: &PrefetchOptions) {
     if let Err(error) = started {
         tracing::debug!("the metadata is not read ahead: {error:#}");
     }
-}
-
-/// Asks the kernel to read the first `bytes` of a file, and does not wait for it.
-///
-/// # Errors
-///
-/// When the kernel refuses.
-pub(crate) fn request(file: &File, bytes: u64) -> Result<()> {
-    let length = NonZeroU64::new(MAX_REQUEST);
-    for offset in (0..bytes.div_ceil(MAX_REQUEST)).map(|request| request * MAX_REQUEST) {
-        fadvise(file, offset, length, Advice::WillNeed)?;
-    }
-    Ok(())
 }
 
 fn spawn(program: &Path, options: &PrefetchOptions) -> Result<()> {
