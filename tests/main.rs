@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod boot;
 #[cfg(test)]
+mod edits;
+#[cfg(test)]
 mod fly;
 #[cfg(test)]
 mod harness;
@@ -19,7 +21,6 @@ mod machine;
 mod malformed;
 #[cfg(test)]
 mod nbd_clients;
-#[cfg(test)]
 #[cfg(test)]
 mod programs;
 #[cfg(test)]
