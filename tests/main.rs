@@ -36,4 +36,6 @@ mod snapshots;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod worktree;
