@@ -8,6 +8,8 @@ mod bad_input;
 #[cfg(test)]
 mod boot;
 #[cfg(test)]
+mod day;
+#[cfg(test)]
 mod edits;
 #[cfg(test)]
 mod fly;

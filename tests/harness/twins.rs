@@ -53,7 +53,7 @@ impl Twins {
         let instead = format!("url.{}.insteadOf={url}", repo.path().display());
         let [_, cloned] = self.both();
         run(git(self.cloned.path())
-            .args(["-c", &instead, "clone", "-q", "--no-local", &url])
+            .args(["-c", &instead, "clone", "-q", &url])
             .arg(cloned.tree));
     }
 
@@ -70,18 +70,24 @@ impl Twins {
     /// Runs a program in both; what it says, and what it leaves, is the same.
     #[track_caller]
     pub(crate) fn assert_same(&self, what: &str, command: impl Fn(&Twin<'_>) -> Command) {
-        let [attached, cloned] = self.both().map(|twin| {
-            let told = twin.told_by(&mut command(&twin));
-            format!("{told}\n== what is left\n{}", twin.state())
-        });
-        let differences = differences(&attached, &cloned, self.scratch[0].path());
+        let differences = self.differences(command);
         assert!(
             differences.is_empty(),
             "{what} does not do in the attached tree (-) what it does in a clone (+):\n{differences}"
         );
+    }
+
+    /// Runs a program in both; where they differ.
+    #[track_caller]
+    pub(crate) fn differences(&self, command: impl Fn(&Twin<'_>) -> Command) -> String {
+        let [attached, cloned] = self.both().map(|twin| {
+            let told = twin.told_by(&mut command(&twin));
+            format!("{told}\n== what is left\n{}", twin.state())
+        });
         run(&mut self
             .attached
             .git(&["fsck", "--no-progress", "--connectivity-only"]));
+        differences(&attached, &cloned, self.scratch[0].path())
     }
 }
 

@@ -13,6 +13,8 @@ jgit_command status
 jgit_command diff
 jgit_command add docs/notes.txt new.txt
 jgit_command commit --author 'A U Thor <author@example.org>' -m 'by JGit' | sed 's/ [0-9a-f]*\]/ ID]/'
+# JGit goes by the clock; git gives the commit the date of all others.
+git commit -q --amend --no-edit --reset-author
 jgit_command blame docs/guide.txt
 jgit_command checkout -b topic
 jgit_command log -n 3 v1
