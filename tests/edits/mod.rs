@@ -9,6 +9,7 @@ mod round;
 mod way;
 
 use std::{
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,7 +18,7 @@ use std::{
 };
 
 use self::round::{EDITS, Round, Unseen};
-use crate::harness::{Fixture, TestBlockd};
+use crate::harness::{Fixture, TestBlockd, TestRepo, hermetic, run};
 
 /// They mostly wait for a moment.
 const AT_ONCE: usize = 4;
@@ -35,14 +36,15 @@ fn no_edit_of_many_goes_unseen() {
 
 #[track_caller]
 fn make_edits(edits: u64) {
-    let repo = Fixture::get("sizes").repo("sizes").copy();
-    let server = TestBlockd::serve(repo.folder());
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestBlockd::serve(folder.path());
     let rounds = edits / EDITS;
     let (next, unseen) = (AtomicU64::new(0), Mutex::new(Vec::<Unseen>::new()));
     thread::scope(|threads| {
         for _ in 0..AT_ONCE {
             threads.spawn(|| {
                 while let Some(number) = Some(next.fetch_add(1, Relaxed)).filter(|n| *n < rounds) {
+                    let repo = repository(folder.path(), number);
                     let found = Round::new(number, &repo).play(&server);
                     unseen.lock().unwrap().extend(found.err());
                 }
@@ -56,4 +58,12 @@ fn make_edits(edits: u64) {
         unseen.len(),
         unseen.join("\n")
     );
+}
+
+/// One for each round, among those that are served.
+fn repository(folder: &Path, number: u64) -> TestRepo {
+    let path = folder.join(format!("round{number}.git"));
+    let sizes = Fixture::get("sizes").repo("sizes");
+    run(hermetic("cp").arg("-a").arg(sizes.path()).arg(&path));
+    TestRepo::at(path)
 }
