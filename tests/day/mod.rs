@@ -1,6 +1,8 @@
 //! A day of work with git does in an attached tree what it does in a clone, and
 //! takes about as long.
 
+mod beginning;
+
 use std::{fmt::Write as _, fs, path::Path, process::Command, time::Duration};
 
 use crate::{
@@ -62,7 +64,8 @@ struct Day {
 /// The whole day in both trees; `far` is so many commits back.
 fn spend(repo: &TestRepo, attach: &[&str], far: u32, seed: u32) -> Day {
     let server = TestBlockd::serve(repo.folder());
-    let twins = Twins::of(repo, &server, attach);
+    let branch = repo.git(&["symbolic-ref", "--short", "HEAD"]);
+    let twins = Twins::of(repo, &branch, &server, attach);
     for twin in twins.both() {
         // Each pushes to an origin of its own.
         run(git(twin.scratch)

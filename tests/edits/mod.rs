@@ -40,15 +40,16 @@ fn make_edits(edits: u64) {
     let server = TestBlockd::serve(folder.path());
     let rounds = edits / EDITS;
     let (next, unseen) = (AtomicU64::new(0), Mutex::new(Vec::<Unseen>::new()));
+    let play_some = || {
+        while let Some(number) = Some(next.fetch_add(1, Relaxed)).filter(|n| *n < rounds) {
+            let repo = repository(folder.path(), number);
+            let played = Round::new(number, &repo).play(&server);
+            unseen.lock().unwrap().extend(played.err());
+        }
+    };
     thread::scope(|threads| {
         for _ in 0..AT_ONCE {
-            threads.spawn(|| {
-                while let Some(number) = Some(next.fetch_add(1, Relaxed)).filter(|n| *n < rounds) {
-                    let repo = repository(folder.path(), number);
-                    let found = Round::new(number, &repo).play(&server);
-                    unseen.lock().unwrap().extend(found.err());
-                }
-            });
+            threads.spawn(play_some);
         }
     });
     let unseen = unseen.into_inner().unwrap();

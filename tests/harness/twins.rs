@@ -33,28 +33,44 @@ pub(crate) struct Twin<'a> {
 }
 
 impl Twins {
-    /// Of the branch that the repository's HEAD is on.
+    /// Of a branch, a tag or a commit's id.
     #[track_caller]
-    pub(crate) fn of(repo: &TestRepo, server: &TestBlockd, attach: &[&str]) -> Self {
-        let branch = repo.git(&["symbolic-ref", "--short", "HEAD"]);
-        let uri = server.uri(&format!("{}@{branch}", repo.name()));
+    pub(crate) fn of(
+        repo: &TestRepo,
+        revision: &str,
+        server: &TestBlockd,
+        attach: &[&str],
+    ) -> Self {
+        let uri = server.uri(&format!("{}@{revision}", repo.name()));
         let twins = Self {
             attached: Mounted::attach_with(&uri, attach),
             cloned: tempfile::tempdir().unwrap(),
             scratch: [(); 2].map(|()| tempfile::tempdir().unwrap()),
         };
-        twins.clone_from(repo);
+        twins.clone_from(repo, revision);
         twins
     }
 
     /// By the URL that the attached tree has for its origin, too.
-    fn clone_from(&self, repo: &TestRepo) {
+    fn clone_from(&self, repo: &TestRepo, revision: &str) {
         let url = stdout(&mut self.attached.git(&["config", "remote.origin.url"]));
         let instead = format!("url.{}.insteadOf={url}", repo.path().display());
         let [_, cloned] = self.both();
-        run(git(self.cloned.path())
-            .args(["-c", &instead, "clone", "-q", &url])
-            .arg(cloned.tree));
+        let mut clone = git(self.cloned.path());
+        clone.args(["-c", &instead, "clone", "-q"]);
+        let is_id = repo.id(revision) == revision;
+        if is_id {
+            clone.arg("--no-checkout");
+        } else {
+            clone.args(["--branch", revision]);
+        }
+        run(clone.arg(url).arg(&cloned.tree));
+        if is_id {
+            run(git(&cloned.tree).args(["checkout", "-q", revision]));
+            // The branch that nobody has asked for.
+            let unasked = repo.git(&["symbolic-ref", "--short", "HEAD"]);
+            run(git(&cloned.tree).args(["branch", "-q", "-D", &unasked]));
+        }
     }
 
     /// The attached tree, and the cloned one.

@@ -27,7 +27,7 @@ fn script(name: &str) -> PathBuf {
 fn twins() -> (TestBlockd, Twins) {
     let fixture = Fixture::get("tools");
     let server = TestBlockd::serve(fixture.folder());
-    let twins = Twins::of(&fixture.repo("tools"), &server, &[]);
+    let twins = Twins::of(&fixture.repo("tools"), "main", &server, &[]);
     (server, twins)
 }
 
