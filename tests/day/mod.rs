@@ -35,20 +35,24 @@ fn a_day_on_a_disk_of_ones_own() {
 #[test]
 #[ignore = "minutes for each: make soak REPOS=FOLDER"]
 fn a_day_in_real_repositories() {
+    spend_in_all(OVERLAY);
+}
+
+#[test]
+#[ignore = "minutes for each: make soak REPOS=FOLDER"]
+fn a_day_in_real_repositories_on_a_disk_of_ones_own() {
+    spend_in_all(BLOCK);
+}
+
+/// Shows how long it takes in each, whether or not they differ.
+#[track_caller]
+fn spend_in_all(attach: &[&str]) {
     let mut different = String::new();
     for repo in repositories() {
-        for attach in [OVERLAY, BLOCK] {
-            let day = spend(&repo, attach, 500, 11);
-            eprintln!("{} {attach:?}\n{}", repo.name(), day.table);
-            if !day.differences.is_empty() {
-                writeln!(
-                    different,
-                    "{} {attach:?}:\n{}",
-                    repo.name(),
-                    day.differences
-                )
-                .unwrap();
-            }
+        let day = spend(&repo, attach, 500, 11);
+        eprintln!("{} {attach:?}\n{}", repo.name(), day.table);
+        if !day.differences.is_empty() {
+            writeln!(different, "{}:\n{}", repo.name(), day.differences).unwrap();
         }
     }
     assert_eq!(different, "");
