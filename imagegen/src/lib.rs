@@ -67,7 +67,7 @@
 //!     let cache = Cache::new(64 << 20, &state);
 //!
 //!     let repository = Repository::open(&path)?;
-//!     let commit = repository.resolve("HEAD")?;
+//!     let commit = repository.resolve("HEAD")?.commit;
 //!     let snapshot = store.take(&repository, commit, &cache)?;
 //!     let image = Image::open(Origin::Snapshot(snapshot), commit, &Options::default())?;
 //!

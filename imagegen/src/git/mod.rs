@@ -42,11 +42,11 @@ pub use blob::{Blob, Spooled};
 pub use cache::Cache;
 pub use commit::Commit;
 pub use filter::Conversion;
-pub use gix::ObjectId;
+pub use gix::{ObjectId, bstr::BString};
 pub use listing::{Entry, EntryMode, Listing};
 pub use objects::Objects;
 pub(crate) use refs::{Ref, Refs};
-pub use repository::Repository;
+pub use repository::{Repository, Resolved, is_branch_name};
 pub use snapshot::{Snapshot, SnapshotId, SnapshotStore};
 
 /// Parses a tree whose blobs are all empty. For the fuzz targets only.

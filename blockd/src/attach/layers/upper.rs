@@ -126,15 +126,53 @@ fn has_only_copies(directory: &Path) -> io::Result<bool> {
 /// Whether a directory of the upper layer is a copy of the one at the same path
 /// of the lower layer, and neither was renamed nor hides anything.
 fn is_copy(directory: &Path) -> io::Result<bool> {
-    let has = |name| match lgetxattr(directory, name, &mut [0_u8; 0][..]) {
-        Ok(_) => Ok(true),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
-        Err(error) => Err(io::Error::from(error)),
-    };
+    let has = |name| has_attribute(directory, name);
     Ok(has("trusted.overlay.origin")?
         && !has("trusted.overlay.redirect")?
         && !has("trusted.overlay.opaque")?)
 }
+
+fn has_attribute(path: &Path, name: &str) -> io::Result<bool> {
+    match lgetxattr(path, name, &mut [0_u8; 0][..]) {
+        Ok(_) => Ok(true),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(io::Error::from(error)),
+    }
+}
+
+/// Removes from an upper layer what refers to the packs of a lower layer that it
+/// is no longer over: copies of their inodes alone, whose content was to come
+/// from below (git sets the time of a pack that has an object it would write),
+/// and a list of all packs. What git has written itself stays.
+///
+/// # Errors
+///
+/// When the upper layer cannot be read or written.
+pub(crate) fn forget_copies_of_objects(dir: &AttachmentDir, kind: UpperKind) -> Result<()> {
+    let Some(OverlayDirs { upper, .. }) = OverlayDirs::of(dir, kind) else {
+        return Ok(());
+    };
+    let objects = upper.join(".git/objects");
+    let forget = || -> io::Result<()> {
+        for directory in list_directory(&objects)? {
+            let directory = directory?;
+            if !directory.file_type()?.is_dir() {
+                continue;
+            }
+            for file in list_directory(&directory.path())? {
+                let (file, name) = file.map(|file| (file.path(), file.file_name()))?;
+                if name == MULTI_PACK_INDEX || has_attribute(&file, "trusted.overlay.metacopy")? {
+                    fs::remove_file(file)?;
+                }
+            }
+        }
+        Ok(())
+    };
+    forget().with_context(|| format!("cannot change {}", objects.display()))
+}
+
+/// git's index of several packs.
+const MULTI_PACK_INDEX: &str = "multi-pack-index";
 
 /// Removes the changes of a mountpoint, wherever they are kept.
 ///

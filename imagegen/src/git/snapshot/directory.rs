@@ -22,7 +22,7 @@ pub struct Snapshot {
     files: Vec<SnapshotFile>,
     refs: Refs,
     shallow: Option<Vec<u8>>,
-    origin: String,
+    origin: Option<String>,
     format: hash::Kind,
     warning: Option<String>,
 }
@@ -54,12 +54,9 @@ impl Snapshot {
         self.shallow.as_deref()
     }
 
-    /// The `remote.origin.url` of images: that of the repository, else the
-    /// absolute path of the repository.
+    /// The `remote.origin.url` of the repository, if it has one.
     pub(crate) fn origin(&self) -> Option<&str> {
-        Some(&self.origin)
-            .filter(|origin| !origin.is_empty())
-            .map(String::as_str)
+        self.origin.as_deref()
     }
 
     /// The hash function of its object ids.

@@ -49,13 +49,11 @@ impl Survey {
     /// Refs come first, then loose objects, then packs: a concurrent push or
     /// repack moves objects in this direction only.
     pub(super) fn of(repository: &Repository) -> Attempt<Self> {
+        repository.check_complete()?;
         let format = repository.object_format();
         let refs = repository.refs()?;
         let shallow = shallow(&repository.common_dir().join("shallow"))?;
-        let origin = match repository.origin()? {
-            Some(origin) => origin,
-            None => repository.own_path()?,
-        };
+        let origin = repository.origin()?;
         let found = list(repository)?;
         let mut files = Vec::new();
         for (path, source) in &found {

@@ -29,7 +29,7 @@ fn concurrent_processes_get_the_same_snapshot() {
             .collect::<Vec<_>>()
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
-    let home = fs::read_dir(store.state.path().join("snapshots"))
+    let home = fs::read_dir(store.state.path().join("snapshots.2"))
         .unwrap()
         .next()
         .unwrap();
@@ -102,7 +102,7 @@ fn unused_snapshots_expire() {
     assert_ne!(store.take(&repo, first).id(), old, "a new one was taken");
     drop(held);
     assert_eq!(store.store.expire(Duration::ZERO, &none).unwrap(), 1);
-    let home = fs::read_dir(store.state.path().join("snapshots"))
+    let home = fs::read_dir(store.state.path().join("snapshots.2"))
         .unwrap()
         .next()
         .unwrap();
@@ -172,4 +172,24 @@ fn nothing_is_written_into_the_repository() {
     let snapshot = test_store().take(&repo, head);
     list(snapshot.objects(), head);
     assert_eq!(look(), before);
+}
+
+/// A server of the last release may still have them open, and touches them when
+/// it opens them.
+#[test]
+fn snapshots_of_format_1_are_kept_until_nobody_has_opened_them_for_a_while() {
+    let store = test_store();
+    let older = store.state.path().join("snapshots/0123456789abcdef");
+    let snapshot = older.join("fedcba9876543210");
+    fs::create_dir_all(snapshot.join("objects")).unwrap();
+    fs::create_dir_all(older.join("commits")).unwrap();
+    fs::write(older.join("commits/1234"), "fedcba9876543210\n").unwrap();
+    let none = |_| false;
+    store
+        .store
+        .expire(Duration::from_secs(3600), &none)
+        .unwrap();
+    assert!(snapshot.is_dir());
+    store.store.expire(Duration::ZERO, &none).unwrap();
+    assert!(!store.state.path().join("snapshots").exists());
 }

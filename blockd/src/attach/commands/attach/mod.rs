@@ -1,8 +1,11 @@
 //! `blockd attach`: mounts an export as a work tree, completely or not at all.
 
+mod file_time;
 pub(crate) mod options;
 mod preflight;
 pub(crate) mod report;
+mod search;
+mod servers;
 mod steps;
 
 use anyhow::{Result, bail};

@@ -18,6 +18,7 @@ use crate::attach::{
         attachment_dir::AttachmentDir,
         attachment_record::{Attachment, AttachmentRecord},
         directory,
+        last_detach::LastDetach,
         lock::Lock,
         lower_dir::LowerDir,
     },
@@ -44,6 +45,7 @@ pub fn detach(options: &DetachOptions) -> Result<DetachReport> {
     let mut record = AttachmentRecord::load(&dir)?;
     if let Some(attachment) = record.attachment.take() {
         report.export = Some(attachment.export.clone());
+        remember(&dir, &attachment);
         record.attachment = take_down(options, &dir, attachment, &mut report)?;
     }
     let removed = remove_unused_changes(&dir, &mut record, options.discard);
@@ -53,6 +55,14 @@ pub fn detach(options: &DetachOptions) -> Result<DetachReport> {
         (report.changes, report.upper) = (Some(kept.export), Some(kept.upper));
     }
     Ok(report)
+}
+
+/// Notes what is detached, for the time of the files that are attached next.
+fn remember(dir: &AttachmentDir, attachment: &Attachment) {
+    let last = LastDetach::new(dir.mountpoint(), &attachment.export);
+    if let Err(error) = last.save(dir.state()) {
+        tracing::warn!("what was built a moment ago may be taken for newer: {error:#}");
+    }
 }
 
 /// Takes an attachment down; returns what lingers of it.

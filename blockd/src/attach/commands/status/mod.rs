@@ -18,7 +18,7 @@ use self::{
     relay::{RelayStatus, ask},
     report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
 };
-use super::{export_name, mountpoint};
+use super::{export_name::ExportName, mountpoint};
 use crate::attach::{
     layers::{mounts::Mounts, own_mount::OwnMount, upper::OverlayDirs},
     state::{
@@ -118,7 +118,7 @@ impl Survey {
         let mut status = AttachmentStatus {
             mountpoint: record.mountpoint.clone(),
             state: self.state_of(&dir, record, &lower),
-            commit: export_name::commit(export).map(str::to_owned),
+            commit: ExportName::parse(export).commit().map(str::to_owned),
             export: export.clone(),
             device: None,
             via: None,
