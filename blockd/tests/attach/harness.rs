@@ -83,6 +83,14 @@ pub(crate) fn image() -> &'static Path {
     &made.1
 }
 
+/// `blockd serve` with a state directory.
+pub(crate) fn serve(repositories: &Path, state: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
+    command.arg("serve").arg("--repos").arg(repositories);
+    command.arg("--state").arg(state).env("BLOCKD_LOG", "error");
+    command
+}
+
 /// A new mount namespace copies all mounts, those of other tests too: a test that
 /// makes one runs alone.
 static NAMESPACE: RwLock<()> = RwLock::new(());
@@ -123,19 +131,41 @@ impl Bench {
         Self::start(arguments, Guard::Shared(guard))
     }
 
+    /// `blockd serve` of the repositories that `make` makes in a directory.
+    pub(crate) fn serving(make: impl FnOnce(&Path)) -> Self {
+        let guard = NAMESPACE.read().unwrap_or_else(PoisonError::into_inner);
+        let start = |directory: &Path, socket: &Path| {
+            let repositories = directory.join("repositories");
+            fs::create_dir(&repositories).unwrap();
+            make(&repositories);
+            let mut server = serve(&repositories, &directory.join("served"));
+            server.arg("--unix").arg(socket);
+            server
+        };
+        Self::start_server(start, Guard::Shared(guard))
+    }
+
     fn start(arguments: &[&str], guard: Guard) -> Self {
+        let start = |_: &Path, socket: &Path| {
+            let mut server = Command::new("nbdkit");
+            server.args(["--foreground", "--readonly", "--unix"]);
+            server.arg(socket).args(arguments);
+            server
+        };
+        Self::start_server(start, guard)
+    }
+
+    fn start_server(command: impl FnOnce(&Path, &Path) -> Command, guard: Guard) -> Self {
         check_machine();
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("m")).unwrap();
         let socket = directory.path().join("s");
-        let server = Command::new("nbdkit")
-            .args(["--foreground", "--readonly", "--unix"])
-            .arg(&socket)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_until("nbdkit listens", || UnixStream::connect(&socket).is_ok());
+        let mut server = command(directory.path(), &socket);
+        let server = server.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let server = server.unwrap();
+        wait_until("the server listens", || {
+            UnixStream::connect(&socket).is_ok()
+        });
         Self {
             directory,
             server,

@@ -142,11 +142,19 @@ impl Search<'_> {
         }
         let timed = plain.with("mtime", &FileTime::before(now).text());
         let servers = &self.options.relay;
-        let Answer { offer, refusal } = servers::ask(servers, &timed.to_string(), &name).await?;
+        let lower = LowerDir::shared(self.dir.state(), &name);
+        let Answer { offer, refusal } = match servers::ask_relay(&lower, &name).await {
+            Some(offer) => Answer {
+                offer,
+                refusal: None,
+            },
+            None => servers::ask(servers, &timed.to_string(), &name).await?,
+        };
+        let export = ExportName::parse(&offer.info.name);
         Ok(Offered {
-            export: ExportName::parse(&offer.info.name),
+            is_time_free: export.get("mtime").is_some(),
+            export,
             offer,
-            is_time_free: refusal.is_none(),
             warnings: Vec::from_iter(refusal.map(|refusal| {
                 format!("files have the time of their commit, not of the attach: {refusal}")
             })),

@@ -26,35 +26,40 @@ pub(super) struct Answer {
     pub(super) refusal: Option<String>,
 }
 
-/// Takes the answer of the first server that has the export; one that refuses
-/// `name` is asked for `plain`, which lacks an option that a server of an older
-/// release does not know.
+/// Takes the answer of the first server that has the export, by `name`, or by
+/// `plain`, which lacks an option that not every server knows.
 ///
 /// # Errors
 ///
 /// When no server has it: what each says to the plain name.
 pub(super) async fn ask(settings: &RelaySettings, name: &str, plain: &str) -> Result<Answer> {
-    let answers =
-        settings.servers().map(
-            async |server| match client::info(&server.address, name).await {
-                Err(refused @ Error::Refused { .. }) if name != plain => {
-                    let offer = client::info(&server.address, plain).await?;
-                    let refusal = Some(format!("{server}: {refused}"));
-                    Ok(Answer { offer, refusal })
-                }
-                answer => answer.map(|offer| Answer {
-                    offer,
-                    refusal: None,
-                }),
-            },
-        );
-    client::first_of(answers)
-        .await
-        .map_err(|errors: Vec<Error>| {
-            let reasons = errors.into_iter();
-            let reasons = reasons.map(|error| format!("{:#}", anyhow::Error::from(error)));
-            anyhow!("{}", reasons.collect::<Vec<_>>().join("; "))
-        })
+    let servers = settings.servers();
+    let answers = servers.map(|server| ask_one(server, name, plain));
+    let answer = client::first_of(answers).await;
+    answer.map_err(|errors: Vec<Error>| {
+        let reasons = errors.into_iter();
+        let reasons = reasons.map(|error| format!("{:#}", anyhow::Error::from(error)));
+        anyhow!("{}", reasons.collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// A server that refuses `name` is of an older release, and one whose answer is no
+/// canonical name is not blockd, and may take any name.
+async fn ask_one(server: &NbdUri, name: &str, plain: &str) -> Result<Answer, Error> {
+    let answer = client::info(&server.address, name).await;
+    let refusal = match answer {
+        Err(refused @ Error::Refused { .. }) if name != plain => {
+            Some(format!("{server}: {refused}"))
+        }
+        Ok(offer) if name == plain || ExportName::parse(&offer.info.name).is_canonical() => {
+            let refusal = None;
+            return Ok(Answer { offer, refusal });
+        }
+        Ok(_) => None,
+        Err(error) => return Err(error),
+    };
+    let offer = client::info(&server.address, plain).await?;
+    Ok(Answer { offer, refusal })
 }
 
 /// Asks the relay that serves this canonical name on this host, if there is one:
