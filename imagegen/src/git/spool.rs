@@ -9,6 +9,7 @@
 use std::{
     fs::File,
     io::{self, BufReader, BufWriter, Read},
+    num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -35,12 +36,15 @@ use crate::{
 /// The size of a write in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// The spooled blobs, bounded by bytes; the least recently used are dropped
-/// first.
+/// The spooled blobs, bounded by bytes and by number; the least recently used are
+/// dropped first.
 #[derive(Debug)]
 pub(super) struct Spool {
     directory: PathBuf,
     limit: u64,
+    /// What the smallest blob counts, in bytes, so that so many of them that each
+    /// has an open file reach the limit.
+    least: u64,
     spooled: Mutex<ByteLru<ObjectId, Arc<Spooled>>>,
     /// Held while a blob is written: one at a time, so that unfinished files are
     /// bounded too.
@@ -55,10 +59,13 @@ struct Part {
 }
 
 impl Spool {
-    pub(super) fn new(directory: &Path, limit: u64) -> Self {
+    /// A spool of up to `limit` bytes in up to `files` files.
+    pub(super) fn new(directory: &Path, limit: u64, files: NonZeroUsize) -> Self {
+        let files = NonZeroU64::try_from(files).expect("a usize has at most 64 bits");
         Self {
             directory: directory.into(),
             limit,
+            least: limit / files,
             spooled: Mutex::new(ByteLru::new(limit)),
             writing: Mutex::new(()),
         }
@@ -81,7 +88,7 @@ impl Spool {
         if let Some(spooled) = self.get(&id) {
             return Ok(spooled);
         }
-        lock(&self.spooled).make_room(size);
+        lock(&self.spooled).make_room(size.max(self.least));
         let part = match store.locate(&id)? {
             Location::Loose(loose) => self.write_loose(*loose, id.kind()),
             Location::Packed(pack, offset) => self.write_packed(&pack, offset, id.kind()),
@@ -93,7 +100,7 @@ impl Spool {
         part.hash.verify(&id)?;
         let Part { file, size, .. } = part;
         let spooled = Arc::new(Spooled { file, size });
-        lock(&self.spooled).put(id, Arc::clone(&spooled), size);
+        lock(&self.spooled).put(id, Arc::clone(&spooled), size.max(self.least));
         Ok(spooled)
     }
 

@@ -261,7 +261,12 @@ impl Shared {
         let snapshot = origin.snapshot().map(|snapshot| snapshot.id());
         let canonical = name.canonical(&commit.to_string(), snapshot).to_string();
         self.disks.get(canonical.clone(), || {
+            let snapshot = origin.snapshot();
+            let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
             let image = Image::open(origin, commit, &name.options)?;
+            if let Some(warning) = warning {
+                warn!(export = %canonical, "{warning}");
+            }
             info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
             Ok(Disk::new(canonical, image, self.pool.clone()))
         })
