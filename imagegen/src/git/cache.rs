@@ -15,7 +15,7 @@ use super::{
     byte_lru::ByteLru,
     open_files::{OpenFiles, Shares},
     spool::Spool,
-    store::{DeltaBases, Scratch},
+    store::{DeltaBases, MappedPacks, Scratch},
     sync::lock,
 };
 use crate::numbers::{to_u64, to_usize};
@@ -48,6 +48,7 @@ pub struct Cache {
     scratches: Mutex<Vec<Scratch>>,
     spool: Spool,
     files: Arc<OpenFiles>,
+    packs: Arc<MappedPacks>,
     max_in_memory: u64,
     inflated: AtomicU64,
 }
@@ -99,6 +100,7 @@ impl Cache {
             scratches: Mutex::default(),
             spool: Spool::new(spool_dir, spool_bytes, shares.spooled),
             files: Arc::new(OpenFiles::new(shares)),
+            packs: Arc::new(MappedPacks::new(shares.packs)),
             max_in_memory: bases.min(MAX_IN_MEMORY),
             inflated: AtomicU64::new(0),
         })
@@ -127,6 +129,11 @@ impl Cache {
 
     pub(super) fn spool(&self) -> &Spool {
         &self.spool
+    }
+
+    /// The packs of all repositories that are mapped.
+    pub(super) fn packs(&self) -> &Arc<MappedPacks> {
+        &self.packs
     }
 
     /// The open files of all snapshots.

@@ -28,6 +28,10 @@ use crate::{
     numbers::to_usize,
 };
 
+/// With two maps each, a quarter of what Linux allows by default
+/// (`vm.max_map_count`).
+const MAX_PACKS: NonZeroUsize = NonZeroUsize::new(8192).expect("it is not 0");
+
 /// How many files may be open at once, by what they are for. All shares
 /// together are 5 of 16 of the limit of the process.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Shares {
     pub(super) held: usize,
     /// Spooled blobs, which have no path.
     pub(super) spooled: NonZeroUsize,
+    /// Packs, which are mapped, and so not open: two maps each.
+    pub(super) packs: NonZeroUsize,
 }
 
 impl Shares {
@@ -54,6 +60,7 @@ impl Shares {
             cached: share(8, 8, 1024),
             held: limit / 8,
             spooled: share(16, 4, 256),
+            packs: MAX_PACKS,
         }
     }
 }
@@ -192,6 +199,7 @@ mod tests {
             cached: two,
             held: 2,
             spooled: two,
+            packs: two,
         }))
     }
 
