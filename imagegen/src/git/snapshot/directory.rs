@@ -41,7 +41,8 @@ impl Snapshot {
     }
 
     /// The files of `.git/objects`, sorted by path: `pack/*.pack`, `.idx` and
-    /// `.rev`, an empty `.keep` for each pack, commit-graphs, and loose objects.
+    /// `.rev`, an empty `.keep` for each pack, `pack/multi-pack-index`,
+    /// commit-graphs, and loose objects.
     pub(crate) fn files(&self) -> &[SnapshotFile] {
         &self.files
     }

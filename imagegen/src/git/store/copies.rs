@@ -7,7 +7,9 @@ use std::sync::{Arc, atomic::Ordering};
 use gix::oid;
 use tracing::warn;
 
-use super::{Location, Loose, Store, naming, pack_file::PackFile, scan::Scan};
+use super::{
+    Location, Loose, Pack, Store, multi_index::MultiIndex, naming, pack_file::PackFile, scan::Scan,
+};
 use crate::error::{Error, Kind, Result};
 
 /// Where an object may be.
@@ -63,46 +65,68 @@ impl Store {
         }
     }
 
-    /// The copies in the order in which they are tried: the pack of the last
-    /// object found, which likely has the next one too, the other packs, files.
+    /// The copies in the order in which they are tried: by the multi-pack-index;
+    /// in the pack of the last object found, which likely has the next one too;
+    /// in the packs that no multi-pack-index has, in files, and at last in the
+    /// others, each by its own index: a multi-pack-index names one copy, of a
+    /// pack that may be gone.
     fn copies<'a>(
         &'a self,
         scan: &'a Scan,
         id: &'a oid,
         except: Option<u32>,
     ) -> impl Iterator<Item = Copy> + 'a {
+        let packs = move |at: usize| {
+            let pack = scan.packs.get(at)?;
+            (except != Some(pack.id())).then_some(pack)
+        };
+        let named = scan.multi.iter().filter_map(|multi| multi.find(id));
+        let by_multi = named.clone().filter_map(move |(at, offset)| {
+            opened(packs(at)?, |pack| Some(Location::Packed(pack, offset)))
+        });
+        let searched = move |at: usize| {
+            opened(packs(at)?, |pack| {
+                let offset = pack.find(id)?;
+                Some(Location::Packed(pack, offset))
+            })
+        };
         let recent = self.recent.load(Ordering::Relaxed);
-        let first = scan.packs.get(recent).map(|pack| (recent, pack));
-        let others = scan.packs.iter().enumerate();
-        let packs = first
-            .into_iter()
-            .chain(others.filter(move |(at, _)| *at != recent));
-        let packed = packs
-            .filter(move |(_, pack)| except != Some(pack.id()))
-            .filter_map(move |(at, pack)| {
-                let copy = in_pack(pack, id)?;
-                if matches!(copy, Copy::At(_)) && at != recent {
-                    self.recent.store(at, Ordering::Relaxed);
-                }
-                Some(copy)
-            });
-        let loose = scan.directories.iter();
-        packed.chain(
-            loose.filter_map(|directory| match Loose::open(directory, id) {
-                Ok(loose) => Some(Copy::At(Location::Loose(Box::new(loose?)))),
-                Err(error) => Some(Copy::Damaged(error)),
-            }),
-        )
+        let first = scan.single.binary_search(&recent).ok().map(|_| recent);
+        let others = scan.single.iter().copied().filter(move |at| *at != recent);
+        let by_index = first.into_iter().chain(others).filter_map(move |at| {
+            let copy = searched(at)?;
+            if matches!(copy, Copy::At(_)) && at != recent {
+                self.recent.store(at, Ordering::Relaxed);
+            }
+            Some(copy)
+        });
+        let directories = scan.directories.iter();
+        let loose = directories.filter_map(|directory| match Loose::open(directory, id) {
+            Ok(loose) => Some(Copy::At(Location::Loose(Box::new(loose?)))),
+            Err(error) => Some(Copy::Damaged(error)),
+        });
+        let covered = scan
+            .multi
+            .iter()
+            .flat_map(MultiIndex::covered)
+            .filter_map(searched);
+        let others = covered.filter(move |copy| match copy {
+            Copy::At(Location::Packed(pack, offset)) => {
+                let is_this = |(at, named)| {
+                    named == *offset && packs(at).is_some_and(|file| file.id() == pack.id())
+                };
+                !named.clone().any(is_this)
+            }
+            _ => true,
+        });
+        by_multi.chain(by_index).chain(loose).chain(others)
     }
 }
 
-/// The copy in a pack; `None` if there is none, or the pack was removed.
-fn in_pack(file: &PackFile, id: &oid) -> Option<Copy> {
+/// The copy in a pack; `None` if `locate` finds none, or the pack was removed.
+fn opened(file: &PackFile, locate: impl FnOnce(Arc<Pack>) -> Option<Location>) -> Option<Copy> {
     match file.open() {
-        Ok(pack) => {
-            let offset = pack.find(id)?;
-            Some(Copy::At(Location::Packed(Arc::clone(&pack), offset)))
-        }
+        Ok(pack) => locate(pack).map(Copy::At),
         Err(error) if error.kind() == Kind::NotFound => None,
         Err(error) => Some(Copy::Unknown(error)),
     }

@@ -8,6 +8,7 @@ mod copies;
 pub(super) mod delta;
 mod inflate;
 mod loose;
+mod multi_index;
 mod pack;
 mod pack_file;
 mod reason;
@@ -28,6 +29,7 @@ pub(super) use self::{
     bases::DeltaBases,
     inflate::one_more,
     loose::Loose,
+    multi_index::open as open_multi_index,
     pack::{Chain, Pack},
     pack_file::MappedPacks,
     reason::{causes, message},

@@ -1,7 +1,7 @@
 //! Scanning an object directory and its alternates for packs.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -10,7 +10,10 @@ use std::{
 
 use gix::{hash, odb};
 
-use super::pack_file::{MappedPacks, Origin, PackFile};
+use super::{
+    multi_index::MultiIndex,
+    pack_file::{MappedPacks, Origin, PackFile},
+};
 
 /// How many levels of alternates git follows.
 const ALTERNATES_DEPTH: usize = 5;
@@ -22,6 +25,10 @@ pub(super) struct Scan {
     pub(super) directories: Vec<PathBuf>,
     /// The packs, the newest first.
     pub(super) packs: Vec<Arc<PackFile>>,
+    /// The multi-pack-indexes of the directories.
+    pub(super) multi: Vec<MultiIndex>,
+    /// The positions of the packs that are in none of these, in order.
+    pub(super) single: Vec<usize>,
     /// Messages about everything that could not be read.
     pub(super) damaged: Vec<String>,
     /// Whether a pack is from a promisor remote, so that objects may be
@@ -70,7 +77,20 @@ impl Scan {
                 None => new(),
             });
         }
+        scan.open_multi(format);
         scan
+    }
+
+    /// Opens the multi-pack-indexes, and finds the packs that are in none.
+    fn open_multi(&mut self, format: hash::Kind) {
+        let packs = self.packs.iter().enumerate();
+        let positions = packs.map(|(at, pack)| (pack.path(), at)).collect();
+        let open =
+            |directory: &PathBuf| MultiIndex::open(&directory.join("pack"), &positions, format);
+        self.multi = self.directories.iter().filter_map(open).collect();
+        let covered: HashSet<_> = self.multi.iter().flat_map(MultiIndex::covered).collect();
+        let all = 0..self.packs.len();
+        self.single = all.filter(|at| !covered.contains(at)).collect();
     }
 
     /// Keeps the packs mapped of which a file is a symlink: its target may be

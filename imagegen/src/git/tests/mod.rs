@@ -8,6 +8,7 @@
 
 mod copies;
 mod malformed;
+mod many_packs;
 mod objects;
 mod older;
 mod repository;
