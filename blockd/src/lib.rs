@@ -11,6 +11,7 @@ mod atomic_file;
 pub mod attach;
 pub mod cli;
 pub mod local;
+mod open_files;
 mod progress;
 pub mod relay;
 pub mod serve;

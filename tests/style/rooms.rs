@@ -82,9 +82,10 @@ const CRATES: [Crate; 4] = [
             room("signals", &[]),
             room("atomic_file", &[]),
             room("progress", &[]),
-            room("relay", &["units", "signals", "atomic_file"]),
-            room("serve", &["units", "signals"]),
-            room("local", &["signals", "progress", "serve"]),
+            room("open_files", &[]),
+            room("relay", &["units", "signals", "atomic_file", "open_files"]),
+            room("serve", &["units", "signals", "open_files"]),
+            room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
             room("attach::layers", &["relay", "attach::state"]),
             room(

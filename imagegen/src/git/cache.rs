@@ -13,8 +13,9 @@ use gix::ObjectId;
 use super::{
     Blob, Listing,
     byte_lru::ByteLru,
+    open_files::{OpenFiles, Shares},
     spool::Spool,
-    store::{DeltaBases, Scratch},
+    store::{DeltaBases, MappedPacks, Scratch},
     sync::lock,
 };
 use crate::numbers::{to_u64, to_usize};
@@ -34,7 +35,8 @@ const SPARE_BUFFER: usize = 1 << 20;
 const ENTRY_BYTES: u64 = 128;
 
 /// Blobs, tree listings and delta bases of any number of repositories, bounded
-/// by bytes.
+/// by bytes; and their open files, bounded by a share of the limit of open files
+/// that the process has when the cache is made (`RLIMIT_NOFILE`).
 ///
 /// Repositories share blobs, which are verified against their id. They do not
 /// share listings: the sizes in those come from object headers, which are not
@@ -45,6 +47,8 @@ pub struct Cache {
     bases: DeltaBases,
     scratches: Mutex<Vec<Scratch>>,
     spool: Spool,
+    files: Arc<OpenFiles>,
+    packs: Arc<MappedPacks>,
     max_in_memory: u64,
     inflated: AtomicU64,
 }
@@ -77,6 +81,16 @@ impl Cache {
     /// together. A blob larger than that cannot be read
     /// ([`Kind::Unsupported`](crate::Kind::Unsupported)).
     pub fn with_spool(bytes: usize, spool_dir: &Path, spool_bytes: u64) -> Arc<Self> {
+        Self::with_shares(bytes, spool_dir, spool_bytes, Shares::of_process())
+    }
+
+    /// Like [`Cache::with_spool`], with shares of the open files.
+    pub(super) fn with_shares(
+        bytes: usize,
+        spool_dir: &Path,
+        spool_bytes: u64,
+        shares: Shares,
+    ) -> Arc<Self> {
         let bytes = to_u64(bytes);
         // A quarter for delta bases, since blobs of one tree often share them.
         let bases = bytes / 4;
@@ -84,7 +98,9 @@ impl Cache {
             objects: Mutex::new(ByteLru::new(bytes - bases)),
             bases: DeltaBases::new(bases),
             scratches: Mutex::default(),
-            spool: Spool::new(spool_dir, spool_bytes),
+            spool: Spool::new(spool_dir, spool_bytes, shares.spooled),
+            files: Arc::new(OpenFiles::new(shares)),
+            packs: Arc::new(MappedPacks::new(shares.packs)),
             max_in_memory: bases.min(MAX_IN_MEMORY),
             inflated: AtomicU64::new(0),
         })
@@ -113,6 +129,16 @@ impl Cache {
 
     pub(super) fn spool(&self) -> &Spool {
         &self.spool
+    }
+
+    /// The packs of all repositories that are mapped.
+    pub(super) fn packs(&self) -> &Arc<MappedPacks> {
+        &self.packs
+    }
+
+    /// The open files of all snapshots.
+    pub(super) fn files(&self) -> &Arc<OpenFiles> {
+        &self.files
     }
 
     pub(super) fn blob(&self, id: &ObjectId) -> Option<Blob> {

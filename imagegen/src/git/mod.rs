@@ -23,6 +23,7 @@ mod filter;
 mod listing;
 mod object_hash;
 mod objects;
+mod open_files;
 mod prefetch;
 mod refs;
 mod repository;

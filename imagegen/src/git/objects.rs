@@ -48,7 +48,7 @@ impl Objects {
             format,
             live,
         } = directory;
-        let store = Store::open(label, path, format, live);
+        let store = Store::open(label, path, format, live, cache.packs());
         let (cache, single_flight) = (Arc::clone(cache), SingleFlight::default());
         Self {
             store,

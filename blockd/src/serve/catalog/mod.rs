@@ -304,9 +304,15 @@ impl Shared {
             options: unstamped.clone(),
             ..canonical.clone()
         };
-        let image = self
-            .images
-            .get(key.to_string(), || Image::open(origin, commit, &unstamped))?;
+        let image = self.images.get(key.to_string(), || {
+            let snapshot = origin.snapshot();
+            let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
+            let image = Image::open(origin, commit, &unstamped)?;
+            if let Some(warning) = warning {
+                warn!(export = %key, "{warning}");
+            }
+            imagegen::Result::Ok(image)
+        })?;
         let too_late = || latest.filter(|latest| image.mtime() > *latest);
         canonical.options.mtime = mtime.or_else(too_late);
         let mtime = canonical.options.mtime;

@@ -21,6 +21,7 @@ use std::{
 };
 
 use gix::ObjectId;
+use tempfile::TempDir;
 
 use super::{
     Snapshot, SnapshotId, link,
@@ -178,7 +179,7 @@ impl SnapshotStore {
     ) -> Result<Arc<Snapshot>> {
         let mut failure = None;
         for _ in 0..ATTEMPTS {
-            let survey = match Survey::of(repository) {
+            let survey = match Survey::of(repository, &|| unfinished(home)) {
                 Ok(survey) => survey,
                 Err(SurveyError::Vanished) => continue,
                 Err(SurveyError::Failed(error)) => return Err(error),
@@ -213,10 +214,7 @@ impl SnapshotStore {
         if let Some(snapshot) = self.find(repository, id, cache)? {
             return Ok(Some(snapshot));
         }
-        let new = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempdir_in(home)
-            .map_err(|error| Error::io("create a directory in", home, error))?;
+        let new = unfinished(home)?;
         match link::link_all(&new.path().join("objects"), survey) {
             Ok(()) if survey.is_current(repository)? => {}
             Ok(()) | Err(SurveyError::Vanished) => return Ok(None),
@@ -246,6 +244,12 @@ impl SnapshotStore {
             _ => Err(Error::io("rename a snapshot to", directory, error)),
         }
     }
+}
+
+/// A new directory in which something is being created.
+fn unfinished(home: &Path) -> Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(home);
+    directory.map_err(|error| Error::io("create a directory in", home, error))
 }
 
 /// Checks that a commit and its root tree can be read from the snapshot. An
