@@ -41,7 +41,7 @@ pub use attributes::Attributes;
 pub use blob::{Blob, Spooled};
 pub use cache::Cache;
 pub use commit::Commit;
-pub use filter::Conversion;
+pub use filter::{Conversion, Measured};
 pub use gix::ObjectId;
 pub use listing::{Entry, EntryMode, Listing};
 pub use objects::Objects;

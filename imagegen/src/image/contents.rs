@@ -120,9 +120,14 @@ impl Reader<'_> {
 
     fn converted(&self, id: &oid, conversion: &Conversion) -> Result<Option<Blob>> {
         let objects = self.objects();
-        self.derived(converted_name(id, conversion), || {
-            let blob = objects.blob(id, objects.blob_size(id)?)?.to_vec()?;
-            Ok(conversion.apply(id, &blob)?.unwrap_or(blob))
+        self.derived(conversion.key(id), || {
+            let blob = objects.blob(id, objects.blob_size(id)?)?;
+            let mut bytes = Vec::new();
+            conversion.convert(id, &blob, &mut |piece| {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            })?;
+            Ok(bytes)
         })
     }
 
@@ -170,11 +175,6 @@ fn fill(blob: Option<&Blob>, size: u64, offset: u64, buffer: &mut [u8]) -> Resul
     }
     blob.read_at(offset, buffer)?;
     Ok(true)
-}
-
-/// The cache key of what `conversion` makes of a blob.
-fn converted_name(id: &oid, conversion: &Conversion) -> ObjectId {
-    name_of(format!("{id} {conversion:?}").as_bytes())
 }
 
 /// The cache key of something derived from what `text` says: the start of its

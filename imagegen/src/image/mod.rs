@@ -18,6 +18,7 @@ mod dot_git;
 mod extent_map;
 mod folder;
 mod index;
+mod notices;
 mod open;
 mod options;
 mod path;
@@ -60,6 +61,7 @@ pub struct Image {
     plan: Plan,
     contents: Contents,
     checksum: Checksum,
+    notices: Vec<String>,
 }
 
 /// A run of bytes that are all allocated, or all read as zeroes.
@@ -89,13 +91,20 @@ impl Image {
     ///   [crate documentation](crate#limits)),
     /// - [`Kind::Io`] if a disk fails.
     pub fn open(origin: Origin, commit: ObjectId, options: &Options) -> Result<Self> {
-        let (plan, contents) = open::open(origin, commit, options)?;
+        let (plan, contents, notices) = open::open(origin, commit, options)?;
         let checksum = Checksum::new(&plan.identity.uuid);
         Ok(Self {
             plan,
             contents,
             checksum,
+            notices,
         })
+    }
+
+    /// Sentences for the log: what git tolerates in this commit and shows
+    /// otherwise than it asks for, and so does the image.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// The size of the disk in bytes, a multiple of 4096.

@@ -16,6 +16,7 @@ use crate::{
         dot_git::DotGit,
         folder::{Folder, SyntheticKind},
         index::{Common, WorkTree},
+        notices::Notices,
         plan::{Dir, INDEX_DELAY, Plan, by_inode, data_blocks},
         walk::{Trees, Walk},
     },
@@ -35,7 +36,7 @@ pub(super) fn open(
     origin: Origin,
     commit: ObjectId,
     options: &Options,
-) -> Result<(Plan, Contents)> {
+) -> Result<(Plan, Contents, Vec<String>)> {
     let commit = origin.objects().commit(commit)?;
     let common = Common {
         format: commit.id.kind(),
@@ -51,6 +52,7 @@ pub(super) fn open(
     let areas = place_data(&mut walk.dirs);
     let layout = layout(&walk, options)?;
     let identity = identity(&origin, &commit, options);
+    let notices = walk.notices.into_sentences();
     let index_id = name_of(&identity.uuid);
     let plan = Plan {
         layout,
@@ -71,6 +73,7 @@ pub(super) fn open(
             index_id,
             common,
         },
+        notices,
     ))
 }
 
@@ -95,6 +98,7 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
         attributes: Attributes::new(),
         entered: 0,
         with_dot_git,
+        notices: Notices::default(),
     };
     Walk::trees(&mut trees, root).map_err(|error| error.within(format!("commit {}", commit.id)))
 }

@@ -1,6 +1,6 @@
 //! The walk over a commit's trees that numbers directories, inodes and blocks.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use gix::{
     ObjectId,
@@ -14,6 +14,7 @@ use crate::{
     image::{
         dir_layout::DirLayout,
         folder::{Content, Folder, Synthetic, SyntheticKind},
+        notices::Notices,
         path::{self, Path},
         plan::{Dir, inode_at},
         tree_counts::TreeCounts,
@@ -42,6 +43,7 @@ pub(super) struct Walk {
     next_block: u64,
     next_symlink: u64,
     next_leaf: u64,
+    pub(super) notices: Notices,
 }
 
 /// A directory that is still to be visited.
@@ -64,6 +66,7 @@ pub(super) struct Trees<'a> {
     /// The number of directories entered: the current one and its parents.
     pub(super) entered: usize,
     pub(super) with_dot_git: bool,
+    pub(super) notices: Notices,
 }
 
 impl Walk {
@@ -80,6 +83,7 @@ impl Walk {
             next_block: 0,
             next_symlink: 0,
             next_leaf: 0,
+            notices: Notices::default(),
         };
         let mut path = Path::default();
         let mut pending = vec![Pending {
@@ -99,6 +103,7 @@ impl Walk {
             let number = walk.add(folder, next.parent, next.slot, path.as_bstr())?;
             walk.queue_children(number, next.depth + 1, &mut pending);
         }
+        walk.notices = mem::take(&mut trees.notices);
         Ok(walk)
     }
 
@@ -300,14 +305,15 @@ impl Trees<'_> {
                 continue;
             };
             let of_name = |error: Error| error.within(entry.name.as_bstr());
-            let blob = self
-                .objects
-                .blob(entry.id, entry.size)
-                .map_err(of_name)?
-                .to_vec()?;
-            if let Some(bytes) = conversion.apply(entry.id, &blob).map_err(of_name)? {
-                sizes.push((to_usize(slot), to_u64(bytes.len())));
-                converted.push((slot, conversion));
+            let blob = self.objects.blob(entry.id, entry.size).map_err(of_name)?;
+            let measured = conversion.measure(entry.id, &blob).map_err(of_name)?;
+            if !measured.encoded {
+                self.notices
+                    .add(|| not_encoded(path.as_bstr(), &conversion));
+            }
+            if measured.changed {
+                sizes.push((to_usize(slot), measured.size));
+                converted.push((slot, conversion.as_measured(&measured)));
             }
         }
         if converted.is_empty() {
@@ -318,6 +324,13 @@ impl Trees<'_> {
             converted.into(),
         ))
     }
+}
+
+fn not_encoded(path: &BStr, conversion: &Conversion) -> String {
+    let name = conversion.encoding_name();
+    format!(
+        "{path}: checked out unencoded, as by git: iconv fails to encode it from UTF-8 to {name}"
+    )
 }
 
 /// The slots of files that checkout converts, ascending.

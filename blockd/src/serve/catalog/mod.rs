@@ -263,6 +263,9 @@ impl Shared {
         self.disks.get(canonical.clone(), || {
             let image = Image::open(origin, commit, &name.options)?;
             info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
+            for notice in image.notices() {
+                warn!(export = %canonical, "{notice}");
+            }
             Ok(Disk::new(canonical, image, self.pool.clone()))
         })
     }
