@@ -3,8 +3,8 @@
 use gix::bstr::{BStr, ByteSlice};
 
 use super::{
+    failure::{self, Failure},
     iconv::{Iconv, Refused, is_glibc},
-    pipeline::{self, Failure},
 };
 use crate::error::{Error, Kind};
 
@@ -25,7 +25,7 @@ impl Encoder {
     ///
     /// [`Failure::Refused`] if there is no such encoding,
     /// [`Kind::Unsupported`] if only this host has not got it.
-    pub(super) fn new(name: &BStr, length: u64) -> pipeline::Result<Self> {
+    pub(super) fn new(name: &BStr, length: u64) -> failure::Result<Self> {
         let (iconv_name, mark) = split_mark(name);
         let iconv = Iconv::open(iconv_name, length).or_else(|| {
             // git's `fallback_encoding`.

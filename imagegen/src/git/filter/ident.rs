@@ -6,7 +6,7 @@
 
 use gix::{bstr::ByteSlice, oid};
 
-use super::pipeline::{Failure, Result};
+use super::failure::{Failure, Result};
 use crate::error::{Error, Kind};
 
 const HEAD: &[u8] = b"$Id";

@@ -1,8 +1,5 @@
 //! The length of a converted file, without the file.
 
-use gix::oid;
-
-use super::{Conversion, Failure};
 use crate::{
     error::Result,
     git::Blob,
@@ -22,38 +19,16 @@ pub struct Measured {
     pub encoded: bool,
 }
 
-impl Conversion {
-    /// Measures the conversion of the blob `id`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Conversion::convert`], except that a text that cannot be encoded is
-    /// no error.
-    pub fn measure(&self, id: &oid, blob: &Blob) -> Result<Measured> {
-        let mut compared = Compared::default();
-        match self.run(id, blob, &mut |piece| compared.push(blob, piece)) {
-            Ok(()) => Ok(compared.finish(blob, true)),
-            Err(Failure::Error(error)) => Err(error),
-            Err(Failure::Refused) => {
-                let mut compared = Compared::default();
-                let plain = self.without_encoding();
-                plain.convert(id, blob, &mut |piece| compared.push(blob, piece))?;
-                Ok(compared.finish(blob, false))
-            }
-        }
-    }
-}
-
 /// Compares a result with the blob it is made of.
-#[derive(Default)]
-struct Compared {
+#[derive(Debug, Default)]
+pub(super) struct Compared {
     size: u64,
     changed: bool,
     buffer: Vec<u8>,
 }
 
 impl Compared {
-    fn push(&mut self, blob: &Blob, piece: &[u8]) -> Result<()> {
+    pub(super) fn push(&mut self, blob: &Blob, piece: &[u8]) -> Result<()> {
         let (start, end) = (self.size, self.size + to_u64(piece.len()));
         self.size = end;
         if self.changed || end > blob.len() {
@@ -69,7 +44,7 @@ impl Compared {
         Ok(())
     }
 
-    fn finish(self, blob: &Blob, encoded: bool) -> Measured {
+    pub(super) fn finish(self, blob: &Blob, encoded: bool) -> Measured {
         Measured {
             size: self.size,
             changed: self.changed || self.size != blob.len(),

@@ -7,6 +7,7 @@
 
 mod encoding;
 mod eol;
+mod failure;
 mod iconv;
 mod ident;
 mod measure;
@@ -23,8 +24,10 @@ use sha2::{Digest, Sha256};
 use self::{
     encoding::Encoder,
     eol::{Counts, Crlf},
+    failure::Failure,
     ident::{Streamed, Whole},
-    pipeline::{Failure, Stage},
+    measure::Compared,
+    pipeline::Stage,
 };
 use super::Blob;
 use crate::error::{Error, Kind, Result};
@@ -142,12 +145,32 @@ impl Conversion {
         })
     }
 
+    /// Measures the conversion of the blob `id`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conversion::convert`], except that a text that cannot be encoded is
+    /// no error.
+    pub fn measure(&self, id: &oid, blob: &Blob) -> Result<Measured> {
+        let mut compared = Compared::default();
+        match self.run(id, blob, &mut |piece| compared.push(blob, piece)) {
+            Ok(()) => Ok(compared.finish(blob, true)),
+            Err(Failure::Error(error)) => Err(error),
+            Err(Failure::Refused) => {
+                let mut compared = Compared::default();
+                let plain = self.without_encoding();
+                plain.convert(id, blob, &mut |piece| compared.push(blob, piece))?;
+                Ok(compared.finish(blob, false))
+            }
+        }
+    }
+
     fn run(
         &self,
         id: &oid,
         blob: &Blob,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> pipeline::Result<()> {
+    ) -> failure::Result<()> {
         if self.encoding == Encoding::Unnamed {
             return Err(Failure::Error(unnamed()));
         }
@@ -179,7 +202,7 @@ impl Conversion {
     }
 
     /// Whether `text=auto` converts the lines of the blob.
-    fn looks_like_text(&self, id: &oid, blob: &Blob) -> pipeline::Result<bool> {
+    fn looks_like_text(&self, id: &oid, blob: &Blob) -> failure::Result<bool> {
         let mut counts = Counts::default();
         pipeline::run(blob, self.expand(id), &mut |piece| {
             counts.push(piece);

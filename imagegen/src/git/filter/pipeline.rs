@@ -4,11 +4,11 @@
 use super::{
     encoding::Encoder,
     eol::Crlf,
-    iconv::Refused,
+    failure::Result,
     ident::{Streamed, Whole},
 };
 use crate::{
-    error::{self, Error},
+    error,
     git::Blob,
     numbers::{to_u64, to_usize},
 };
@@ -16,31 +16,6 @@ use crate::{
 /// The length of a piece in bytes. A stage makes about twenty times as much of
 /// it at most.
 const PIECE: usize = 32 << 10;
-
-/// The result of a stage.
-pub(super) type Result<T> = std::result::Result<T, Failure>;
-
-/// Why a text is not converted.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// The encoding does not exist or has not got a character; git then writes
-    /// the text unencoded.
-    Refused,
-    /// Reading, writing or a limit.
-    Error(Error),
-}
-
-impl From<Refused> for Failure {
-    fn from(_: Refused) -> Self {
-        Self::Refused
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
 
 /// One stage.
 #[derive(Debug)]
