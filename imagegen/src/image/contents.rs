@@ -89,7 +89,7 @@ impl Reader<'_> {
                 id,
                 conversion: Some(conversion),
                 ..
-            } => self.converted(id, conversion),
+            } => self.converted(id, conversion, child.size),
             Content::Blob { id, .. } | Content::Symlink { id } => self.blob(id, child.size),
             Content::Synthetic(SyntheticKind::Snapshot(file)) => {
                 return self.snapshot_file(file, offset, buffer);
@@ -97,7 +97,7 @@ impl Reader<'_> {
             Content::Synthetic(SyntheticKind::Small(small)) => {
                 Ok(Some(Blob::InMemory(Arc::clone(&self.plan.small[small]))))
             }
-            Content::Synthetic(SyntheticKind::Index) => self.index(),
+            Content::Synthetic(SyntheticKind::Index) => self.index(child.size),
             Content::Synthetic(SyntheticKind::Directory(_))
             | Content::Tree { .. }
             | Content::Gitlink { .. }
@@ -118,38 +118,42 @@ impl Reader<'_> {
         }
     }
 
-    fn converted(&self, id: &oid, conversion: &Conversion) -> Result<Option<Blob>> {
-        let objects = self.objects();
-        self.derived(conversion.key(id), || {
-            let blob = objects.blob(id, objects.blob_size(id)?)?;
-            let mut bytes = Vec::new();
-            conversion.convert(id, &blob, &mut |piece| {
-                bytes.extend_from_slice(piece);
-                Ok(())
-            })?;
-            Ok(bytes)
+    fn converted(&self, id: &oid, conversion: &Conversion, size: u64) -> Result<Option<Blob>> {
+        let (name, objects) = (conversion.key(id), self.objects());
+        if self.mode == ReadMode::CachedOnly {
+            return Ok(objects.derived(&name));
+        }
+        if let Some(blob) = objects.derived_or_spooled(&name) {
+            return Ok(Some(blob));
+        }
+        // Before the content is made: both may be spooled, one at a time.
+        let blob = objects.blob(id, objects.blob_size(id)?)?;
+        let made = objects.derive(name, size, |sink| conversion.convert(id, &blob, sink));
+        made.map(Some).map_err(|error| {
+            if error.kind() != Kind::Corrupt {
+                return error;
+            }
+            // The length was remembered wrongly: the next image has the right one.
+            match objects.measure_anew(id, &blob, conversion) {
+                Ok(()) => error,
+                Err(also) => also.within(error),
+            }
         })
     }
 
-    fn index(&self) -> Result<Option<Blob>> {
-        self.derived(self.contents.index_id, || {
+    fn index(&self, size: u64) -> Result<Option<Blob>> {
+        let (name, objects) = (self.contents.index_id, self.objects());
+        if self.mode == ReadMode::CachedOnly {
+            return Ok(objects.derived(&name));
+        }
+        let made = objects.derive(name, size, |sink| {
             let work_tree = WorkTree {
                 dirs: &self.plan.dirs,
                 by_inode: &self.plan.by_inode,
             };
-            Ok(work_tree.encode(Vec::new(), self.contents.common))
-        })
-    }
-
-    fn derived(
-        &self,
-        name: ObjectId,
-        make: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Option<Blob>> {
-        match self.mode {
-            ReadMode::CachedOnly => Ok(self.objects().derived(&name)),
-            ReadMode::Blocking => self.objects().derive(name, make).map(Some),
-        }
+            sink(&work_tree.encode(Vec::new(), self.contents.common))
+        });
+        made.map(Some)
     }
 
     fn snapshot_file(&self, file: usize, offset: u64, buffer: &mut [u8]) -> Result<bool> {

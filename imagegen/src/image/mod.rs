@@ -13,6 +13,7 @@
 //! blocks. After that every block is generated when it is read.
 
 mod contents;
+mod converted;
 mod dir_layout;
 mod dot_git;
 mod extent_map;

@@ -12,11 +12,11 @@ use crate::{
     image::{
         LAYOUT_VERSION, Options,
         contents::{Contents, Origin, name_of},
+        converted,
         dir_layout::blocks_of,
         dot_git::DotGit,
         folder::{Folder, SyntheticKind},
         index::{Common, WorkTree},
-        notices::Notices,
         plan::{Dir, INDEX_DELAY, Plan, by_inode, data_blocks},
         walk::{Trees, Walk},
     },
@@ -98,9 +98,11 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
         attributes: Attributes::new(),
         entered: 0,
         with_dot_git,
-        notices: Notices::default(),
     };
-    Walk::trees(&mut trees, root).map_err(|error| error.within(format!("commit {}", commit.id)))
+    let of_commit = |error: Error| error.within(format!("commit {}", commit.id));
+    let mut walk = Walk::trees(&mut trees, root).map_err(of_commit)?;
+    converted::measure(&mut walk, objects).map_err(of_commit)?;
+    Ok(walk)
 }
 
 /// Adds `.git` to the walk; returns the content of its small files.

@@ -1,6 +1,6 @@
 //! The walk over a commit's trees that numbers directories, inodes and blocks.
 
-use std::{collections::HashMap, mem, sync::Arc};
+use std::collections::HashMap;
 
 use gix::{
     ObjectId,
@@ -10,7 +10,7 @@ use gix::{
 use crate::{
     Error, Kind, Result,
     ext4::{InodeNr, Packing},
-    git::{Attributes, Conversion, EntryMode, Listing, Objects},
+    git::{Attributes, Conversion, Entry, EntryMode, Listing, Objects},
     image::{
         dir_layout::DirLayout,
         folder::{Content, Folder, Synthetic, SyntheticKind},
@@ -19,7 +19,7 @@ use crate::{
         plan::{Dir, inode_at},
         tree_counts::TreeCounts,
     },
-    numbers::{to_u64, to_usize},
+    numbers::to_u64,
 };
 
 /// The least number of blocks of a directory with an index. The kernel reads
@@ -66,7 +66,6 @@ pub(super) struct Trees<'a> {
     /// The number of directories entered: the current one and its parents.
     pub(super) entered: usize,
     pub(super) with_dot_git: bool,
-    pub(super) notices: Notices,
 }
 
 impl Walk {
@@ -103,7 +102,6 @@ impl Walk {
             let number = walk.add(folder, next.parent, next.slot, path.as_bstr())?;
             walk.queue_children(number, next.depth + 1, &mut pending);
         }
-        walk.notices = mem::take(&mut trees.notices);
         Ok(walk)
     }
 
@@ -209,6 +207,15 @@ impl Walk {
         Ok(number)
     }
 
+    /// Numbers the extent leaves anew, after files have got other lengths.
+    pub(super) fn renumber_leaves(&mut self) {
+        self.next_leaf = 0;
+        for dir in &mut self.dirs {
+            dir.first_leaf = self.next_leaf;
+            self.next_leaf += dir.layout.leaf_total();
+        }
+    }
+
     /// The highest inode in use.
     pub(super) fn last_inode(&self) -> InodeNr {
         InodeNr::new(self.next_inode.get() - 1).expect("numbers start after the reserved inodes")
@@ -256,7 +263,7 @@ impl Trees<'_> {
         let listing = self.objects.tree(id).map_err(of_path)?;
         path::check_names(dir, &listing)?;
         self.enter(next.depth, dir, &listing).map_err(of_path)?;
-        let (listing, converted) = self.convert(listing, dir).map_err(of_path)?;
+        let converted = self.conversions(&listing, dir);
         let with_dot_git = self.with_dot_git && next.depth == 0;
         Ok(Folder::Tree {
             listing,
@@ -288,49 +295,21 @@ impl Trees<'_> {
         Ok(())
     }
 
-    /// Finds the files that checkout converts, and replaces their sizes by
-    /// those of the converted files.
-    fn convert(&mut self, listing: Arc<Listing>, dir: &BStr) -> Result<(Arc<Listing>, Converted)> {
+    /// The files that checkout may convert.
+    fn conversions(&self, listing: &Listing, dir: &BStr) -> Converted {
         if self.attributes.is_inert() {
-            return Ok((listing, Box::default()));
+            return Box::default();
         }
-        let mut converted = Vec::new();
-        let mut sizes = Vec::new();
-        for (slot, entry) in (0u32..).zip(listing.iter()) {
-            if !is_file(entry.mode) {
-                continue;
-            }
-            let path = path::join(dir, entry.name);
-            let Some(conversion) = self.attributes.conversion(path.as_bstr()) else {
-                continue;
-            };
-            let of_name = |error: Error| error.within(entry.name.as_bstr());
-            let blob = self.objects.blob(entry.id, entry.size).map_err(of_name)?;
-            let measured = conversion.measure(entry.id, &blob).map_err(of_name)?;
-            if !measured.encoded {
-                self.notices
-                    .add(|| not_encoded(path.as_bstr(), &conversion));
-            }
-            if measured.changed {
-                sizes.push((to_usize(slot), measured.size));
-                converted.push((slot, conversion.as_measured(&measured)));
-            }
-        }
-        if converted.is_empty() {
-            return Ok((listing, Box::default()));
-        }
-        Ok((
-            Arc::new(listing.with_sizes(sizes.into_iter())),
-            converted.into(),
-        ))
+        let conversion = |(slot, entry): (u32, Entry<'_>)| {
+            let path = is_file(entry.mode).then(|| path::join(dir, entry.name))?;
+            let conversion = self.attributes.conversion(path.as_bstr())?;
+            Some((slot, conversion))
+        };
+        (0u32..)
+            .zip(listing.iter())
+            .filter_map(conversion)
+            .collect()
     }
-}
-
-fn not_encoded(path: &BStr, conversion: &Conversion) -> String {
-    let name = conversion.encoding_name();
-    format!(
-        "{path}: checked out unencoded, as by git: iconv fails to encode it from UTF-8 to {name}"
-    )
 }
 
 /// The slots of files that checkout converts, ascending.

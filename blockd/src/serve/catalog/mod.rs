@@ -85,10 +85,14 @@ impl Catalog {
                 state.display()
             )
         })?;
+        let (cache, ignored) = Cache::with_measures(*cache, &spool, &state.join("converted-sizes"));
+        if let Some(error) = ignored {
+            warn!(%error, "lengths of converted files are measured anew");
+        }
         Ok(Self(Arc::new(Shared {
             repos: Repos::new(repos).with_context(served)?,
             snapshots: SnapshotStore::open(state)?,
-            cache: Cache::new(*cache, &spool),
+            cache,
             pool: Pool::default(),
             opening: Pool::default(),
             pins: RevisionPins::default(),

@@ -11,7 +11,7 @@
 //! says: it decides what `//TRANSLIT` writes.
 
 use std::{
-    ffi::{CString, c_char, c_int, c_void},
+    ffi::{CStr, CString, c_char, c_int, c_void},
     io,
 };
 
@@ -26,7 +26,7 @@ const SLACK: usize = 64;
 const LONGEST: usize = 32;
 
 #[expect(unsafe_code, reason = "functions of the C library")]
-// SAFETY: as <iconv.h> of glibc declares them.
+// SAFETY: as <iconv.h> and <gnu/libc-version.h> of glibc declare them.
 unsafe extern "C" {
     fn iconv_open(to: *const c_char, from: *const c_char) -> *mut c_void;
     fn iconv(
@@ -37,6 +37,7 @@ unsafe extern "C" {
         output_left: *mut usize,
     ) -> usize;
     fn iconv_close(descriptor: *mut c_void) -> c_int;
+    fn gnu_get_libc_version() -> *const c_char;
 }
 
 /// A conversion of one text from UTF-8, with its shift state.
@@ -160,4 +161,12 @@ pub(super) fn is_glibc(name: &[u8]) -> bool {
     let name: String = name.chars().filter(relevant).collect();
     let name = name.trim_end_matches('/');
     ENCODINGS.lines().any(|own| own == name)
+}
+
+/// The version of the C library, which its tables belong to.
+pub(in crate::git) fn library_version() -> String {
+    #[expect(unsafe_code, reason = "a function of the C library")]
+    // SAFETY: it returns a constant string.
+    let version = unsafe { CStr::from_ptr(gnu_get_libc_version()) };
+    version.to_string_lossy().into_owned()
 }

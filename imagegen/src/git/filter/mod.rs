@@ -32,6 +32,7 @@ use self::{
 use super::Blob;
 use crate::error::{Error, Kind, Result};
 
+pub(super) use iconv::library_version;
 pub use measure::Measured;
 
 /// The attributes of a file that can convert it.
@@ -90,6 +91,8 @@ enum Encoding {
     /// The attribute without a value, with which git checks out nothing.
     Unnamed,
     Named(Arc<[u8]>),
+    /// One that a text cannot be encoded to: it stays as it is.
+    Refused(Arc<[u8]>),
 }
 
 impl Conversion {
@@ -158,7 +161,10 @@ impl Conversion {
             Err(Failure::Error(error)) => Err(error),
             Err(Failure::Refused) => {
                 let mut compared = Compared::default();
-                let plain = self.without_encoding();
+                let plain = Self {
+                    encoding: Encoding::Keep,
+                    ..self.clone()
+                };
                 plain.convert(id, blob, &mut |piece| compared.push(blob, piece))?;
                 Ok(compared.finish(blob, false))
             }
@@ -215,30 +221,38 @@ impl Conversion {
     /// fails.
     #[must_use]
     pub fn as_measured(self, measured: &Measured) -> Self {
-        if measured.encoded {
-            self
-        } else {
-            self.without_encoding()
+        match self.encoding {
+            Encoding::Named(name) if !measured.encoded => Self {
+                encoding: Encoding::Refused(name),
+                ..self
+            },
+            _ => self,
         }
     }
 
-    fn without_encoding(&self) -> Self {
-        Self {
-            encoding: Encoding::Keep,
-            ..self.clone()
+    /// The conversion that the attributes ask for.
+    #[must_use]
+    pub(super) fn as_asked(&self) -> Self {
+        match &self.encoding {
+            Encoding::Refused(name) => Self {
+                encoding: Encoding::Named(Arc::clone(name)),
+                ..self.clone()
+            },
+            _ => self.clone(),
         }
     }
 
     /// The `working-tree-encoding`, for messages.
     pub fn encoding_name(&self) -> String {
         match &self.encoding {
-            Encoding::Named(name) => name.as_bstr().to_string(),
+            Encoding::Named(name) | Encoding::Refused(name) => name.as_bstr().to_string(),
             Encoding::Unnamed | Encoding::Keep => String::new(),
         }
     }
 
     /// The key under which the result for the blob `id` is cached, also in
-    /// files: the start of a SHA-256. What it hashes is part of their format.
+    /// files: the start of a SHA-256. What it hashes is part of their format. An
+    /// encoding that was refused counts as one that is asked for.
     pub fn key(&self, id: &oid) -> ObjectId {
         let ident = match self.ident {
             Ident::Keep => "keep",
@@ -251,7 +265,7 @@ impl Conversion {
             Eol::AutoCrlf => "auto",
         };
         let name = match &self.encoding {
-            Encoding::Named(name) => name,
+            Encoding::Named(name) | Encoding::Refused(name) => name,
             Encoding::Unnamed | Encoding::Keep => b"".as_slice(),
         };
         let text = [format!("{id} {ident} {eol} ").as_bytes(), name].concat();
