@@ -8,7 +8,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read},
+    io::{self, BufReader, BufWriter, Read, Write},
     num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -129,6 +129,39 @@ impl Spool {
         Ok(part)
     }
 
+    /// Spools content of `size` bytes that `derive` writes, under a name of its
+    /// own. `derive` must not spool anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Unsupported`] if it is larger than the whole spool,
+    /// [`Kind::Corrupt`] if `derive` writes less or more, [`Kind::Io`] if the
+    /// file cannot be written; else as `derive`.
+    pub(super) fn write_derived(
+        &self,
+        name: ObjectId,
+        size: u64,
+        derive: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Arc<Spooled>> {
+        self.check_size(size)?;
+        let _one_at_a_time = lock(&self.writing);
+        lock(&self.spooled).make_room(size);
+        let failed = |error| Error::io("write to", &self.directory, error);
+        let mut out = BufWriter::with_capacity(BUFFER, self.temporary()?);
+        let mut written = 0u64;
+        derive(&mut |piece| {
+            written = written.saturating_add(to_u64(piece.len()));
+            check_derived(written <= size, size)?;
+            out.write_all(piece).map_err(failed)
+        })?;
+        check_derived(written == size, size)?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error);
+        let file = file.map_err(failed)?;
+        let spooled = Arc::new(Spooled { file, size });
+        lock(&self.spooled).put(name, Arc::clone(&spooled), size);
+        Ok(spooled)
+    }
+
     fn write_loose(&self, loose: Loose, format: hash::Kind) -> Result<Part> {
         if loose.kind() != objs::Kind::Blob {
             return Err(Error::new(Kind::Corrupt, "the object is not a blob"));
@@ -211,11 +244,15 @@ impl Spool {
     /// A new file for a blob of `size` bytes.
     fn create(&self, format: hash::Kind, size: u64) -> Result<Hashing<BufWriter<File>>> {
         self.check_size(size)?;
-        let file = tempfile::tempfile_in(&self.directory)
-            .map_err(|error| Error::io("create a temporary file in", &self.directory, error))?;
+        let file = self.temporary()?;
         let hash = ObjectHash::new(format, objs::Kind::Blob, size)?;
         let inner = BufWriter::with_capacity(BUFFER, file);
         Ok(Hashing { inner, hash })
+    }
+
+    fn temporary(&self) -> Result<File> {
+        tempfile::tempfile_in(&self.directory)
+            .map_err(|error| Error::io("create a temporary file in", &self.directory, error))
     }
 
     fn finish(&self, out: Hashing<BufWriter<File>>, size: u64) -> Result<Part> {
@@ -253,6 +290,19 @@ impl Spool {
 pub(super) fn wrong_size(id: &ObjectId, found: u64, expected: u64) -> Error {
     let message = format!("blob {id} is {found} bytes long, not {expected}");
     Error::new(Kind::Corrupt, message)
+}
+
+/// Checks that derived content is as long as planned, or can become so.
+///
+/// # Errors
+///
+/// [`Kind::Corrupt`] if not.
+pub(super) fn check_derived(fits: bool, planned: u64) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    let message = format!("other content than the {planned} bytes that were planned");
+    Err(Error::new(Kind::Corrupt, message))
 }
 
 /// The content of a spooled blob that fits into memory.

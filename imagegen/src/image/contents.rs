@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 
 use gix::{ObjectId, oid};
-use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Kind, Result,
@@ -84,7 +83,7 @@ impl Reader<'_> {
                 id,
                 conversion: Some(conversion),
                 ..
-            } => self.converted(id, conversion),
+            } => self.converted(id, conversion, child.size),
             Content::Blob { id, .. } | Content::Symlink { id } => self.blob(id, child.size),
             Content::Synthetic(SyntheticKind::Snapshot(file)) => {
                 return self.snapshot_file(file, offset, buffer);
@@ -116,11 +115,26 @@ impl Reader<'_> {
         }
     }
 
-    fn converted(&self, id: &oid, conversion: &Conversion) -> Result<Option<Blob>> {
-        let objects = self.objects();
-        self.derived(converted_name(id, conversion), || {
-            let blob = objects.blob(id, objects.blob_size(id)?)?.to_vec()?;
-            Ok(conversion.apply(id, &blob)?.unwrap_or(blob))
+    fn converted(&self, id: &oid, conversion: &Conversion, size: u64) -> Result<Option<Blob>> {
+        let (name, objects) = (conversion.key(id), self.objects());
+        if self.mode == ReadMode::CachedOnly {
+            return Ok(objects.derived(&name));
+        }
+        if let Some(blob) = objects.derived_or_spooled(&name) {
+            return Ok(Some(blob));
+        }
+        // Before the content is made: both may be spooled, one at a time.
+        let blob = objects.blob(id, objects.blob_size(id)?)?;
+        let made = objects.derive(name, size, |sink| conversion.convert(id, &blob, sink));
+        made.map(Some).map_err(|error| {
+            if error.kind() != Kind::Corrupt {
+                return error;
+            }
+            // The length was remembered wrongly: the next image has the right one.
+            match objects.measure_anew(id, &blob, conversion) {
+                Ok(()) => error,
+                Err(also) => also.within(error),
+            }
         })
     }
 
@@ -142,17 +156,6 @@ impl Reader<'_> {
         }
         index.read(offset, buffer);
         Ok(true)
-    }
-
-    fn derived(
-        &self,
-        name: ObjectId,
-        make: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Option<Blob>> {
-        match self.mode {
-            ReadMode::CachedOnly => Ok(self.objects().derived(&name)),
-            ReadMode::Blocking => self.objects().derive(name, make).map(Some),
-        }
     }
 
     fn snapshot_file(&self, file: usize, offset: u64, buffer: &mut [u8]) -> Result<bool> {
@@ -182,19 +185,6 @@ fn check_size(found: u64, planned: u64) -> Result<()> {
     }
     let message = format!("content of {found} bytes where {planned} were planned");
     Err(Error::new(Kind::Corrupt, message))
-}
-
-/// The cache key of what `conversion` makes of a blob.
-fn converted_name(id: &oid, conversion: &Conversion) -> ObjectId {
-    name_of(format!("{id} {conversion:?}").as_bytes())
-}
-
-/// The cache key of something derived from what `text` says: the start of its
-/// SHA-256.
-fn name_of(text: &[u8]) -> ObjectId {
-    let mut id = [0; 20];
-    id.copy_from_slice(&Sha256::digest(text)[..20]);
-    ObjectId::Sha1(id)
 }
 
 /// The path of an entry for messages.

@@ -13,12 +13,14 @@
 //! blocks. After that every block is generated when it is read.
 
 mod contents;
+mod converted;
 mod dir_layout;
 mod dot_git;
 mod extent_map;
 mod file_time;
 mod folder;
 mod index;
+mod notices;
 mod open;
 mod options;
 mod path;
@@ -140,6 +142,12 @@ impl Image {
     /// When its files were last modified.
     pub fn mtime(&self) -> FileTime {
         self.stamp.mtime
+    }
+
+    /// Sentences for the log: what git tolerates in this commit and shows
+    /// otherwise than it asks for, and so does the image.
+    pub fn notices(&self) -> &[String] {
+        &self.plan.notices
     }
 
     /// The size of the disk in bytes, a multiple of 4096.

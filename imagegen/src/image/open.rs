@@ -12,6 +12,7 @@ use crate::{
     image::{
         LAYOUT_VERSION, Options,
         contents::Origin,
+        converted,
         dir_layout::blocks_of,
         dot_git::DotGit,
         file_time::FileTime,
@@ -50,6 +51,7 @@ pub(super) fn open(origin: &Origin, commit: ObjectId, options: &Options) -> Resu
     let areas = place_data(&mut walk.dirs);
     let layout = layout(&walk, options)?;
     Ok(Plan {
+        notices: walk.notices.into_sentences(),
         layout,
         text: text(origin, &commit, options),
         label: label(&commit),
@@ -78,7 +80,10 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
         entered: 0,
         with_dot_git,
     };
-    Walk::trees(&mut trees, root).map_err(|error| error.within(format!("commit {}", commit.id)))
+    let of_commit = |error: Error| error.within(format!("commit {}", commit.id));
+    let mut walk = Walk::trees(&mut trees, root).map_err(of_commit)?;
+    converted::measure(&mut walk, objects).map_err(of_commit)?;
+    Ok(walk)
 }
 
 /// What was added to a walk.

@@ -70,6 +70,8 @@ pub(super) struct Plan {
     pub(super) indexed: HashMap<usize, Packing>,
     /// The content of the small files of `.git`.
     pub(super) small: Vec<Arc<[u8]>>,
+    /// Sentences for the log, see [`Image::notices`](super::Image::notices).
+    pub(super) notices: Vec<String>,
     /// Where everything of the git index lies, if the image has one.
     pub(super) index: Option<IndexMap>,
 }

@@ -93,10 +93,14 @@ impl Catalog {
                 state.display()
             )
         })?;
+        let (cache, ignored) = Cache::with_measures(*cache, &spool, &state.join("converted-sizes"));
+        if let Some(error) = ignored {
+            warn!(%error, "lengths of converted files are measured anew");
+        }
         Ok(Self(Arc::new(Shared {
             repos: Repos::new(repos).with_context(served)?,
             snapshots: SnapshotStore::open(state)?,
-            cache: Cache::new(*cache, &spool),
+            cache,
             pool: Pool::default(),
             opening: Pool::default(),
             pins: RevisionPins::default(),
@@ -308,8 +312,8 @@ impl Shared {
             let snapshot = origin.snapshot();
             let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
             let image = Image::open(origin, commit, &unstamped)?;
-            if let Some(warning) = warning {
-                warn!(export = %key, "{warning}");
+            for notice in warning.iter().chain(image.notices()) {
+                warn!(export = %key, "{notice}");
             }
             imagegen::Result::Ok(image)
         })?;
