@@ -14,7 +14,7 @@ use rustix::process::{getegid, geteuid};
 use super::{
     relay::relay_program,
     state::StateArgs,
-    values::{running_program, size, time},
+    values::{running_program, size, time, uri},
 };
 use crate::attach::{AttachOptions, RelaySettings, UpperKind, Via};
 use blockd_nbd::uri::NbdUri;
@@ -24,6 +24,7 @@ use blockd_nbd::uri::NbdUri;
 pub struct AttachArgs {
     /// The NBD URI of the export
     #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]… or nbd+unix:///REPO…?socket=PATH")]
+    #[arg(value_parser = uri)]
     pub uri: NbdUri,
 
     /// The directory to attach at, which must be empty
@@ -32,6 +33,7 @@ pub struct AttachArgs {
     /// Another server that has the same export. It is read from when the first is
     /// unreachable or slow
     #[arg(long, env = "BLOCKD_ALSO", value_name = "URI", value_delimiter = ' ')]
+    #[arg(value_parser = uri)]
     #[arg(help = "Another server that has the export: nbd://HOST[:PORT]/; may be repeated")]
     pub also: Vec<NbdUri>,
 
