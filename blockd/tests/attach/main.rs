@@ -13,6 +13,7 @@ mod invalid_input;
 mod relay_failure;
 mod releases;
 mod shared_lower;
+mod static_dev;
 mod status_text;
 mod upper;
 
