@@ -16,6 +16,7 @@ mod shared_lower;
 mod static_dev;
 mod status_text;
 mod upper;
+mod volatile;
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, process::Command};
 

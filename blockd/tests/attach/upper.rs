@@ -100,31 +100,7 @@ fn changes_are_found_again_after_a_reboot() {
     bench.attach_at("m2", "repo", &["--upper", "tmpfs"]);
     fs::write(bench.path("m/new"), "mine").unwrap();
     fs::write(bench.path("m2/new"), "in memory").unwrap();
-    // What a reboot takes away, and what it changes: every mount, every
-    // process, every device, and the machine's boot id.
-    for name in ["m", "m2"] {
-        run(Command::new("umount").arg(bench.path(name)));
-    }
-    let below = |what: &str| {
-        let folder = bench.state().join(what);
-        folder.join(&bench.entries(what)[0])
-    };
-    run(Command::new("umount").arg(below("lowers").join("mount")));
-    run(Command::new("umount").arg(below("lowers").join("device")));
-    for place in bench.entries("places") {
-        let memory = bench.state().join("places").join(&place).join("memory");
-        if memory.exists() {
-            run(Command::new("umount").arg(memory));
-        }
-    }
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    let files = run(Command::new("grep")
-        .args(["-rl", boot.trim()])
-        .arg(bench.state()));
-    for file in files.lines() {
-        let text = fs::read_to_string(file).unwrap();
-        fs::write(file, text.replace(boot.trim(), "another-boot")).unwrap();
-    }
+    bench.reboot(&["m", "m2"]);
     let status = run(&mut bench.blockd(&["status"]));
     assert!(status.contains("detached, with changes kept"), "{status}");
     assert_eq!(bench.attach("repo", &[])["diff"], "kept");

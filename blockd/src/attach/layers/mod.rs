@@ -15,3 +15,4 @@ pub(crate) mod relay;
 pub(crate) mod relay_settings;
 pub(crate) mod step_times;
 pub(crate) mod upper;
+pub(crate) mod volatile;

@@ -28,6 +28,8 @@ use crate::attach::state::{
 pub(crate) struct OverlayDirs {
     pub(crate) upper: PathBuf,
     pub(crate) work: PathBuf,
+    /// Whether they are to be mounted with the option `volatile`.
+    pub(crate) volatile: bool,
 }
 
 impl OverlayDirs {
@@ -35,6 +37,10 @@ impl OverlayDirs {
     pub(crate) fn of(dir: &AttachmentDir, kind: UpperKind) -> Option<Self> {
         match kind {
             UpperKind::State => Some(Self::in_directory(&dir.path())),
+            UpperKind::Volatile => Some(Self {
+                volatile: true,
+                ..Self::in_directory(&dir.path())
+            }),
             UpperKind::Tmpfs { .. } => Some(Self::in_directory(&dir.tmpfs())),
             UpperKind::Block => None,
         }
@@ -44,6 +50,7 @@ impl OverlayDirs {
         Self {
             upper: directory.join("upper"),
             work: directory.join("work"),
+            volatile: false,
         }
     }
 }
@@ -61,7 +68,7 @@ pub(crate) fn create(
     owner: (u32, u32),
 ) -> Result<()> {
     discard(dir)?;
-    let Some(OverlayDirs { upper, work }) = OverlayDirs::of(dir, kind) else {
+    let Some(OverlayDirs { upper, work, .. }) = OverlayDirs::of(dir, kind) else {
         return Ok(());
     };
     let make = || {
@@ -142,7 +149,7 @@ fn is_copy(directory: &Path) -> io::Result<bool> {
 ///
 /// When they cannot be removed, or their tmpfs cannot be unmounted.
 pub(crate) fn discard(dir: &AttachmentDir) -> Result<()> {
-    let OverlayDirs { upper, work } = OverlayDirs::in_directory(&dir.path());
+    let OverlayDirs { upper, work, .. } = OverlayDirs::in_directory(&dir.path());
     for directory in [upper, work, dir.blocks()] {
         match fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

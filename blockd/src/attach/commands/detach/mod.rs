@@ -11,6 +11,7 @@ use self::{options::DetachOptions, report::DetachReport};
 use super::{
     mountpoint, privilege, reap,
     teardown::{self, DetachMode, Remains},
+    volatile,
 };
 use crate::attach::{
     layers::{holders::holders, lower::release::Released, upper},
@@ -46,8 +47,13 @@ pub fn detach(options: &DetachOptions) -> Result<DetachReport> {
         report.export = Some(attachment.export.clone());
         record.attachment = take_down(options, &dir, attachment, &mut report)?;
     }
+    let settled = match options.discard {
+        true => Ok(None),
+        false => volatile::settle(&dir, &mut record),
+    };
     let removed = remove_unused_changes(&dir, &mut record, options.discard);
     save(&record, &dir)?;
+    settled?;
     removed?;
     if let Some(kept) = record.changes {
         (report.changes, report.upper) = (Some(kept.export), Some(kept.upper));
@@ -95,7 +101,8 @@ pub(crate) fn remove_unused_changes(
         return Ok(());
     }
     let has_changes = match &record.changes {
-        Some(kept) => upper::has_changes(dir, kept.upper)?,
+        // In what may be incomplete, nothing may be left.
+        Some(kept) => kept.may_be_incomplete()? || upper::has_changes(dir, kept.upper)?,
         None => false,
     };
     if discard || !has_changes {

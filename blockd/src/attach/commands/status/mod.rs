@@ -124,7 +124,7 @@ impl Survey {
             via: None,
             shared_with: 0,
             relay: None,
-            changes: changes.filter(|changes| changes.entries > 0),
+            changes: changes.filter(|changes| changes.entries > 0 || changes.incomplete),
         };
         let mut added = Ok(());
         if status.state != AttachState::Detached {
@@ -180,6 +180,7 @@ fn changes_status(dir: &AttachmentDir, kept: &KeptChanges) -> Result<ChangesStat
     Ok(ChangesStatus {
         export: kept.export.clone(),
         upper: kept.upper,
+        incomplete: kept.may_be_incomplete()?,
         entries,
         bytes,
     })

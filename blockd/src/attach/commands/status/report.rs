@@ -61,6 +61,8 @@ pub struct ChangesStatus {
     pub export: String,
     /// Where they are kept.
     pub upper: UpperKind,
+    /// They were made volatile, and the machine went down before they were detached.
+    pub incomplete: bool,
     /// Files, directories and whiteouts in the upper layer.
     pub entries: u64,
     /// The bytes they take on the disk, or in memory.
