@@ -261,6 +261,7 @@ impl Bench {
                 run(Command::new("umount").arg(memory));
             }
         }
+        wait_until("the relays have ended", || self.relays().is_empty());
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         let files = run(Command::new("grep")
             .args(["-rl", boot.trim()])

@@ -1,10 +1,15 @@
 //! Upper layers: in the state directory and on a tmpfs, full ones, and after a reboot.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Bench, failure, git, run};
+use crate::harness::{Bench, failure, git, pid, run, send, wait_until};
 
 /// A small file system for a state directory.
 struct Small<'a>(&'a Path);
@@ -91,6 +96,67 @@ fn a_full_disk_is_an_error_and_leaves_nothing_half_made() {
     assert_eq!(fs::read_to_string(bench.path("m/mine")).unwrap(), "mine");
     bench.detach(&["--discard"]);
     assert_eq!(bench.entries("places"), Vec::<String>::new());
+}
+
+/// The files below what was discarded.
+fn left_to_remove(bench: &Bench) -> usize {
+    let files = Command::new("find")
+        .arg(bench.state().join("discarded"))
+        .output();
+    files.unwrap().stdout.split(|byte| *byte == b'\n').count() - 1
+}
+
+#[test]
+fn a_removal_that_was_ended_is_gone_on_with() {
+    let bench = Bench::new();
+    bench.attach("repo", &[]);
+    for directory in 0..40 {
+        let directory = bench.path(&format!("m/new-{directory}"));
+        fs::create_dir(&directory).unwrap();
+        for file in 0..50 {
+            fs::write(directory.join(file.to_string()), "").unwrap();
+        }
+    }
+    // Slow enough for a signal to come before the end.
+    let detach = bench.detach_command(&["--discard"]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-o", "/dev/null", "-e", "trace=unlink"]);
+    traced.args(["-e", "inject=unlink:delay_enter=5000"]);
+    traced.arg(detach.get_program()).args(detach.get_args());
+    let traced = traced
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("some are removed", || {
+        (1..2000).contains(&left_to_remove(&bench))
+    });
+    for process in bench.processes_with("--discard") {
+        if process != pid(traced.id()) {
+            send(process, Signal::INT);
+        }
+    }
+    let ended = traced.wait_with_output().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        error.contains("ended by SIGINT") && error.contains("removes the files that are left"),
+        "{error}"
+    );
+    bench.nothing_is_left();
+    assert_eq!(bench.entries("places"), Vec::<String>::new());
+    assert!(left_to_remove(&bench) > 0);
+    let doctor = run(&mut bench.blockd(&["doctor"]));
+    assert!(doctor.contains("is being removed"), "{doctor}");
+
+    assert_eq!(
+        bench.attach("repo", &[])["diff"],
+        "new",
+        "it is free at once"
+    );
+    assert!(left_to_remove(&bench) > 0);
+    bench.detach(&[]);
+    assert_eq!(left_to_remove(&bench), 0);
+    assert!(!bench.entries("").contains(&"discarded".to_owned()));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use rustix::{
     mount::{MountFlags, UnmountFlags, mount, unmount},
 };
 
-use super::mounts::Mounts;
+use super::{discarded, mounts::Mounts};
 use crate::attach::state::{
     attachment_dir::AttachmentDir,
     directory::{list_directory, remove_empty_directory},
@@ -56,11 +56,11 @@ impl OverlayDirs {
 }
 
 /// Makes an empty upper layer, with the mode of `root` and this owner (user and
-/// group). An upper layer that was there is removed.
+/// group). An upper layer that was there is discarded.
 ///
 /// # Errors
 ///
-/// When the old one cannot be removed, or the new one cannot be made.
+/// When the old one cannot be moved, or the new one cannot be made.
 pub(crate) fn create(
     dir: &AttachmentDir,
     kind: UpperKind,
@@ -143,21 +143,17 @@ fn is_copy(directory: &Path) -> io::Result<bool> {
         && !has("trusted.overlay.opaque")?)
 }
 
-/// Removes the changes of a mountpoint, wherever they are kept.
+/// Moves the changes of a mountpoint to what [`discarded::remove`] removes, wherever
+/// they are kept.
 ///
 /// # Errors
 ///
-/// When they cannot be removed, or their tmpfs cannot be unmounted.
+/// When they cannot be moved, or their tmpfs cannot be unmounted.
 pub(crate) fn discard(dir: &AttachmentDir) -> Result<()> {
     let OverlayDirs { upper, work, .. } = OverlayDirs::in_directory(&dir.path());
     for directory in [upper, work, dir.blocks()] {
-        match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let shown = directory.display();
-                return Err(error).with_context(|| format!("cannot remove {shown}"));
-            }
-            _ => {}
-        }
+        discarded::move_away(dir, &directory)
+            .with_context(|| format!("cannot remove {}", directory.display()))?;
     }
     let tmpfs = dir.tmpfs();
     while Mounts::read()?.at(&tmpfs).is_some() {

@@ -81,7 +81,8 @@ fn clean_up(
         }
         volatile::settle(dir, &mut record)?;
         detach::remove_unused_changes(dir, &mut record, false)?;
-        record.save_or_remove(dir)
+        record.save_or_remove(dir)?;
+        detach::remove_discarded(dir)
     };
     match clean_up() {
         Ok(()) => error,

@@ -1,12 +1,14 @@
 //! `blockd detach`: unmounts a work tree.
 
 pub(crate) mod options;
+mod removal;
 pub(crate) mod report;
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::removal::remove_discarded;
 use self::{options::DetachOptions, report::DetachReport};
 use super::{
     mountpoint, privilege, reap,
@@ -38,27 +40,37 @@ pub fn detach(options: &DetachOptions) -> Result<DetachReport> {
         return Ok(report);
     };
     let dir = AttachmentDir::new(&state, &report.mountpoint);
-    if !dir.path().exists() {
-        return Ok(report);
+    if dir.path().exists() {
+        free_mountpoint(options, &dir, &mut report)?;
     }
-    let _lock = Lock::attachment(&dir)?;
-    let mut record = AttachmentRecord::load(&dir)?;
+    remove_discarded(&dir)?;
+    Ok(report)
+}
+
+/// Takes down what there is, and moves away what is discarded.
+fn free_mountpoint(
+    options: &DetachOptions,
+    dir: &AttachmentDir,
+    report: &mut DetachReport,
+) -> Result<()> {
+    let _lock = Lock::attachment(dir)?;
+    let mut record = AttachmentRecord::load(dir)?;
     if let Some(attachment) = record.attachment.take() {
         report.export = Some(attachment.export.clone());
-        record.attachment = take_down(options, &dir, attachment, &mut report)?;
+        record.attachment = take_down(options, dir, attachment, report)?;
     }
     let settled = match options.discard {
         true => Ok(None),
-        false => volatile::settle(&dir, &mut record),
+        false => volatile::settle(dir, &mut record),
     };
-    let removed = remove_unused_changes(&dir, &mut record, options.discard);
-    save(&record, &dir)?;
+    let removed = remove_unused_changes(dir, &mut record, options.discard);
+    save(&record, dir)?;
     settled?;
     removed?;
     if let Some(kept) = record.changes {
         (report.changes, report.upper) = (Some(kept.export), Some(kept.upper));
     }
-    Ok(report)
+    Ok(())
 }
 
 /// Takes an attachment down; returns what lingers of it.

@@ -67,7 +67,8 @@ impl fmt::Display for ChangesStatus {
             UpperKind::Block => return write!(f, "{} of changed blocks", show_size(self.bytes)),
         };
         let (entries, bytes) = (self.entries, show_size(self.bytes));
-        write!(f, "{entries} files and directories, {bytes}{within}")
+        let least = if self.more { "at least " } else { "" };
+        write!(f, "{least}{entries} files and directories, {bytes}{within}")
     }
 }
 
