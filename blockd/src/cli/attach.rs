@@ -21,6 +21,7 @@ use blockd_nbd::uri::NbdUri;
 
 /// Attach an export as a work tree.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct AttachArgs {
     /// The NBD URI of the export
     #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]… or nbd+unix:///REPO…?socket=PATH")]

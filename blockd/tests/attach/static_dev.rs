@@ -14,7 +14,7 @@ fn attach_where_dev_has(nodes: &str, more: &str) {
         blockd=$1 uri=$2 tree=$3 state=$4
         mount -t tmpfs static /dev
         mknod -m 666 /dev/null c 1 3
-        eval \"$5\"
+        sh -e -c \"$5\"
         before=$(stat -c '%n %t %T' /dev/*)
         $blockd attach --via fuse --json $6 --state \"$state\" \"$uri\" \"$tree\"
         cat \"$tree/README\" >&2

@@ -54,6 +54,7 @@ pub(crate) fn sync(dir: &AttachmentDir) -> Result<Option<Holder>> {
         return Ok(Some(holder));
     }
     let path = dir.path();
+    tracing::info!("writing the changes to storage (--volatile)");
     let synced = File::open(&path).and_then(|directory| Ok(syncfs(directory)?));
     synced.with_context(|| format!("cannot write {} to storage", path.display()))?;
     remove_mark(dir)?;

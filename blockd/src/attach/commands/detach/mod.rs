@@ -59,9 +59,10 @@ fn free_mountpoint(
         report.export = Some(attachment.export.clone());
         record.attachment = take_down(options, dir, attachment, report)?;
     }
-    let settled = match options.discard {
-        true => Ok(None),
-        false => volatile::settle(dir, &mut record),
+    let settled = if options.discard {
+        Ok(None)
+    } else {
+        volatile::settle(dir, &mut record)
     };
     let removed = remove_unused_changes(dir, &mut record, options.discard);
     save(&record, dir)?;

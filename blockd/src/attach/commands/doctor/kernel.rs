@@ -88,7 +88,7 @@ fn own_nodes(missing: &[Device]) -> String {
     if missing.is_empty() {
         return String::new();
     }
-    let paths = missing.iter().map(|device| device.path());
+    let paths = missing.iter().map(Device::path);
     let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
     let paths = paths.join(", ");
     format!(", but not as {paths}: attach makes a node of its own")
