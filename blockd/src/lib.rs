@@ -10,6 +10,7 @@
 mod atomic_file;
 pub mod attach;
 pub mod cli;
+mod device_node;
 pub mod local;
 mod open_files;
 mod progress;

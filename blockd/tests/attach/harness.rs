@@ -276,6 +276,32 @@ impl Bench {
         .collect()
     }
 
+    /// What a reboot takes away, and what it changes: every mount, every process,
+    /// every device, and the machine's boot id.
+    pub(crate) fn reboot(&self, attached: &[&str]) {
+        for name in attached {
+            run(Command::new("umount").arg(self.path(name)));
+        }
+        let lower = self.state().join("lowers").join(&self.entries("lowers")[0]);
+        run(Command::new("umount").arg(lower.join("mount")));
+        run(Command::new("umount").arg(lower.join("device")));
+        for place in self.entries("places") {
+            let memory = self.state().join("places").join(&place).join("memory");
+            if memory.exists() {
+                run(Command::new("umount").arg(memory));
+            }
+        }
+        wait_until("the relays have ended", || self.relays().is_empty());
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let files = run(Command::new("grep")
+            .args(["-rl", boot.trim()])
+            .arg(self.state()));
+        for file in files.lines() {
+            let text = fs::read_to_string(file).unwrap();
+            fs::write(file, text.replace(boot.trim(), "another-boot")).unwrap();
+        }
+    }
+
     fn left(&self) -> Vec<String> {
         let needle = self.directory.path().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();

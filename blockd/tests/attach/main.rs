@@ -15,8 +15,10 @@ mod kept_changes;
 mod relay_failure;
 mod releases;
 mod shared_lower;
+mod static_dev;
 mod status_text;
 mod upper;
+mod volatile;
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, process::Command};
 

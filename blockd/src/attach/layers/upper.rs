@@ -16,7 +16,7 @@ use rustix::{
     mount::{MountFlags, UnmountFlags, mount, unmount},
 };
 
-use super::mounts::Mounts;
+use super::{discarded, mounts::Mounts};
 use crate::attach::state::{
     attachment_dir::AttachmentDir,
     directory::{list_directory, remove_empty_directory},
@@ -28,6 +28,8 @@ use crate::attach::state::{
 pub(crate) struct OverlayDirs {
     pub(crate) upper: PathBuf,
     pub(crate) work: PathBuf,
+    /// Whether they are to be mounted with the option `volatile`.
+    pub(crate) volatile: bool,
 }
 
 impl OverlayDirs {
@@ -35,6 +37,10 @@ impl OverlayDirs {
     pub(crate) fn of(dir: &AttachmentDir, kind: UpperKind) -> Option<Self> {
         match kind {
             UpperKind::State => Some(Self::in_directory(&dir.path())),
+            UpperKind::Volatile => Some(Self {
+                volatile: true,
+                ..Self::in_directory(&dir.path())
+            }),
             UpperKind::Tmpfs { .. } => Some(Self::in_directory(&dir.tmpfs())),
             UpperKind::Block => None,
         }
@@ -44,16 +50,17 @@ impl OverlayDirs {
         Self {
             upper: directory.join("upper"),
             work: directory.join("work"),
+            volatile: false,
         }
     }
 }
 
 /// Makes an empty upper layer, with the mode of `root` and this owner (user and
-/// group). An upper layer that was there is removed.
+/// group). An upper layer that was there is discarded.
 ///
 /// # Errors
 ///
-/// When the old one cannot be removed, or the new one cannot be made.
+/// When the old one cannot be moved, or the new one cannot be made.
 pub(crate) fn create(
     dir: &AttachmentDir,
     kind: UpperKind,
@@ -61,7 +68,7 @@ pub(crate) fn create(
     owner: (u32, u32),
 ) -> Result<()> {
     discard(dir)?;
-    let Some(OverlayDirs { upper, work }) = OverlayDirs::of(dir, kind) else {
+    let Some(OverlayDirs { upper, work, .. }) = OverlayDirs::of(dir, kind) else {
         return Ok(());
     };
     let make = || {
@@ -174,21 +181,17 @@ pub(crate) fn forget_copies_of_objects(dir: &AttachmentDir, kind: UpperKind) -> 
 /// git's index of several packs.
 const MULTI_PACK_INDEX: &str = "multi-pack-index";
 
-/// Removes the changes of a mountpoint, wherever they are kept.
+/// Moves the changes of a mountpoint to what [`discarded::remove`] removes, wherever
+/// they are kept.
 ///
 /// # Errors
 ///
-/// When they cannot be removed, or their tmpfs cannot be unmounted.
+/// When they cannot be moved, or their tmpfs cannot be unmounted.
 pub(crate) fn discard(dir: &AttachmentDir) -> Result<()> {
-    let OverlayDirs { upper, work } = OverlayDirs::in_directory(&dir.path());
+    let OverlayDirs { upper, work, .. } = OverlayDirs::in_directory(&dir.path());
     for directory in [upper, work, dir.blocks()] {
-        match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let shown = directory.display();
-                return Err(error).with_context(|| format!("cannot remove {shown}"));
-            }
-            _ => {}
-        }
+        discarded::move_away(dir, &directory)
+            .with_context(|| format!("cannot remove {}", directory.display()))?;
     }
     let tmpfs = dir.tmpfs();
     while Mounts::read()?.at(&tmpfs).is_some() {

@@ -91,8 +91,7 @@ pub(super) fn claim_changes(
     let discard = format!("discard them with `blockd detach --discard {shown}`");
     let Some(kept) = kept_changes(dir, record)? else {
         let upper = requested.unwrap_or_default();
-        let export = export.to_owned();
-        record.changes = Some(KeptChanges { export, upper });
+        record.changes = Some(KeptChanges::new(export.to_owned(), upper)?);
         return Ok(upper);
     };
     if kept.export != export {
@@ -121,13 +120,22 @@ pub(super) fn claim_changes(
         );
     }
     if requested.is_some_and(|requested| !requested.is_same_place(kept.upper)) {
+        let option = match requested {
+            Some(UpperKind::Volatile) => "--volatile",
+            _ => "--upper",
+        };
         bail!(
-            "the changes kept for {shown} are in --upper {}: leave --upper out to go on with \
+            "the changes kept for {shown} are in --upper {}: leave {option} out to go on with \
              them, or {discard}",
             kept.upper
         );
     }
-    Ok(kept.upper)
+    let upper = match requested {
+        Some(UpperKind::Volatile) => UpperKind::Volatile,
+        _ => kept.upper,
+    };
+    record.changes = Some(KeptChanges::new(kept.export, upper)?);
+    Ok(upper)
 }
 
 /// Changes that were kept, unless there are none in them.

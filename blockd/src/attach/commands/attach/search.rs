@@ -240,7 +240,9 @@ impl Search<'_> {
             shows: match kind {
                 None => Shows::Lower,
                 Some(UpperKind::Block) => Shows::Block,
-                Some(UpperKind::State | UpperKind::Tmpfs { .. }) => Shows::Overlay,
+                Some(UpperKind::State | UpperKind::Volatile | UpperKind::Tmpfs { .. }) => {
+                    Shows::Overlay
+                }
             },
             scope: MountScope::current()?,
             lingering: None,
