@@ -59,6 +59,32 @@ fn json(command: &mut Command) -> Value {
     serde_json::from_str(&stdout(command)).unwrap()
 }
 
+/// More files than the server may open: clients read all of them, and further
+/// clients get in.
+#[test]
+fn a_server_reads_more_files_than_it_may_open() {
+    const OPEN_FILES: u32 = 64;
+    let repo = Fixture::get("storage").repo("loose");
+    let objects = repo.git(&["count-objects"]);
+    let (count, _) = objects.split_once(' ').unwrap();
+    assert!(count.parse::<u32>().unwrap() > 2 * OPEN_FILES, "{objects}");
+    let server = TestBlockd::serve_with_open_files(repo.folder(), OPEN_FILES);
+    let folder = tempfile::tempdir().unwrap();
+    let copies = ["one", "two"].map(|name| folder.path().join(name));
+    let held = UnixStream::connect(server.socket()).unwrap();
+    for copy in &copies {
+        run(program("nbdcopy").arg(server.uri("loose@main")).arg(copy));
+    }
+    drop(held);
+    assert_eq!(sha256_of(&copies[0]), sha256_of(&copies[1]));
+    let said = stdout(program("e2fsck").arg("-fn").arg(&copies[0]));
+    assert!(
+        !server.log().contains("Too many open files"),
+        "{said}\n{}",
+        server.log()
+    );
+}
+
 #[test]
 fn nbdinfo_shows_list_and_map() {
     let served = Served::start();

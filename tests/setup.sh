@@ -9,17 +9,16 @@ cd "$(dirname "$0")"
 # compares this with the sources, both ways. Given are Debian's essential
 # packages and what debootstrap adds to them, and what the README asks for.
 # shellcheck disable=SC2034 # for tests/programs
-given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash
-    cargo:cargo cat:coreutils chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils
-    dd:coreutils diff:diffutils
-    dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils find:findutils
-    flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils install:coreutils
-    ldd:libc-bin ln:coreutils make:make mkdir:coreutils mktemp:coreutils mountpoint:util-linux mv:coreutils
-    pivot_root:util-linux realpath:coreutils rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils
-    setpriv:util-linux setsid:util-linux sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils
-    stat:coreutils stty:coreutils sync:coreutils tail:coreutils tar:tar tee:coreutils timeout:coreutils
-    touch:coreutils tr:coreutils truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils
-    xargs:findutils"
+given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash cargo:cargo cat:coreutils
+    chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils
+    diff:diffutils dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils
+    find:findutils flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils
+    install:coreutils ldd:libc-bin ln:coreutils make:make mkdir:coreutils mknod:coreutils
+    mktemp:coreutils mountpoint:util-linux mv:coreutils pivot_root:util-linux realpath:coreutils
+    rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils setpriv:util-linux setsid:util-linux
+    sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils stat:coreutils stty:coreutils
+    sync:coreutils tail:coreutils tar:tar tee:coreutils timeout:coreutils touch:coreutils tr:coreutils
+    truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils xargs:findutils"
 
 build="cc:gcc libc:libc6-dev"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"

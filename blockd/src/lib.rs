@@ -10,7 +10,9 @@
 mod atomic_file;
 pub mod attach;
 pub mod cli;
+mod device_node;
 pub mod local;
+mod open_files;
 mod progress;
 pub mod relay;
 pub mod serve;

@@ -35,7 +35,7 @@ impl Fixture {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let path = env::var_os("IMAGEGEN_BENCH_REPO").map_or_else(|| generated(target), Into::into);
         let repository = Repository::open(&path).unwrap();
-        let [before, head] = ["HEAD~1", "HEAD"].map(|rev| repository.resolve(rev).unwrap());
+        let [before, head] = ["HEAD~1", "HEAD"].map(|rev| repository.resolve(rev).unwrap().commit);
         Self {
             repository,
             before,

@@ -73,6 +73,13 @@ impl Error {
         self.kind
     }
 
+    /// The error as one of another kind.
+    #[must_use]
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// The error with the message `outer: inner`, where `inner` was the message
     /// before: for callers that know the context.
     #[must_use]

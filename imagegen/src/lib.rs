@@ -67,7 +67,7 @@
 //!     let cache = Cache::new(64 << 20, &state);
 //!
 //!     let repository = Repository::open(&path)?;
-//!     let commit = repository.resolve("HEAD")?;
+//!     let commit = repository.resolve("HEAD")?.commit;
 //!     let snapshot = store.take(&repository, commit, &cache)?;
 //!     let image = Image::open(Origin::Snapshot(snapshot), commit, &Options::default())?;
 //!
@@ -115,11 +115,10 @@
 //! - paths of 4095 bytes, and symlinks to 1 to 4095 bytes, as in git;
 //! - commits and trees of 64 MiB, and blobs that fit into the spool of the
 //!   [`Cache`](git::Cache);
-//! - refs in files (not reftable), and repository formats 0 and 1;
-//! - a `working-tree-encoding` that is known, see
-//!   [`Conversion`](git::Conversion).
+//! - refs in files (not reftable), and repository formats 0 and 1.
 //!
-//! Only Linux on 64-bit machines is supported.
+//! Only Linux on 64-bit machines is supported, with glibc and its gconv modules:
+//! files with a `working-tree-encoding` are encoded by its iconv, as in git.
 
 mod error;
 mod ext4;

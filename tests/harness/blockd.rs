@@ -95,8 +95,32 @@ impl TestBlockd {
         Self::start(repos, None, &[tls, &["--listen", "127.0.0.1:0"]].concat())
     }
 
+    /// May open so many files, sockets among them.
+    #[track_caller]
+    pub(crate) fn serve_with_open_files(repos: &Path, limit: u32) -> Self {
+        let limited = |arguments: &[OsString], folder: &Path| {
+            let mut shell = hermetic("sh");
+            shell
+                .arg("-c")
+                .arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\""))
+                .arg(binary());
+            spawn(shell.args(arguments), folder)
+        };
+        Self::start_by(repos, None, &[], limited)
+    }
+
     #[track_caller]
     fn start(repos: &Path, state: Option<&Path>, more: &[&str]) -> Self {
+        Self::start_by(repos, state, more, start_blockd)
+    }
+
+    #[track_caller]
+    fn start_by(
+        repos: &Path,
+        state: Option<&Path>,
+        more: &[&str],
+        spawn: impl FnOnce(&[OsString], &Path) -> Child,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let own_state = folder.path().join("state");
         let mut arguments: Vec<OsString> = vec!["serve".into(), "--repos".into(), repos.into()];
@@ -132,7 +156,7 @@ impl TestBlockd {
             );
             self.arguments[last] = listen.into();
         }
-        self.child = spawn(&self.arguments, self.folder.path());
+        self.child = start_blockd(&self.arguments, self.folder.path());
         self.ready = self.wait_until_ready();
     }
 
@@ -235,7 +259,11 @@ impl Drop for TestBlockd {
     }
 }
 
-fn spawn(arguments: &[OsString], folder: &Path) -> Child {
+fn start_blockd(arguments: &[OsString], folder: &Path) -> Child {
+    spawn(blockd().args(arguments), folder)
+}
+
+fn spawn(command: &mut Command, folder: &Path) -> Child {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -243,8 +271,7 @@ fn spawn(arguments: &[OsString], folder: &Path) -> Child {
         .unwrap();
     let started_in = started_in(folder);
     fs::create_dir_all(&started_in).unwrap();
-    blockd()
-        .args(arguments)
+    command
         .current_dir(started_in)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -7,23 +7,25 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum, builder::FalseyValueParser};
 use rustix::process::{getegid, geteuid};
 
 use super::{
     relay::relay_program,
     state::StateArgs,
-    values::{running_program, size, time},
+    values::{running_program, size, time, uri},
 };
 use crate::attach::{AttachOptions, RelaySettings, UpperKind, Via};
 use blockd_nbd::uri::NbdUri;
 
 /// Attach an export as a work tree.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct AttachArgs {
     /// The NBD URI of the export
     #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]… or nbd+unix:///REPO…?socket=PATH")]
+    #[arg(value_parser = uri)]
     pub uri: NbdUri,
 
     /// The directory to attach at, which must be empty
@@ -32,6 +34,7 @@ pub struct AttachArgs {
     /// Another server that has the same export. It is read from when the first is
     /// unreachable or slow
     #[arg(long, env = "BLOCKD_ALSO", value_name = "URI", value_delimiter = ' ')]
+    #[arg(value_parser = uri)]
     #[arg(help = "Another server that has the export: nbd://HOST[:PORT]/; may be repeated")]
     pub also: Vec<NbdUri>,
 
@@ -64,6 +67,19 @@ pub struct AttachArgs {
     /// else 8 GiB; free space takes no storage before it is used.
     #[arg(long, env = "BLOCKD_COW", conflicts_with_all = ["read_only", "upper"])]
     pub cow: Option<Cow>,
+
+    /// Sync nothing: quicker, and for a tree that may be lost
+    ///
+    /// Neither fsync nor copying a file up waits for the disk. A detach writes
+    /// everything, and changes are kept as always. When the machine goes down before
+    /// that, changes may be missing or torn, and the next attach refuses them.
+    #[arg(long, env = "BLOCKD_VOLATILE", value_parser = FalseyValueParser::new())]
+    pub volatile: bool,
+
+    /// Go on with changes that were made with --volatile before the machine went
+    /// down: what was not written by then is missing, old or torn
+    #[arg(long)]
+    pub accept_loss: bool,
 
     /// The kind of block device [default: nbd if the kernel has it, else fuse]
     #[arg(long, env = "BLOCKD_VIA")]
@@ -144,10 +160,8 @@ impl AttachArgs {
             },
             mountpoint: self.mountpoint.clone(),
             read_only: self.read_only,
-            upper: match self.cow {
-                Some(Cow::Block) => Some(UpperKind::Block),
-                Some(Cow::Overlay) | None => self.upper,
-            },
+            upper: self.upper()?,
+            accept_loss: self.accept_loss,
             via: self.via.map(Via::from),
             state: self.state.path()?,
             uid: owner(self.uid, "SUDO_UID", geteuid().as_raw())?,
@@ -155,6 +169,30 @@ impl AttachArgs {
             hydrate: self.hydrate,
             program: running_program()?,
         })
+    }
+}
+
+impl AttachArgs {
+    /// Where changes are to be kept, if that was said.
+    fn upper(&self) -> Result<Option<UpperKind>> {
+        let upper = match self.cow {
+            Some(Cow::Block) => Some(UpperKind::Block),
+            Some(Cow::Overlay) | None => self.upper,
+        };
+        if !self.volatile {
+            return Ok(upper);
+        }
+        let reason = match upper {
+            _ if self.read_only => "with --read-only nothing is written that could be synced",
+            None | Some(UpperKind::State | UpperKind::Volatile) => {
+                return Ok(Some(UpperKind::Volatile));
+            }
+            Some(UpperKind::Tmpfs { .. }) => "on a tmpfs nothing is synced anyhow",
+            Some(UpperKind::Block) => {
+                "with --cow block nothing is copied up, and only what a program syncs is synced"
+            }
+        };
+        bail!("--volatile is for an overlay in the state directory: leave it out, {reason}")
     }
 }
 

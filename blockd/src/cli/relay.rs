@@ -1,12 +1,19 @@
 //! The command line of `relay`, and the hidden one of the relay in the
 //! background.
 
-use std::{env, io, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io,
+    num::NonZeroUsize,
+    path::PathBuf,
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
-use super::values::{absolute, running_program, size, time};
+use super::values::{absolute, running_program, size, time, uri};
 use crate::relay::{self, RelayOptions, RelayProgram};
 use blockd_nbd::uri::NbdUri;
 
@@ -15,7 +22,7 @@ use blockd_nbd::uri::NbdUri;
 #[command(after_help = HELP)]
 pub struct RelayArgs {
     /// The export, on one server or on several
-    #[arg(required = true, value_name = "URI")]
+    #[arg(required = true, value_name = "URI", value_parser = uri)]
     #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]…, once for each server that has it")]
     pub uris: Vec<NbdUri>,
 
@@ -198,11 +205,31 @@ const RELAY_ENVIRONMENT: [&str; 5] = [
 pub(crate) fn relay_program() -> Result<RelayProgram> {
     let inherited = RELAY_ENVIRONMENT
         .iter()
-        .filter_map(|name| Some((name.into(), env::var_os(name)?)));
+        .filter_map(|name| Some((*name, env::var_os(name)?)));
+    let environment = inherited.map(|(name, value)| {
+        let value = match name {
+            "PATH" | "SSL_CERT_DIR" => absolute_paths(&value)?,
+            "SSL_CERT_FILE" if !value.is_empty() => absolute(&value.into())?.into(),
+            _ => value,
+        };
+        Ok((name.into(), value))
+    });
     Ok(RelayProgram {
         executable: running_program()?,
-        environment: inherited.collect(),
+        environment: environment.collect::<Result<_>>()?,
     })
+}
+
+/// A list of paths, as PATH is, that means the same in any directory.
+fn absolute_paths(list: &OsStr) -> Result<OsString> {
+    let paths = env::split_paths(list).map(|path| {
+        if path.as_os_str().is_empty() {
+            return Ok(path);
+        }
+        absolute(&path)
+    });
+    let paths = paths.collect::<Result<Vec<_>>>()?;
+    env::join_paths(paths).context("the current directory has a colon in its path")
 }
 
 #[cfg(test)]
@@ -211,6 +238,7 @@ mod tests {
 
     use super::*;
     use crate::relay::DEFAULT_CACHE_SIZE;
+    use blockd_nbd::uri::Address;
 
     #[derive(Parser)]
     struct Program {
@@ -226,6 +254,15 @@ mod tests {
         assert_eq!(options.unix, here.join("s"));
         assert_eq!(options.cow, Some(here.join("c")));
         assert_eq!(options.fuse, None);
+
+        let words = ["blockd", "nbd+unix:///x?socket=s", "--unix", "u"];
+        let options = Program::parse_from(words).relay.options().unwrap();
+        let socket = options.uris[0].address.clone();
+        assert_eq!(socket, Address::Unix(here.join("s")));
+
+        let list = absolute_paths("/a:b::c/d".as_ref()).unwrap();
+        let here = here.display();
+        assert_eq!(list, OsString::from(format!("/a:{here}/b::{here}/c/d")));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::units;
+use blockd_nbd::uri::{NbdUri, UriError};
 
 /// `30s`, `500ms`, `2m`, or plain seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
@@ -50,6 +51,16 @@ impl StoreArgs {
 /// A path that means the same in any directory.
 pub(crate) fn absolute(path: &PathBuf) -> Result<PathBuf> {
     path::absolute(path).with_context(|| format!("cannot find {}", path.display()))
+}
+
+/// An NBD URI whose paths mean the same in any directory: whoever connects may be
+/// a process in the background, which has another.
+pub(crate) fn uri(text: &str) -> Result<NbdUri, String> {
+    let uri = text
+        .parse::<NbdUri>()
+        .map_err(|error: UriError| error.to_string())?;
+    uri.absolute()
+        .map_err(|error| format!("{text:?}: cannot find the current directory: {error}"))
 }
 
 /// This program, to start it once more.

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Result, anyhow};
 
 use crate::{
+    open_files,
     serve::catalog::{Catalog, CatalogOptions, ImageInfo},
     signals::{EndSignals, HangUp},
 };
@@ -119,6 +120,7 @@ impl LocalExport {
             state: self.state.clone(),
             cache: self.cache,
         };
+        open_files::raise_limit();
         Ok((Catalog::new(&options)?, name.to_owned()))
     }
 }

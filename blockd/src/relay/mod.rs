@@ -69,7 +69,10 @@ pub use self::{
         UpstreamState, UpstreamStatus,
     },
 };
-use crate::signals::{EndSignals, HangUp};
+use crate::{
+    open_files,
+    signals::{EndSignals, HangUp},
+};
 use blockd_nbd::{
     Export, Limits, Writes,
     server::{Listener, Server},
@@ -149,6 +152,7 @@ struct Relay {
 impl Relay {
     async fn start(options: &RelayOptions, hang_up: HangUp) -> Result<Self> {
         one_name(&options.uris)?;
+        open_files::raise_limit();
         // Before the process id is written, and signals may come.
         let signals = EndSignals::catch(hang_up)?;
         let pid_file = options
@@ -274,7 +278,7 @@ fn server(listener: Listener, export: Arc<dyn Export>) -> Server {
         limits: Limits {
             total_bytes: TOTAL_BYTES,
             drain_time: DRAIN_TIMEOUT,
-            ..Limits::default()
+            ..open_files::server_limits()
         },
         exports: Arc::new(Only(export)),
     }

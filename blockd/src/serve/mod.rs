@@ -13,7 +13,7 @@ use rustix::process::chdir;
 use tracing::info;
 
 use blockd_nbd::{
-    Exports, Limits,
+    Exports,
     server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
     tls,
     uri::{Address, NbdUri, Tls},
@@ -21,7 +21,10 @@ use blockd_nbd::{
 pub mod catalog;
 
 use self::catalog::{Catalog, CatalogOptions};
-use crate::signals::{EndSignals, HangUp};
+use crate::{
+    open_files,
+    signals::{EndSignals, HangUp},
+};
 
 /// What a server serves, where it listens, and whom it accepts. Paths are
 /// absolute: a server has `/` as its directory.
@@ -73,8 +76,9 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     // The directory it was started in may be removed, and gix opens nothing
     // without one.
     chdir("/").context("cannot leave the current directory")?;
+    open_files::raise_limit();
     let catalog = Arc::new(Catalog::new(&options.catalog)?);
-    let limits = Limits::default();
+    let limits = open_files::server_limits();
     // Before the addresses are printed, and signals may come.
     let shutdown = shutdown()?;
     if options.stdio {

@@ -1,8 +1,17 @@
 //! `--cow block`: changes are kept as blocks of a disk.
 
-use std::{fs, process::Command};
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::Path,
+    process::Command,
+    ptr::null_mut,
+};
 
-use rustix::process::Signal;
+use rustix::{
+    mm::{MapFlags, ProtFlags, mmap, munmap},
+    process::Signal,
+};
 use serde_json::Value;
 
 use crate::harness::{Bench, failure, git, image, run, send};
@@ -40,6 +49,50 @@ fn changed_blocks_are_kept_until_they_are_discarded() {
     assert_eq!(bench.entries("places"), Vec::<String>::new());
 }
 
+/// What a shared map and an open file show of a file that is then written to.
+fn seen_after_write(tree: &Path, content: &[u8; 8]) -> (String, String) {
+    let open = File::open(tree.join("README")).unwrap();
+    // SAFETY: nothing else is at an address that the kernel chooses.
+    #[expect(unsafe_code, reason = "a map is what is tested")]
+    let map = unsafe { mmap(null_mut(), 8, ProtFlags::READ, MapFlags::SHARED, &open, 0) };
+    let map = map.unwrap();
+    fs::write(tree.join("README"), content).unwrap();
+    let mut read = [0; 8];
+    open.read_exact_at(&mut read, 0).unwrap();
+    // SAFETY: the file has 8 bytes again, and is not shortened any more.
+    #[expect(unsafe_code, reason = "a map is what is tested")]
+    let mapped = unsafe { map.cast::<[u8; 8]>().read_volatile() };
+    // SAFETY: nothing refers to it any more.
+    #[expect(unsafe_code, reason = "a map is what is tested")]
+    unsafe { munmap(map, 8) }.unwrap();
+    let text = |bytes: [u8; 8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(mapped), text(read))
+}
+
+/// The manual says so of both.
+#[test]
+fn a_shared_map_goes_stale_over_an_overlay_only() {
+    let bench = Bench::new();
+    let tree = bench.mountpoint();
+    bench.attach("repo:free=1G", &BLOCK);
+    let seen = |content| {
+        let (mapped, read) = seen_after_write(&tree, content);
+        assert_eq!(
+            read.as_bytes(),
+            content,
+            "an open file shows what is written"
+        );
+        mapped
+    };
+    assert_eq!(seen(b"changed\n"), "changed\n");
+    bench.detach(&["--discard"]);
+    bench.attach("repo:free=1G", &[]);
+    assert_eq!(seen(b"changed\n"), "a reposi", "it is copied up");
+    assert_eq!(seen(b"again..."), "again...");
+    bench.detach(&["--discard"]);
+    bench.nothing_is_left();
+}
+
 #[test]
 fn synced_files_survive_a_kill_of_the_relay() {
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +107,7 @@ fn synced_files_survive_a_kill_of_the_relay() {
     for number in 0..20 {
         let path = tree.join(format!("synced-{number}"));
         fs::write(&path, format!("{number}\n").repeat(5000)).unwrap();
-        fs::File::open(&path).unwrap().sync_all().unwrap();
+        File::open(&path).unwrap().sync_all().unwrap();
     }
     run(Command::new("sync").arg("-f").arg(&tree));
     fs::write(tree.join("unsynced"), vec![1; 1 << 20]).unwrap();

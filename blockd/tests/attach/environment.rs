@@ -1,6 +1,7 @@
-//! Variables of the environment that are meant for `blockd relay`.
+//! What of the caller's surroundings reaches the relay: variables of the environment
+//! and the current directory.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{collections::BTreeMap, fs, io, process::Command};
 
 use crate::harness::{Bench, run};
 
@@ -49,6 +50,38 @@ fn variables_of_the_relay_change_nothing_in_a_read_only_attachment() {
     }
     let refused = fs::write(bench.mountpoint().join("README"), "x").unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ReadOnlyFilesystem);
+    bench.detach(&[]);
+    bench.nothing_is_left();
+}
+
+/// The relay has `/` as its directory, and outlives its caller.
+#[test]
+fn paths_are_relative_to_the_directory_of_the_caller() {
+    let bench = Bench::new();
+    let here = bench.path("");
+    let mut attach = Command::new(env!("CARGO_BIN_EXE_blockd"));
+    attach
+        .current_dir(&here)
+        .args([
+            "attach",
+            "--via",
+            "fuse",
+            "nbd+unix:///repo?socket=gone",
+            "m",
+        ])
+        .args(["--also", "nbd+unix:///?socket=./s", "--state", "state"])
+        .env("SSL_CERT_FILE", "ca.pem");
+    run(&mut attach);
+
+    let readme = bench.mountpoint().join("README");
+    assert_eq!(fs::read_to_string(readme).unwrap(), "a repository\n");
+    let status = run(&mut bench.blockd(&["status", "--json"]));
+    let server = here.join("s").display().to_string();
+    assert!(status.contains(&server), "{status}");
+    let environment = fs::read(format!("/proc/{}/environ", bench.relay())).unwrap();
+    let environment = String::from_utf8(environment).unwrap();
+    let certificates = format!("SSL_CERT_FILE={}", here.join("ca.pem").display());
+    assert!(environment.contains(&certificates), "{environment:?}");
     bench.detach(&[]);
     bench.nothing_is_left();
 }

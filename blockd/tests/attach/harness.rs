@@ -83,6 +83,14 @@ pub(crate) fn image() -> &'static Path {
     &made.1
 }
 
+/// `blockd serve` with a state directory.
+pub(crate) fn serve(repositories: &Path, state: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
+    command.arg("serve").arg("--repos").arg(repositories);
+    command.arg("--state").arg(state).env("BLOCKD_LOG", "error");
+    command
+}
+
 /// A new mount namespace copies all mounts, those of other tests too: a test that
 /// makes one runs alone.
 static NAMESPACE: RwLock<()> = RwLock::new(());
@@ -123,19 +131,41 @@ impl Bench {
         Self::start(arguments, Guard::Shared(guard))
     }
 
+    /// `blockd serve` of the repositories that `make` makes in a directory.
+    pub(crate) fn serving(make: impl FnOnce(&Path)) -> Self {
+        let guard = NAMESPACE.read().unwrap_or_else(PoisonError::into_inner);
+        let start = |directory: &Path, socket: &Path| {
+            let repositories = directory.join("repositories");
+            fs::create_dir(&repositories).unwrap();
+            make(&repositories);
+            let mut server = serve(&repositories, &directory.join("served"));
+            server.arg("--unix").arg(socket);
+            server
+        };
+        Self::start_server(start, Guard::Shared(guard))
+    }
+
     fn start(arguments: &[&str], guard: Guard) -> Self {
+        let start = |_: &Path, socket: &Path| {
+            let mut server = Command::new("nbdkit");
+            server.args(["--foreground", "--readonly", "--unix"]);
+            server.arg(socket).args(arguments);
+            server
+        };
+        Self::start_server(start, guard)
+    }
+
+    fn start_server(command: impl FnOnce(&Path, &Path) -> Command, guard: Guard) -> Self {
         check_machine();
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("m")).unwrap();
         let socket = directory.path().join("s");
-        let server = Command::new("nbdkit")
-            .args(["--foreground", "--readonly", "--unix"])
-            .arg(&socket)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_until("nbdkit listens", || UnixStream::connect(&socket).is_ok());
+        let mut server = command(directory.path(), &socket);
+        let server = server.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let server = server.unwrap();
+        wait_until("the server listens", || {
+            UnixStream::connect(&socket).is_ok()
+        });
         Self {
             directory,
             server,
@@ -244,6 +274,32 @@ impl Bench {
             words.contains("blockd") && words.contains(&needle) && words.contains(word)
         })
         .collect()
+    }
+
+    /// What a reboot takes away, and what it changes: every mount, every process,
+    /// every device, and the machine's boot id.
+    pub(crate) fn reboot(&self, attached: &[&str]) {
+        for name in attached {
+            run(Command::new("umount").arg(self.path(name)));
+        }
+        let lower = self.state().join("lowers").join(&self.entries("lowers")[0]);
+        run(Command::new("umount").arg(lower.join("mount")));
+        run(Command::new("umount").arg(lower.join("device")));
+        for place in self.entries("places") {
+            let memory = self.state().join("places").join(&place).join("memory");
+            if memory.exists() {
+                run(Command::new("umount").arg(memory));
+            }
+        }
+        wait_until("the relays have ended", || self.relays().is_empty());
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let files = run(Command::new("grep")
+            .args(["-rl", boot.trim()])
+            .arg(self.state()));
+        for file in files.lines() {
+            let text = fs::read_to_string(file).unwrap();
+            fs::write(file, text.replace(boot.trim(), "another-boot")).unwrap();
+        }
     }
 
     fn left(&self) -> Vec<String> {

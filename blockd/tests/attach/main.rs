@@ -7,14 +7,18 @@ mod busy_mountpoint;
 mod cow_block;
 mod crash_recovery;
 mod environment;
+mod file_times;
 mod harness;
 mod hydrate;
 mod invalid_input;
+mod kept_changes;
 mod relay_failure;
 mod releases;
 mod shared_lower;
+mod static_dev;
 mod status_text;
 mod upper;
+mod volatile;
 
 use std::{fs, io, os::unix::fs::MetadataExt, path::Path, process::Command};
 

@@ -1,10 +1,15 @@
 //! Upper layers: in the state directory and on a tmpfs, full ones, and after a reboot.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::harness::{Bench, failure, git, run};
+use crate::harness::{Bench, failure, git, pid, run, send, wait_until};
 
 /// A small file system for a state directory.
 struct Small<'a>(&'a Path);
@@ -93,6 +98,67 @@ fn a_full_disk_is_an_error_and_leaves_nothing_half_made() {
     assert_eq!(bench.entries("places"), Vec::<String>::new());
 }
 
+/// The files below what was discarded.
+fn left_to_remove(bench: &Bench) -> usize {
+    let files = Command::new("find")
+        .arg(bench.state().join("discarded"))
+        .output();
+    files.unwrap().stdout.split(|byte| *byte == b'\n').count() - 1
+}
+
+#[test]
+fn a_removal_that_was_ended_is_gone_on_with() {
+    let bench = Bench::new();
+    bench.attach("repo", &[]);
+    for directory in 0..40 {
+        let directory = bench.path(&format!("m/new-{directory}"));
+        fs::create_dir(&directory).unwrap();
+        for file in 0..50 {
+            fs::write(directory.join(file.to_string()), "").unwrap();
+        }
+    }
+    // Slow enough for a signal to come before the end.
+    let detach = bench.detach_command(&["--discard"]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-o", "/dev/null", "-e", "trace=unlink"]);
+    traced.args(["-e", "inject=unlink:delay_enter=5000"]);
+    traced.arg(detach.get_program()).args(detach.get_args());
+    let traced = traced
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("some are removed", || {
+        (1..2000).contains(&left_to_remove(&bench))
+    });
+    for process in bench.processes_with("--discard") {
+        if process != pid(traced.id()) {
+            send(process, Signal::INT);
+        }
+    }
+    let ended = traced.wait_with_output().unwrap();
+    let error = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        error.contains("ended by SIGINT") && error.contains("removes the files that are left"),
+        "{error}"
+    );
+    bench.nothing_is_left();
+    assert_eq!(bench.entries("places"), Vec::<String>::new());
+    assert!(left_to_remove(&bench) > 0);
+    let doctor = run(&mut bench.blockd(&["doctor"]));
+    assert!(doctor.contains("is being removed"), "{doctor}");
+
+    assert_eq!(
+        bench.attach("repo", &[])["diff"],
+        "new",
+        "it is free at once"
+    );
+    assert!(left_to_remove(&bench) > 0);
+    bench.detach(&[]);
+    assert_eq!(left_to_remove(&bench), 0);
+    assert!(!bench.entries("").contains(&"discarded".to_owned()));
+}
+
 #[test]
 fn changes_are_found_again_after_a_reboot() {
     let bench = Bench::new();
@@ -100,31 +166,7 @@ fn changes_are_found_again_after_a_reboot() {
     bench.attach_at("m2", "repo", &["--upper", "tmpfs"]);
     fs::write(bench.path("m/new"), "mine").unwrap();
     fs::write(bench.path("m2/new"), "in memory").unwrap();
-    // What a reboot takes away, and what it changes: every mount, every
-    // process, every device, and the machine's boot id.
-    for name in ["m", "m2"] {
-        run(Command::new("umount").arg(bench.path(name)));
-    }
-    let below = |what: &str| {
-        let folder = bench.state().join(what);
-        folder.join(&bench.entries(what)[0])
-    };
-    run(Command::new("umount").arg(below("lowers").join("mount")));
-    run(Command::new("umount").arg(below("lowers").join("device")));
-    for place in bench.entries("places") {
-        let memory = bench.state().join("places").join(&place).join("memory");
-        if memory.exists() {
-            run(Command::new("umount").arg(memory));
-        }
-    }
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    let files = run(Command::new("grep")
-        .args(["-rl", boot.trim()])
-        .arg(bench.state()));
-    for file in files.lines() {
-        let text = fs::read_to_string(file).unwrap();
-        fs::write(file, text.replace(boot.trim(), "another-boot")).unwrap();
-    }
+    bench.reboot(&["m", "m2"]);
     let status = run(&mut bench.blockd(&["status"]));
     assert!(status.contains("detached, with changes kept"), "{status}");
     assert_eq!(bench.attach("repo", &[])["diff"], "kept");

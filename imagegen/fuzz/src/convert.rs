@@ -1,7 +1,10 @@
 //! Attributes and conversions.
 
 use gix::bstr::{BStr, ByteSlice};
-use imagegen::git::{Attributes, Conversion, ObjectId};
+use imagegen::{
+    Result,
+    git::{Attributes, Blob, Conversion, ObjectId},
+};
 
 const BLOB: ObjectId = ObjectId::Sha1([0x5a; 20]);
 
@@ -14,8 +17,23 @@ pub fn attributes(data: &[u8]) {
     assert_eq!(first, second);
     if let (fingerprint, Some(conversion)) = first {
         assert_ne!(fingerprint, 0, "inert attributes convert nothing");
-        conversion.apply(&BLOB, file).ok();
+        apply(&conversion, file).ok();
     }
+}
+
+/// The converted content; `None` if it does not change.
+fn apply(conversion: &Conversion, content: &[u8]) -> Result<Option<Vec<u8>>> {
+    let blob = Blob::InMemory(content.into());
+    let measured = conversion.measure(&BLOB, &blob)?;
+    let mut bytes = Vec::new();
+    let conversion = conversion.clone().as_measured(&measured);
+    conversion.convert(&BLOB, &blob, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    assert_eq!(usize::try_from(measured.size), Ok(bytes.len()));
+    assert_eq!(measured.changed, bytes != content);
+    Ok(measured.changed.then_some(bytes))
 }
 
 /// The fingerprint and the conversion of a path, if each of its directories has
@@ -37,7 +55,7 @@ fn look_up(path: &BStr, file: &[u8]) -> (u64, Option<Conversion>) {
 }
 
 /// The attributes that the first byte selects from.
-const CONVERSIONS: [&str; 12] = [
+const CONVERSIONS: [&str; 15] = [
     "ident",
     "text eol=crlf",
     "text=auto eol=crlf",
@@ -50,6 +68,9 @@ const CONVERSIONS: [&str; 12] = [
     "working-tree-encoding=SHIFT-JIS",
     "working-tree-encoding=windows-1252 text=auto eol=crlf",
     "working-tree-encoding=EUC-KR",
+    "working-tree-encoding=ISO-2022-CN-EXT",
+    "working-tree-encoding=UTF-7 text=auto eol=crlf ident",
+    "working-tree-encoding=nonsense ident",
 ];
 
 /// Converts `data` after its first byte, which selects the attributes.
@@ -63,15 +84,15 @@ pub fn filter(data: &[u8]) {
     let conversion = attributes
         .conversion(b"file".as_bstr())
         .expect("it converts");
-    let Ok(changed) = conversion.apply(&BLOB, blob) else {
+    let Ok(changed) = apply(&conversion, blob) else {
         return;
     };
-    assert_eq!(conversion.apply(&BLOB, blob).expect("as before"), changed);
+    assert_eq!(apply(&conversion, blob).expect("as before"), changed);
     let Some(changed) = changed else { return };
     // An ident adds at most an id to three bytes each, and an encoding makes
-    // four bytes of one, twice as many of a line ending.
+    // eight bytes of one, twice as many of a line ending.
     assert!(
-        changed.len() <= 16 * blob.len() + 4,
+        changed.len() <= 32 * blob.len() + 8,
         "{} of {}",
         changed.len(),
         blob.len()
@@ -81,6 +102,6 @@ pub fn filter(data: &[u8]) {
             .lines_with_terminator()
             .filter(|line| line.ends_with(b"\n"));
         assert!(lines.into_iter().all(|line| line.ends_with(b"\r\n")));
-        assert_eq!(conversion.apply(&BLOB, &changed).expect("it is text"), None);
+        assert_eq!(apply(&conversion, &changed).expect("it is text"), None);
     }
 }

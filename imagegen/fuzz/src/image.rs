@@ -108,7 +108,7 @@ impl Disks {
 fn open(directory: &Path, memory: usize) -> Image {
     let cache = Cache::new(memory, directory);
     let repository = Repository::open(&directory.join("repo")).expect("git made it");
-    let head = repository.resolve("main").expect("git made it");
+    let head = repository.resolve("main").expect("git made it").commit;
     let store = SnapshotStore::open(&directory.join("state")).expect("there is room for it");
     let snapshot = store.take(&repository, head, &cache).expect("git made it");
     let options = Options::default();

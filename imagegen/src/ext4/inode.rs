@@ -50,6 +50,21 @@ pub(crate) enum Body<'a> {
     },
 }
 
+/// A time of an inode, since 1970; clamped to the years 1901 to 2446, which is
+/// what ext4 can represent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time {
+    pub(crate) seconds: i64,
+    /// Less than 1,000,000,000.
+    pub(crate) nanoseconds: u32,
+}
+
+impl From<Time> for Timestamp {
+    fn from(time: Time) -> Self {
+        Self::new(time.seconds, time.nanoseconds)
+    }
+}
+
 /// A file, directory or symlink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inode<'a> {
@@ -64,9 +79,10 @@ pub(crate) struct Inode<'a> {
     /// `i_links_count`: 1, for a directory 2 plus the number of its
     /// subdirectories.
     pub(crate) links: u32,
-    /// All of its timestamps, in seconds since 1970; clamped to the years 1901
-    /// to 2446, which is what ext4 can represent.
-    pub(crate) seconds: i64,
+    /// `i_mtime` and `i_atime`
+    pub(crate) modified: Time,
+    /// `i_ctime` and `i_crtime`
+    pub(crate) changed: Time,
     /// Where its content is stored.
     pub(crate) body: Body<'a>,
     /// Whether it is a directory with an index (see
@@ -173,7 +189,7 @@ impl Inode<'_> {
         raw.size_high = U32::new(high_u32(self.size));
         raw.links_count = U16::new(links_count(self.links));
         raw.extra_isize = U16::new(EXTRA_ISIZE);
-        raw.set_times(Timestamp::new(self.seconds));
+        raw.set_times(self.modified.into(), self.changed.into());
         raw.set_body(&self.body);
         if self.indexed {
             raw.flags |= INDEX_FL;
@@ -194,15 +210,15 @@ pub(crate) fn reserved(nr: InodeNr, checksum: Checksum) -> [u8; INODE_SIZE] {
 }
 
 impl RawInode {
-    fn set_times(&mut self, Timestamp { base, extra }: Timestamp) {
-        self.access_time = U32::new(base);
-        self.change_time = self.access_time;
-        self.modification_time = self.access_time;
-        self.creation_time = self.access_time;
-        self.access_time_extra = U32::new(extra);
-        self.change_time_extra = self.access_time_extra;
-        self.modification_time_extra = self.access_time_extra;
-        self.creation_time_extra = self.access_time_extra;
+    fn set_times(&mut self, modified: Timestamp, changed: Timestamp) {
+        self.modification_time = U32::new(modified.base);
+        self.modification_time_extra = U32::new(modified.extra);
+        self.access_time = self.modification_time;
+        self.access_time_extra = self.modification_time_extra;
+        self.change_time = U32::new(changed.base);
+        self.change_time_extra = U32::new(changed.extra);
+        self.creation_time = self.change_time;
+        self.creation_time_extra = self.change_time_extra;
     }
 
     fn set_body(&mut self, body: &Body<'_>) {

@@ -6,7 +6,7 @@
 use super::{
     checksum::Checksum,
     identity::{CREATED, Identity},
-    inode::{Body, Inode, Mode},
+    inode::{Body, Inode, Mode, Time},
     layout::Layout,
     numbers::{BLOCK_BYTES, BLOCK_SIZE, Block, BlockNr, INODE_SIZE, InodeNr},
 };
@@ -55,13 +55,18 @@ struct JournalSuperblock {
 pub(crate) fn inode(layout: &Layout, checksum: Checksum) -> Option<[u8; INODE_SIZE]> {
     let blocks = layout.journal();
     let count = blocks.end - blocks.start;
+    let created = Time {
+        seconds: CREATED.into(),
+        nanoseconds: 0,
+    };
     let inode = Inode {
         mode: Mode::PRIVATE,
         uid: 0,
         gid: 0,
         size: count * BLOCK_BYTES,
         links: 1,
-        seconds: CREATED.into(),
+        modified: created,
+        changed: created,
         body: Body::Blocks {
             start: BlockNr(blocks.start),
             count,

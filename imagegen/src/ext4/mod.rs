@@ -47,7 +47,7 @@ mod time;
 pub(crate) use checksum::Checksum;
 pub(crate) use dir::{Entry, FileType};
 pub(crate) use identity::Identity;
-pub(crate) use inode::{Body, Inode, Mode};
+pub(crate) use inode::{Body, Inode, Mode, Time};
 pub(crate) use layout::{Demand, Layout};
 pub(crate) use numbers::{BLOCK_SIZE, Block, BlockNr, INODE_SIZE, InodeNr};
 pub(crate) use packing::Packing;

@@ -32,6 +32,14 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
         self.entries.get(key).map(|(value, _)| value)
     }
 
+    /// All values, the least recently used first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries
+            .iter()
+            .rev()
+            .map(|(key, (value, _))| (key, value))
+    }
+
     /// Adds a value of `bytes` bytes and evicts the least recently used ones to
     /// make room. A value larger than the limit is not added.
     pub(super) fn put(&mut self, key: K, value: V, bytes: u64) {

@@ -13,11 +13,16 @@ use gix::ObjectId;
 use super::{
     Blob, Listing,
     byte_lru::ByteLru,
+    measures::Measures,
+    open_files::{OpenFiles, Shares},
     spool::Spool,
-    store::{DeltaBases, Scratch},
+    store::{DeltaBases, MappedPacks, Scratch},
     sync::lock,
 };
-use crate::numbers::{to_u64, to_usize};
+use crate::{
+    error::Error,
+    numbers::{to_u64, to_usize},
+};
 
 /// The largest blob in bytes that is held in memory; a larger one is spooled to
 /// a temporary file.
@@ -25,6 +30,10 @@ const MAX_IN_MEMORY: u64 = 32 << 20;
 
 /// The default bound for all spooled blobs together, in bytes.
 const SPOOL_LIMIT: u64 = 4 << 30;
+
+/// The part of the memory that is for the lengths of converted files: one in so
+/// many bytes.
+const MEASURES: u64 = 16;
 
 /// The most decoders that are retained, and the largest buffer of one in bytes.
 const SPARE_SCRATCHES: usize = 16;
@@ -34,7 +43,8 @@ const SPARE_BUFFER: usize = 1 << 20;
 const ENTRY_BYTES: u64 = 128;
 
 /// Blobs, tree listings and delta bases of any number of repositories, bounded
-/// by bytes.
+/// by bytes; and their open files, bounded by a share of the limit of open files
+/// that the process has when the cache is made (`RLIMIT_NOFILE`).
 ///
 /// Repositories share blobs, which are verified against their id. They do not
 /// share listings: the sizes in those come from object headers, which are not
@@ -45,6 +55,9 @@ pub struct Cache {
     bases: DeltaBases,
     scratches: Mutex<Vec<Scratch>>,
     spool: Spool,
+    files: Arc<OpenFiles>,
+    packs: Arc<MappedPacks>,
+    measures: Measures,
     max_in_memory: u64,
     inflated: AtomicU64,
 }
@@ -77,17 +90,50 @@ impl Cache {
     /// together. A blob larger than that cannot be read
     /// ([`Kind::Unsupported`](crate::Kind::Unsupported)).
     pub fn with_spool(bytes: usize, spool_dir: &Path, spool_bytes: u64) -> Arc<Self> {
-        let bytes = to_u64(bytes);
+        Self::with_shares(bytes, spool_dir, spool_bytes, Shares::of_process())
+    }
+
+    /// Like [`Cache::with_spool`], with shares of the open files.
+    pub(super) fn with_shares(
+        bytes: usize,
+        spool_dir: &Path,
+        spool_bytes: u64,
+        shares: Shares,
+    ) -> Arc<Self> {
+        let measures = Measures::new(to_u64(bytes) / MEASURES);
+        let spool = Spool::new(spool_dir, spool_bytes, shares.spooled);
+        Arc::new(Self::of(to_u64(bytes), spool, measures, shares))
+    }
+
+    /// Like [`Cache::new`], and remembers the lengths of the files that checkout
+    /// converts in the file `measures`, which need not exist. What is wrong with
+    /// the file, if anything, is also returned: it is then written anew.
+    pub fn with_measures(
+        bytes: usize,
+        spool_dir: &Path,
+        measures: &Path,
+    ) -> (Arc<Self>, Option<Error>) {
+        let (measures, ignored) = Measures::in_file(to_u64(bytes) / MEASURES, measures);
+        let shares = Shares::of_process();
+        let spool = Spool::new(spool_dir, SPOOL_LIMIT, shares.spooled);
+        let cache = Self::of(to_u64(bytes), spool, measures, shares);
+        (Arc::new(cache), ignored)
+    }
+
+    fn of(bytes: u64, spool: Spool, measures: Measures, shares: Shares) -> Self {
         // A quarter for delta bases, since blobs of one tree often share them.
         let bases = bytes / 4;
-        Arc::new(Self {
-            objects: Mutex::new(ByteLru::new(bytes - bases)),
+        Self {
+            objects: Mutex::new(ByteLru::new(bytes - bases - bytes / MEASURES)),
             bases: DeltaBases::new(bases),
             scratches: Mutex::default(),
-            spool: Spool::new(spool_dir, spool_bytes),
+            spool,
+            files: Arc::new(OpenFiles::new(shares)),
+            packs: Arc::new(MappedPacks::new(shares.packs)),
+            measures,
             max_in_memory: bases.min(MAX_IN_MEMORY),
             inflated: AtomicU64::new(0),
-        })
+        }
     }
 
     /// The memory in use, in bytes.
@@ -113,6 +159,20 @@ impl Cache {
 
     pub(super) fn spool(&self) -> &Spool {
         &self.spool
+    }
+
+    /// The packs of all repositories that are mapped.
+    pub(super) fn packs(&self) -> &Arc<MappedPacks> {
+        &self.packs
+    }
+
+    /// The open files of all snapshots.
+    pub(super) fn files(&self) -> &Arc<OpenFiles> {
+        &self.files
+    }
+
+    pub(super) fn measures(&self) -> &Measures {
+        &self.measures
     }
 
     pub(super) fn blob(&self, id: &ObjectId) -> Option<Blob> {

@@ -1,6 +1,6 @@
 //! Commits: the two headers that an image depends on.
 
-use gix::{ObjectId, bstr::ByteSlice, oid};
+use gix::{ObjectId, bstr::ByteSlice, hash, oid};
 
 use crate::error::{Error, Kind, Result};
 
@@ -17,6 +17,15 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// What an unborn branch shows: the empty tree. Its id is null.
+    pub(crate) fn unborn(kind: hash::Kind) -> Self {
+        Self {
+            id: ObjectId::null(kind),
+            tree: ObjectId::empty_tree(kind),
+            seconds: 0,
+        }
+    }
+
     /// Parses the `tree` and `committer` headers; nothing else is checked.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::{
     numbers::to_u64,
 };
 
-/// The object id of content that is hashed piece by piece.
+/// The object id of content, or the checksum of a file, hashed piece by piece.
 #[derive(Clone, Debug)]
 pub(super) enum ObjectHash {
     Sha1(Sha1),
@@ -28,19 +28,26 @@ impl ObjectHash {
     ///
     /// [`Kind::Unsupported`] for object formats other than SHA-1 and SHA-256.
     pub(super) fn new(format: hash::Kind, kind: objs::Kind, size: u64) -> Result<Self> {
-        let mut hash = match format {
-            hash::Kind::Sha1 => Self::Sha1(Sha1::new()),
-            hash::Kind::Sha256 => Self::Sha256(Sha256::new()),
-            other => {
-                return Err(Error::new(
-                    Kind::Unsupported,
-                    format!("object format {other}"),
-                ));
-            }
-        };
+        let mut hash = Self::of_file(format)?;
         hash.update(kind.as_bytes());
         hash.update(format!(" {size}\0").as_bytes());
         Ok(hash)
+    }
+
+    /// Starts the checksum that a file of git ends with.
+    ///
+    /// # Errors
+    ///
+    /// As [`ObjectHash::new`].
+    pub(super) fn of_file(format: hash::Kind) -> Result<Self> {
+        match format {
+            hash::Kind::Sha1 => Ok(Self::Sha1(Sha1::new())),
+            hash::Kind::Sha256 => Ok(Self::Sha256(Sha256::new())),
+            other => Err(Error::new(
+                Kind::Unsupported,
+                format!("object format {other}"),
+            )),
+        }
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {

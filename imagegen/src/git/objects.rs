@@ -12,7 +12,10 @@ use super::{
     Blob, Cache, Commit, EntryMode, Listing, cache::Domain, single_flight::SingleFlight, spool,
     store::Store, tree,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    numbers::{to_u64, to_usize},
+};
 
 /// The objects of one object directory and its alternates.
 ///
@@ -48,7 +51,7 @@ impl Objects {
             format,
             live,
         } = directory;
-        let store = Store::open(label, path, format, live);
+        let store = Store::open(label, path, format, live, cache.packs());
         let (cache, single_flight) = (Arc::clone(cache), SingleFlight::default());
         Self {
             store,
@@ -82,6 +85,10 @@ impl Objects {
     /// check out. The message names the entry; the caller adds the path of the
     /// directory ([`Error::within`]).
     pub fn tree(&self, id: ObjectId) -> Result<Arc<Listing>> {
+        // git has it built in, and does not always store it.
+        if id.is_empty_tree() {
+            return tree::parse(&id, b"", |blob| self.blob_size(blob)).map(Arc::new);
+        }
         if let Some(listing) = self.cache.listing(self.domain, id) {
             return Ok(listing);
         }
@@ -156,6 +163,26 @@ impl Objects {
         Err(spool::wrong_size(&id, blob.len(), size))
     }
 
+    /// Like [`Objects::blob`], for a blob that is read once: it is not cached,
+    /// unless it is spooled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::blob`].
+    pub(super) fn blob_uncached(&self, id: &oid, size: u64) -> Result<Blob> {
+        let id = id.to_owned();
+        let blob = match self.cached(&id) {
+            Some(blob) => blob,
+            None => self
+                .decode_blob(id, size)
+                .inspect(|blob| self.cache.count_inflated(blob))?,
+        };
+        if blob.len() == size {
+            return Ok(blob);
+        }
+        Err(spool::wrong_size(&id, blob.len(), size))
+    }
+
     /// The length of a blob in bytes, from its header.
     ///
     /// # Errors
@@ -167,28 +194,45 @@ impl Objects {
             .with_scratch(|scratch| self.store.blob_size(id, &mut scratch.inflate))
     }
 
-    /// The derived content with the cache key `name`, if it is cached.
+    /// The derived content with the cache key `name`, if it is cached in memory.
     pub(crate) fn derived(&self, name: &ObjectId) -> Option<Blob> {
         self.cache.blob(name)
     }
 
-    /// Derived content with the cache key `name`, which must identify everything
-    /// that it is derived from. `derive` runs once, however many threads ask for
-    /// the same content at once.
+    /// The same, also if it is spooled.
+    pub(crate) fn derived_or_spooled(&self, name: &ObjectId) -> Option<Blob> {
+        self.cached(name)
+    }
+
+    /// Derived content of `size` bytes with the cache key `name`, which must
+    /// identify everything that it is derived from. `derive` writes it, once,
+    /// however many threads ask for the same content at once. If it is large, it
+    /// is spooled.
     ///
     /// # Errors
     ///
-    /// As `derive`.
+    /// As `derive`; [`Kind::Corrupt`] if it writes less or more.
     pub(crate) fn derive(
         &self,
         name: ObjectId,
-        derive: impl FnOnce() -> Result<Vec<u8>>,
+        size: u64,
+        derive: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Blob> {
         self.single_flight.run(name, || {
-            if let Some(blob) = self.cache.blob(&name) {
+            if let Some(blob) = self.cached(&name) {
                 return Ok(blob);
             }
-            let blob = Blob::InMemory(derive()?.into());
+            if size > self.cache.max_in_memory() {
+                let spooled = self.cache.spool().write_derived(name, size, derive)?;
+                return Ok(Blob::Spooled(spooled));
+            }
+            let mut bytes = Vec::with_capacity(to_usize(size));
+            derive(&mut |piece| {
+                bytes.extend_from_slice(piece);
+                spool::check_derived(to_u64(bytes.len()) <= size, size)
+            })?;
+            spool::check_derived(to_u64(bytes.len()) == size, size)?;
+            let blob = Blob::InMemory(bytes.into());
             self.cache.put_blob(name, &blob);
             Ok(blob)
         })
@@ -202,15 +246,21 @@ impl Objects {
     }
 
     fn read_blob(&self, id: ObjectId, size: u64) -> Result<Blob> {
+        let blob = self.decode_blob(id, size)?;
+        if let Blob::InMemory(_) = blob {
+            self.cache.put_blob(id, &blob);
+        }
+        Ok(blob)
+    }
+
+    fn decode_blob(&self, id: ObjectId, size: u64) -> Result<Blob> {
         if size <= self.cache.max_in_memory() {
             let decoded = self.cache.with_scratch(|scratch| {
                 let bases = self.cache.bases();
                 self.store.decode(&id, objs::Kind::Blob, scratch, bases)
             })?;
             if let Some(bytes) = decoded {
-                let blob = Blob::InMemory(bytes);
-                self.cache.put_blob(id, &blob);
-                return Ok(blob);
+                return Ok(Blob::InMemory(bytes));
             }
         }
         let spooled = self.cache.spool().write(&self.store, id, size)?;
@@ -218,9 +268,7 @@ impl Objects {
             return Ok(Blob::Spooled(spooled));
         }
         // A small blob that is a delta on a large one.
-        let blob = Blob::InMemory(spool::load(&spooled)?);
-        self.cache.put_blob(id, &blob);
-        Ok(blob)
+        Ok(Blob::InMemory(spool::load(&spooled)?))
     }
 
     /// Decodes an object that must fit into memory, and parses it.

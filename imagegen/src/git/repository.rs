@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use gix::{ObjectId, hash, sec};
+use gix::{
+    ObjectId,
+    bstr::{BStr, BString, ByteSlice},
+    hash, sec,
+};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -31,6 +35,16 @@ const EXTENSIONS: [&str; 7] = [
     "relativeworktrees",
     "worktreeconfig",
 ];
+
+/// What a revision stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The commit; the null id if the branch is unborn.
+    pub commit: ObjectId,
+    /// The branch, without `refs/heads/`, if the revision names one; HEAD names
+    /// the one that it is on.
+    pub head: Option<BString>,
+}
 
 /// A repository on disk: bare, with a work tree, or a linked work tree.
 ///
@@ -77,43 +91,65 @@ impl Repository {
         self.format
     }
 
-    /// Resolves a revision to the id of a commit: anything that `git rev-parse`
-    /// accepts without a `:`. Annotated tags are peeled.
+    /// Resolves a revision to a commit: anything that `git rev-parse` accepts
+    /// without a `:`. Annotated tags are peeled. HEAD, and the branch that it is
+    /// on, may be unborn.
     ///
     /// # Errors
     ///
-    /// [`Kind::NotFound`] if there is no such revision, if it is ambiguous, or
-    /// if the repository has no commits; [`Kind::Invalid`] if `rev` is
-    /// malformed or is not a commit; [`Kind::Corrupt`] if the repository is
-    /// damaged.
-    pub fn resolve(&self, rev: &str) -> Result<ObjectId> {
+    /// [`Kind::NotFound`] if there is no such revision, or if it is ambiguous;
+    /// [`Kind::Invalid`] if `rev` is malformed or is not a commit;
+    /// [`Kind::Corrupt`] if the repository is damaged.
+    pub fn resolve(&self, rev: &str) -> Result<Resolved> {
         let here = |error: Error| error.within(format!("{:?} in {}", rev, self.path.display()));
         if rev.is_empty() || rev.contains(':') || rev.contains("..") || rev.starts_with('-') {
             return Err(here(Error::new(Kind::Invalid, "not a revision")));
         }
         let repository = open(&self.path)?;
-        let found = match repository.rev_parse_single(rev) {
-            Ok(found) => found,
-            Err(_) if repository.head().is_ok_and(|head| head.is_unborn()) && is_head(rev) => {
-                let message = format!("{} has no commits yet", self.path.display());
-                return Err(Error::new(Kind::NotFound, message));
+        let head = repository
+            .head_name()
+            .map_err(|error| here(unresolved(error)))?;
+        let head = head.as_ref().map(|name| name.as_bstr());
+        let spec = match repository.rev_parse(rev) {
+            Ok(spec) => spec,
+            Err(error) => {
+                if !repository.head().is_ok_and(|head| head.is_unborn()) {
+                    return Err(here(self.damage().unwrap_or_else(|| unresolved(error))));
+                }
+                if let Some(head) = head.and_then(|name| branch(rev, name)) {
+                    let (commit, head) = (ObjectId::null(self.format), Some(head));
+                    return Ok(Resolved { commit, head });
+                }
+                if rev.starts_with("HEAD") || rev.starts_with('@') {
+                    let message = format!("{} has no commits yet", self.path.display());
+                    return Err(Error::new(Kind::NotFound, message));
+                }
+                return Err(here(unresolved(error)));
             }
-            Err(error) => return Err(here(self.damage().unwrap_or_else(|| unresolved(error)))),
         };
+        let named = spec.first_reference().map(|found| found.name.as_bstr());
+        let named = if is_head(rev) { head } else { named };
+        let on = named.and_then(|name| branch(rev, name));
+        let found = spec
+            .single()
+            .ok_or_else(|| here(Error::new(Kind::Invalid, "not a single revision")))?;
         let object = found.object().map_err(|error| here(unresolved(error)))?;
         let commit = object.peel_to_kind(gix::objs::Kind::Commit);
-        commit.map(|commit| commit.id).map_err(|error| {
-            let kind = if error.is_not_found() {
-                Kind::NotFound
-            } else {
-                Kind::Invalid
-            };
-            here(Error::with_source(
-                kind,
-                format!("not a commit: {}", message(&error)),
-                error,
-            ))
-        })
+        let commit = commit.map(|commit| commit.id);
+        commit
+            .map(|commit| Resolved { commit, head: on })
+            .map_err(|error| {
+                let kind = if error.is_not_found() {
+                    Kind::NotFound
+                } else {
+                    Kind::Invalid
+                };
+                here(Error::with_source(
+                    kind,
+                    format!("not a commit: {}", message(&error)),
+                    error,
+                ))
+            })
     }
 
     /// The damage because of which objects may not be found: gix skips packs
@@ -164,12 +200,29 @@ impl Repository {
         &self.common_dir
     }
 
-    /// Its absolute path as text on one line, for use as a clone URL.
-    pub(super) fn own_path(&self) -> Result<String> {
-        let path = std::path::absolute(&self.path)
-            .map_err(|error| Error::io("resolve", &self.path, error))?;
-        let path = path.to_string_lossy();
-        Ok(path.chars().filter(|letter| !letter.is_control()).collect())
+    /// Fails for a partial clone: it lacks objects, which git fetches from the
+    /// promisor remote when it needs them (git, `partial-clone.adoc`). Of a
+    /// snapshot it could not.
+    pub(super) fn check_complete(&self) -> Result<()> {
+        let repository = open(&self.path)?;
+        let config = repository.config_snapshot();
+        let remotes = config.plumbing().sections_by_name("remote");
+        let mut names = remotes.into_iter().flatten();
+        let promises = names.any(|section| {
+            let name = section.header().subsection_name();
+            name.is_some_and(|name| {
+                config.boolean(&format!("remote.{name}.promisor")) == Some(true)
+            })
+        });
+        if config.string("extensions.partialClone").is_none() && !promises {
+            return Ok(());
+        }
+        let message = format!(
+            "{} is a partial clone, and its history is not complete: serve a full clone (`git \
+             clone --mirror`), or show the files alone with history=none",
+            self.path.display()
+        );
+        Err(Error::new(Kind::Unsupported, message))
     }
 
     pub(super) fn object_directory(&self) -> PathBuf {
@@ -276,11 +329,26 @@ fn check_format(repository: &gix::Repository) -> Result<()> {
     }
 }
 
-/// Whether `rev` is HEAD or relative to it.
+/// The branch that `rev` names, without `refs/heads/`, if it is the ref `name`
+/// and nothing that is derived from one. HEAD is every name.
+fn branch(rev: &str, name: &BStr) -> Option<BString> {
+    let short = name.strip_prefix(b"refs/heads/")?;
+    let full = name.as_bytes();
+    let names = [Some(short), Some(full), full.strip_prefix(b"refs/")];
+    let is_named = is_head(rev) || names.contains(&Some(rev.as_bytes()));
+    is_named.then(|| short.into())
+}
+
 fn is_head(rev: &str) -> bool {
-    rev.strip_prefix("HEAD")
-        .or_else(|| rev.strip_prefix('@'))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['~', '^', '@']))
+    matches!(rev, "HEAD" | "@")
+}
+
+/// Whether a branch may have this name, given without `refs/heads/` (git,
+/// `check_refname_format`).
+pub fn is_branch_name(name: &BStr) -> bool {
+    let full = [b"refs/heads/", name.as_bytes()].concat();
+    let forbidden = name == "HEAD" || name.starts_with(b"-");
+    !forbidden && gix::validate::reference::name(full.as_bstr()).is_ok()
 }
 
 fn unresolved(error: gix::Error) -> Error {

@@ -8,7 +8,8 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, BufWriter, Read},
+    io::{self, BufReader, BufWriter, Read, Write},
+    num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -21,7 +22,7 @@ use super::{
     byte_lru::ByteLru,
     object_hash::{Hashing, ObjectHash},
     store::{
-        Location, Loose, Pack, Store,
+        Chain, Location, Loose, MAX_DETOURS, Pack, Store,
         delta::{self, Failure, FileBase},
         one_more,
     },
@@ -35,12 +36,15 @@ use crate::{
 /// The size of a write in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// The spooled blobs, bounded by bytes; the least recently used are dropped
-/// first.
+/// The spooled blobs, bounded by bytes and by number; the least recently used are
+/// dropped first.
 #[derive(Debug)]
 pub(super) struct Spool {
     directory: PathBuf,
     limit: u64,
+    /// What the smallest blob counts, in bytes, so that so many of them that each
+    /// has an open file reach the limit.
+    least: u64,
     spooled: Mutex<ByteLru<ObjectId, Arc<Spooled>>>,
     /// Held while a blob is written: one at a time, so that unfinished files are
     /// bounded too.
@@ -55,10 +59,13 @@ struct Part {
 }
 
 impl Spool {
-    pub(super) fn new(directory: &Path, limit: u64) -> Self {
+    /// A spool of up to `limit` bytes in up to `files` files.
+    pub(super) fn new(directory: &Path, limit: u64, files: NonZeroUsize) -> Self {
+        let files = NonZeroU64::try_from(files).expect("a usize has at most 64 bits");
         Self {
             directory: directory.into(),
             limit,
+            least: limit / files,
             spooled: Mutex::new(ByteLru::new(limit)),
             writing: Mutex::new(()),
         }
@@ -81,19 +88,77 @@ impl Spool {
         if let Some(spooled) = self.get(&id) {
             return Ok(spooled);
         }
-        lock(&self.spooled).make_room(size);
-        let part = match store.locate(&id)? {
-            Location::Loose(loose) => self.write_loose(*loose, id.kind()),
-            Location::Packed(pack, offset) => self.write_packed(&pack, offset, id.kind()),
-        };
-        let part = part.map_err(|error| error.within(format!("blob {id}")))?;
-        if part.size != size {
-            return Err(wrong_size(&id, part.size, size));
-        }
-        part.hash.verify(&id)?;
+        lock(&self.spooled).make_room(size.max(self.least));
+        let part = store.read(&id, None, |location| {
+            let part = self.write_copy(store, location, &id, MAX_DETOURS)?;
+            if part.size == size {
+                Ok(part)
+            } else {
+                Err(wrong_size(&id, part.size, size))
+            }
+        })?;
         let Part { file, size, .. } = part;
         let spooled = Arc::new(Spooled { file, size });
-        lock(&self.spooled).put(id, Arc::clone(&spooled), size);
+        lock(&self.spooled).put(id, Arc::clone(&spooled), size.max(self.least));
+        Ok(spooled)
+    }
+
+    /// Spools and verifies a copy of the blob `id`. A damaged delta base is read
+    /// elsewhere, `detours` times at most.
+    fn write_copy(
+        &self,
+        store: &Store,
+        location: Location,
+        id: &ObjectId,
+        detours: u32,
+    ) -> Result<Part> {
+        let place = location.to_string();
+        let part = match location {
+            Location::Loose(loose) => self.write_loose(*loose, id.kind()),
+            Location::Packed(pack, offset) => {
+                let elsewhere = |base: &ObjectId| {
+                    let left = detours.checked_sub(1)?;
+                    let copy = |location| self.write_copy(store, location, base, left);
+                    Some(store.read(base, Some(pack.id()), copy))
+                };
+                self.write_packed(&pack, offset, id.kind(), &elsewhere)
+            }
+        }?;
+        let verified = part.hash.clone().verify(id);
+        verified.map_err(|error| error.within(place))?;
+        Ok(part)
+    }
+
+    /// Spools content of `size` bytes that `derive` writes, under a name of its
+    /// own. `derive` must not spool anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Unsupported`] if it is larger than the whole spool,
+    /// [`Kind::Corrupt`] if `derive` writes less or more, [`Kind::Io`] if the
+    /// file cannot be written; else as `derive`.
+    pub(super) fn write_derived(
+        &self,
+        name: ObjectId,
+        size: u64,
+        derive: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Arc<Spooled>> {
+        self.check_size(size)?;
+        let _one_at_a_time = lock(&self.writing);
+        lock(&self.spooled).make_room(size);
+        let failed = |error| Error::io("write to", &self.directory, error);
+        let mut out = BufWriter::with_capacity(BUFFER, self.temporary()?);
+        let mut written = 0u64;
+        derive(&mut |piece| {
+            written = written.saturating_add(to_u64(piece.len()));
+            check_derived(written <= size, size)?;
+            out.write_all(piece).map_err(failed)
+        })?;
+        check_derived(written == size, size)?;
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error);
+        let file = file.map_err(failed)?;
+        let spooled = Arc::new(Spooled { file, size });
+        lock(&self.spooled).put(name, Arc::clone(&spooled), size);
         Ok(spooled)
     }
 
@@ -108,21 +173,46 @@ impl Spool {
     }
 
     /// Spools the object at `offset`: the base of its chain, then the result of
-    /// each delta.
-    fn write_packed(&self, pack: &Pack, offset: u64, format: hash::Kind) -> Result<Part> {
-        let mut chain = pack.chain(offset)?;
-        let base = chain.pop();
-        let base = base.filter(|base| base.header == data::entry::Header::Blob);
-        let base = base.ok_or_else(|| pack.corrupt(offset, "the object is not a blob"))?;
-        let mut part = self.write_base(pack, &base, format)?;
-        while let Some(entry) = chain.pop() {
-            part = self.write_delta(pack, &entry, &part, format)?;
+    /// each delta. A base that is damaged in the pack is spooled by `elsewhere`.
+    fn write_packed(
+        &self,
+        pack: &Pack,
+        offset: u64,
+        format: hash::Kind,
+        elsewhere: &dyn Fn(&ObjectId) -> Option<Result<Part>>,
+    ) -> Result<Part> {
+        let instead_of = |offset: u64, damage: Error| {
+            let found = pack.id_at(offset).and_then(|id| elsewhere(&id));
+            Pack::read_elsewhere(damage, found)
+        };
+        let Chain {
+            mut entries,
+            damaged_base,
+        } = pack.chain(offset)?;
+        let mut part = None;
+        if let Some((offset, damage)) = damaged_base {
+            part = Some(instead_of(offset, damage)?);
         }
-        Ok(part)
+        while let Some(entry) = entries.pop() {
+            let written = match &part {
+                Some(base) => self.write_delta(pack, &entry, base, format),
+                None => self.write_base(pack, &entry, format),
+            };
+            part = Some(match written {
+                Err(damage) if damage.kind() == Kind::Corrupt && !entries.is_empty() => {
+                    instead_of(entry.pack_offset(), damage)?
+                }
+                written => written?,
+            });
+        }
+        Ok(part.expect("a chain has an entry"))
     }
 
     /// Spools an entry that is not a delta.
     fn write_base(&self, pack: &Pack, entry: &data::Entry, format: hash::Kind) -> Result<Part> {
+        if entry.header != data::entry::Header::Blob {
+            return Err(pack.corrupt(entry.pack_offset(), "the object is not a blob"));
+        }
         let size = entry.decompressed_size;
         let mut out = self.create(format, size)?;
         let mut content = pack.stream(entry)?.take(one_more(size));
@@ -154,11 +244,15 @@ impl Spool {
     /// A new file for a blob of `size` bytes.
     fn create(&self, format: hash::Kind, size: u64) -> Result<Hashing<BufWriter<File>>> {
         self.check_size(size)?;
-        let file = tempfile::tempfile_in(&self.directory)
-            .map_err(|error| Error::io("create a temporary file in", &self.directory, error))?;
+        let file = self.temporary()?;
         let hash = ObjectHash::new(format, objs::Kind::Blob, size)?;
         let inner = BufWriter::with_capacity(BUFFER, file);
         Ok(Hashing { inner, hash })
+    }
+
+    fn temporary(&self) -> Result<File> {
+        tempfile::tempfile_in(&self.directory)
+            .map_err(|error| Error::io("create a temporary file in", &self.directory, error))
     }
 
     fn finish(&self, out: Hashing<BufWriter<File>>, size: u64) -> Result<Part> {
@@ -196,6 +290,19 @@ impl Spool {
 pub(super) fn wrong_size(id: &ObjectId, found: u64, expected: u64) -> Error {
     let message = format!("blob {id} is {found} bytes long, not {expected}");
     Error::new(Kind::Corrupt, message)
+}
+
+/// Checks that derived content is as long as planned, or can become so.
+///
+/// # Errors
+///
+/// [`Kind::Corrupt`] if not.
+pub(super) fn check_derived(fits: bool, planned: u64) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    let message = format!("other content than the {planned} bytes that were planned");
+    Err(Error::new(Kind::Corrupt, message))
 }
 
 /// The content of a spooled blob that fits into memory.

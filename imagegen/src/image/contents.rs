@@ -1,17 +1,17 @@
 //! The content of the files of an image.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gix::{ObjectId, oid};
-use sha2::{Digest, Sha256};
 
 use crate::{
     Error, Kind, Result,
     git::{Blob, Conversion, Objects, Snapshot},
     image::{
         folder::{Content, SyntheticKind},
-        index::{Common, WorkTree},
+        index::{Index, WorkTree},
         plan::{EntryRef, Plan},
+        stamp::Stamp,
     },
 };
 
@@ -52,20 +52,14 @@ impl Origin {
     }
 }
 
-/// What the content of an image's files is made from.
-#[derive(Debug)]
-pub(super) struct Contents {
-    pub(super) origin: Origin,
-    /// The cache key of the git index.
-    pub(super) index_id: ObjectId,
-    pub(super) common: Common,
-}
-
 /// Reads the files of one image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) contents: &'a Contents,
+    pub(super) origin: &'a Origin,
+    pub(super) stamp: &'a Stamp,
+    /// The hash at the end of the git index.
+    pub(super) index_hash: &'a OnceLock<ObjectId>,
     pub(super) mode: ReadMode,
 }
 
@@ -89,7 +83,7 @@ impl Reader<'_> {
                 id,
                 conversion: Some(conversion),
                 ..
-            } => self.converted(id, conversion),
+            } => self.converted(id, conversion, child.size),
             Content::Blob { id, .. } | Content::Symlink { id } => self.blob(id, child.size),
             Content::Synthetic(SyntheticKind::Snapshot(file)) => {
                 return self.snapshot_file(file, offset, buffer);
@@ -97,7 +91,10 @@ impl Reader<'_> {
             Content::Synthetic(SyntheticKind::Small(small)) => {
                 Ok(Some(Blob::InMemory(Arc::clone(&self.plan.small[small]))))
             }
-            Content::Synthetic(SyntheticKind::Index) => self.index(),
+            Content::Synthetic(SyntheticKind::Index) => {
+                let read = self.index(child.size, offset, buffer);
+                return read.map_err(|error| error.within(path(self.plan, entry)));
+            }
             Content::Synthetic(SyntheticKind::Directory(_))
             | Content::Tree { .. }
             | Content::Gitlink { .. }
@@ -108,7 +105,7 @@ impl Reader<'_> {
     }
 
     fn objects(&self) -> &Objects {
-        self.contents.origin.objects()
+        self.origin.objects()
     }
 
     fn blob(&self, id: &oid, size: u64) -> Result<Option<Blob>> {
@@ -118,37 +115,51 @@ impl Reader<'_> {
         }
     }
 
-    fn converted(&self, id: &oid, conversion: &Conversion) -> Result<Option<Blob>> {
-        let objects = self.objects();
-        self.derived(converted_name(id, conversion), || {
-            let blob = objects.blob(id, objects.blob_size(id)?)?.to_vec()?;
-            Ok(conversion.apply(id, &blob)?.unwrap_or(blob))
+    fn converted(&self, id: &oid, conversion: &Conversion, size: u64) -> Result<Option<Blob>> {
+        let (name, objects) = (conversion.key(id), self.objects());
+        if self.mode == ReadMode::CachedOnly {
+            return Ok(objects.derived(&name));
+        }
+        if let Some(blob) = objects.derived_or_spooled(&name) {
+            return Ok(Some(blob));
+        }
+        // Before the content is made: both may be spooled, one at a time.
+        let blob = objects.blob(id, objects.blob_size(id)?)?;
+        let made = objects.derive(name, size, |sink| conversion.convert(id, &blob, sink));
+        made.map(Some).map_err(|error| {
+            if error.kind() != Kind::Corrupt {
+                return error;
+            }
+            // The length was remembered wrongly: the next image has the right one.
+            match objects.measure_anew(id, &blob, conversion) {
+                Ok(()) => error,
+                Err(also) => also.within(error),
+            }
         })
     }
 
-    fn index(&self) -> Result<Option<Blob>> {
-        self.derived(self.contents.index_id, || {
-            let work_tree = WorkTree {
+    fn index(&self, size: u64, offset: u64, buffer: &mut [u8]) -> Result<bool> {
+        let map = self.plan.index.as_ref();
+        let map = map.expect("an image with an index has its map");
+        check_size(map.length(), size)?;
+        let index = Index {
+            map,
+            work_tree: WorkTree {
                 dirs: &self.plan.dirs,
                 by_inode: &self.plan.by_inode,
-            };
-            Ok(work_tree.encode(Vec::new(), self.contents.common))
-        })
-    }
-
-    fn derived(
-        &self,
-        name: ObjectId,
-        make: impl FnOnce() -> Result<Vec<u8>>,
-    ) -> Result<Option<Blob>> {
-        match self.mode {
-            ReadMode::CachedOnly => Ok(self.objects().derived(&name)),
-            ReadMode::Blocking => self.objects().derive(name, make).map(Some),
+            },
+            stamp: self.stamp,
+            hash: self.index_hash,
+        };
+        if self.mode == ReadMode::CachedOnly && !index.is_quick(offset, buffer.len()) {
+            return Ok(false);
         }
+        index.read(offset, buffer);
+        Ok(true)
     }
 
     fn snapshot_file(&self, file: usize, offset: u64, buffer: &mut [u8]) -> Result<bool> {
-        let snapshot = self.contents.origin.snapshot();
+        let snapshot = self.origin.snapshot();
         let file = snapshot
             .and_then(|snapshot| snapshot.files().get(file))
             .expect("a plan refers to files of its own snapshot only");
@@ -163,26 +174,17 @@ impl Reader<'_> {
 /// if there is none yet.
 fn fill(blob: Option<&Blob>, size: u64, offset: u64, buffer: &mut [u8]) -> Result<bool> {
     let Some(blob) = blob else { return Ok(false) };
-    if blob.len() != size {
-        let found = blob.len();
-        let message = format!("content of {found} bytes where {size} were planned");
-        return Err(Error::new(Kind::Corrupt, message));
-    }
+    check_size(blob.len(), size)?;
     blob.read_at(offset, buffer)?;
     Ok(true)
 }
 
-/// The cache key of what `conversion` makes of a blob.
-fn converted_name(id: &oid, conversion: &Conversion) -> ObjectId {
-    name_of(format!("{id} {conversion:?}").as_bytes())
-}
-
-/// The cache key of something derived from what `text` says: the start of its
-/// SHA-256.
-pub(super) fn name_of(text: &[u8]) -> ObjectId {
-    let mut id = [0; 20];
-    id.copy_from_slice(&Sha256::digest(text)[..20]);
-    ObjectId::Sha1(id)
+fn check_size(found: u64, planned: u64) -> Result<()> {
+    if found == planned {
+        return Ok(());
+    }
+    let message = format!("content of {found} bytes where {planned} were planned");
+    Err(Error::new(Kind::Corrupt, message))
 }
 
 /// The path of an entry for messages.

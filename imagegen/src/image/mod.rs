@@ -13,34 +13,43 @@
 //! blocks. After that every block is generated when it is read.
 
 mod contents;
+mod converted;
 mod dir_layout;
 mod dot_git;
 mod extent_map;
+mod file_time;
 mod folder;
 mod index;
+mod notices;
 mod open;
 mod options;
 mod path;
 mod plan;
+mod stamp;
 mod synth;
 #[cfg(test)]
 mod tests;
 mod tree_counts;
 mod walk;
 
+use std::sync::{Arc, OnceLock};
+
 use gix::ObjectId;
 
 pub use self::{
     contents::Origin,
+    file_time::FileTime,
     options::{History, Options},
 };
+pub use crate::git::dotgit::index::Version as IndexVersion;
 use crate::{
     Error, Kind, Result,
-    ext4::{BLOCK_SIZE, BlockNr, Checksum},
+    ext4::{BLOCK_SIZE, BlockNr, Checksum, Identity},
     image::{
-        contents::{Contents, ReadMode, Reader},
+        contents::{ReadMode, Reader},
         extent_map::Source,
         plan::Plan,
+        stamp::Stamp,
         synth::Synth,
     },
     numbers::{to_u64, to_usize},
@@ -48,7 +57,7 @@ use crate::{
 
 /// Incremented whenever a byte of any image changes for the same commit,
 /// options and snapshot.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// A commit as an ext4 disk, generated when it is read.
 ///
@@ -57,9 +66,13 @@ pub const LAYOUT_VERSION: u32 = 2;
 /// It may be read by any number of threads at once.
 #[derive(Debug)]
 pub struct Image {
-    plan: Plan,
-    contents: Contents,
+    plan: Arc<Plan>,
+    origin: Arc<Origin>,
+    stamp: Stamp,
+    identity: Identity,
     checksum: Checksum,
+    /// The hash at the end of the git index, computed when it is read first.
+    index_hash: OnceLock<ObjectId>,
 }
 
 /// A run of bytes that are all allocated, or all read as zeroes.
@@ -72,7 +85,8 @@ pub struct Allocated {
 }
 
 impl Image {
-    /// Plans the image of a commit. This reads all trees of the commit and the
+    /// Plans the image of a commit, or of an unborn branch if `commit` is the
+    /// null id: then the work tree is empty. This reads all trees of the commit and the
     /// headers of its blobs, and the content of those blobs that
     /// `.gitattributes` may convert.
     ///
@@ -83,19 +97,57 @@ impl Image {
     /// - [`Kind::NotFound`] if the commit, the directory
     ///   [`Options::path`](Options::path), or an object of the commit does not
     ///   exist,
+    /// - [`Kind::Invalid`] if HEAD cannot be on the branch
+    ///   [`Options::head`](Options::head),
     /// - [`Kind::Corrupt`] if an object is damaged, is not of the expected
     ///   type, or is a tree that git refuses to check out,
     /// - [`Kind::Unsupported`] if the image would exceed a limit (see the
     ///   [crate documentation](crate#limits)),
     /// - [`Kind::Io`] if a disk fails.
     pub fn open(origin: Origin, commit: ObjectId, options: &Options) -> Result<Self> {
-        let (plan, contents) = open::open(origin, commit, options)?;
-        let checksum = Checksum::new(&plan.identity.uuid);
-        Ok(Self {
+        let plan = open::open(&origin, commit, options)?;
+        let Options {
+            uid, gid, mtime, ..
+        } = *options;
+        Ok(Self::of(plan.into(), origin.into(), uid, gid, mtime))
+    }
+
+    /// The same image with another owner, group and time of its files, as
+    /// [`Options`] has them. Both share their plan.
+    pub fn restamped(&self, uid: u32, gid: u32, mtime: Option<FileTime>) -> Self {
+        let (plan, origin) = (Arc::clone(&self.plan), Arc::clone(&self.origin));
+        Self::of(plan, origin, uid, gid, mtime)
+    }
+
+    fn of(
+        plan: Arc<Plan>,
+        origin: Arc<Origin>,
+        uid: u32,
+        gid: u32,
+        mtime: Option<FileTime>,
+    ) -> Self {
+        let mtime = mtime.unwrap_or(plan.mtime);
+        let stamp = Stamp { uid, gid, mtime };
+        let identity = open::identity(&plan, &stamp);
+        Self {
             plan,
-            contents,
-            checksum,
-        })
+            origin,
+            stamp,
+            identity,
+            checksum: Checksum::new(&identity.uuid),
+            index_hash: OnceLock::new(),
+        }
+    }
+
+    /// When its files were last modified.
+    pub fn mtime(&self) -> FileTime {
+        self.stamp.mtime
+    }
+
+    /// Sentences for the log: what git tolerates in this commit and shows
+    /// otherwise than it asks for, and so does the image.
+    pub fn notices(&self) -> &[String] {
+        &self.plan.notices
     }
 
     /// The size of the disk in bytes, a multiple of 4096.
@@ -143,7 +195,7 @@ impl Image {
 
     /// Where the objects of the image are read from.
     pub fn origin(&self) -> &Origin {
-        &self.contents.origin
+        &self.origin
     }
 
     /// Fills `buffer` with the bytes of the disk from `offset` on, both in
@@ -203,16 +255,22 @@ impl Image {
     fn read_piece(&self, source: Source, out: &mut [u8], mode: ReadMode) -> Result<bool> {
         let reader = Reader {
             plan: &self.plan,
-            contents: &self.contents,
+            origin: &self.origin,
+            stamp: &self.stamp,
+            index_hash: &self.index_hash,
             mode,
         };
         match source {
             Source::Zero => out.fill(0),
             Source::File { entry, offset } => return reader.file(entry, offset, out),
             Source::Metadata { region, inside, .. } => {
-                let checksum = self.checksum;
+                let synth = Synth {
+                    reader,
+                    identity: &self.identity,
+                    checksum: self.checksum,
+                };
                 let mut block = [0; BLOCK_SIZE];
-                if !(Synth { reader, checksum }).block(region, &mut block)? {
+                if !synth.block(region, &mut block)? {
                     return Ok(false);
                 }
                 out.copy_from_slice(&block[inside..inside + out.len()]);

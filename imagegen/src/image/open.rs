@@ -8,18 +8,21 @@ use sha2::{Digest, Sha256};
 use crate::{
     Error, Kind, Result,
     ext4::{Demand, Identity, Layout},
-    git::{Attributes, Commit, Snapshot, dotgit},
+    git::{Attributes, Commit, Snapshot, dotgit, dotgit::index::Form},
     image::{
         LAYOUT_VERSION, Options,
-        contents::{Contents, Origin, name_of},
+        contents::Origin,
+        converted,
         dir_layout::blocks_of,
         dot_git::DotGit,
+        file_time::FileTime,
         folder::{Folder, SyntheticKind},
-        index::{Common, WorkTree},
-        plan::{Dir, INDEX_DELAY, Plan, by_inode, data_blocks},
+        index::{IndexMap, WorkTree},
+        plan::{Dir, Plan, by_inode, data_blocks},
+        stamp::Stamp,
         walk::{Trees, Walk},
     },
-    numbers::{exact, to_u64},
+    numbers::to_u64,
 };
 
 /// The bounds of the journal in blocks; within them it is a sixteenth of the
@@ -30,55 +33,36 @@ const JOURNAL_BLOCKS: (u64, u64) = (1024, 4096);
 /// The free space per free inode in bytes, the default of mke2fs.
 const BYTES_PER_FREE_INODE: u64 = 16384;
 
-/// Plans the image of `commit`.
-pub(super) fn open(
-    origin: Origin,
-    commit: ObjectId,
-    options: &Options,
-) -> Result<(Plan, Contents)> {
-    let commit = origin.objects().commit(commit)?;
-    let common = Common {
-        format: commit.id.kind(),
-        seconds: seconds(&commit),
-        uid: options.uid,
-        gid: options.gid,
+/// Plans the image of `commit`; of an unborn branch if that is the null id.
+pub(super) fn open(origin: &Origin, commit: ObjectId, options: &Options) -> Result<Plan> {
+    let commit = match commit.is_null() {
+        true => Commit::unborn(commit.kind()),
+        false => origin.objects().commit(commit)?,
     };
-    let mut walk = walk(&origin, &commit, options)?;
-    let mut small = Vec::new();
+    let mut walk = walk(origin, &commit, options)?;
+    let mut dot_git = None;
     if let (true, Some(snapshot)) = (options.has_history(), origin.snapshot()) {
-        small = add_dot_git(&mut walk, snapshot, &commit, common)?;
+        dot_git = Some(add_dot_git(&mut walk, snapshot, &commit, options)?);
     }
+    let (index, small) = match dot_git {
+        Some(Added { index, small }) => (index, small),
+        None => (None, Vec::new()),
+    };
     let areas = place_data(&mut walk.dirs);
     let layout = layout(&walk, options)?;
-    let identity = identity(&origin, &commit, options);
-    let index_id = name_of(&identity.uuid);
-    let plan = Plan {
+    Ok(Plan {
+        notices: walk.notices.into_sentences(),
         layout,
-        identity,
+        text: text(origin, &commit, options),
+        label: label(&commit),
+        mtime: FileTime::clamped(commit.seconds).max(FileTime::FIRST_OF_ZIP),
         by_inode: by_inode(&walk.dirs),
         areas,
         dirs: walk.dirs,
         indexed: walk.indexed,
         small,
-        seconds: common.seconds,
-        uid: options.uid,
-        gid: options.gid,
-    };
-    Ok((
-        plan,
-        Contents {
-            origin,
-            index_id,
-            common,
-        },
-    ))
-}
-
-/// The timestamp of every file: the committer date, clamped to what the 32 bits
-/// of git's index can express. There 0 stands for an unknown time.
-fn seconds(commit: &Commit) -> u32 {
-    let last = i64::from(u32::MAX - INDEX_DELAY);
-    exact(commit.seconds.clamp(1, last))
+        index,
+    })
 }
 
 fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
@@ -96,31 +80,47 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
         entered: 0,
         with_dot_git,
     };
-    Walk::trees(&mut trees, root).map_err(|error| error.within(format!("commit {}", commit.id)))
+    let of_commit = |error: Error| error.within(format!("commit {}", commit.id));
+    let mut walk = Walk::trees(&mut trees, root).map_err(of_commit)?;
+    converted::measure(&mut walk, objects).map_err(of_commit)?;
+    Ok(walk)
 }
 
-/// Adds `.git` to the walk; returns the content of its small files.
+/// What was added to a walk.
+struct Added {
+    index: Option<IndexMap>,
+    /// The content of the small files.
+    small: Vec<Arc<[u8]>>,
+}
+
+/// Adds `.git` to the walk. On an unborn branch there is no index, as git has it.
 fn add_dot_git(
     walk: &mut Walk,
     snapshot: &Snapshot,
     commit: &Commit,
-    common: Common,
-) -> Result<Vec<Arc<[u8]>>> {
+    options: &Options,
+) -> Result<Added> {
     let mut dot_git = DotGit::new();
-    let sorted = by_inode(&walk.dirs);
-    let work_tree = WorkTree {
-        dirs: &walk.dirs,
-        by_inode: &sorted,
+    let form = Form {
+        kind: commit.id.kind(),
+        version: options.index,
     };
-    let index = work_tree.length(common.format);
-    dot_git.file(b"index", SyntheticKind::Index, index);
-    let mut small = Vec::new();
-    for (path, bytes) in dotgit::small_files(snapshot, commit.id) {
-        dot_git.file(
-            &path,
-            SyntheticKind::Small(small.len()),
-            to_u64(bytes.len()),
-        );
+    let index = (!commit.id.is_null()).then(|| {
+        let sorted = by_inode(&walk.dirs);
+        let work_tree = WorkTree {
+            dirs: &walk.dirs,
+            by_inode: &sorted,
+        };
+        IndexMap::new(work_tree, form)
+    });
+    if let Some(index) = &index {
+        dot_git.file(b"index", SyntheticKind::Index, index.length());
+    }
+    let mut small: Vec<Arc<[u8]>> = Vec::new();
+    let head = options.head.as_ref().map(|head| head.as_bstr());
+    for (path, bytes) in dotgit::small_files(snapshot, commit, head)? {
+        let kind = SyntheticKind::Small(small.len());
+        dot_git.file(&path, kind, to_u64(bytes.len()));
         small.push(bytes.into());
     }
     for path in dotgit::DIRECTORIES {
@@ -131,7 +131,7 @@ fn add_dot_git(
         dot_git.file(&path, SyntheticKind::Snapshot(number), file.size);
     }
     walk.dot_git(dot_git.into_folders())?;
-    Ok(small)
+    Ok(Added { index, small })
 }
 
 /// Assigns a run of data blocks to every directory: first the small files of
@@ -204,33 +204,46 @@ fn layout(walk: &Walk, options: &Options) -> Result<Layout> {
     Layout::new(&demand).ok_or_else(too_large)
 }
 
-/// The UUID and label of the file system. The UUID is a hash of everything
-/// that the bytes of the image depend on.
-fn identity(origin: &Origin, commit: &Commit, options: &Options) -> Identity {
+/// Everything that the bytes of the image depend on, but for owner, group and
+/// time.
+fn text(origin: &Origin, commit: &Commit, options: &Options) -> String {
     let snapshot = origin.snapshot().filter(|_| options.has_history());
     let snapshot = snapshot.map_or_else(String::new, |snapshot| snapshot.id().to_string());
     let Options {
-        uid,
-        gid,
         free,
+        head,
+        index,
         path,
         ..
     } = options;
-    let text = format!(
-        "{LAYOUT_VERSION} {} {snapshot} {uid} {gid} {free} {path}",
+    let head = head.as_ref().map_or_else(String::new, ToString::to_string);
+    let index = index.number();
+    format!(
+        "{LAYOUT_VERSION} {} {snapshot} {free} {head} {index} {path}",
         commit.id
-    );
-    let mut uuid = [0; 16];
-    uuid.copy_from_slice(&digest(text.as_bytes())[..16]);
-    // RFC 9562, section 5.8: a vendor-specific UUID has version 8, variant 0b10.
-    uuid[6] = uuid[6] & 0x0f | 0x80;
-    uuid[8] = uuid[8] & 0x3f | 0x80;
+    )
+}
+
+fn label(commit: &Commit) -> [u8; 16] {
     let mut label = [0; 16];
     let hex = commit.id.to_hex_with_len(12).to_string();
     label[..hex.len()].copy_from_slice(hex.as_bytes());
-    Identity { uuid, label }
+    label
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
+/// The UUID and label of the file system. The UUID is a hash of everything
+/// that the bytes of the image depend on.
+pub(super) fn identity(plan: &Plan, stamp: &Stamp) -> Identity {
+    let Stamp { uid, gid, mtime } = stamp;
+    let text = format!("{uid} {gid} {mtime} {}", plan.text);
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(&digest[..16]);
+    // RFC 9562, section 5.8: a vendor-specific UUID has version 8, variant 0b10.
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    Identity {
+        uuid,
+        label: plan.label,
+    }
 }

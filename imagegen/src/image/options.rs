@@ -2,8 +2,11 @@
 
 use gix::bstr::BString;
 
+use super::file_time::FileTime;
+use crate::git::dotgit::index::Version as IndexVersion;
+
 /// How a commit is shown. The default is the whole tree with its history, owned
-/// by root, without free space.
+/// by root, with a detached HEAD and the time of the commit, without free space.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
     /// Whether the image has a `.git`.
@@ -18,6 +21,14 @@ pub struct Options {
     /// gets at least one free inode per 16 KiB of it, and a journal. 0 is a
     /// file system without a free block.
     pub free: u64,
+    /// When all files were last modified; `None`: at the time of the commit,
+    /// but not before [`FileTime::FIRST_OF_ZIP`].
+    pub mtime: Option<FileTime>,
+    /// The branch that HEAD is on, without `refs/heads/`; `None`: HEAD is
+    /// detached at the commit. It need not exist in the repository.
+    pub head: Option<BString>,
+    /// The version of `.git/index`.
+    pub index: IndexVersion,
     /// The directory of the commit that becomes the root of the image, which
     /// then has no `.git`. Empty for the whole tree.
     pub path: BString,
@@ -40,6 +51,9 @@ impl Default for Options {
             uid: 0,
             gid: 0,
             free: 0,
+            mtime: None,
+            head: None,
+            index: IndexVersion::default(),
             path: BString::default(),
         }
     }

@@ -10,10 +10,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    ext4::{BlockNr, Identity, InodeNr, Layout, Packing},
+    ext4::{BlockNr, InodeNr, Layout, Packing},
     image::{
         dir_layout::DirLayout,
-        folder::{Child, Content, Folder, SyntheticKind},
+        file_time::FileTime,
+        folder::{Child, Folder},
+        index::IndexMap,
     },
     numbers::{exact, to_usize},
 };
@@ -53,7 +55,12 @@ pub(super) struct EntryRef {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) layout: Layout,
-    pub(super) identity: Identity,
+    /// What the bytes depend on, but for owner, group and time: a line of text.
+    pub(super) text: String,
+    /// The label of the file system, padded with zeroes.
+    pub(super) label: [u8; 16],
+    /// The time of the files, unless another one is asked for.
+    pub(super) mtime: FileTime,
     pub(super) dirs: Vec<Dir>,
     /// The inode and number of each directory, by inode.
     pub(super) by_inode: Vec<(InodeNr, usize)>,
@@ -63,16 +70,11 @@ pub(super) struct Plan {
     pub(super) indexed: HashMap<usize, Packing>,
     /// The content of the small files of `.git`.
     pub(super) small: Vec<Arc<[u8]>>,
-    /// The timestamp of every file, in seconds since 1970.
-    pub(super) seconds: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    /// Sentences for the log, see [`Image::notices`](super::Image::notices).
+    pub(super) notices: Vec<String>,
+    /// Where everything of the git index lies, if the image has one.
+    pub(super) index: Option<IndexMap>,
 }
-
-/// The timestamp of the index is later than that of the files in it by this
-/// many seconds, so that git does not compare their content (git,
-/// `Documentation/technical/racy-git.adoc`).
-pub(super) const INDEX_DELAY: u32 = 10;
 
 /// Lookups panic if nothing lies where they look: whatever they returned
 /// instead would become other bytes of the image.
@@ -190,14 +192,6 @@ impl Plan {
         (dir, block - self.dirs[dir].first_block)
     }
 
-    /// The timestamp of an entry.
-    pub(super) fn seconds_of(&self, child: &Child<'_>) -> i64 {
-        match child.content {
-            Content::Synthetic(SyntheticKind::Index) => i64::from(self.seconds + INDEX_DELAY),
-            _ => i64::from(self.seconds),
-        }
-    }
-
     /// The path of a directory, relative to the root.
     fn path_of(&self, mut dir: usize) -> Vec<u8> {
         let mut names = Vec::new();
@@ -230,7 +224,8 @@ impl Plan {
             .sum();
         let indexed: usize = self.indexed.values().map(Packing::heap_bytes).sum();
         let small: usize = self.small.iter().map(|bytes| bytes.len()).sum();
-        dirs + indexed + small + self.areas.len() * size_of::<(u64, usize)>()
+        let index = self.index.as_ref().map_or(0, IndexMap::heap_bytes);
+        dirs + indexed + small + index + self.areas.len() * size_of::<(u64, usize)>()
     }
 }
 

@@ -3,14 +3,15 @@
 use crate::{
     Result,
     ext4::{
-        BLOCK_SIZE, Block, BlockNr, Body, Checksum, Entry, INODE_SIZE, Inode, InodeNr, Mode,
-        Packing, Region, extent, group, inode, journal, superblock,
+        BLOCK_SIZE, Block, BlockNr, Body, Checksum, Entry, INODE_SIZE, Identity, Inode, InodeNr,
+        Mode, Packing, Region, extent, group, inode, journal, superblock,
     },
     image::{
         contents::Reader,
         dir_layout::blocks_of,
-        folder::{Child, FAST_SYMLINK_LIMIT},
-        plan::{Dir, EntryRef, Plan, inode_at},
+        folder::{Child, Content, FAST_SYMLINK_LIMIT, SyntheticKind},
+        plan::{Dir, EntryRef, inode_at},
+        stamp::Stamp,
     },
     numbers::{to_u64, to_usize},
 };
@@ -18,6 +19,7 @@ use crate::{
 /// Generates metadata blocks.
 pub(super) struct Synth<'a> {
     pub(super) reader: Reader<'a>,
+    pub(super) identity: &'a Identity,
     pub(super) checksum: Checksum,
 }
 
@@ -35,7 +37,7 @@ impl Synth<'_> {
     pub(super) fn block(&self, region: Region, out: &mut Block) -> Result<bool> {
         let plan = self.reader.plan;
         match region {
-            Region::Superblock => *out = superblock(&plan.layout, &plan.identity),
+            Region::Superblock => *out = superblock(&plan.layout, self.identity),
             Region::GroupDescriptors { first } => {
                 let used = |group| plan.directories_in(group);
                 group::descriptors(&plan.layout, self.checksum, first, used, out);
@@ -46,7 +48,7 @@ impl Synth<'_> {
             Region::ExtentLeaf(leaf) => self.extent_leaf(leaf, out),
             Region::BlockBitmap(group) => group::block_bitmap(&plan.layout, group, out),
             Region::InodeBitmap(group) => group::inode_bitmap(&plan.layout, group, out),
-            Region::Journal => *out = journal::first_block(&plan.layout, &plan.identity),
+            Region::Journal => *out = journal::first_block(&plan.layout, self.identity),
             Region::Data(_) | Region::Zero => panic!("{region:?} is not metadata"),
         }
         Ok(true)
@@ -94,24 +96,28 @@ impl Synth<'_> {
             Some(bytes) => Body::Inline(bytes),
             None => self.body(entry, &child),
         };
-        let bytes = self.base(
-            child.mode(),
-            child.size,
-            self.reader.plan.seconds_of(&child),
-            body,
-        );
-        Ok(Some(bytes.encode(nr, self.checksum)))
+        let time = self.reader.stamp.mtime;
+        let modified = match child.content {
+            Content::Synthetic(SyntheticKind::Index) => time.of_index(),
+            _ => time,
+        };
+        let inode = Inode {
+            modified: modified.into(),
+            ..self.base(child.mode(), child.size, body)
+        };
+        Ok(Some(inode.encode(nr, self.checksum)))
     }
 
-    fn base<'b>(&self, mode: Mode, size: u64, seconds: i64, body: Body<'b>) -> Inode<'b> {
-        let Plan { uid, gid, .. } = *self.reader.plan;
+    fn base<'b>(&self, mode: Mode, size: u64, body: Body<'b>) -> Inode<'b> {
+        let Stamp { uid, gid, mtime } = *self.reader.stamp;
         Inode {
             mode,
             uid,
             gid,
             size,
             links: 1,
-            seconds,
+            modified: mtime.into(),
+            changed: mtime.changed().into(),
             body,
             indexed: false,
         }
@@ -148,12 +154,7 @@ impl Synth<'_> {
         Inode {
             links: dir.layout.subdirectories + 2,
             indexed: packing.is_some_and(Packing::is_indexed),
-            ..self.base(
-                Mode::DIRECTORY,
-                size,
-                i64::from(self.reader.plan.seconds),
-                body,
-            )
+            ..self.base(Mode::DIRECTORY, size, body)
         }
     }
 

@@ -111,6 +111,11 @@ fn check(fixture: &Fixture, case: &str, damage: impl FnOnce(&mut Image)) {
     }
 }
 
+/// The plan of an image that no other one shares.
+fn plan_of(image: &mut Image) -> &mut Plan {
+    Arc::get_mut(&mut image.plan).unwrap()
+}
+
 /// The number of the first directory that `matches`.
 fn position(plan: &Plan, matches: impl Fn(&Folder) -> bool) -> usize {
     let mut dirs = plan.dirs.iter();
@@ -130,26 +135,26 @@ fn replace_kind(plan: &mut Plan, from: fn(SyntheticKind) -> bool, to: SyntheticK
 #[test]
 fn a_damaged_list_of_data_areas_is_detected() {
     let fixture = Fixture::new();
-    check(&fixture, "no areas", |image| image.plan.areas.clear());
+    check(&fixture, "no areas", |image| plan_of(image).areas.clear());
     check(&fixture, "the first is missing", |image| {
-        image.plan.areas.remove(0);
+        plan_of(image).areas.remove(0);
     });
     check(&fixture, "the last is missing", |image| {
-        image.plan.areas.pop();
+        plan_of(image).areas.pop();
     });
     check(&fixture, "one is missing", |image| {
-        image.plan.areas.remove(1);
+        plan_of(image).areas.remove(1);
     });
     check(&fixture, "other directories", |image| {
-        let (first, second) = (image.plan.areas[0].1, image.plan.areas[1].1);
-        image.plan.areas[0].1 = second;
-        image.plan.areas[1].1 = first;
+        let (first, second) = (plan_of(image).areas[0].1, plan_of(image).areas[1].1);
+        plan_of(image).areas[0].1 = second;
+        plan_of(image).areas[1].1 = first;
     });
     check(&fixture, "no such directory", |image| {
-        image.plan.areas[0].1 = usize::MAX;
+        plan_of(image).areas[0].1 = usize::MAX;
     });
     check(&fixture, "shifted", |image| {
-        for (first, _) in &mut image.plan.areas {
+        for (first, _) in &mut plan_of(image).areas {
             *first += 1;
         }
     });
@@ -158,47 +163,49 @@ fn a_damaged_list_of_data_areas_is_detected() {
 #[test]
 fn a_damaged_list_of_inodes_is_detected() {
     let fixture = Fixture::new();
-    check(&fixture, "empty", |image| image.plan.by_inode.clear());
+    check(&fixture, "empty", |image| plan_of(image).by_inode.clear());
     check(&fixture, "one is missing", |image| {
-        image.plan.by_inode.pop();
+        plan_of(image).by_inode.pop();
     });
     check(&fixture, "other directories", |image| {
-        let number = image.plan.by_inode[0].1;
-        image.plan.by_inode[1].1 = number;
+        let number = plan_of(image).by_inode[0].1;
+        plan_of(image).by_inode[1].1 = number;
     });
     check(&fixture, "no such directory", |image| {
-        image.plan.by_inode[1].1 = usize::MAX;
+        plan_of(image).by_inode[1].1 = usize::MAX;
     });
 }
 
 #[test]
 fn missing_directories_are_detected() {
     let fixture = Fixture::new();
-    check(&fixture, "none left", |image| image.plan.dirs.clear());
+    check(&fixture, "none left", |image| plan_of(image).dirs.clear());
     check(&fixture, "the last is missing", |image| {
-        image.plan.dirs.pop();
+        plan_of(image).dirs.pop();
     });
     check(&fixture, "an empty one", |image| {
         let dir = position(&image.plan, |folder| matches!(folder, Folder::Synthetic(_)));
-        image.plan.dirs[dir].folder = Folder::Gitlink;
+        plan_of(image).dirs[dir].folder = Folder::Gitlink;
     });
 }
 
 #[test]
 fn damaged_content_is_detected() {
     let fixture = Fixture::new();
-    check(&fixture, "no small files", |image| image.plan.small.clear());
+    check(&fixture, "no small files", |image| {
+        plan_of(image).small.clear()
+    });
     check(&fixture, "a longer file", |image| {
-        let longer = [&*image.plan.small[0], b"x"].concat();
-        image.plan.small[0] = Arc::from(longer);
+        let longer = [&*plan_of(image).small[0], b"x"].concat();
+        plan_of(image).small[0] = Arc::from(longer);
     });
     check(&fixture, "an empty file", |image| {
-        image.plan.small[0] = Arc::from(*b"");
+        plan_of(image).small[0] = Arc::from(*b"");
     });
     let is_snapshot = |kind| matches!(kind, SyntheticKind::Snapshot(_));
     let no_file = SyntheticKind::Snapshot(usize::MAX);
     check(&fixture, "no such file of the snapshot", |image| {
-        replace_kind(&mut image.plan, is_snapshot, no_file);
+        replace_kind(plan_of(image), is_snapshot, no_file);
     });
 }
 
@@ -206,7 +213,7 @@ fn damaged_content_is_detected() {
 fn an_index_of_another_length_is_an_error() {
     let fixture = Fixture::new();
     let mut image = fixture.open();
-    for dir in &mut image.plan.dirs {
+    for dir in &mut plan_of(&mut image).dirs {
         if let Folder::Synthetic(entries) = &mut dir.folder {
             for entry in entries {
                 if entry.kind == SyntheticKind::Index {
@@ -268,7 +275,7 @@ fn a_layout_with_more_than_the_plan_has_is_detected() {
     ] {
         let mut damaged = fixture.open();
         let offset = block(&layout) * to_u64(BLOCK_SIZE);
-        damaged.plan.layout = layout;
+        plan_of(&mut damaged).layout = layout;
         let read = AssertUnwindSafe(|| damaged.read_at(offset, &mut [0]).is_ok());
         assert!(!panic::catch_unwind(read).unwrap_or(false), "{case}");
     }
@@ -297,7 +304,7 @@ fn an_inode_that_no_file_has_panics() {
         journal_blocks: 0,
         dir_index: false,
     };
-    image.plan.layout = Layout::new(&demand).unwrap();
+    plan_of(&mut image).layout = Layout::new(&demand).unwrap();
     let offset = u64::from(last.get()) * 256 + 2 * to_u64(BLOCK_SIZE);
     let read = AssertUnwindSafe(|| image.read_at(offset, &mut [0]));
     assert!(panic::catch_unwind(read).is_err());

@@ -1,6 +1,6 @@
 //! The walk over a commit's trees that numbers directories, inodes and blocks.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use gix::{
     ObjectId,
@@ -10,15 +10,16 @@ use gix::{
 use crate::{
     Error, Kind, Result,
     ext4::{InodeNr, Packing},
-    git::{Attributes, Conversion, EntryMode, Listing, Objects},
+    git::{Attributes, Conversion, Entry, EntryMode, Listing, Objects},
     image::{
         dir_layout::DirLayout,
         folder::{Content, Folder, Synthetic, SyntheticKind},
+        notices::Notices,
         path::{self, Path},
         plan::{Dir, inode_at},
         tree_counts::TreeCounts,
     },
-    numbers::{to_u64, to_usize},
+    numbers::to_u64,
 };
 
 /// The least number of blocks of a directory with an index. The kernel reads
@@ -42,6 +43,7 @@ pub(super) struct Walk {
     next_block: u64,
     next_symlink: u64,
     next_leaf: u64,
+    pub(super) notices: Notices,
 }
 
 /// A directory that is still to be visited.
@@ -80,6 +82,7 @@ impl Walk {
             next_block: 0,
             next_symlink: 0,
             next_leaf: 0,
+            notices: Notices::default(),
         };
         let mut path = Path::default();
         let mut pending = vec![Pending {
@@ -204,6 +207,15 @@ impl Walk {
         Ok(number)
     }
 
+    /// Numbers the extent leaves anew, after files have got other lengths.
+    pub(super) fn renumber_leaves(&mut self) {
+        self.next_leaf = 0;
+        for dir in &mut self.dirs {
+            dir.first_leaf = self.next_leaf;
+            self.next_leaf += dir.layout.leaf_total();
+        }
+    }
+
     /// The highest inode in use.
     pub(super) fn last_inode(&self) -> InodeNr {
         InodeNr::new(self.next_inode.get() - 1).expect("numbers start after the reserved inodes")
@@ -251,7 +263,7 @@ impl Trees<'_> {
         let listing = self.objects.tree(id).map_err(of_path)?;
         path::check_names(dir, &listing)?;
         self.enter(next.depth, dir, &listing).map_err(of_path)?;
-        let (listing, converted) = self.convert(listing, dir).map_err(of_path)?;
+        let converted = self.conversions(&listing, dir);
         let with_dot_git = self.with_dot_git && next.depth == 0;
         Ok(Folder::Tree {
             listing,
@@ -283,40 +295,20 @@ impl Trees<'_> {
         Ok(())
     }
 
-    /// Finds the files that checkout converts, and replaces their sizes by
-    /// those of the converted files.
-    fn convert(&mut self, listing: Arc<Listing>, dir: &BStr) -> Result<(Arc<Listing>, Converted)> {
+    /// The files that checkout may convert.
+    fn conversions(&self, listing: &Listing, dir: &BStr) -> Converted {
         if self.attributes.is_inert() {
-            return Ok((listing, Box::default()));
+            return Box::default();
         }
-        let mut converted = Vec::new();
-        let mut sizes = Vec::new();
-        for (slot, entry) in (0u32..).zip(listing.iter()) {
-            if !is_file(entry.mode) {
-                continue;
-            }
-            let path = path::join(dir, entry.name);
-            let Some(conversion) = self.attributes.conversion(path.as_bstr()) else {
-                continue;
-            };
-            let of_name = |error: Error| error.within(entry.name.as_bstr());
-            let blob = self
-                .objects
-                .blob(entry.id, entry.size)
-                .map_err(of_name)?
-                .to_vec()?;
-            if let Some(bytes) = conversion.apply(entry.id, &blob).map_err(of_name)? {
-                sizes.push((to_usize(slot), to_u64(bytes.len())));
-                converted.push((slot, conversion));
-            }
-        }
-        if converted.is_empty() {
-            return Ok((listing, Box::default()));
-        }
-        Ok((
-            Arc::new(listing.with_sizes(sizes.into_iter())),
-            converted.into(),
-        ))
+        let conversion = |(slot, entry): (u32, Entry<'_>)| {
+            let path = is_file(entry.mode).then(|| path::join(dir, entry.name))?;
+            let conversion = self.attributes.conversion(path.as_bstr())?;
+            Some((slot, conversion))
+        };
+        (0u32..)
+            .zip(listing.iter())
+            .filter_map(conversion)
+            .collect()
     }
 }
 

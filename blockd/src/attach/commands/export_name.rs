@@ -1,35 +1,148 @@
 //! Export names, as far as a client must understand them.
 //!
-//! `repo[@rev][:key=value]…`: only the server knows all of it. A client adds who
-//! owns the files, and reads what the description says.
+//! `repo[@rev][:key=value]…[:path=DIR]`: only the server knows all of it. A
+//! client adds who owns the files and when they were modified, compares the
+//! names of disks, and reads what the description says.
+
+use std::fmt;
 
 use anyhow::{Context, Result};
+
+/// An export name in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExportName {
+    /// `repo[@rev]`
+    revision: String,
+    /// `key=value` each.
+    options: Vec<String>,
+    /// `:path=DIR`, which is always the last option, since a path may have
+    /// colons; or nothing.
+    path: String,
+}
+
+/// The options in which the disks of one work tree may differ, though the same
+/// changes go with them: how it is laid out, which packs hold its objects, which
+/// branch it is on, and when its files were modified.
+const SAME_WORK_TREE: [&str; 5] = ["layout", "snapshot", "head", "mtime", "index"];
+
+impl ExportName {
+    pub(crate) fn parse(name: &str) -> Self {
+        let (front, path) = name.split_at(name.find(":path=").unwrap_or(name.len()));
+        let mut parts = front.split(':').map(str::to_owned);
+        let revision = parts.next().expect("a split string has a first part");
+        Self {
+            revision,
+            options: parts.collect(),
+            path: path.to_owned(),
+        }
+    }
+
+    /// The value of an option.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        let mut options = self.options.iter().filter_map(|it| it.split_once('='));
+        options
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+
+    /// The same name with another value of an option, which comes where a
+    /// canonical name has it.
+    pub(crate) fn with(&self, key: &str, value: &str) -> Self {
+        let mut changed = self.clone();
+        let option = format!("{key}={value}");
+        let has_key = |it: &String| it.split_once('=').is_some_and(|(name, _)| name == key);
+        let place = changed.options.iter().position(has_key);
+        match place {
+            Some(at) => changed.options[at] = option,
+            None => {
+                let behind = changed
+                    .options
+                    .iter()
+                    .position(|it| it.starts_with("index="));
+                changed
+                    .options
+                    .insert(behind.unwrap_or(changed.options.len()), option);
+            }
+        }
+        changed
+    }
+
+    /// The same name without some options.
+    pub(crate) fn without(&self, keys: &[&str]) -> Self {
+        let mut changed = self.clone();
+        changed.options.retain(|it| {
+            let key = it.split_once('=').map_or(it.as_str(), |(key, _)| key);
+            !keys.contains(&key)
+        });
+        changed
+    }
+
+    /// The same disk on any server that has the commit: the name without the
+    /// layout and the snapshot, of which each server has its own.
+    pub(crate) fn of_commit(&self) -> Self {
+        self.without(&["layout", "snapshot"])
+    }
+
+    /// A canonical name has the version of the layout.
+    pub(crate) fn is_canonical(&self) -> bool {
+        self.get("layout").is_some()
+    }
+
+    /// The commit, if the name is `repo@COMMIT…`.
+    pub(crate) fn commit(&self) -> Option<&str> {
+        self.revision.split_once('@').map(|(_, commit)| commit)
+    }
+
+    /// Whether both differ at most in the time of the files.
+    pub(crate) fn is_same_but_for_time(&self, other: &Self) -> bool {
+        self.without(&["mtime"]) == other.without(&["mtime"])
+    }
+
+    /// Whether both show the same files of the same commit, with the same owner,
+    /// and so changes to one are changes to the other. The repository may have
+    /// another name on another server. A name of layout 2 has no branch.
+    pub(crate) fn is_same_work_tree(&self, other: &Self) -> bool {
+        let has_branches = self.get("layout") == other.get("layout");
+        let (one, two) = (
+            self.without(&SAME_WORK_TREE),
+            other.without(&SAME_WORK_TREE),
+        );
+        self.commit().is_some()
+            && self.commit() == other.commit()
+            && (one.options == two.options && one.path == two.path)
+            && (!has_branches || self.get("head") == other.get("head"))
+    }
+}
+
+impl fmt::Display for ExportName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.revision)?;
+        for option in &self.options {
+            write!(f, ":{option}")?;
+        }
+        f.write_str(&self.path)
+    }
+}
 
 /// Adds `:uid=N:gid=N`, each unless it is 0 or in the name already. A canonical
 /// name says all there is to say, and is left as it is.
 pub(crate) fn with_owner(name: &str, uid: u32, gid: u32) -> String {
-    let (options, path) = split(name);
-    let mut owned = options.to_owned();
+    let mut owned = ExportName::parse(name);
     for (key, id) in [("uid", uid), ("gid", gid)] {
-        if id != 0 && option(name, key).is_none() && !is_canonical(name) {
-            owned = format!("{owned}:{key}={id}");
+        if id != 0 && owned.get(key).is_none() && !owned.is_canonical() {
+            owned = owned.with(key, &id.to_string());
         }
     }
-    owned + path
-}
-
-/// Adds an option, before `path`, which is always the last one.
-pub(crate) fn with_option(name: &str, option: &str) -> String {
-    let (options, path) = split(name);
-    format!("{options}:{option}{path}")
+    owned.to_string()
 }
 
 /// Adds `:free=SIZE`, unless it is in the name already, or the name is canonical.
 pub(crate) fn with_free_space(name: &str, size: &str) -> String {
-    if option(name, "free").is_some() || is_canonical(name) {
+    let parsed = ExportName::parse(name);
+    if parsed.get("free").is_some() || parsed.is_canonical() {
         return name.to_owned();
     }
-    with_option(name, &format!("free={size}"))
+    parsed.with("free", size).to_string()
 }
 
 /// The user and group that own the files of an export: those in its name, else
@@ -39,39 +152,15 @@ pub(crate) fn with_free_space(name: &str, size: &str) -> String {
 ///
 /// When the name has one that is no number.
 pub(crate) fn owner(name: &str, uid: u32, gid: u32) -> Result<(u32, u32)> {
-    let number = |key, requested| match option(name, key) {
+    let parsed = ExportName::parse(name);
+    let number = |key, requested| match parsed.get(key) {
         Some(value) => value
             .parse()
             .with_context(|| format!("the export name {name:?} has {key}={value}: not a number")),
-        None if is_canonical(name) => Ok(0),
+        None if parsed.is_canonical() => Ok(0),
         None => Ok(requested),
     };
     Ok((number("uid", uid)?, number("gid", gid)?))
-}
-
-/// The commit in a canonical name, `repo@COMMIT:…`.
-pub(crate) fn commit(name: &str) -> Option<&str> {
-    let (_, rest) = name.split_once('@')?;
-    Some(rest.split_once(':').map_or(rest, |(commit, _)| commit))
-}
-
-/// A canonical name has the version of the layout.
-fn is_canonical(name: &str) -> bool {
-    option(name, "layout").is_some()
-}
-
-fn option<'a>(name: &'a str, key: &str) -> Option<&'a str> {
-    let options = split(name).0.split(':').skip(1);
-    let mut options = options.filter_map(|option| option.split_once('='));
-    options
-        .find(|(name, _)| *name == key)
-        .map(|(_, value)| value)
-}
-
-/// Splits off `:path=DIR`, which is always the last option, since a path may have
-/// colons.
-fn split(name: &str) -> (&str, &str) {
-    name.split_at(name.find(":path=").unwrap_or(name.len()))
 }
 
 /// The length in bytes of the metadata at the front of the disk, from the
@@ -126,9 +215,30 @@ mod tests {
     }
 
     #[test]
-    fn an_option_stands_before_the_path() {
-        assert_eq!(with_option("r@1:uid=5", "a=b"), "r@1:uid=5:a=b");
-        assert_eq!(with_option("r@1:path=x:y", "a=b"), "r@1:a=b:path=x:y");
+    fn an_option_is_replaced_in_place_or_stands_where_a_canonical_name_has_it() {
+        let with = |name: &str| ExportName::parse(name).with("mtime", "5").to_string();
+        assert_eq!(with("r@1:uid=5"), "r@1:uid=5:mtime=5");
+        assert_eq!(with("r@1:path=x:y"), "r@1:mtime=5:path=x:y");
+        assert_eq!(with("r@1:mtime=3.5:index=4"), "r@1:mtime=5:index=4");
+        assert_eq!(with("r@1:head=a:index=4"), "r@1:head=a:mtime=5:index=4");
+    }
+
+    #[test]
+    fn the_same_changes_go_with_disks_of_one_work_tree() {
+        let same = |one: &str, other: &str| {
+            ExportName::parse(one).is_same_work_tree(&ExportName::parse(other))
+        };
+        let name = "a@12:layout=3:snapshot=1:uid=5:head=main:mtime=7";
+        assert!(same(name, "b@12:layout=3:snapshot=2:uid=5:head=main"));
+        assert!(same("a@12:layout=2:snapshot=7:uid=5", name));
+        assert!(!same(name, "a@12:layout=3:snapshot=1:uid=5:head=other"));
+        assert!(!same(name, "a@13:layout=3:snapshot=1:uid=5:head=main"));
+        assert!(!same(name, "a@12:layout=3:snapshot=1:head=main"));
+        assert!(!same(
+            name,
+            "a@12:layout=3:snapshot=1:uid=5:head=main:path=x"
+        ));
+        assert!(!same("disk", "disk"));
     }
 
     #[test]
@@ -143,8 +253,12 @@ mod tests {
 
     #[test]
     fn the_commit_is_in_the_canonical_name() {
-        assert_eq!(commit("a/b@1234:layout=1:path=x@y"), Some("1234"));
-        assert_eq!(commit("a/b@1234"), Some("1234"));
+        let commit = |name: &str| ExportName::parse(name).commit().map(str::to_owned);
+        assert_eq!(
+            commit("a/b@1234:layout=1:path=x@y").as_deref(),
+            Some("1234")
+        );
+        assert_eq!(commit("a/b@1234").as_deref(), Some("1234"));
         assert_eq!(commit("a/b"), None);
     }
 }

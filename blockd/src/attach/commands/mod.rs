@@ -15,3 +15,4 @@ pub(crate) mod reap;
 pub(crate) mod status;
 pub(crate) mod teardown;
 mod unmount_error;
+mod volatile;

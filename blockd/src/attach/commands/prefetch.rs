@@ -5,16 +5,17 @@
 //! which empties its page cache.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     num::NonZeroU64,
     path::{Path, PathBuf},
     thread,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rustix::fs::{Advice, fadvise};
 
 use super::helper_process;
+use crate::device_node::Device;
 
 /// The most bytes that the kernel reads for one call of `posix_fadvise(2)`,
 /// whatever the readahead of the device is.
@@ -39,8 +40,7 @@ pub struct PrefetchOptions {
 ///
 /// When the device cannot be opened, or the kernel refuses.
 pub fn prefetch(options: &PrefetchOptions) -> Result<()> {
-    let device = &options.device;
-    let file = File::open(device).with_context(|| format!("cannot open {}", device.display()))?;
+    let file = Device::block(&options.device)?.open(OpenOptions::new().read(true))?;
     let length = NonZeroU64::new(MAX_REQUEST);
     for offset in (0..options.bytes.div_ceil(MAX_REQUEST)).map(|request| request * MAX_REQUEST) {
         fadvise(&file, offset, length, Advice::WillNeed)?;

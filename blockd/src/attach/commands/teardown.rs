@@ -78,7 +78,11 @@ pub(crate) fn take_down(
         check_other_namespaces(dir, &lower)?;
     }
     let overlay = match overlay {
-        Some(device) if is_overlay_in_use(dir, &device)? => Some(device),
+        // What was unmounted otherwise has no users. Its number may have been given to
+        // another file system by now, which has.
+        Some(device) if mode == DetachMode::Lazy && is_overlay_in_use(dir, &device)? => {
+            Some(device)
+        }
         _ => None,
     };
     let lower = release(&lower, &attachment.export, dir)?;

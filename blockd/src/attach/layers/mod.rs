@@ -2,6 +2,7 @@
 //! put up and taken down by itself; none knows a command.
 
 pub(crate) mod device;
+pub(crate) mod discarded;
 pub(crate) mod holders;
 pub(crate) mod liveness;
 pub(crate) mod lower;
@@ -15,3 +16,4 @@ pub(crate) mod relay;
 pub(crate) mod relay_settings;
 pub(crate) mod step_times;
 pub(crate) mod upper;
+pub(crate) mod volatile;

@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow, bail};
 use rustix::{io::Errno, mount};
 
 use super::{
+    device::probe,
     lower::ext4,
     mounts::{Mount, Mounts},
     upper::OverlayDirs,
@@ -73,6 +74,9 @@ fn mount_error(dirs: &OverlayDirs, mountpoint: &Path, error: Errno) -> anyhow::E
         Errno::PERM | Errno::ACCESS => {
             "mounting is not allowed here: CAP_SYS_ADMIN is needed".to_owned()
         }
+        Errno::INVAL if dirs.volatile && !has_volatile() => {
+            "--volatile needs Linux 5.10 or newer: leave it out".to_owned()
+        }
         Errno::INVAL => format!(
             "the file system of {upper} cannot hold an upper layer (overlayfs itself cannot); \
              choose another directory with --state, or keep changes in memory with --upper tmpfs"
@@ -83,6 +87,19 @@ fn mount_error(dirs: &OverlayDirs, mountpoint: &Path, error: Errno) -> anyhow::E
     anyhow!(error).context(format!(
         "cannot mount the overlay at {mountpoint}: {reason}"
     ))
+}
+
+/// Whether this kernel has the option `volatile`; one of an unknown release is taken
+/// to have it.
+fn has_volatile() -> bool {
+    let Ok(release) = probe::kernel_release() else {
+        return true;
+    };
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 10),
+        _ => true,
+    }
 }
 
 /// All features first, then as few as possible left out.
@@ -110,9 +127,11 @@ fn options(lower: &Path, dirs: &OverlayDirs, features: &[Feature]) -> Vec<u8> {
     let features = features
         .iter()
         .map(|feature| format!("{}=on", feature.name).into_bytes());
+    let volatile = dirs.volatile.then(|| b"volatile".to_vec());
     layers
         .into_iter()
         .chain(features)
+        .chain(volatile)
         .collect::<Vec<_>>()
         .join(&b',')
 }
@@ -202,6 +221,12 @@ mod tests {
         assert_eq!(tried[1], format!("{layers},redirect_dir=on,xino=on"));
         assert_eq!(tried.len(), 8);
         assert_eq!(tried[7], layers);
+        let dirs = OverlayDirs {
+            volatile: true,
+            ..dirs
+        };
+        let volatile = options(Path::new("/l:x"), &dirs, &[]);
+        assert_eq!(String::from_utf8(volatile).unwrap(), layers + ",volatile");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use rustix::{
     mount::{MountFlags, UnmountFlags, mount, unmount},
 };
 
-use super::mounts::Mounts;
+use super::{discarded, mounts::Mounts};
 use crate::attach::state::{
     attachment_dir::AttachmentDir,
     directory::{list_directory, remove_empty_directory},
@@ -28,6 +28,8 @@ use crate::attach::state::{
 pub(crate) struct OverlayDirs {
     pub(crate) upper: PathBuf,
     pub(crate) work: PathBuf,
+    /// Whether they are to be mounted with the option `volatile`.
+    pub(crate) volatile: bool,
 }
 
 impl OverlayDirs {
@@ -35,6 +37,10 @@ impl OverlayDirs {
     pub(crate) fn of(dir: &AttachmentDir, kind: UpperKind) -> Option<Self> {
         match kind {
             UpperKind::State => Some(Self::in_directory(&dir.path())),
+            UpperKind::Volatile => Some(Self {
+                volatile: true,
+                ..Self::in_directory(&dir.path())
+            }),
             UpperKind::Tmpfs { .. } => Some(Self::in_directory(&dir.tmpfs())),
             UpperKind::Block => None,
         }
@@ -44,16 +50,17 @@ impl OverlayDirs {
         Self {
             upper: directory.join("upper"),
             work: directory.join("work"),
+            volatile: false,
         }
     }
 }
 
 /// Makes an empty upper layer, with the mode of `root` and this owner (user and
-/// group). An upper layer that was there is removed.
+/// group). An upper layer that was there is discarded.
 ///
 /// # Errors
 ///
-/// When the old one cannot be removed, or the new one cannot be made.
+/// When the old one cannot be moved, or the new one cannot be made.
 pub(crate) fn create(
     dir: &AttachmentDir,
     kind: UpperKind,
@@ -61,7 +68,7 @@ pub(crate) fn create(
     owner: (u32, u32),
 ) -> Result<()> {
     discard(dir)?;
-    let Some(OverlayDirs { upper, work }) = OverlayDirs::of(dir, kind) else {
+    let Some(OverlayDirs { upper, work, .. }) = OverlayDirs::of(dir, kind) else {
         return Ok(());
     };
     let make = || {
@@ -126,31 +133,65 @@ fn has_only_copies(directory: &Path) -> io::Result<bool> {
 /// Whether a directory of the upper layer is a copy of the one at the same path
 /// of the lower layer, and neither was renamed nor hides anything.
 fn is_copy(directory: &Path) -> io::Result<bool> {
-    let has = |name| match lgetxattr(directory, name, &mut [0_u8; 0][..]) {
-        Ok(_) => Ok(true),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
-        Err(error) => Err(io::Error::from(error)),
-    };
+    let has = |name| has_attribute(directory, name);
     Ok(has("trusted.overlay.origin")?
         && !has("trusted.overlay.redirect")?
         && !has("trusted.overlay.opaque")?)
 }
 
-/// Removes the changes of a mountpoint, wherever they are kept.
+fn has_attribute(path: &Path, name: &str) -> io::Result<bool> {
+    match lgetxattr(path, name, &mut [0_u8; 0][..]) {
+        Ok(_) => Ok(true),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(io::Error::from(error)),
+    }
+}
+
+/// Removes from an upper layer what refers to the packs of a lower layer that it
+/// is no longer over: copies of their inodes alone, whose content was to come
+/// from below (git sets the time of a pack that has an object it would write),
+/// and a list of all packs. What git has written itself stays.
 ///
 /// # Errors
 ///
-/// When they cannot be removed, or their tmpfs cannot be unmounted.
-pub(crate) fn discard(dir: &AttachmentDir) -> Result<()> {
-    let OverlayDirs { upper, work } = OverlayDirs::in_directory(&dir.path());
-    for directory in [upper, work, dir.blocks()] {
-        match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let shown = directory.display();
-                return Err(error).with_context(|| format!("cannot remove {shown}"));
+/// When the upper layer cannot be read or written.
+pub(crate) fn forget_copies_of_objects(dir: &AttachmentDir, kind: UpperKind) -> Result<()> {
+    let Some(OverlayDirs { upper, .. }) = OverlayDirs::of(dir, kind) else {
+        return Ok(());
+    };
+    let objects = upper.join(".git/objects");
+    let forget = || -> io::Result<()> {
+        for directory in list_directory(&objects)? {
+            let directory = directory?;
+            if !directory.file_type()?.is_dir() {
+                continue;
             }
-            _ => {}
+            for file in list_directory(&directory.path())? {
+                let (file, name) = file.map(|file| (file.path(), file.file_name()))?;
+                if name == MULTI_PACK_INDEX || has_attribute(&file, "trusted.overlay.metacopy")? {
+                    fs::remove_file(file)?;
+                }
+            }
         }
+        Ok(())
+    };
+    forget().with_context(|| format!("cannot change {}", objects.display()))
+}
+
+/// git's index of several packs.
+const MULTI_PACK_INDEX: &str = "multi-pack-index";
+
+/// Moves the changes of a mountpoint to what [`discarded::remove`] removes, wherever
+/// they are kept.
+///
+/// # Errors
+///
+/// When they cannot be moved, or their tmpfs cannot be unmounted.
+pub(crate) fn discard(dir: &AttachmentDir) -> Result<()> {
+    let OverlayDirs { upper, work, .. } = OverlayDirs::in_directory(&dir.path());
+    for directory in [upper, work, dir.blocks()] {
+        discarded::move_away(dir, &directory)
+            .with_context(|| format!("cannot remove {}", directory.display()))?;
     }
     let tmpfs = dir.tmpfs();
     while Mounts::read()?.at(&tmpfs).is_some() {

@@ -6,6 +6,7 @@
 //!                    upper/ work/    directories of overlayfs, with --upper state
 //!                    memory/         a tmpfs with upper/ and work/, with --upper tmpfs
 //!                    blocks/         changed blocks, with --cow block
+//! STATE/discarded/KEY/               what was discarded and is being removed
 //! ```
 //! KEY is derived from the mountpoint, so that changes are found again when the
 //! same mountpoint is attached again.
@@ -19,6 +20,8 @@ use super::key::key;
 
 /// The directory of all mountpoints, below the state directory.
 pub(crate) const ATTACHMENTS: &str = "places";
+/// What was discarded, below the state directory.
+pub(crate) const DISCARDED: &str = "discarded";
 /// The most bytes of the mountpoint's path in the key.
 const MAX_WORDS_LEN: usize = 40;
 
@@ -80,6 +83,11 @@ impl AttachmentDir {
     /// Changed blocks of the disk.
     pub(crate) fn blocks(&self) -> PathBuf {
         self.path().join("blocks")
+    }
+
+    /// Where changes go that are discarded.
+    pub(crate) fn discarded(&self) -> PathBuf {
+        self.state.join(DISCARDED).join(&self.key)
     }
 
     /// The mountpoint of the tmpfs.

@@ -34,6 +34,43 @@ pub(crate) struct KeptChanges {
     /// Canonical name of the export.
     pub(crate) export: String,
     pub(crate) upper: UpperKind,
+    /// Where they were last mounted with --volatile, if they were not synced since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) volatile: Option<MountScope>,
+}
+
+impl KeptChanges {
+    /// Those that are about to be made, or to be gone on with.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` is not mounted.
+    pub(crate) fn new(export: String, upper: UpperKind) -> Result<Self> {
+        let is_volatile = upper == UpperKind::Volatile;
+        Ok(Self {
+            export,
+            upper,
+            volatile: is_volatile.then(MountScope::current).transpose()?,
+        })
+    }
+
+    /// Whether the machine went down while they were not synced.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` is not mounted.
+    pub(crate) fn may_be_incomplete(&self) -> Result<bool> {
+        let scope = MountScope::current()?;
+        let is_in_memory = |mounted: &MountScope| mounted.is_same_boot(&scope);
+        let is_in_memory = self.volatile.as_ref().is_some_and(is_in_memory);
+        Ok(self.upper == UpperKind::Volatile && !is_in_memory)
+    }
+
+    /// They are on storage, as any others.
+    pub(crate) fn set_synced(&mut self) {
+        self.upper = UpperKind::State;
+        self.volatile = None;
+    }
 }
 
 /// What is attached, or was when an attach or detach was killed.
@@ -165,6 +202,7 @@ mod tests {
         let changes = KeptChanges {
             export: "r@1234".to_owned(),
             upper: UpperKind::State,
+            volatile: None,
         };
         let record = AttachmentRecord {
             changes: Some(changes),
@@ -193,6 +231,21 @@ mod tests {
             written,
             serde_json::from_str::<serde_json::Value>(text).unwrap()
         );
+    }
+
+    #[test]
+    fn changes_that_were_not_synced_are_incomplete_in_another_boot() {
+        let of = |upper| KeptChanges::new("r@1".to_owned(), upper).unwrap();
+        assert!(!of(UpperKind::State).may_be_incomplete().unwrap());
+        let mut volatile = of(UpperKind::Volatile);
+        assert!(!volatile.may_be_incomplete().unwrap());
+        let text = serde_json::to_string(&volatile).unwrap();
+        let again: KeptChanges = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, volatile);
+        volatile.volatile = Some(MountScope::of_boot("another"));
+        assert!(volatile.may_be_incomplete().unwrap());
+        volatile.set_synced();
+        assert_eq!(volatile, of(UpperKind::State));
     }
 
     #[test]

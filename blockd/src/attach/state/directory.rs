@@ -4,6 +4,7 @@
 //! STATE/version          the number of this format
 //!       lowers/KEY/      one lower layer (`lower_dir`)
 //!       places/KEY/      one mountpoint (`attachment_dir`)
+//!       discarded/KEY/   what is being removed of it
 //! ```
 
 use std::{

@@ -5,6 +5,7 @@
 
 mod disk;
 mod page_cache;
+mod static_dev;
 
 use std::{
     fs, io,
@@ -25,6 +26,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 pub(crate) use self::disk::NAME;
 use self::{disk::Disk, page_cache::PageCacheTrimmer};
+use crate::device_node::Device;
 use blockd_nbd::Export;
 
 /// The kernel's readahead of the file, in KiB: one FUSE request is at most
@@ -87,7 +89,7 @@ pub(super) fn mount(path: &Path, export: Arc<dyn Export>, runtime: Handle) -> Re
         runtime,
         trimmer: Arc::clone(&trimmer),
     };
-    let session = Session::new(disk, path, &config)
+    let session = session(disk, path, config)
         .with_context(|| format!("cannot mount the FUSE file system at {}", path.display()))?;
     let (end, ended) = oneshot::channel();
     let serve = move || {
@@ -105,6 +107,14 @@ pub(super) fn mount(path: &Path, export: Arc<dyn Export>, runtime: Handle) -> Re
         path: path.to_owned(),
         ended,
     })
+}
+
+fn session(disk: Disk, path: &Path, config: Config) -> Result<Session<Disk>> {
+    if Device::fuse().is_in_dev() {
+        return Ok(Session::new(disk, path, &config)?);
+    }
+    let requests = static_dev::mount_at(path, disk.writes.is_some())?;
+    Ok(Session::from_fd(disk, requests, config.acl, config)?)
 }
 
 /// Raises the kernel's default readahead of 128 KiB, where permitted.

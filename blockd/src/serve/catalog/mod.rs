@@ -6,14 +6,19 @@ mod open_cache;
 mod repos;
 mod revision_pins;
 
-use std::{fmt, fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, fs,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use imagegen::git::ObjectId;
 use imagegen::{
     Error, Kind,
-    git::{Cache, Repository, SnapshotStore},
-    image::{Image, LAYOUT_VERSION, Origin},
+    git::{BString, Cache, ObjectId, Repository, Resolved, SnapshotStore},
+    image::{FileTime, Image, LAYOUT_VERSION, Options, Origin},
 };
 use tracing::{info, warn};
 
@@ -53,8 +58,11 @@ struct Shared {
     /// Of reads, so that they need not wait for images that are being opened.
     pool: Pool,
     opening: Pool,
-    pins: RevisionPins<ObjectId>,
+    pins: RevisionPins<Pinned>,
     repositories: OpenCache<PathBuf, Repository>,
+    /// By canonical name without owner, group and time, which cost no second
+    /// plan.
+    images: OpenCache<String, Image>,
     disks: OpenCache<String, Disk>,
 }
 
@@ -85,14 +93,19 @@ impl Catalog {
                 state.display()
             )
         })?;
+        let (cache, ignored) = Cache::with_measures(*cache, &spool, &state.join("converted-sizes"));
+        if let Some(error) = ignored {
+            warn!(%error, "lengths of converted files are measured anew");
+        }
         Ok(Self(Arc::new(Shared {
             repos: Repos::new(repos).with_context(served)?,
             snapshots: SnapshotStore::open(state)?,
-            cache: Cache::new(*cache, &spool),
+            cache,
             pool: Pool::default(),
             opening: Pool::default(),
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
+            images: OpenCache::new(CACHED),
             disks: OpenCache::new(CACHED),
         })))
     }
@@ -184,7 +197,7 @@ impl Shared {
     fn open_disk(
         &self,
         name: &mut ExportName,
-    ) -> Result<(Arc<Disk>, Option<PinGuard<ObjectId>>), OpenError> {
+    ) -> Result<(Arc<Disk>, Option<PinGuard<Pinned>>), OpenError> {
         if let Some(layout) = name.layout.filter(|&layout| layout != LAYOUT_VERSION) {
             return Err(OpenError::Unknown(format!(
                 "this server makes images of layout {LAYOUT_VERSION}, and none of layout {layout}"
@@ -192,29 +205,45 @@ impl Shared {
         }
         let (repo, path) = self.repos.find(&name.repo).map_err(OpenError::Unknown)?;
         name.repo = repo;
-        let name = &*name;
-        let of_repo =
-            |error: Error| open_error(&error.within(format!("repository {:?}", name.repo)));
+        let within = format!("repository {:?}", name.repo);
+        let of_repo = |error: Error| open_error(&error.within(&within));
         let repository = self
             .repositories
             .get(path.clone(), || Repository::open(&path))
             .map_err(of_repo)?;
-        let (commit, pin) = self.commit(name, &repository).map_err(of_repo)?;
+        let (pinned, pin) = self.resolve(name, &repository).map_err(of_repo)?;
+        let Pinned {
+            commit,
+            head,
+            latest,
+        } = pinned;
+        if name.options.head.is_none() {
+            name.options.head = head;
+        }
         let origin = self.origin(name, &repository, commit).map_err(of_repo)?;
-        let disk = self.disk(name, origin, commit).map_err(of_repo)?;
+        let disk = self.disk(name, origin, commit, latest).map_err(of_repo)?;
         Ok((disk, pin))
     }
 
-    /// The commit of a name; a revision, which may move, is pinned to it.
-    fn commit(
+    /// What a name stands for; a revision, which may move, is pinned to it.
+    fn resolve(
         &self,
         name: &ExportName,
         repository: &Repository,
-    ) -> imagegen::Result<(ObjectId, Option<PinGuard<ObjectId>>)> {
+    ) -> imagegen::Result<(Pinned, Option<PinGuard<Pinned>>)> {
         if name.layout.is_none() {
             let revision = format!("{}@{}", name.repo, name.rev);
-            let (commit, pin) = self.pins.pin(revision, || repository.resolve(&name.rev))?;
-            return Ok((commit, Some(pin)));
+            let resolve = || {
+                let Resolved { commit, head } = repository.resolve(&name.rev)?;
+                let latest = Some(latest_time());
+                imagegen::Result::Ok(Pinned {
+                    commit,
+                    head,
+                    latest,
+                })
+            };
+            let (pinned, pin) = self.pins.pin(revision, resolve)?;
+            return Ok((pinned, Some(pin)));
         }
         let full = ObjectId::from_hex(name.rev.as_bytes()).map_err(|_| {
             Error::new(
@@ -225,7 +254,12 @@ impl Shared {
                 ),
             )
         })?;
-        Ok((full, None))
+        let canonical = Pinned {
+            commit: full,
+            head: None,
+            latest: None,
+        };
+        Ok((canonical, None))
     }
 
     fn origin(
@@ -257,15 +291,63 @@ impl Shared {
         name: &ExportName,
         origin: Origin,
         commit: ObjectId,
+        latest: Option<FileTime>,
     ) -> imagegen::Result<Arc<Disk>> {
         let snapshot = origin.snapshot().map(|snapshot| snapshot.id());
-        let canonical = name.canonical(&commit.to_string(), snapshot).to_string();
+        let mut canonical = name.canonical(&commit.to_string(), snapshot);
+        let Options {
+            uid, gid, mtime, ..
+        } = canonical.options;
+        let unstamped = Options {
+            uid: 0,
+            gid: 0,
+            mtime: None,
+            ..canonical.options.clone()
+        };
+        let key = ExportName {
+            options: unstamped.clone(),
+            ..canonical.clone()
+        };
+        let image = self.images.get(key.to_string(), || {
+            let snapshot = origin.snapshot();
+            let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
+            let image = Image::open(origin, commit, &unstamped)?;
+            for notice in warning.iter().chain(image.notices()) {
+                warn!(export = %key, "{notice}");
+            }
+            imagegen::Result::Ok(image)
+        })?;
+        let too_late = || latest.filter(|latest| image.mtime() > *latest);
+        canonical.options.mtime = mtime.or_else(too_late);
+        let mtime = canonical.options.mtime;
+        let canonical = canonical.to_string();
         self.disks.get(canonical.clone(), || {
-            let image = Image::open(origin, commit, &name.options)?;
+            let image = image.restamped(uid, gid, mtime);
             info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
             Ok(Disk::new(canonical, image, self.pool.clone()))
         })
     }
+}
+
+/// What a name that may move stands for.
+#[derive(Clone, Debug)]
+struct Pinned {
+    commit: ObjectId,
+    /// The branch that the name names.
+    head: Option<BString>,
+    /// The latest time that its files have, unless the name says one; `None` for
+    /// a canonical name, which says all.
+    latest: Option<FileTime>,
+}
+
+/// How far files are behind the clock at least: tools take a file for changed
+/// that has the time of the present second, or of one to come.
+const BEHIND: Duration = Duration::from_secs(2);
+
+fn latest_time() -> FileTime {
+    // A clock that shows the first second of all has nothing before it.
+    let now = SystemTime::now();
+    FileTime::at(now.checked_sub(BEHIND).unwrap_or(now))
 }
 
 fn open_error(error: &Error) -> OpenError {
@@ -281,7 +363,7 @@ fn open_error(error: &Error) -> OpenError {
 /// name stays pinned.
 struct Opened {
     disk: Arc<Disk>,
-    _pin: Option<PinGuard<ObjectId>>,
+    _pin: Option<PinGuard<Pinned>>,
 }
 
 impl Export for Opened {

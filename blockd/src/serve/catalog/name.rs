@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::units;
 use imagegen::{
-    git::SnapshotId,
-    image::{History, LAYOUT_VERSION, Options},
+    git::{self, SnapshotId},
+    image::{History, IndexVersion, LAYOUT_VERSION, Options},
 };
 
 /// An export name, parsed.
@@ -87,28 +87,51 @@ impl ExportName {
                 self.options.free =
                     units::parse_size(value).ok_or_else(|| wrong("a size like 512M or 10G"))?;
             }
+            "head" if git::is_branch_name(value.into()) => {
+                self.options.head = Some(value.into());
+            }
+            "head" => return Err(wrong("the name of a branch, without refs/heads/")),
+            "mtime" => {
+                self.options.mtime = Some(value.parse().map_err(|_| wrong(MTIME))?);
+            }
+            "index" => {
+                self.options.index = match value {
+                    "2" => IndexVersion::V2,
+                    "4" => IndexVersion::V4,
+                    _ => return Err(wrong("2 or 4")),
+                };
+            }
             "path" => self.options.path = parse_path(value)?.into(),
             "layout" => self.layout = Some(value.parse().map_err(|_| wrong("a number"))?),
             "snapshot" => {
-                self.snapshot = Some(value.parse().map_err(|_| wrong("16 hexadecimal digits"))?);
+                self.snapshot = Some(value.parse().map_err(|_| wrong("32 hexadecimal digits"))?);
             }
             _ => return Err(format!("unknown option {key:?}; {KNOWN}")),
         }
         Ok(())
     }
 
-    /// The canonical name: it means the same bytes for ever.
+    /// The canonical name: it means the same bytes for ever. Options that no
+    /// byte depends on are left out.
     pub(crate) fn canonical(&self, commit: &str, snapshot: Option<SnapshotId>) -> Self {
-        Self {
+        let mut canonical = Self {
             rev: commit.to_owned(),
             layout: Some(LAYOUT_VERSION),
-            snapshot: snapshot.filter(|_| self.options.has_history()),
+            snapshot,
             ..self.clone()
+        };
+        if !self.options.has_history() {
+            canonical.snapshot = None;
+            canonical.options.head = None;
+            canonical.options.index = IndexVersion::default();
         }
+        canonical
     }
 }
 
-const KNOWN: &str = "there are history=full|none, uid=N, gid=N, free=SIZE and, last, path=DIR";
+const KNOWN: &str = "there are history=full|none, uid=N, gid=N, free=SIZE, head=BRANCH, \
+    mtime=SECONDS, index=2|4 and, last, path=DIR";
+const MTIME: &str = "seconds since 1970, from 3 to 4294967294, like 1700000000 or 1700000000.5";
 
 impl fmt::Display for ExportName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,6 +140,9 @@ impl fmt::Display for ExportName {
             uid,
             gid,
             free,
+            mtime,
+            head,
+            index,
             path,
         } = &self.options;
         write!(f, "{}@{}", self.repo, self.rev)?;
@@ -137,6 +163,15 @@ impl fmt::Display for ExportName {
             if value != 0 {
                 write!(f, ":{key}={value}")?;
             }
+        }
+        if let Some(head) = head {
+            write!(f, ":head={head}")?;
+        }
+        if let Some(mtime) = mtime {
+            write!(f, ":mtime={mtime}")?;
+        }
+        if *index != IndexVersion::default() {
+            write!(f, ":index={}", index.number())?;
         }
         if !path.is_empty() {
             write!(f, ":path={path}")?;
@@ -190,7 +225,17 @@ mod tests {
 
     #[test]
     fn the_canonical_name_is_parsed_as_itself() {
-        let name = parse("r@main:gid=5:uid=3:history=none:free=4K:path=a/b/");
+        let name = parse("r@main:index=4:head=a/b:mtime=1700000000.50:gid=5");
+        let canonical = name.canonical("0123", None).to_string();
+        let expected =
+            format!("r@0123:layout={LAYOUT_VERSION}:gid=5:head=a/b:mtime=1700000000.5:index=4");
+        assert_eq!(canonical, expected);
+        assert_eq!(parse(&canonical).to_string(), canonical);
+    }
+
+    #[test]
+    fn what_no_byte_depends_on_is_not_in_the_canonical_name() {
+        let name = parse("r@main:gid=5:uid=3:head=x:index=4:history=none:free=4K:path=a/b/");
         let canonical = name.canonical("0123", None).to_string();
         let expected =
             format!("r@0123:layout={LAYOUT_VERSION}:history=none:uid=3:gid=5:free=4096:path=a/b");
@@ -210,6 +255,10 @@ mod tests {
             ("r:profile=warm", "profile"),
             ("r:path=../etc", "path=../etc"),
             ("r@x:snapshot=12", "snapshot=12"),
+            ("r@x:head=a..b", "head=a..b"),
+            ("r@x:head=-x", "head=-x"),
+            ("r@x:mtime=yesterday", "mtime=yesterday"),
+            ("r@x:index=3", "index=3"),
         ] {
             let error = ExportName::parse(name).unwrap_err();
             assert!(error.contains(part), "{name}: {error}");

@@ -34,7 +34,7 @@ impl<T> Default for RevisionPins<T> {
     }
 }
 
-impl<T: Copy> RevisionPins<T> {
+impl<T: Clone> RevisionPins<T> {
     /// Pins `name` to the value that it is pinned to already, else to the one
     /// from `resolve`.
     ///
@@ -47,7 +47,7 @@ impl<T: Copy> RevisionPins<T> {
         resolve: impl FnOnce() -> Result<T, E>,
     ) -> Result<(T, PinGuard<T>), E> {
         if let Some(pin) = self.find(&name) {
-            return Ok((pin.value, PinGuard(pin)));
+            return Ok((pin.value.clone(), PinGuard(pin)));
         }
         // Without the lock: it reads the repository, and others need not wait
         // for that. Of two that resolve at once, the first pins.
@@ -59,7 +59,7 @@ impl<T: Copy> RevisionPins<T> {
                 released: Mutex::new(Instant::now()),
             })
         });
-        Ok((pin.value, PinGuard(Arc::clone(pin))))
+        Ok((pin.value.clone(), PinGuard(Arc::clone(pin))))
     }
 
     fn find(&self, name: &str) -> Option<Arc<Pin<T>>> {

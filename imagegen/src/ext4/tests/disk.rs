@@ -3,7 +3,7 @@
 use super::tree::{Content, Node};
 use crate::ext4::{
     BLOCK_SIZE, Block, BlockNr, Body, Checksum, Demand, Entry, Identity, Inode, InodeNr, Layout,
-    Packing, Region, extent, group, inode, journal, superblock,
+    Packing, Region, Time, extent, group, inode, journal, superblock,
 };
 use std::{fs::File, os::unix::fs::FileExt};
 use tempfile::NamedTempFile;
@@ -236,14 +236,19 @@ impl Disk {
         let packing = planned.packing.as_ref();
         let (size, links, body) = self.contents(planned);
         let indexed = packing.is_some_and(Packing::is_indexed);
-        let (mode, seconds) = (node.mode(), node.seconds);
+        let mode = node.mode();
+        let time = Time {
+            seconds: node.seconds,
+            nanoseconds: 0,
+        };
         let inode = Inode {
             mode,
             uid: 70_000,
             gid: 100,
             size,
             links,
-            seconds,
+            modified: time,
+            changed: time,
             body,
             indexed,
         };

@@ -183,7 +183,7 @@ impl Attributes {
         let file = File::at(path);
         let enabled = !self.is_inert() && self.levels.iter().any(|level| level.turns_on(file));
         enabled
-            .then(|| Conversion::new(path, &self.request(path)))
+            .then(|| Conversion::new(&self.request(path)))
             .flatten()
     }
 

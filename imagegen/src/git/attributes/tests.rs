@@ -53,7 +53,7 @@ fn agree_on(files: &Files, paths: &[Vec<u8>]) {
         }
         assert_eq!(
             attributes.conversion(path),
-            Conversion::new(path, &request),
+            Conversion::new(&request),
             "{files:?}"
         );
     }

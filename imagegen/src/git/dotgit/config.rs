@@ -1,15 +1,16 @@
 //! The file `.git/config`.
 
-use gix::hash::Kind;
+use gix::{bstr::BString, hash::Kind};
 
 /// The values in the configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Config<'a> {
     pub(super) kind: Kind,
-    /// `remote.origin.url`.
+    /// `remote.origin.url`. A repository that was not cloned has none, and
+    /// `git remote set-url origin URL` gives it one.
     pub(super) origin: Option<&'a [u8]>,
-    /// The full name of the branch that HEAD points to, if it is not detached.
-    pub(super) branch: Option<&'a [u8]>,
+    /// The full name of the branch that HEAD points to, if origin has it too.
+    pub(super) upstream: Option<BString>,
 }
 
 /// The constant part. It must not make the first `git status` write, as
@@ -23,9 +24,9 @@ const REST: &[u8] = b"\
 \tauto = 0
 [maintenance]
 \tauto = false
-[index]
-\tversion = 4
 ";
+/// Where `git fetch` puts the branches of origin.
+const FETCH: &[u8] = b"\tfetch = +refs/heads/*:refs/remotes/origin/*\n";
 
 impl Config<'_> {
     /// The content of the file.
@@ -37,13 +38,13 @@ impl Config<'_> {
         let mut file = format!("[core]\n\trepositoryformatversion = {version}\n").into_bytes();
         file.extend_from_slice(REST);
         file.extend_from_slice(extensions.as_bytes());
+        file.extend_from_slice(b"[remote \"origin\"]\n");
         if let Some(url) = self.origin.and_then(quoted) {
-            file.extend_from_slice(b"[remote \"origin\"]\n\turl = ");
-            file.extend_from_slice(&url);
-            file.extend_from_slice(b"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n");
-            if let Some(upstream) = self.branch.and_then(upstream) {
-                file.extend_from_slice(&upstream);
-            }
+            file.extend_from_slice(&[b"\turl = ", url.as_slice(), b"\n"].concat());
+        }
+        file.extend_from_slice(FETCH);
+        if let Some(upstream) = self.upstream.as_ref().and_then(|name| upstream(name)) {
+            file.extend_from_slice(&upstream);
         }
         file
     }

@@ -8,16 +8,24 @@ mod refs;
 #[cfg(test)]
 mod tests;
 
-use gix::{ObjectId, bstr::BString, hash::Kind};
+use gix::{
+    ObjectId,
+    bstr::{BStr, BString, ByteSlice},
+    hash::Kind,
+};
 
-use crate::git::{Refs, Snapshot};
+use crate::{
+    Result,
+    git::{Commit, Refs, Snapshot},
+};
 
 use config::Config;
-use refs::Head;
+use refs::{Head, Shown, symbolic};
 
 /// The directories of a `.git` that exist also without files in them, sorted.
-/// git requires `objects` and `refs`.
-pub(crate) const DIRECTORIES: [&str; 6] = [
+/// git requires `objects` and `refs`; installers of hooks expect `hooks`.
+pub(crate) const DIRECTORIES: [&str; 7] = [
+    "hooks",
     "objects",
     "objects/info",
     "objects/pack",
@@ -29,17 +37,40 @@ pub(crate) const DIRECTORIES: [&str; 6] = [
 /// git's template. Only repository browsers show it.
 const DESCRIPTION: &[u8] =
     b"Unnamed repository; edit this file 'description' to name the repository.\n";
+/// git's template (`templates/info--exclude`).
+const EXCLUDE: &[u8] = b"\
+# git ls-files --others --exclude-from=.git/info/exclude
+# Lines that start with '#' are comments.
+# For a project mostly in C, the following would be a good set of
+# exclude patterns (uncomment them if you want to use them):
+# *.[oa]
+# *~
+";
 
-/// The files of `.git` except `index` and those in `objects`, with HEAD at
-/// `commit`.
-pub(crate) fn small_files(snapshot: &Snapshot, commit: ObjectId) -> Vec<(BString, Vec<u8>)> {
+/// The files of `.git` except `index` and those in `objects`: those that `git
+/// clone` makes. `head` is the branch that HEAD is on, without `refs/heads/`;
+/// `None` if it is detached at `commit`. On an unborn branch the commit is null.
+///
+/// Other than in a clone there are no samples of hooks, which do nothing; the
+/// configuration leaves maintenance to the server; and the reflog has the date
+/// of the commit, since the image does not depend on the clock.
+///
+/// # Errors
+///
+/// [`Kind::Invalid`](crate::Kind::Invalid) if a branch that the image shows
+/// leaves no room for one of the name `head`.
+pub(crate) fn small_files(
+    snapshot: &Snapshot,
+    commit: &Commit,
+    head: Option<&BStr>,
+) -> Result<Vec<(BString, Vec<u8>)>> {
     let parts = Parts {
         kind: snapshot.object_format(),
         refs: snapshot.refs(),
         origin: snapshot.origin(),
         shallow: snapshot.shallow(),
     };
-    parts.files(commit)
+    parts.files(commit, head)
 }
 
 /// The parts of a snapshot that these files depend on.
@@ -52,26 +83,45 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn files(&self, commit: ObjectId) -> Vec<(BString, Vec<u8>)> {
-        let head = Head::of(self.refs, commit);
-        let origin = self.origin.map(str::as_bytes);
+    fn files(&self, commit: &Commit, head: Option<&BStr>) -> Result<Vec<(BString, Vec<u8>)>> {
+        let id = commit.id;
+        let head = head.map_or(Head::Detached(id), Head::Branch);
+        let shown = Shown::of(self.refs, &head)?;
         let config = Config {
             kind: self.kind,
-            origin,
-            branch: head.branch(),
+            origin: self.origin.map(str::as_bytes),
+            upstream: shown.upstream(&head),
         };
-        let mut files = vec![
-            ("HEAD", head.encode()),
-            ("config", config.encode()),
-            ("description", DESCRIPTION.to_vec()),
-            ("info/exclude", Vec::new()),
-            ("packed-refs", refs::packed(self.refs, &head, commit)),
+        let mut files: Vec<(BString, Vec<u8>)> = vec![
+            ("HEAD".into(), head.encode()),
+            ("config".into(), config.encode()),
+            ("description".into(), DESCRIPTION.to_vec()),
+            ("info/exclude".into(), EXCLUDE.to_vec()),
         ];
-        files.extend(refs::origin_head(self.refs).map(|file| ("refs/remotes/origin/HEAD", file)));
-        files.extend(self.shallow.map(|file| ("shallow", file.to_vec())));
-        files
-            .into_iter()
-            .map(|(path, content)| (path.into(), content))
-            .collect()
+        if !shown.is_empty() {
+            files.push(("packed-refs".into(), shown.packed()));
+        }
+        if !id.is_null() {
+            files.push(("logs/HEAD".into(), self.reflog(commit, id)));
+        }
+        if let (Head::Branch(name), false) = (head, id.is_null()) {
+            let path = |folder: &str| [folder.as_bytes(), name.as_bytes()].concat().into();
+            files.push((path("refs/heads/"), format!("{id}\n").into_bytes()));
+            files.push((path("logs/refs/heads/"), self.reflog(commit, id)));
+        }
+        if let Some((name, id)) = shown.origin_head() {
+            files.push(("refs/remotes/origin/HEAD".into(), symbolic(name)));
+            let log = self.reflog(commit, id);
+            files.push(("logs/refs/remotes/origin/HEAD".into(), log));
+        }
+        files.extend(self.shallow.map(|file| ("shallow".into(), file.to_vec())));
+        Ok(files)
+    }
+
+    /// The reflog of a ref that was made by a clone, when the commit was made.
+    fn reflog(&self, commit: &Commit, id: ObjectId) -> Vec<u8> {
+        let (before, seconds) = (ObjectId::null(self.kind), commit.seconds.max(0));
+        let origin = self.origin.unwrap_or("blockd");
+        format!("{before} {id} blockd <blockd> {seconds} +0000\tclone: from {origin}\n").into()
     }
 }

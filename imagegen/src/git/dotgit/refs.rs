@@ -1,97 +1,166 @@
 //! `HEAD`, `packed-refs` and `refs/remotes/origin/HEAD`.
 
-use gix::{ObjectId, bstr::ByteSlice};
+use gix::{
+    ObjectId,
+    bstr::{BStr, BString, ByteSlice},
+};
 
-use crate::git::{Ref, Refs};
+use crate::{
+    Error, Kind, Result,
+    git::{Ref, Refs},
+};
+
+const BRANCHES: &[u8] = b"refs/heads/";
+const TRACKING: &[u8] = b"refs/remotes/origin/";
+/// The name of a branch that would lie at the path of `refs/remotes/origin/HEAD`.
+const IN_THE_WAY: &[u8] = b"refs/remotes/origin/HEAD";
 
 /// HEAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Head<'a> {
-    /// The full name of a branch.
-    Branch(&'a [u8]),
+    /// The name of a branch, without `refs/heads/`.
+    Branch(&'a BStr),
     /// Detached at a commit.
     Detached(ObjectId),
 }
 
-impl<'a> Head<'a> {
-    /// The branch of the repository's HEAD if that is at `commit`, else the
-    /// first branch by name that is, else detached.
-    pub(super) fn of(refs: &'a Refs, commit: ObjectId) -> Self {
-        let candidates = || refs.branches.iter().filter(|branch| branch.id == commit);
-        let own = candidates().find(|branch| Some(&branch.name) == refs.head.as_ref());
-        let found = own.or_else(|| candidates().min_by_key(|branch| &branch.name));
-        found.map_or(Self::Detached(commit), |branch| Self::Branch(&branch.name))
-    }
-
-    /// The full name of the branch; `None` if HEAD is detached.
-    pub(super) fn branch(&self) -> Option<&'a [u8]> {
-        match self {
-            Self::Branch(name) => Some(name),
-            Self::Detached(_) => None,
-        }
-    }
-
+impl Head<'_> {
     /// The file `HEAD`.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Branch(name) => symbolic(name),
+            Self::Branch(name) => symbolic(&[BRANCHES, name.as_bytes()].concat()),
             Self::Detached(id) => format!("{id}\n").into_bytes(),
         }
     }
 }
 
 /// The content of a symbolic ref to `name`.
-fn symbolic(name: &[u8]) -> Vec<u8> {
+pub(super) fn symbolic(name: &[u8]) -> Vec<u8> {
     [b"ref: ", name, b"\n"].concat()
 }
 
-/// The file `packed-refs`: HEAD's branch, all branches as remote-tracking
-/// branches of origin, and the tags.
-pub(super) fn packed(refs: &Refs, head: &Head<'_>, commit: ObjectId) -> Vec<u8> {
-    let own = head.branch().map(|name| (name.to_vec(), commit, None));
-    let theirs = refs
-        .branches
-        .iter()
-        .filter_map(|branch| Some((remote(&branch.name)?, branch.id, None)));
-    let tags = refs
-        .tags
-        .iter()
-        .map(|Ref { name, id, peeled }| (name.to_vec(), *id, *peeled));
-    let mut lines: Vec<_> = own.into_iter().chain(theirs).chain(tags).collect();
-    lines.sort();
-
-    let mut file = b"# pack-refs with: peeled fully-peeled sorted \n".to_vec();
-    for (name, id, peeled) in lines {
-        file.extend_from_slice(format!("{id} ").as_bytes());
-        file.extend_from_slice(&name);
-        file.push(b'\n');
-        file.extend(
-            peeled
-                .into_iter()
-                .flat_map(|id| format!("^{id}\n").into_bytes()),
-        );
-    }
-    file
+/// The refs that an image shows, but for the branch that HEAD is on.
+///
+/// A mirror, or a repository that people push to, is itself the origin: its
+/// branches are the remote-tracking ones. One that was cloned, and that people
+/// work and fetch in, has remote-tracking branches, and its `remote.origin.url`
+/// is that of its own origin: these branches are shown, and of its own those
+/// that origin does not have.
+pub(super) struct Shown<'a> {
+    /// Full names, sorted.
+    refs: Vec<(BString, &'a Ref)>,
+    /// The remote-tracking branch that origin's HEAD is on: its full name, and
+    /// the commit.
+    origin_head: Option<(BString, ObjectId)>,
 }
 
-/// The file `refs/remotes/origin/HEAD`, a symbolic ref to the default branch of
-/// the repository; `None` if that does not exist, or a branch has this path.
-pub(super) fn origin_head(refs: &Refs) -> Option<Vec<u8>> {
-    let head = refs.head.as_ref()?;
-    let in_the_way = |name: &[u8]| {
-        name.strip_prefix(b"refs/heads/HEAD")
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+impl<'a> Shown<'a> {
+    /// The refs beside `head`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Invalid`] if `head` and another branch are file and directory of
+    /// one name.
+    pub(super) fn of(refs: &'a Refs, head: &Head<'_>) -> Result<Self> {
+        let mut shown: Vec<(BString, &Ref)> = Vec::new();
+        let origin_head = if refs.tracking.is_empty() {
+            let tracking = refs.branches.iter();
+            shown.extend(tracking.filter_map(|own| Some((remote(&own.name)?, own))));
+            refs.head.as_ref().and_then(|name| remote(name))
+        } else {
+            let tracking = refs.tracking.iter();
+            shown.extend(tracking.map(|branch| (branch.name.clone(), branch)));
+            let is_origins = |name: &BString| refs.tracking.iter().any(|other| other.name == *name);
+            let own = refs.branches.iter().filter(|own| {
+                let is_head = matches!(head, Head::Branch(name) if own.name.ends_with_str(name)
+                    && own.name.len() == BRANCHES.len() + name.len());
+                !is_head && !remote(&own.name).is_some_and(|name| is_origins(&name))
+            });
+            let own: Vec<_> = own.map(|own| (own.name.clone(), own)).collect();
+            check_room(head, &own)?;
+            shown.extend(own);
+            refs.tracking_head.clone()
+        };
+        let is_clear = !shown.iter().any(|(name, _)| is_in_the_way(name));
+        let origin_head = origin_head.filter(|_| is_clear).and_then(|name| {
+            let (_, branch) = shown.iter().find(|(other, _)| *other == name)?;
+            Some((name, branch.id))
+        });
+        shown.extend(refs.tags.iter().map(|tag| (tag.name.clone(), tag)));
+        shown.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Self {
+            refs: shown,
+            origin_head,
+        })
+    }
+
+    /// Whether there is no ref.
+    pub(super) fn is_empty(&self) -> bool {
+        self.refs.is_empty()
+    }
+
+    /// The full name of HEAD's branch, if origin has a branch of that name.
+    pub(super) fn upstream(&self, head: &Head<'_>) -> Option<BString> {
+        let Head::Branch(short) = head else {
+            return None;
+        };
+        let tracking: BString = [TRACKING, short.as_bytes()].concat().into();
+        let is_shown = self.refs.iter().any(|(name, _)| *name == tracking);
+        is_shown.then(|| [BRANCHES, short.as_bytes()].concat().into())
+    }
+
+    /// The file `packed-refs`.
+    pub(super) fn packed(&self) -> Vec<u8> {
+        let mut file = b"# pack-refs with: peeled fully-peeled sorted \n".to_vec();
+        for (name, Ref { id, peeled, .. }) in &self.refs {
+            file.extend_from_slice(format!("{id} ").as_bytes());
+            file.extend_from_slice(name);
+            file.push(b'\n');
+            file.extend(
+                peeled
+                    .into_iter()
+                    .flat_map(|id| format!("^{id}\n").into_bytes()),
+            );
+        }
+        file
+    }
+
+    /// The remote-tracking branch that `refs/remotes/origin/HEAD` points to, by
+    /// its full name, and its commit; `None` if that branch does not exist, or
+    /// another one has this path.
+    pub(super) fn origin_head(&self) -> Option<(&BString, ObjectId)> {
+        self.origin_head.as_ref().map(|(name, id)| (name, *id))
+    }
+}
+
+/// Checks that no branch is in the place of a directory that another one needs.
+fn check_room(head: &Head<'_>, branches: &[(BString, &Ref)]) -> Result<()> {
+    let Head::Branch(name) = head else {
+        return Ok(());
     };
-    let exists = refs.branches.iter().any(|branch| branch.name == *head);
-    let clear = !refs.branches.iter().any(|branch| in_the_way(&branch.name));
-    (exists && clear)
-        .then(|| remote(head))
-        .flatten()
-        .map(|name| symbolic(&name))
+    let head = [BRANCHES, name.as_bytes()].concat();
+    let is_below = |one: &[u8], other: &[u8]| {
+        one.strip_prefix(other)
+            .is_some_and(|rest| rest.starts_with(b"/"))
+    };
+    let mut names = branches.iter().map(|(name, _)| name.as_slice());
+    match names.find(|other| is_below(&head, other) || is_below(other, &head)) {
+        None => Ok(()),
+        Some(other) => {
+            let other = other.as_bstr();
+            let message = format!("HEAD cannot be on the branch {name}: there is {other}");
+            Err(Error::new(Kind::Invalid, message))
+        }
+    }
+}
+
+fn is_in_the_way(name: &BString) -> bool {
+    name.strip_prefix(IN_THE_WAY)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The remote-tracking branch of the branch `name`.
-fn remote(name: &[u8]) -> Option<Vec<u8>> {
-    let short = name.as_bstr().strip_prefix(b"refs/heads/")?;
-    Some([b"refs/remotes/origin/", short].concat())
+fn remote(name: &BString) -> Option<BString> {
+    let short = name.strip_prefix(BRANCHES)?;
+    Some([TRACKING, short].concat().into())
 }

@@ -4,11 +4,15 @@
 
 use std::{fs, path::Path};
 
-use gix::{ObjectId, bstr::BString, hash::Kind};
+use gix::{
+    ObjectId,
+    bstr::{BString, ByteSlice},
+    hash::Kind,
+};
 use proptest::prelude::*;
 
 use super::{DIRECTORIES, Parts};
-use crate::git::{Ref, Refs, vanilla::Vanilla};
+use crate::git::{Commit, Ref, Refs, vanilla::Vanilla};
 
 /// A repository and the values that its files are made from.
 struct Served {
@@ -18,6 +22,8 @@ struct Served {
     origin: Option<String>,
     shallow: Option<Vec<u8>>,
     commits: Vec<ObjectId>,
+    /// The branch that HEAD is on.
+    head: Option<BString>,
 }
 
 impl Served {
@@ -44,17 +50,29 @@ impl Served {
             origin,
             shallow,
             commits,
+            head: Some("main".into()),
         }
     }
 
     fn branch(&mut self, name: impl Into<BString>, commit: usize) {
-        let id = self.commits[commit];
-        self.refs.branches.push(Ref {
-            name: name.into(),
-            id,
-            peeled: None,
-        });
+        let branch = self.reference(name, commit);
+        self.refs.branches.push(branch);
         self.refs.branches.sort();
+    }
+
+    /// Adds a remote-tracking branch.
+    fn tracking(&mut self, name: &str, commit: usize) {
+        let branch = self.reference(format!("refs/remotes/origin/{name}"), commit);
+        self.refs.tracking.push(branch);
+        self.refs.tracking.sort();
+    }
+
+    fn reference(&self, name: impl Into<BString>, commit: usize) -> Ref {
+        Ref {
+            name: name.into(),
+            id: self.commits[commit],
+            peeled: None,
+        }
     }
 
     fn files(&self, commit: usize) -> Vec<(BString, Vec<u8>)> {
@@ -64,7 +82,16 @@ impl Served {
             origin: self.origin.as_deref(),
             shallow: self.shallow.as_deref(),
         };
-        parts.files(self.commits[commit])
+        let head = self.head.as_ref().map(|head| head.as_bstr());
+        parts.files(&self.commit(commit), head).unwrap()
+    }
+
+    fn commit(&self, commit: usize) -> Commit {
+        Commit {
+            id: self.commits[commit],
+            seconds: 1_700_000_000,
+            ..Commit::unborn(self.kind)
+        }
     }
 
     /// The content of a file; `none` if there is no such file.
@@ -163,24 +190,98 @@ fn git_works_in_the_repository_of_an_image() {
 }
 
 #[test]
-fn head_is_the_own_branch_else_the_first_at_the_commit_else_detached() {
+fn head_is_on_the_branch_that_was_asked_for() {
     let mut served = Served::new(Kind::Sha1);
     served.branch("refs/heads/main", 2);
-    served.branch("refs/heads/b", 1);
-    served.branch("refs/heads/a", 1);
-    served.branch("refs/heads/z", 2);
-    served.refs.head = Some("refs/heads/z".into());
-    assert_eq!(served.file(2, "HEAD"), "ref: refs/heads/z\n");
-    assert_eq!(served.file(1, "HEAD"), "ref: refs/heads/a\n");
-    assert_eq!(served.file(0, "HEAD"), format!("{}\n", served.commits[0]));
-    served.refs.head = None;
-    assert_eq!(served.file(2, "HEAD"), "ref: refs/heads/main\n");
-    assert_eq!(served.file(2, "refs/remotes/origin/HEAD"), "none");
+    served.branch("refs/heads/a", 2);
+    served.refs.head = Some("refs/heads/main".into());
+    served.head = Some("a".into());
+    let shown = served.image(2);
+    assert_eq!(shown.line(["symbolic-ref", "HEAD"]), "refs/heads/a");
+    let heads = shown.line(["for-each-ref", "--format=%(refname)", "refs/heads"]);
+    assert_eq!(heads, "refs/heads/a");
+    assert_eq!(
+        shown.line(["rev-parse", "--abbrev-ref", "@{u}"]),
+        "origin/a"
+    );
 
-    let detached = served.image(0);
+    served.head = Some("of/my/own".into());
+    let shown = served.image(2);
+    assert_eq!(shown.line(["branch", "--show-current"]), "of/my/own");
+    assert_eq!(
+        shown.line(["rev-parse", "HEAD"]),
+        served.commits[2].to_string()
+    );
+    let config = shown.line(["config", "--list", "--local", "--name-only"]);
+    assert!(!config.contains("branch."), "{config}");
+
+    served.head = None;
+    let detached = served.image(1);
     assert_eq!(detached.line(["status", "--porcelain"]), "");
     assert_eq!(detached.line(["branch", "--show-current"]), "");
     assert_eq!(detached.line(["for-each-ref", "refs/heads"]), "");
+    let head = detached.line(["rev-parse", "HEAD"]);
+    assert_eq!(head, served.commits[1].to_string());
+}
+
+#[test]
+fn a_clone_that_people_work_in_shows_its_own_origin() {
+    let mut served = Served::new(Kind::Sha1);
+    served.branch("refs/heads/main", 0);
+    served.branch("refs/heads/only/here", 1);
+    served.refs.head = Some("refs/heads/only/here".into());
+    served.tracking("main", 2);
+    served.tracking("next", 1);
+    served.refs.tracking_head = Some("refs/remotes/origin/main".into());
+    served.head = Some("main".into());
+    let shown = served.image(0);
+    let refs = shown.line(["for-each-ref", "--format=%(refname) %(objectname)"]);
+    let [one, two, three] = [0, 1, 2].map(|commit| served.commits[commit]);
+    assert_eq!(
+        refs,
+        format!(
+            "refs/heads/main {one}\nrefs/heads/only/here {two}\n\
+             refs/remotes/origin/HEAD {three}\nrefs/remotes/origin/main {three}\n\
+             refs/remotes/origin/next {two}"
+        )
+    );
+    served.head = Some("only".into());
+    let parts = Parts {
+        kind: served.kind,
+        refs: &served.refs,
+        origin: None,
+        shallow: None,
+    };
+    let error = parts
+        .files(&served.commit(0), Some("only".into()))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "HEAD cannot be on the branch only: there is refs/heads/only/here"
+    );
+}
+
+#[test]
+fn an_unborn_branch_is_that_of_an_empty_clone() {
+    let mut served = Served::new(Kind::Sha1);
+    served.commits[0] = ObjectId::null(Kind::Sha1);
+    let names: Vec<_> = served.files(0).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(names, ["HEAD", "config", "description", "info/exclude"]);
+    assert_eq!(served.file(0, "HEAD"), "ref: refs/heads/main\n");
+}
+
+#[test]
+fn the_reflog_is_that_of_a_clone() {
+    let mut served = Served::new(Kind::Sha1);
+    served.branch("refs/heads/main", 2);
+    served.refs.head = Some("refs/heads/main".into());
+    served.origin = Some("https://example.org/a.git".into());
+    let shown = served.image(2);
+    for name in ["HEAD", "main", "origin/HEAD"] {
+        let log = shown.line(["reflog", "show", "--format=%H %gs", name]);
+        let id = served.commits[2];
+        assert_eq!(log, format!("{id} clone: from https://example.org/a.git"));
+    }
 }
 
 #[test]
@@ -230,8 +331,6 @@ fn the_config_is_minimal() {
     	auto = 0
     [maintenance]
     	auto = false
-    [index]
-    	version = 4
     [extensions]
     	objectformat = sha256
     [remote "origin"]
@@ -241,10 +340,10 @@ fn the_config_is_minimal() {
     	remote = origin
     	merge = "refs/heads/main"
     "#);
-    served.origin = None;
-    assert!(!served.file(2, "config").contains("remote"));
-    served.origin = Some("nul\0".into());
-    assert!(!served.file(2, "config").contains("remote"));
+    for none in [None, Some("nul\0".into())] {
+        served.origin = none;
+        assert!(!served.file(2, "config").contains("url"));
+    }
 }
 
 /// The URL of origin and the upstream of `branch` that git reads from the
@@ -256,7 +355,8 @@ fn read_back(origin: &str, branch: &str) -> (String, String) {
         refs: Refs::default(),
         origin: Some(origin.into()),
         shallow: None,
-        commits: vec![ObjectId::null(Kind::Sha1)],
+        commits: vec![ObjectId::empty_blob(Kind::Sha1)],
+        head: Some(branch.into()),
         git,
     };
     served.branch(format!("refs/heads/{branch}"), 0);

@@ -1,141 +1,122 @@
-//! `working-tree-encoding`: encoding UTF-8 as iconv of glibc does.
+//! `working-tree-encoding`: encoding UTF-8 as git does with iconv of glibc.
 
-use super::legacy::{Encoded, Legacy};
+use gix::bstr::{BStr, ByteSlice};
 
-/// A target encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    /// UTF-16 or UTF-32.
-    Utf {
-        bytes: usize,
-        order: Order,
-        mark: bool,
-    },
-    /// The characters below this code point, each as a byte of that value.
-    Below(u32),
-    /// An encoding with a table.
-    Legacy(&'static Legacy),
+use super::{
+    failure::{self, Failure},
+    iconv::{Iconv, Refused, is_glibc},
+};
+use crate::error::{Error, Kind};
+
+/// Encodes a text piece by piece (git, `reencode_string_len`).
+#[derive(Debug)]
+pub(super) struct Encoder {
+    iconv: Iconv,
+    /// The byte order mark that git itself still has to write.
+    mark: &'static [u8],
+    /// The start of a character that the next piece completes.
+    cut: Vec<u8>,
 }
 
-/// The order of the bytes of a code unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Little,
-    Big,
-}
+impl Encoder {
+    /// An encoder of a text of `length` bytes to the encoding `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Refused`] if there is no such encoding,
+    /// [`Kind::Unsupported`] if only this host has not got it.
+    pub(super) fn new(name: &BStr, length: u64) -> failure::Result<Self> {
+        let (iconv_name, mark) = split_mark(name);
+        let iconv = Iconv::open(iconv_name, length).or_else(|| {
+            // git's `fallback_encoding`.
+            let latin = iconv_name.eq_ignore_ascii_case(b"latin-1");
+            latin.then(|| Iconv::open(b"ISO-8859-1", length)).flatten()
+        });
+        let missing = || {
+            if is_glibc(iconv_name) {
+                Failure::Error(missing_here(name))
+            } else {
+                Failure::Refused
+            }
+        };
+        Ok(Self {
+            iconv: iconv.ok_or_else(missing)?,
+            mark,
+            cut: Vec::new(),
+        })
+    }
 
-/// The result of encoding a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The encoded text.
-    Encoded(Vec<u8>),
-    /// iconv fails; git then writes the text unchanged.
-    Refused,
-    /// It is not known how iconv encodes this character.
-    Unsure(char),
-}
-
-const ISO_8859_1: &str = "ISO-8859-1 ISO8859-1 ISO88591 ISO_8859-1 8859_1 LATIN1 LATIN-1 L1 CP819 \
-                          IBM819 ISO-IR-100";
-const ASCII: &str = "ASCII US-ASCII US ANSI_X3.4-1968 ISO646-US CP367 IBM367 ISO-IR-6";
-
-impl Encoding {
-    /// The encoding of this name; `None` if it is not supported.
-    pub(super) fn named(name: &[u8]) -> Option<Self> {
-        let name = str::from_utf8(name).ok()?.to_ascii_uppercase();
-        let is_one_of = |names: &str| names.split(' ').any(|own| own == name);
-        if let Some(utf) = Self::utf(&name) {
-            Some(utf)
-        } else if is_one_of(ISO_8859_1) {
-            Some(Self::Below(0x100))
-        } else if is_one_of(ASCII) {
-            Some(Self::Below(0x80))
+    /// Encodes the next piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`Iconv::encode`].
+    pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        out.extend_from_slice(self.mark);
+        self.mark = b"";
+        let (whole, cut) = piece.split_at(piece.len() - unfinished(piece));
+        if self.cut.is_empty() {
+            self.iconv.encode(whole, out)?;
         } else {
-            Legacy::named(&name).map(Self::Legacy)
+            self.cut.extend_from_slice(whole);
+            let whole = self.cut.len() - unfinished(&self.cut);
+            let (text, rest) = self.cut.split_at(whole);
+            self.iconv.encode(text, out)?;
+            self.cut = rest.to_vec();
         }
+        self.cut.extend_from_slice(cut);
+        Ok(())
     }
 
-    /// UTF-16 and UTF-32. If the name has no byte order, glibc writes that of
-    /// the machine, assumed to be little endian, and a byte order mark. If it
-    /// has one, there is no mark, except with git's own suffix `-BOM`.
-    fn utf(name: &str) -> Option<Self> {
-        let name = name.strip_prefix("UTF")?;
-        let name = name.strip_prefix('-').unwrap_or(name);
-        let (bytes, order, mark) = match name {
-            "16" | "16LE-BOM" => (2, Order::Little, true),
-            "16BE-BOM" => (2, Order::Big, true),
-            "16LE" => (2, Order::Little, false),
-            "16BE" => (2, Order::Big, false),
-            "32" => (4, Order::Little, true),
-            "32LE" => (4, Order::Little, false),
-            "32BE" => (4, Order::Big, false),
-            _ => return None,
-        };
-        Some(Self::Utf { bytes, order, mark })
-    }
-
-    /// Encodes the content of a file.
-    pub(super) fn encode(&self, utf8: &[u8]) -> Outcome {
-        let Ok(text) = str::from_utf8(utf8) else {
-            return Outcome::Refused;
-        };
-        match self {
-            Self::Utf {
-                bytes: 2,
-                order,
-                mark,
-            } => Outcome::Encoded(utf16(text, *order, *mark)),
-            Self::Utf { order, mark, .. } => Outcome::Encoded(utf32(text, *order, *mark)),
-            Self::Below(limit) => below(text, *limit),
-            Self::Legacy(legacy) => by_table(text, legacy),
+    /// Ends the text.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] if it ends within a character.
+    pub(super) fn finish(&mut self) -> Result<(), Refused> {
+        if self.cut.is_empty() {
+            Ok(())
+        } else {
+            Err(Refused)
         }
     }
 }
 
-const MARK: &str = "\u{feff}";
-
-fn utf16(text: &str, order: Order, mark: bool) -> Vec<u8> {
-    let mark = if mark { MARK } else { "" };
-    let units = mark.encode_utf16().chain(text.encode_utf16());
-    match order {
-        Order::Little => units.flat_map(u16::to_le_bytes).collect(),
-        Order::Big => units.flat_map(u16::to_be_bytes).collect(),
+/// The name for iconv, and the mark that git writes for its own suffix `-BOM`.
+/// (For other names iconv writes one if it likes.)
+fn split_mark(name: &BStr) -> (&[u8], &'static [u8]) {
+    let lower = name.to_ascii_lowercase();
+    let utf = lower.strip_prefix(b"utf");
+    match utf.map(|utf| utf.strip_prefix(b"-").unwrap_or(utf)) {
+        Some(b"16le-bom") => (b"UTF-16LE", b"\xff\xfe"),
+        Some(b"16be-bom") => (b"UTF-16BE", b"\xfe\xff"),
+        _ => (name.as_bytes(), b""),
     }
 }
 
-fn utf32(text: &str, order: Order, mark: bool) -> Vec<u8> {
-    let mark = if mark { MARK } else { "" };
-    let units = mark.chars().chain(text.chars()).map(u32::from);
-    match order {
-        Order::Little => units.flat_map(u32::to_le_bytes).collect(),
-        Order::Big => units.flat_map(u32::to_be_bytes).collect(),
-    }
-}
-
-fn below(text: &str, limit: u32) -> Outcome {
-    let byte = |character| {
-        let number = u32::from(character);
-        u8::try_from(number)
-            .ok()
-            .filter(|_| number < limit)
-            .ok_or(character)
+/// The length of a character at the end of `text` that lacks bytes.
+fn unfinished(text: &[u8]) -> usize {
+    let last = text.iter().rev().take(3).zip(1..);
+    let mut starts = last.filter(|(byte, _)| !matches!(byte, 0x80..0xc0));
+    let Some((&start, length)) = starts.next() else {
+        return 0;
     };
-    match text.chars().map(byte).collect() {
-        Ok(bytes) => Outcome::Encoded(bytes),
-        // iconv omits these; see `Legacy::encode`.
-        Err(tag @ '\u{e0000}'..='\u{e007f}') => Outcome::Unsure(tag),
-        Err(_) => Outcome::Refused,
-    }
+    let complete = match start {
+        0xc0..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        0xf0..0xf8 => 4,
+        _ => 1,
+    };
+    if length < complete { length } else { 0 }
 }
 
-fn by_table(text: &str, legacy: &Legacy) -> Outcome {
-    let (mut out, mut buffer) = (Vec::with_capacity(text.len()), [0; 8]);
-    for character in text.chars() {
-        match legacy.encode(character, &mut buffer) {
-            Encoded::Bytes(length) => out.extend(buffer.iter().take(length)),
-            Encoded::Missing => return Outcome::Refused,
-            Encoded::Unsure => return Outcome::Unsure(character),
-        }
-    }
-    Outcome::Encoded(out)
+fn missing_here(name: &BStr) -> Error {
+    let message = format!(
+        "the C library of this host lacks the working-tree-encoding {name}: install its gconv \
+         modules (libc6 of Debian, glibc-gconv-extra of Fedora)"
+    );
+    Error::new(Kind::Unsupported, message)
 }

@@ -3,69 +3,74 @@
 use gix::bstr::ByteSlice;
 
 /// Statistics of a text (git, `struct text_stat`).
-#[derive(Default)]
-struct Counts {
+#[derive(Debug, Default)]
+pub(super) struct Counts {
     nul: usize,
     lone_cr: usize,
     lone_lf: usize,
     crlf: usize,
     printable: usize,
     nonprintable: usize,
+    last: u8,
 }
 
 impl Counts {
-    fn of(text: &[u8]) -> Self {
-        let mut counts = Self::default();
-        let mut last = 0;
-        for &byte in text {
-            let class = match (byte, last) {
+    /// Counts the next piece of the text.
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        for &byte in piece {
+            let class = match (byte, self.last) {
                 (b'\n', b'\r') => {
                     // It was counted as a lone one.
-                    counts.lone_cr -= 1;
-                    &mut counts.crlf
+                    self.lone_cr -= 1;
+                    &mut self.crlf
                 }
-                (b'\n', _) => &mut counts.lone_lf,
-                (b'\r', _) => &mut counts.lone_cr,
+                (b'\n', _) => &mut self.lone_lf,
+                (b'\r', _) => &mut self.lone_cr,
                 (0, _) => {
-                    counts.nul += 1;
-                    &mut counts.nonprintable
+                    self.nul += 1;
+                    &mut self.nonprintable
                 }
-                (0x08 | b'\t' | 0x1b | 0x0c, _) => &mut counts.printable,
-                (0x01..0x20 | 0x7f, _) => &mut counts.nonprintable,
-                _ => &mut counts.printable,
+                (0x08 | b'\t' | 0x1b | 0x0c, _) => &mut self.printable,
+                (0x01..0x20 | 0x7f, _) => &mut self.nonprintable,
+                _ => &mut self.printable,
             };
             *class += 1;
-            last = byte;
+            self.last = byte;
         }
-        // The end-of-file mark of DOS at the end does not count.
-        if last == 0x1a {
-            counts.nonprintable -= 1;
-        }
-        counts
     }
 
-    fn is_binary(&self) -> bool {
-        self.lone_cr > 0 || self.nul > 0 || self.printable >> 7 < self.nonprintable
+    /// Whether `text=auto` converts the text: it neither looks binary nor has a
+    /// CR.
+    pub(super) fn converts(&self) -> bool {
+        // The end-of-file mark of DOS at the end does not count.
+        let nonprintable = self.nonprintable - usize::from(self.last == 0x1a);
+        let binary = self.nul > 0 || self.printable >> 7 < nonprintable;
+        self.lone_lf > 0 && self.lone_cr == 0 && self.crlf == 0 && !binary
     }
 }
 
-/// The text with CRLF in place of every LF without a CR before it; `None` if
-/// there is nothing to convert. With `auto`, a text that looks binary or has a
-/// CR is not converted.
-pub(super) fn to_crlf(text: &[u8], auto: bool) -> Option<Vec<u8>> {
-    let counts = Counts::of(text);
-    let alone = auto && (counts.lone_cr > 0 || counts.crlf > 0 || counts.is_binary());
-    (counts.lone_lf > 0 && !alone).then(|| {
-        let mut converted = Vec::with_capacity(text.len() + counts.lone_lf);
-        for line in text.lines_with_terminator() {
+/// Writes CRLF in place of every LF without a CR before it.
+#[derive(Debug, Default)]
+pub(super) struct Crlf {
+    after_cr: bool,
+}
+
+impl Crlf {
+    /// Converts the next piece of the text.
+    pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        for line in piece.lines_with_terminator() {
             match line.strip_suffix(b"\n") {
-                Some(line) if !line.ends_with(b"\r") => {
-                    converted.extend_from_slice(line);
-                    converted.extend_from_slice(b"\r\n");
+                Some(text) if !self.follows_cr(text) => {
+                    out.extend_from_slice(text);
+                    out.extend_from_slice(b"\r\n");
                 }
-                _ => converted.extend_from_slice(line),
+                _ => out.extend_from_slice(line),
             }
+            self.after_cr = line.ends_with(b"\r");
         }
-        converted
-    })
+    }
+
+    fn follows_cr(&self, text: &[u8]) -> bool {
+        text.last().map_or(self.after_cr, |&last| last == b'\r')
+    }
 }

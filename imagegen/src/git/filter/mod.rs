@@ -7,20 +7,33 @@
 
 mod encoding;
 mod eol;
+mod failure;
+mod iconv;
 mod ident;
-mod legacy;
+mod measure;
+mod pipeline;
 
 #[cfg(test)]
 pub(super) mod tests;
 
-use gix::{
-    bstr::{BStr, BString},
-    oid,
-};
+use std::sync::Arc;
 
+use gix::{ObjectId, bstr::ByteSlice, oid};
+use sha2::{Digest, Sha256};
+
+use self::{
+    encoding::Encoder,
+    eol::{Counts, Crlf},
+    failure::Failure,
+    ident::{Streamed, Whole},
+    measure::Compared,
+    pipeline::Stage,
+};
+use super::Blob;
 use crate::error::{Error, Kind, Result};
 
-use encoding::{Encoding, Outcome};
+pub(super) use iconv::library_version;
+pub use measure::Measured;
 
 /// The attributes of a file that can convert it.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +58,17 @@ pub(super) enum Setting<'a> {
 /// result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversion {
-    ident: bool,
+    ident: Ident,
     eol: Eol,
-    encoding: Option<WorkingTree>,
+    encoding: Encoding,
+}
+
+/// Whether `$Id$` is expanded, and by which implementation of git.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ident {
+    Keep,
+    Streamed,
+    Whole,
 }
 
 /// The conversion of line endings (git, `enum convert_crlf_action`).
@@ -63,72 +84,201 @@ enum Eol {
     AutoCrlf,
 }
 
-/// A `working-tree-encoding`, with the path of the file for messages.
+/// A `working-tree-encoding`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct WorkingTree {
-    path: BString,
-    /// `None` for the attribute without a value.
-    name: Option<BString>,
+enum Encoding {
+    Keep,
+    /// The attribute without a value, with which git checks out nothing.
+    Unnamed,
+    Named(Arc<[u8]>),
+    /// One that a text cannot be encoded to: it stays as it is.
+    Refused(Arc<[u8]>),
 }
 
 impl Conversion {
-    /// The conversion of the file at `path`; `None` if there is nothing to
-    /// convert (git, `convert_attrs`).
-    pub(super) fn new(path: &BStr, request: &Request<'_>) -> Option<Self> {
-        let named = |name| {
-            Some(WorkingTree {
-                path: path.into(),
-                name,
-            })
-        };
+    /// The conversion of a file with these attributes; `None` if there is
+    /// nothing to convert (git, `convert_attrs`).
+    pub(super) fn new(request: &Request<'_>) -> Option<Self> {
         let encoding = match request.encoding {
-            Setting::Set => named(None),
-            Setting::Value(name) if !name.is_empty() && !is_utf8(name) => named(Some(name.into())),
-            _ => None,
+            Setting::Set => Encoding::Unnamed,
+            Setting::Value(name) if !name.is_empty() && !is_utf8(name) => {
+                Encoding::Named(name.into())
+            }
+            _ => Encoding::Keep,
         };
-        let (ident, eol) = (request.ident == Setting::Set, Eol::new(request));
-        let keeps = matches!(eol, Eol::Keep | Eol::KeepAuto);
-        (ident || !keeps || encoding.is_some()).then_some(Self {
+        let eol = Eol::new(request);
+        let whole = encoding != Encoding::Keep || matches!(eol, Eol::KeepAuto | Eol::AutoCrlf);
+        let ident = match request.ident {
+            Setting::Set if whole => Ident::Whole,
+            Setting::Set => Ident::Streamed,
+            _ => Ident::Keep,
+        };
+        let keeps = ident == Ident::Keep
+            && matches!(eol, Eol::Keep | Eol::KeepAuto)
+            && encoding == Encoding::Keep;
+        (!keeps).then_some(Self {
             ident,
             eol,
             encoding,
         })
     }
 
-    /// Converts the content of the blob `id` as `git checkout` does; `None` if
-    /// it does not change.
-    ///
-    /// A text that the encoding cannot express is not converted, as in git,
-    /// which prints an error and checks it out unchanged.
+    /// Converts the content of the blob `id` as `git checkout` does, and hands
+    /// the result to `sink` piece by piece.
     ///
     /// # Errors
     ///
-    /// [`Kind::Unsupported`], with the path, if the encoding is not supported,
-    /// or not for all characters of the text.
-    pub fn apply(&self, id: &oid, blob: &[u8]) -> Result<Option<Vec<u8>>> {
-        let mut changed = self.ident.then(|| self.expand(id, blob)).flatten();
-        let text = changed.as_deref().unwrap_or(blob);
-        changed = match self.eol {
-            Eol::Crlf => eol::to_crlf(text, false),
-            Eol::AutoCrlf => eol::to_crlf(text, true),
-            Eol::Keep | Eol::KeepAuto => None,
-        }
-        .or(changed);
-        if let Some(encoding) = &self.encoding {
-            let text = changed.as_deref().unwrap_or(blob);
-            changed = encoding.encode(text)?.or(changed);
-        }
-        Ok(changed)
+    /// [`Kind::Unsupported`] for an encoding without a name or that only this
+    /// host has not got, [`Kind::Corrupt`] if the text cannot be encoded:
+    /// [`Conversion::measure`] finds that out. Else as reading the blob and
+    /// `sink` fail.
+    pub fn convert(
+        &self,
+        id: &oid,
+        blob: &Blob,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.run(id, blob, sink).map_err(|failure| match failure {
+            Failure::Error(error) => error,
+            Failure::Refused => {
+                let name = self.encoding_name();
+                let message = format!("blob {id} has no {name} form, but had one when planned");
+                Error::new(Kind::Corrupt, message)
+            }
+        })
     }
 
-    fn expand(&self, id: &oid, blob: &[u8]) -> Option<Vec<u8>> {
-        let whole = self.encoding.is_some() || matches!(self.eol, Eol::KeepAuto | Eol::AutoCrlf);
-        if whole {
-            ident::whole(blob, id)
-        } else {
-            ident::streamed(blob, id)
+    /// Measures the conversion of the blob `id`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conversion::convert`], except that a text that cannot be encoded is
+    /// no error.
+    pub fn measure(&self, id: &oid, blob: &Blob) -> Result<Measured> {
+        let mut compared = Compared::default();
+        match self.run(id, blob, &mut |piece| compared.push(blob, piece)) {
+            Ok(()) => Ok(compared.finish(blob, true)),
+            Err(Failure::Error(error)) => Err(error),
+            Err(Failure::Refused) => {
+                let mut compared = Compared::default();
+                let plain = Self {
+                    encoding: Encoding::Keep,
+                    ..self.clone()
+                };
+                plain.convert(id, blob, &mut |piece| compared.push(blob, piece))?;
+                Ok(compared.finish(blob, false))
+            }
         }
     }
+
+    fn run(
+        &self,
+        id: &oid,
+        blob: &Blob,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> failure::Result<()> {
+        if self.encoding == Encoding::Unnamed {
+            return Err(Failure::Error(unnamed()));
+        }
+        let crlf = match self.eol {
+            Eol::Crlf => true,
+            Eol::AutoCrlf => self.looks_like_text(id, blob)?,
+            Eol::Keep | Eol::KeepAuto => false,
+        };
+        let crlf = || crlf.then(|| Stage::Crlf(Crlf::default()));
+        let stages = || self.expand(id).into_iter().chain(crlf());
+        match &self.encoding {
+            // git encodes no empty text.
+            Encoding::Named(name) if !blob.is_empty() => {
+                let length = pipeline::length(blob, stages())?;
+                let encoder = Encoder::new(name.as_bstr(), length)?;
+                let stages = stages().chain([Stage::Encode(encoder)]);
+                pipeline::run(blob, stages, sink)
+            }
+            _ => pipeline::run(blob, stages(), sink),
+        }
+    }
+
+    fn expand(&self, id: &oid) -> Option<Stage> {
+        match self.ident {
+            Ident::Keep => None,
+            Ident::Streamed => Some(Stage::Streamed(Streamed::new(id))),
+            Ident::Whole => Some(Stage::Whole(Whole::new(id))),
+        }
+    }
+
+    /// Whether `text=auto` converts the lines of the blob.
+    fn looks_like_text(&self, id: &oid, blob: &Blob) -> failure::Result<bool> {
+        let mut counts = Counts::default();
+        pipeline::run(blob, self.expand(id), &mut |piece| {
+            counts.push(piece);
+            Ok(())
+        })?;
+        Ok(counts.converts())
+    }
+
+    /// The conversion that gives what was measured: without an encoding that
+    /// fails.
+    #[must_use]
+    pub fn as_measured(self, measured: &Measured) -> Self {
+        match self.encoding {
+            Encoding::Named(name) if !measured.encoded => Self {
+                encoding: Encoding::Refused(name),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// The conversion that the attributes ask for.
+    #[must_use]
+    pub(super) fn as_asked(&self) -> Self {
+        match &self.encoding {
+            Encoding::Refused(name) => Self {
+                encoding: Encoding::Named(Arc::clone(name)),
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
+    }
+
+    /// The `working-tree-encoding`, for messages.
+    pub fn encoding_name(&self) -> String {
+        match &self.encoding {
+            Encoding::Named(name) | Encoding::Refused(name) => name.as_bstr().to_string(),
+            Encoding::Unnamed | Encoding::Keep => String::new(),
+        }
+    }
+
+    /// The key under which the result for the blob `id` is cached, also in
+    /// files: the start of a SHA-256. What it hashes is part of their format. An
+    /// encoding that was refused counts as one that is asked for.
+    pub fn key(&self, id: &oid) -> ObjectId {
+        let ident = match self.ident {
+            Ident::Keep => "keep",
+            Ident::Streamed => "streamed",
+            Ident::Whole => "whole",
+        };
+        let eol = match self.eol {
+            Eol::Keep | Eol::KeepAuto => "keep",
+            Eol::Crlf => "crlf",
+            Eol::AutoCrlf => "auto",
+        };
+        let name = match &self.encoding {
+            Encoding::Named(name) | Encoding::Refused(name) => name,
+            Encoding::Unnamed | Encoding::Keep => b"".as_slice(),
+        };
+        let text = [format!("{id} {ident} {eol} ").as_bytes(), name].concat();
+        let mut key = [0; 20];
+        key.copy_from_slice(Sha256::digest(text).split_at(20).0);
+        ObjectId::Sha1(key)
+    }
+}
+
+fn unnamed() -> Error {
+    let message = "git refuses to check out a file whose working-tree-encoding has no value: \
+                   write -working-tree-encoding or working-tree-encoding=NAME in .gitattributes";
+    Error::new(Kind::Unsupported, message)
 }
 
 impl Eol {
@@ -172,32 +322,4 @@ impl Action {
 /// (`same_utf_encoding`).
 fn is_utf8(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"UTF-8") || name.eq_ignore_ascii_case(b"UTF8")
-}
-
-impl WorkingTree {
-    fn encode(&self, text: &[u8]) -> Result<Option<Vec<u8>>> {
-        let Some(name) = &self.name else {
-            return Err(self.unsupported("a working-tree-encoding without a name"));
-        };
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let known = Encoding::named(name)
-            .ok_or_else(|| self.unsupported(&format!("the working-tree-encoding {name}")))?;
-        match known.encode(text) {
-            Outcome::Encoded(bytes) => Ok(Some(bytes)),
-            Outcome::Refused => Ok(None),
-            Outcome::Unsure(character) => Err(self.unsupported(&format!(
-                "the working-tree-encoding {name} of {}",
-                character.escape_unicode()
-            ))),
-        }
-    }
-
-    fn unsupported(&self, what: &str) -> Error {
-        Error::new(
-            Kind::Unsupported,
-            format!("{}: {what} is not supported", self.path),
-        )
-    }
 }

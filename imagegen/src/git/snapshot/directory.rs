@@ -5,7 +5,9 @@ use std::{fs, io, path::Path, sync::Arc};
 use gix::hash;
 
 use super::{
-    SnapshotFile, SnapshotId, link,
+    SnapshotFile, SnapshotId,
+    file::Home,
+    link,
     manifest::{FileLine, Manifest},
     survey::{self, SurveyError},
 };
@@ -22,7 +24,7 @@ pub struct Snapshot {
     files: Vec<SnapshotFile>,
     refs: Refs,
     shallow: Option<Vec<u8>>,
-    origin: String,
+    origin: Option<String>,
     format: hash::Kind,
     warning: Option<String>,
 }
@@ -39,7 +41,8 @@ impl Snapshot {
     }
 
     /// The files of `.git/objects`, sorted by path: `pack/*.pack`, `.idx` and
-    /// `.rev`, an empty `.keep` for each pack, commit-graphs, and loose objects.
+    /// `.rev`, an empty `.keep` for each pack, `pack/multi-pack-index`,
+    /// commit-graphs, and loose objects.
     pub(crate) fn files(&self) -> &[SnapshotFile] {
         &self.files
     }
@@ -54,12 +57,9 @@ impl Snapshot {
         self.shallow.as_deref()
     }
 
-    /// The `remote.origin.url` of images: that of the repository, else the
-    /// absolute path of the repository.
+    /// The `remote.origin.url` of the repository, if it has one.
     pub(crate) fn origin(&self) -> Option<&str> {
-        Some(&self.origin)
-            .filter(|origin| !origin.is_empty())
-            .map(String::as_str)
+        self.origin.as_deref()
     }
 
     /// The hash function of its object ids.
@@ -93,14 +93,16 @@ impl Snapshot {
         if !is_complete(&objects, &manifest)? {
             return Ok(None);
         }
-        let shown = manifest.files.iter().flat_map(|line| shown(&objects, line));
-        let mut files = shown.collect::<Vec<_>>();
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let warning = open_symlinked(&objects, &files, id)?;
+        let home = Arc::new(Home {
+            objects,
+            files: Arc::clone(cache.files()),
+        });
+        let (files, held) = open_files(&manifest.files, &home)?;
+        let warning = (held > 0).then(|| depends_on_repository(&home.objects, held, id));
         let directory = ObjectDirectory {
             label: format!("snapshot {id} of {}", repository.label()),
             domain: repository.key(),
-            path: &objects,
+            path: &home.objects,
             format: manifest.format,
             live: false,
         };
@@ -171,42 +173,33 @@ fn is_complete(objects: &Path, manifest: &Manifest) -> Result<bool> {
     Ok(true)
 }
 
-/// A file as images show it. A pack is preceded by a `.keep` file, so that git
-/// does not repack it.
-fn shown(objects: &Path, line: &FileLine) -> impl Iterator<Item = SnapshotFile> {
-    let keep = line
-        .path
-        .strip_suffix(".pack")
-        .map(|stem| format!("{stem}.keep"));
-    let keep = keep.map(|path| SnapshotFile::empty(path.into()));
-    let source = objects.join(&line.path);
-    keep.into_iter().chain([SnapshotFile::new(
-        line.path.as_str().into(),
-        line.size,
-        source,
-    )])
+/// The files as images show them, sorted by path, and how many of them are held
+/// open. A pack is preceded by a `.keep` file, so that git does not repack it.
+///
+/// Files that are symlinks into the repository are held open, so that they
+/// remain available while the snapshot is open.
+fn open_files(lines: &[FileLine], home: &Arc<Home>) -> Result<(Vec<SnapshotFile>, usize)> {
+    let (mut files, mut held) = (Vec::new(), 0);
+    for FileLine { path, size, .. } in lines {
+        if let Some(stem) = path.strip_suffix(".pack") {
+            files.push(SnapshotFile::empty(format!("{stem}.keep").into()));
+        }
+        files.push(if link::is_symlink(&home.path_to(path)) {
+            held += 1;
+            SnapshotFile::held(path, *size, home)?
+        } else {
+            SnapshotFile::on_disk(path, *size, home)
+        });
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok((files, held))
 }
 
-/// Opens the files that are symlinks into the repository, so that they remain
-/// available while the snapshot is open; returns a warning if there are any.
-fn open_symlinked(
-    objects: &Path,
-    files: &[SnapshotFile],
-    id: SnapshotId,
-) -> Result<Option<String>> {
-    let mut count = 0;
-    for file in files {
-        if link::is_symlink(&objects.join(file.path.to_string())) {
-            file.open()?;
-            count += 1;
-        }
-    }
-    Ok((count > 0).then(|| {
-        format!(
-            "snapshot {id} holds {count} files of the repository open, since they can be neither \
-             linked nor cloned into {}: after a repack and a restart of the server its images \
-             are lost; use a state directory on the same file system",
-            objects.display()
-        )
-    }))
+fn depends_on_repository(objects: &Path, held: usize, id: SnapshotId) -> String {
+    format!(
+        "snapshot {id} holds {held} files of the repository open, since they can be neither \
+         linked nor cloned into {}: after a repack and a restart of the server its images are \
+         lost; use a state directory on the same file system",
+        objects.display()
+    )
 }

@@ -54,7 +54,30 @@ impl SnapshotStore {
             }
             forget_commits(&home);
         }
+        self.expire_older(older_than)?;
         Ok(removed)
+    }
+
+    /// The same for snapshots of format 1, which only a server of the last
+    /// release can have open: that touches them when it opens them.
+    fn expire_older(&self, older_than: Duration) -> Result<()> {
+        if !self.older.is_dir() {
+            return Ok(());
+        }
+        for home in subdirectories(&self.older)? {
+            for directory in subdirectories(&home)? {
+                let name = directory.file_name().and_then(|name| name.to_str());
+                let is_snapshot = name.is_some_and(is_id_of_format_1);
+                if is_snapshot && is_older(&directory, older_than) {
+                    remove(&directory)?;
+                }
+            }
+            forget_commits(&home);
+            drop(fs::remove_dir(home.join("commits")));
+            drop(fs::remove_dir(&home));
+        }
+        drop(fs::remove_dir(&self.older));
+        Ok(())
     }
 
     fn remove_unless_open(&self, directory: &Path) -> Result<bool> {
@@ -65,6 +88,11 @@ impl SnapshotStore {
         remove(directory)?;
         Ok(true)
     }
+}
+
+/// Whether a directory has the name of a snapshot of format 1.
+fn is_id_of_format_1(name: &str) -> bool {
+    name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Removes the pointers of commits whose snapshot does not exist.

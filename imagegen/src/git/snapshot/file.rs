@@ -7,7 +7,7 @@ use std::{
     io::{self, IoSliceMut},
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::OnceLock,
+    sync::Arc,
 };
 
 use gix::bstr::BString;
@@ -15,6 +15,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::{
     error::{Error, Kind, Result},
+    git::open_files::{HeldFile, OpenFiles},
     numbers::to_u64,
 };
 
@@ -25,28 +26,74 @@ pub(crate) struct SnapshotFile {
     pub(crate) path: BString,
     /// The length in bytes.
     pub(crate) size: u64,
-    /// Its path on disk; `None` for an empty file that exists only in images.
-    source: Option<PathBuf>,
-    /// Opened when it is first read.
-    file: OnceLock<File>,
+    source: Source,
+}
+
+/// Where the content of a file comes from.
+#[derive(Debug)]
+enum Source {
+    /// Nowhere: it is empty, and exists only in images.
+    Nothing,
+    /// From a file that is opened when it is read.
+    OnDisk(OnDisk),
+    /// From a file that is open for as long as the snapshot.
+    Held(HeldFile),
+}
+
+/// A file of the snapshot's directory.
+#[derive(Debug)]
+struct OnDisk {
+    id: u64,
+    home: Arc<Home>,
+}
+
+/// The directory of the files of one snapshot.
+#[derive(Debug)]
+pub(super) struct Home {
+    pub(super) objects: PathBuf,
+    pub(super) files: Arc<OpenFiles>,
+}
+
+impl Home {
+    /// The path of a file on disk.
+    pub(super) fn path_to(&self, path: &str) -> PathBuf {
+        self.objects.join(path)
+    }
+}
+
+impl Drop for OnDisk {
+    fn drop(&mut self) {
+        self.home.files.forget(self.id);
+    }
 }
 
 impl SnapshotFile {
-    pub(super) fn new(path: BString, size: u64, source: PathBuf) -> Self {
-        Self {
-            path,
-            size,
-            source: Some(source),
-            file: OnceLock::new(),
-        }
+    /// A file below `home` that is opened when it is read.
+    pub(super) fn on_disk(path: &str, size: u64, home: &Arc<Home>) -> Self {
+        let source = Source::OnDisk(OnDisk {
+            id: OpenFiles::new_id(),
+            home: Arc::clone(home),
+        });
+        let path = path.into();
+        Self { path, size, source }
+    }
+
+    /// A file below `home` that is held open.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenFiles::hold`].
+    pub(super) fn held(path: &str, size: u64, home: &Home) -> Result<Self> {
+        let source = Source::Held(home.files.hold(&home.path_to(path))?);
+        let path = path.into();
+        Ok(Self { path, size, source })
     }
 
     pub(super) fn empty(path: BString) -> Self {
         Self {
             path,
             size: 0,
-            source: None,
-            file: OnceLock::new(),
+            source: Source::Nothing,
         }
     }
 
@@ -59,11 +106,16 @@ impl SnapshotFile {
     /// [`Kind::NotFound`] if it was removed, [`Kind::Io`] if the disk fails.
     pub(crate) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check_range(offset, buffer.len())?;
-        let Some(file) = self.open()? else {
-            return Ok(());
+        let read = match &self.source {
+            Source::Nothing => return Ok(()),
+            Source::Held(held) => held.file.read_exact_at(buffer, offset),
+            Source::OnDisk(OnDisk { id, home }) => {
+                // The paths of a manifest are ASCII.
+                let path = home.path_to(&self.path.to_string());
+                home.files.open(*id, &path)?.read_exact_at(buffer, offset)
+            }
         };
-        file.read_exact_at(buffer, offset)
-            .map_err(|error| self.failed(offset, error))
+        read.map_err(|error| self.failed(offset, error))
     }
 
     /// Like [`SnapshotFile::read_at`], but only from the page cache: returns
@@ -78,9 +130,17 @@ impl SnapshotFile {
         if buffer.is_empty() {
             return Ok(true);
         }
-        let Some(file) = self.file.get() else {
-            return Ok(false);
-        };
+        match &self.source {
+            Source::Nothing => Ok(true),
+            Source::Held(held) => self.read_page_cache(&held.file, offset, buffer),
+            Source::OnDisk(OnDisk { id, home }) => match home.files.cached(*id) {
+                Some(file) => self.read_page_cache(&file, offset, buffer),
+                None => Ok(false),
+            },
+        }
+    }
+
+    fn read_page_cache(&self, file: &File, offset: u64, buffer: &mut [u8]) -> Result<bool> {
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let length = {
@@ -99,18 +159,6 @@ impl SnapshotFile {
             rest = rest.split_at_mut(length).1;
         }
         Ok(true)
-    }
-
-    /// Opens the file unless it is open; `None` if it exists only in images.
-    pub(super) fn open(&self) -> Result<Option<&File>> {
-        let Some(source) = &self.source else {
-            return Ok(None);
-        };
-        if let Some(file) = self.file.get() {
-            return Ok(Some(file));
-        }
-        let opened = File::open(source).map_err(|error| Error::io("open", source, error))?;
-        Ok(Some(self.file.get_or_init(|| opened)))
     }
 
     fn check_range(&self, offset: u64, length: usize) -> Result<()> {

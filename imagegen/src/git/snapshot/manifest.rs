@@ -17,13 +17,14 @@ use crate::{
 
 /// The first line, with the version of the format. Another format gives other
 /// ids and so makes existing snapshots useless.
-const TITLE: &str = "imagegen snapshot 1";
+const TITLE: &str = "imagegen snapshot 2";
 
 /// The content of a snapshot. Equal manifests give equal images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) format: hash::Kind,
-    pub(super) origin: String,
+    /// The `remote.origin.url` of the repository, if it has one.
+    pub(super) origin: Option<String>,
     pub(super) shallow: Vec<ObjectId>,
     pub(super) refs: Refs,
     /// Sorted by path.
@@ -48,17 +49,27 @@ impl Manifest {
 
     /// The text: one line per item, in a fixed order.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut head = format!("{TITLE}\nformat {}\norigin {}\n", self.format, self.origin);
+        let mut head = format!("{TITLE}\nformat {}\n", self.format);
+        if let Some(origin) = &self.origin {
+            let _ = writeln!(head, "origin {origin}");
+        }
         for id in &self.shallow {
             let _ = writeln!(head, "shallow {id}");
         }
         let mut text = Vec::from(head);
-        if let Some(branch) = &self.refs.head {
-            text.push_str(b"head ");
-            text.push_str(branch);
-            text.push(b'\n');
+        let Refs {
+            branches,
+            tags,
+            tracking,
+            head,
+            tracking_head,
+        } = &self.refs;
+        for (word, name) in [("head ", head), ("remote-head ", tracking_head)] {
+            if let Some(name) = name {
+                text.extend_from_slice(&[word.as_bytes(), name.as_slice(), b"\n"].concat());
+            }
         }
-        for Ref { name, id, peeled } in self.refs.branches.iter().chain(&self.refs.tags) {
+        for Ref { name, id, peeled } in branches.iter().chain(tags).chain(tracking) {
             text.push_str(format!(
                 "ref {id} {} ",
                 peeled.map_or("-".into(), |id| id.to_string())
@@ -103,16 +114,10 @@ impl Manifest {
         let format = hash::Kind::all()
             .iter()
             .find(|kind| kind.to_string().as_bytes() == format)?;
-        let origin = lines
-            .next()?
-            .strip_prefix(b"origin ")?
-            .to_str()
-            .ok()?
-            .to_owned();
         let (shallow, refs, files) = (Vec::new(), Refs::default(), Vec::new());
         let mut manifest = Self {
             format: *format,
-            origin,
+            origin: None,
             shallow,
             refs,
             files,
@@ -126,15 +131,19 @@ impl Manifest {
     fn parse_line(&mut self, line: &[u8]) -> Option<()> {
         let (word, rest) = line.split_once_str(b" ")?;
         match word {
+            b"origin" => self.origin = Some(rest.to_str().ok()?.to_owned()),
             b"shallow" => self.shallow.push(ObjectId::from_hex(rest).ok()?),
             b"head" => self.refs.head = Some(BString::from(rest)),
+            b"remote-head" => self.refs.tracking_head = Some(BString::from(rest)),
             b"ref" => {
                 let reference = parse_ref(rest)?;
-                if reference.name.starts_with(b"refs/heads/") {
-                    self.refs.branches.push(reference);
-                } else {
-                    self.refs.tags.push(reference);
-                }
+                let refs = &mut self.refs;
+                let list = match &*reference.name {
+                    name if name.starts_with(b"refs/heads/") => &mut refs.branches,
+                    name if name.starts_with(b"refs/remotes/") => &mut refs.tracking,
+                    _ => &mut refs.tags,
+                };
+                list.push(reference);
             }
             b"file" => self.files.push(parse_file(rest)?),
             _ => return None,
@@ -185,6 +194,11 @@ mod tests {
             id: id(2),
             peeled: Some(id(1)),
         };
+        let tracking = Ref {
+            name: "refs/remotes/origin/x".into(),
+            id: id(1),
+            peeled: None,
+        };
         let file = |path: &str, trailer: Option<&str>| FileLine {
             path: path.into(),
             size: 7,
@@ -192,25 +206,29 @@ mod tests {
         };
         let manifest = Manifest {
             format: hash::Kind::Sha1,
-            origin: "https://example.org/a b.git".into(),
+            origin: Some("https://example.org/a b.git".into()),
             shallow: vec![id(3)],
             refs: Refs {
                 branches: vec![branch],
                 tags: vec![tag],
+                tracking: vec![tracking],
                 head: Some("refs/heads/x".into()),
+                tracking_head: Some("refs/remotes/origin/x".into()),
             },
             files: vec![file("01/23", None), file("pack/pack-1.pack", Some("abcd"))],
         };
         let text = manifest.encode();
         assert_eq!(Manifest::decode(&text, manifest.id()).unwrap(), manifest);
         insta::assert_snapshot!(text.to_str().unwrap(), @r"
-        imagegen snapshot 1
+        imagegen snapshot 2
         format sha1
         origin https://example.org/a b.git
         shallow 0303030303030303030303030303030303030303
         head refs/heads/x
+        remote-head refs/remotes/origin/x
         ref 0101010101010101010101010101010101010101 - refs/heads/ä
         ref 0202020202020202020202020202020202020202 0101010101010101010101010101010101010101 refs/tags/v1
+        ref 0101010101010101010101010101010101010101 - refs/remotes/origin/x
         file 7 - 01/23
         file 7 abcd pack/pack-1.pack
         ");

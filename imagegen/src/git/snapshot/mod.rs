@@ -4,12 +4,14 @@
 //! a directory of hard links to the files of a repository, named by a hash over
 //! its content: a repack or gc of the repository does not affect it.
 
+mod commit_graph;
 mod directory;
 mod expire;
 mod file;
 mod id;
 mod link;
 mod manifest;
+mod multi_pack_index;
 mod store;
 mod survey;
 

@@ -1,13 +1,15 @@
 //! The directory of all snapshots.
 //!
 //! ```text
-//! <state>/snapshots/<repository>/<snapshot id>/manifest     its content
-//!                                             /objects/…    links to its files
-//!                               /commits/<commit id>        the id of its snapshot
+//! <state>/snapshots.2/<repository>/<snapshot id>/manifest     its content
+//!                                               /objects/…    links to its files
+//!                                 /commits/<commit id>        the id of its snapshot
+//! <state>/snapshots/…                                         the same of format 1
 //! ```
 //!
 //! A snapshot appears complete, by one rename, and never changes, so any number
-//! of processes may share a store.
+//! of processes may share a store. Format 1 had ids of 64 bits, which depended
+//! on paths of the server; a server of the last release goes on using it.
 
 use std::{
     collections::HashMap,
@@ -19,6 +21,7 @@ use std::{
 };
 
 use gix::ObjectId;
+use tempfile::TempDir;
 
 use super::{
     Snapshot, SnapshotId, link,
@@ -33,6 +36,11 @@ use crate::{
 /// repacked.
 const ATTEMPTS: usize = 6;
 
+/// The directory of this format, below the state directory.
+const DIRECTORY: &str = "snapshots.2";
+/// The directory of format 1.
+const DIRECTORY_1: &str = "snapshots";
+
 /// The prefix of directories that are being created or removed.
 pub(super) const UNFINISHED: &str = "unfinished-";
 
@@ -44,6 +52,8 @@ pub(super) const UNFINISHED: &str = "unfinished-";
 #[derive(Debug)]
 pub struct SnapshotStore {
     pub(super) directory: PathBuf,
+    /// The directory of format 1, which need not exist.
+    pub(super) older: PathBuf,
     /// The snapshots that this process has open; locked while one is opened or
     /// removed.
     pub(super) open: Mutex<HashMap<PathBuf, Weak<Snapshot>>>,
@@ -58,12 +68,13 @@ impl SnapshotStore {
     ///
     /// [`Kind::Io`] if the directory cannot be created.
     pub fn open(dir: &Path) -> Result<Self> {
-        let directory = dir.join("snapshots");
+        let (directory, older) = (dir.join(DIRECTORY), dir.join(DIRECTORY_1));
         fs::create_dir_all(&directory).map_err(|error| Error::io("create", &directory, error))?;
         let directory = fs::canonicalize(&directory)
             .map_err(|error| Error::io("resolve", &directory, error))?;
         Ok(Self {
             directory,
+            older,
             open: Mutex::default(),
         })
     }
@@ -168,7 +179,7 @@ impl SnapshotStore {
     ) -> Result<Arc<Snapshot>> {
         let mut failure = None;
         for _ in 0..ATTEMPTS {
-            let survey = match Survey::of(repository) {
+            let survey = match Survey::of(repository, &|| unfinished(home)) {
                 Ok(survey) => survey,
                 Err(SurveyError::Vanished) => continue,
                 Err(SurveyError::Failed(error)) => return Err(error),
@@ -203,10 +214,7 @@ impl SnapshotStore {
         if let Some(snapshot) = self.find(repository, id, cache)? {
             return Ok(Some(snapshot));
         }
-        let new = tempfile::Builder::new()
-            .prefix(UNFINISHED)
-            .tempdir_in(home)
-            .map_err(|error| Error::io("create a directory in", home, error))?;
+        let new = unfinished(home)?;
         match link::link_all(&new.path().join("objects"), survey) {
             Ok(()) if survey.is_current(repository)? => {}
             Ok(()) | Err(SurveyError::Vanished) => return Ok(None),
@@ -238,8 +246,18 @@ impl SnapshotStore {
     }
 }
 
-/// Checks that a commit and its root tree can be read from the snapshot.
+/// A new directory in which something is being created.
+fn unfinished(home: &Path) -> Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(home);
+    directory.map_err(|error| Error::io("create a directory in", home, error))
+}
+
+/// Checks that a commit and its root tree can be read from the snapshot. An
+/// unborn branch, the null id, has none.
 fn check(snapshot: &Snapshot, commit: ObjectId) -> Result<()> {
+    if commit.is_null() {
+        return Ok(());
+    }
     let tree = snapshot.objects().commit(commit)?.tree;
     snapshot.objects().tree(tree).map(drop)
 }

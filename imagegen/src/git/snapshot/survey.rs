@@ -10,8 +10,13 @@ use std::{
 };
 
 use gix::{ObjectId, bstr::ByteSlice, hash};
+use tempfile::TempDir;
 
-use super::manifest::{FileLine, Manifest};
+use super::{
+    commit_graph,
+    manifest::{FileLine, Manifest},
+    multi_pack_index::{self, Made},
+};
 use crate::{
     error::{Error, Kind, Result},
     git::{Repository, store},
@@ -23,6 +28,8 @@ pub(super) struct Survey {
     pub(super) manifest: Manifest,
     /// In the order of the manifest's files.
     pub(super) sources: Vec<PathBuf>,
+    /// A multi-pack-index that was made, one of the sources.
+    made: Option<Made>,
 }
 
 /// Why a survey, or the use of one, failed.
@@ -44,19 +51,25 @@ impl From<Error> for SurveyError {
 type Found = BTreeMap<String, PathBuf>;
 
 impl Survey {
-    /// Surveys the current state of a repository.
+    /// Surveys the current state of a repository. What the snapshot needs and the
+    /// repository has not is made in a `new_directory`.
     ///
     /// Refs come first, then loose objects, then packs: a concurrent push or
     /// repack moves objects in this direction only.
-    pub(super) fn of(repository: &Repository) -> Attempt<Self> {
+    pub(super) fn of(
+        repository: &Repository,
+        new_directory: &dyn Fn() -> Result<TempDir>,
+    ) -> Attempt<Self> {
+        repository.check_complete()?;
         let format = repository.object_format();
         let refs = repository.refs()?;
         let shallow = shallow(&repository.common_dir().join("shallow"))?;
-        let origin = match repository.origin()? {
-            Some(origin) => origin,
-            None => repository.own_path()?,
-        };
-        let found = list(repository)?;
+        let origin = repository.origin()?;
+        let mut found = list(repository)?;
+        let made = make_index(&found, format, new_directory)?;
+        if let Some(made) = &made {
+            found.insert(multi_pack_index::PATH.into(), made.path.clone());
+        }
         let mut files = Vec::new();
         for (path, source) in &found {
             files.push(file_line(path, source, format)?);
@@ -71,48 +84,47 @@ impl Survey {
         Ok(Self {
             manifest,
             sources: found.into_values().collect(),
+            made,
         })
     }
 
     /// Whether the repository still has exactly these files.
     pub(super) fn is_current(&self, repository: &Repository) -> Result<bool> {
-        Ok(list(repository)?
-            .into_values()
-            .eq(self.sources.iter().cloned()))
+        let made = self.made.as_ref().map(|made| &made.path);
+        let sources = self.sources.iter().filter(|source| made != Some(source));
+        Ok(list(repository)?.into_values().eq(sources.cloned()))
     }
 }
 
 /// The files of a snapshot by their path below `objects/`. A file that is in
 /// the repository and in an alternate is taken from the repository.
 fn list(repository: &Repository) -> Result<Found> {
-    let mut found = Found::new();
-    let own = repository.object_directory();
-    let directories = store::directories(&own, &mut Vec::new());
-    list_commit_graphs(&own, &mut found)?;
+    let format = repository.object_format();
+    let directories = store::directories(&repository.object_directory(), &mut Vec::new());
+    let mut found = commit_graph::list(&directories, format)?;
     for directory in &directories {
-        list_loose(directory, repository.object_format(), &mut found)?;
+        list_loose(directory, format, &mut found)?;
     }
     for directory in &directories {
         list_packs(directory, &mut found)?;
     }
+    if let Some(index) = multi_pack_index::existing(&directories, &found, format) {
+        found.insert(multi_pack_index::PATH.into(), index);
+    }
     Ok(found)
 }
 
-fn list_commit_graphs(objects: &Path, found: &mut Found) -> Result<()> {
-    let mut add = |path: String| {
-        let source = objects.join(&path);
-        if source.is_file() {
-            found.insert(path, source);
-        }
-    };
-    add("info/commit-graph".into());
-    add("info/commit-graphs/commit-graph-chain".into());
-    for name in names(&objects.join("info/commit-graphs"))? {
-        if name.strip_suffix(".graph").is_some() {
-            add(format!("info/commit-graphs/{name}"));
-        }
-    }
-    Ok(())
+/// Makes a multi-pack-index of many packs that have none.
+fn make_index(
+    found: &Found,
+    format: hash::Kind,
+    new_directory: &dyn Fn() -> Result<TempDir>,
+) -> Attempt<Option<Made>> {
+    let made = multi_pack_index::make(found, format, new_directory);
+    made.map_err(|error| match error.kind() {
+        Kind::NotFound => SurveyError::Vanished,
+        _ => SurveyError::Failed(error),
+    })
 }
 
 fn list_loose(objects: &Path, format: hash::Kind, found: &mut Found) -> Result<()> {

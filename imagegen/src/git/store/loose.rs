@@ -64,6 +64,10 @@ impl Loose {
         }))
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(in crate::git) fn kind(&self) -> objs::Kind {
         self.kind
     }

@@ -4,10 +4,13 @@
 #![warn(clippy::arithmetic_side_effects)]
 
 mod bases;
+mod copies;
 pub(super) mod delta;
 mod inflate;
 mod loose;
+mod multi_index;
 mod pack;
+mod pack_file;
 mod reason;
 mod scan;
 mod scratch;
@@ -16,10 +19,7 @@ mod search;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicUsize},
 };
 
 use gix::{hash, objs, oid, zlib};
@@ -29,7 +29,9 @@ pub(super) use self::{
     bases::DeltaBases,
     inflate::one_more,
     loose::Loose,
-    pack::Pack,
+    multi_index::open as open_multi_index,
+    pack::{Chain, Pack},
+    pack_file::MappedPacks,
     reason::{causes, message},
     scan::directories,
     scratch::Scratch,
@@ -45,6 +47,27 @@ pub(super) enum Location {
     Loose(Box<Loose>),
 }
 
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packed(pack, offset) => {
+                write!(f, "{} at offset {offset}", pack.path().display())
+            }
+            Self::Loose(loose) => loose.path().display().fmt(f),
+        }
+    }
+}
+
+/// What decoding needs.
+pub(super) struct Decoder<'a> {
+    pub(super) scratch: &'a mut Scratch,
+    pub(super) bases: &'a DeltaBases,
+}
+
+/// How many delta bases are read from another pack than the delta, one because
+/// of the other, while one object is decoded.
+pub(super) const MAX_DETOURS: u32 = 8;
+
 /// The objects of one object directory and its alternates.
 ///
 /// Threads share only the list of packs; none waits while another inflates.
@@ -59,15 +82,25 @@ pub(super) struct Store {
     /// one.
     rescanning: Mutex<()>,
     scan: RwLock<Arc<Scan>>,
-    /// The pack of the last object found, which likely has the next one too.
+    /// The pack of the last object found.
     recent: AtomicUsize,
+    mapped: Arc<MappedPacks>,
 }
 
 impl Store {
     /// Opens the object directory `objects`. With `live`, packs and loose
     /// objects may be added and removed while it is open.
-    pub(super) fn open(label: String, objects: &Path, format: hash::Kind, live: bool) -> Self {
-        let scan = Scan::new(objects, format, &Scan::default());
+    pub(super) fn open(
+        label: String,
+        objects: &Path,
+        format: hash::Kind,
+        live: bool,
+        mapped: &Arc<MappedPacks>,
+    ) -> Self {
+        let scan = Scan::new(objects, format, &Scan::default(), mapped);
+        if !live {
+            scan.pin_symlinks();
+        }
         Self {
             label,
             objects: objects.into(),
@@ -76,21 +109,19 @@ impl Store {
             rescanning: Mutex::new(()),
             scan: RwLock::new(Arc::new(scan)),
             recent: AtomicUsize::new(0),
+            mapped: Arc::clone(mapped),
         }
     }
 
     /// The length of a blob in bytes, from its header.
     pub(super) fn blob_size(&self, id: &oid, inflate: &mut zlib::Inflate) -> Result<u64> {
-        match self.locate(id)? {
-            Location::Packed(pack, offset) => {
-                let size = pack.blob_size(offset, inflate);
-                size.map_err(|error| error.within(naming(id)))
-            }
+        self.read(id, None, |location| match location {
+            Location::Packed(pack, offset) => pack.blob_size(offset, inflate),
             Location::Loose(loose) => {
                 expect_kind(id, loose.kind(), objs::Kind::Blob)?;
                 Ok(loose.size())
             }
-        }
+        })
     }
 
     /// Decodes an object and verifies its id; `None` if it, or its delta base,
@@ -102,57 +133,53 @@ impl Store {
         scratch: &mut Scratch,
         bases: &DeltaBases,
     ) -> Result<Option<Arc<[u8]>>> {
-        let decoded = match self.locate(id)? {
-            Location::Packed(pack, offset) => pack.decode(offset, scratch, bases),
-            Location::Loose(loose) => loose.decode(),
-        };
-        let decoded = decoded.map_err(|error| error.within(naming(id)))?;
+        let decoded = self.decode_copy(id, None, MAX_DETOURS, &mut Decoder { scratch, bases })?;
         let Some(object) = decoded else {
             return Ok(None);
         };
         expect_kind(id, object.kind, kind)?;
-        object_hash::verify(kind, &object.bytes, id)?;
         Ok(Some(object.bytes))
     }
 
-    /// Finds an object. A live directory is scanned again before an object is
-    /// reported missing.
-    pub(super) fn locate(&self, id: &oid) -> Result<Location> {
-        if id.kind() != self.format {
-            let (label, format) = (&self.label, self.format);
-            let message = format!("{id} is not an object id of {label}, which uses {format}");
-            return Err(Error::new(Kind::NotFound, message));
-        }
-        let mut scan = self.scan();
-        loop {
-            if let Some(location) = self.locate_in(&scan, id)? {
-                return Ok(location);
+    /// Decodes and verifies a copy of an object that is not in the pack
+    /// `except`. A damaged delta base is read elsewhere, `detours` times at
+    /// most: packs may refer to one another.
+    fn decode_copy(
+        &self,
+        id: &oid,
+        except: Option<u32>,
+        detours: u32,
+        decoder: &mut Decoder<'_>,
+    ) -> Result<Option<Decoded>> {
+        self.read(id, except, |location| {
+            let place = location.to_string();
+            let object = match location {
+                Location::Packed(pack, offset) => {
+                    let mut elsewhere = |base: &oid, decoder: &mut Decoder<'_>| {
+                        let left = detours.checked_sub(1)?;
+                        let except = Some(pack.id());
+                        Some(self.decode_copy(base, except, left, decoder))
+                    };
+                    pack.decode(offset, decoder, &mut elsewhere)
+                }
+                Location::Loose(loose) => loose.decode(),
+            }?;
+            if let Some(object) = &object {
+                object_hash::verify(object.kind, &object.bytes, id)
+                    .map_err(|error| error.within(place))?;
             }
-            match self.rescan(&scan) {
-                Some(newer) => scan = newer,
-                None => return Err(self.missing(&scan, id)),
-            }
-        }
+            Ok(object)
+        })
     }
 
-    fn locate_in(&self, scan: &Scan, id: &oid) -> Result<Option<Location>> {
-        let recent = self.recent.load(Ordering::Relaxed);
-        let first = scan.packs.get(recent).map(|pack| (recent, pack));
-        for (at, pack) in first.into_iter().chain(scan.packs.iter().enumerate()) {
-            if let Some(offset) = pack.find(id) {
-                if at != recent {
-                    self.recent.store(at, Ordering::Relaxed);
-                }
-                return Ok(Some(Location::Packed(Arc::clone(pack), offset)));
-            }
+    /// Refuses the id of another format.
+    fn check_format(&self, id: &oid) -> Result<()> {
+        if id.kind() == self.format {
+            return Ok(());
         }
-        for directory in &scan.directories {
-            let loose = Loose::open(directory, id).map_err(|error| error.within(naming(id)))?;
-            if let Some(loose) = loose {
-                return Ok(Some(Location::Loose(Box::new(loose))));
-            }
-        }
-        Ok(None)
+        let (label, format) = (&self.label, self.format);
+        let message = format!("{id} is not an object id of {label}, which uses {format}");
+        Err(Error::new(Kind::NotFound, message))
     }
 
     fn scan(&self) -> Arc<Scan> {
@@ -170,7 +197,7 @@ impl Store {
         if !Arc::ptr_eq(&now, before) {
             return Some(now);
         }
-        let newer = Arc::new(Scan::new(&self.objects, self.format, before));
+        let newer = Arc::new(Scan::new(&self.objects, self.format, before, &self.mapped));
         if newer.is_same(before) {
             return None;
         }
@@ -178,8 +205,12 @@ impl Store {
         Some(newer)
     }
 
-    fn missing(&self, scan: &Scan, id: &oid) -> Error {
+    fn missing(&self, scan: &Scan, unknown: Option<Error>, id: &oid) -> Error {
         let mut message = format!("object {id} is missing in {}", self.label);
+        if let Some(damage) = unknown {
+            let kind = damage.kind();
+            return Error::new(kind, format!("{message}, where {damage}"));
+        }
         if let Some(damage) = scan.damaged.first() {
             return Error::new(Kind::Corrupt, format!("{message}, where {damage}"));
         }

@@ -1,22 +1,16 @@
 //! Packs and their indexes.
 
-use std::{
-    iter,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{iter, path::Path, sync::Arc};
 
-use gix::{hash, oid, zlib};
+use gix::{ObjectId, hash, oid, zlib};
 use gix_pack::{
     data::{self, entry::Header},
     index,
 };
 
 use super::{
-    Decoded, DeltaBases, Scratch,
+    Decoded, Decoder, Scratch,
+    copies::read_elsewhere,
     delta::{self, Failure},
     inflate::Inflated,
     reason::{Reason, corrupt},
@@ -34,6 +28,19 @@ pub(super) const DECODE_LIMIT: u64 = 64 << 20;
 /// The longest chain of deltas that is followed; git writes at most 8191.
 const CHAIN_LIMIT: usize = 10_000;
 
+/// The entries of a delta chain, from an object down to what it is based on.
+pub(in crate::git) struct Chain {
+    pub(in crate::git) entries: Vec<data::Entry>,
+    /// Where the base of the last entry is, and what is wrong with it; `None` if
+    /// the last entry is not a delta.
+    pub(in crate::git) damaged_base: Option<(u64, Error)>,
+}
+
+/// Reads an object from another place than the pack; `None` if it was tried too
+/// often.
+pub(super) type Elsewhere<'a> =
+    dyn FnMut(&oid, &mut Decoder<'_>) -> Option<Result<Option<Decoded>>> + 'a;
+
 /// A pack and its index, both mapped into memory.
 pub(in crate::git) struct Pack {
     index: index::File,
@@ -41,16 +48,14 @@ pub(in crate::git) struct Pack {
 }
 
 impl Pack {
-    /// Opens the index at `path` and its pack.
+    /// Opens the index at `path` and its pack. The cache of delta bases
+    /// distinguishes packs by `id`.
     ///
     /// # Errors
     ///
-    /// [`Kind::Corrupt`] if one of them cannot be opened, or the index is that
-    /// of another pack.
-    pub(super) fn open(path: &Path, format: hash::Kind) -> Result<Self> {
-        /// The id of the next pack, by which the cache of delta bases
-        /// distinguishes packs.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+    /// [`Kind::Corrupt`] if one of them is malformed, or the index is that of
+    /// another pack; [`Kind::Io`] if no file can be opened or mapped.
+    pub(super) fn open(path: &Path, format: hash::Kind, id: u32) -> Result<Self> {
         let failed = |error: gix::Error| corrupt(path, "cannot be opened", error);
         let index = index::File::at(path, format).map_err(failed)?;
         let mut data = data::File::at(path.with_extension("pack"), format).map_err(failed)?;
@@ -58,8 +63,25 @@ impl Pack {
             let message = format!("{} is the index of another pack", path.display());
             return Err(Error::new(Kind::Corrupt, message));
         }
-        data.id = NEXT.fetch_add(1, Ordering::Relaxed);
+        data.id = id;
         Ok(Self { index, data })
+    }
+
+    /// The id that it was opened with.
+    pub(in crate::git) fn id(&self) -> u32 {
+        self.data.id
+    }
+
+    /// The path of the pack.
+    pub(super) fn path(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The id of the object at `offset`, by a look at the whole index.
+    pub(in crate::git) fn id_at(&self, offset: u64) -> Option<ObjectId> {
+        let mut all = 0..self.index.num_objects();
+        let at = all.find(|at| self.index.pack_offset_at_index(*at) == offset)?;
+        Some(self.index.oid_at_index(at).to_owned())
     }
 
     /// The offset of the object in the pack; `None` if it is not in it.
@@ -89,43 +111,100 @@ impl Pack {
     }
 
     /// Decodes the object at `offset`; `None` if it, or its delta base, is too
-    /// large for memory.
+    /// large for memory. A base that is damaged in the pack is read with
+    /// `elsewhere`.
     pub(super) fn decode(
         &self,
         offset: u64,
-        scratch: &mut Scratch,
-        bases: &DeltaBases,
+        decoder: &mut Decoder<'_>,
+        elsewhere: &mut Elsewhere<'_>,
     ) -> Result<Option<Decoded>> {
         let (mut chain, mut at, mut object) = (Vec::new(), Some(offset), None);
         while let Some(offset) = at.filter(|_| object.is_none()) {
-            object = bases.get(self.data.id, offset);
-            if object.is_none() {
-                at = self.push_entry(offset, &mut chain)?;
+            object = decoder.bases.get(self.data.id, offset);
+            if object.is_some() {
+                break;
+            }
+            match self.push_entry(offset, &mut chain) {
+                Ok(base) => at = base,
+                Err(damage) if chain.is_empty() => return Err(damage),
+                Err(damage) => match self.base_elsewhere(offset, damage, decoder, elsewhere)? {
+                    Some(base) => object = Some(base),
+                    None => return Ok(None),
+                },
             }
         }
         while let Some(entry) = chain.pop() {
             if entry.decompressed_size > DECODE_LIMIT {
                 return Ok(None);
             }
+            let offset = entry.pack_offset();
             let next = match object {
-                Some(base) => self.apply(&entry, &base, scratch)?,
-                None => Some(self.inflate(&entry, &mut scratch.inflate)?),
+                Some(base) => self.apply(&entry, &base, decoder.scratch),
+                None => self.inflate(&entry, &mut decoder.scratch.inflate).map(Some),
             };
-            let Some(next) = next else { return Ok(None) };
-            bases.put(self.data.id, entry.pack_offset(), &next);
+            let next = match next {
+                Err(damage) if !chain.is_empty() => {
+                    self.base_elsewhere(offset, damage, decoder, elsewhere)
+                }
+                next => next,
+            };
+            let Some(next) = next? else { return Ok(None) };
+            decoder.bases.put(self.data.id, offset, &next);
             object = Some(next);
         }
         Ok(object)
     }
 
-    /// The delta chain of the object at `offset`; the last entry is the base,
-    /// which is not a delta.
-    pub(in crate::git) fn chain(&self, offset: u64) -> Result<Vec<data::Entry>> {
-        let (mut chain, mut at) = (Vec::new(), Some(offset));
-        while let Some(offset) = at {
-            at = self.push_entry(offset, &mut chain)?;
+    /// The delta base at `offset`, which has this damage here, from another
+    /// place.
+    fn base_elsewhere(
+        &self,
+        offset: u64,
+        damage: Error,
+        decoder: &mut Decoder<'_>,
+        elsewhere: &mut Elsewhere<'_>,
+    ) -> Result<Option<Decoded>> {
+        let found = self.id_at(offset).and_then(|id| elsewhere(&id, decoder));
+        Self::read_elsewhere(damage, found)
+    }
+
+    /// What was read in another place, if it was, instead of what has this
+    /// damage here.
+    pub(in crate::git) fn read_elsewhere<T>(damage: Error, found: Option<Result<T>>) -> Result<T> {
+        match found {
+            Some(Ok(found)) => {
+                read_elsewhere(&damage);
+                Ok(found)
+            }
+            Some(Err(_)) | None => Err(damage),
         }
-        Ok(chain)
+    }
+
+    /// The delta chain of the object at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if its own entry is damaged.
+    pub(in crate::git) fn chain(&self, offset: u64) -> Result<Chain> {
+        let (mut entries, mut at) = (Vec::new(), Some(offset));
+        while let Some(offset) = at {
+            match self.push_entry(offset, &mut entries) {
+                Ok(base) => at = base,
+                Err(damage) if entries.is_empty() => return Err(damage),
+                Err(damage) => {
+                    let damaged_base = Some((offset, damage));
+                    return Ok(Chain {
+                        entries,
+                        damaged_base,
+                    });
+                }
+            }
+        }
+        Ok(Chain {
+            entries,
+            damaged_base: None,
+        })
     }
 
     /// A reader of the inflated bytes of an entry.
@@ -158,9 +237,10 @@ impl Pack {
                 return Ok(None);
             }
         };
-        chain.push(entry);
         let missing = || self.corrupt(offset, "a delta without a base in its pack");
-        base.ok_or_else(missing).map(Some)
+        let base = base.ok_or_else(missing)?;
+        chain.push(entry);
+        Ok(Some(base))
     }
 
     /// The object in an entry that is not a delta.

@@ -31,20 +31,35 @@ impl From<io::Error> for Reason {
     }
 }
 
-/// The error `PATH STATE: REASON`, of [`Kind::Corrupt`].
+/// The error `PATH STATE: REASON`, of [`Kind::Corrupt`], or [`Kind::Io`] if the
+/// operating system has reported it.
 pub(super) fn corrupt(path: &Path, state: &str, reason: impl Into<Reason>) -> Error {
     let start = format!("{} {state}", path.display());
     match reason.into() {
         Reason::Text(text) => Error::new(Kind::Corrupt, format!("{start}: {text}")),
         Reason::Git(error) => {
             let message = format!("{start}: {}", message(&error));
-            Error::with_source(Kind::Corrupt, message, error)
+            let kind = if is_of_system(&error) {
+                Kind::Io
+            } else {
+                Kind::Corrupt
+            };
+            Error::with_source(kind, message, error)
         }
         Reason::Io(error) => {
             let message = format!("{start}: {error}");
             Error::with_source(Kind::Corrupt, message, error)
         }
     }
+}
+
+/// Whether the operating system has reported the error, as when no file can be
+/// opened or mapped.
+fn is_of_system(error: &gix::Error) -> bool {
+    let first: &(dyn error::Error + 'static) = error;
+    iter::successors(Some(first), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.raw_os_error().is_some())
 }
 
 /// The message of an error of gix, followed by those of its causes that say

@@ -1,16 +1,19 @@
 //! Scanning an object directory and its alternates for packs.
 
 use std::{
+    collections::{HashMap, HashSet},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use gix::{hash, odb};
 
-use super::pack::Pack;
+use super::{
+    multi_index::MultiIndex,
+    pack_file::{MappedPacks, Origin, PackFile},
+};
 
 /// How many levels of alternates git follows.
 const ALTERNATES_DEPTH: usize = 5;
@@ -21,9 +24,11 @@ pub(super) struct Scan {
     /// The object directories, the repository's own first.
     pub(super) directories: Vec<PathBuf>,
     /// The packs, the newest first.
-    pub(super) packs: Vec<Arc<Pack>>,
-    /// The index of each pack, in the same order.
-    origins: Vec<Origin>,
+    pub(super) packs: Vec<Arc<PackFile>>,
+    /// The multi-pack-indexes of the directories.
+    pub(super) multi: Vec<MultiIndex>,
+    /// The positions of the packs that are in none of these, in order.
+    pub(super) single: Vec<usize>,
     /// Messages about everything that could not be read.
     pub(super) damaged: Vec<String>,
     /// Whether a pack is from a promisor remote, so that objects may be
@@ -31,18 +36,15 @@ pub(super) struct Scan {
     pub(super) promisor: bool,
 }
 
-/// Identifies a file, also against a later file at the same path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-    modified: SystemTime,
-}
-
 impl Scan {
-    /// Scans the disk. Packs that are open in `before` are not opened again.
-    pub(super) fn new(objects: &Path, format: hash::Kind, before: &Self) -> Self {
+    /// Scans the disk. Packs that are in `before` stay what they are, unless they
+    /// were found damaged and are not any more.
+    pub(super) fn new(
+        objects: &Path,
+        format: hash::Kind,
+        before: &Self,
+        mapped: &Arc<MappedPacks>,
+    ) -> Self {
         let mut scan = Self::default();
         scan.directories = directories(objects, &mut scan.damaged);
         let mut origins = Vec::new();
@@ -58,29 +60,59 @@ impl Scan {
                 .cmp(&a.modified)
                 .then_with(|| a.path.cmp(&b.path))
         });
+        let known: HashMap<&Path, &Arc<PackFile>> = before
+            .packs
+            .iter()
+            .map(|pack| (pack.path(), pack))
+            .collect();
         for origin in origins {
-            let known = before.origins.iter().position(|known| *known == origin);
-            let pack = match known.and_then(|at| before.packs.get(at)) {
-                Some(pack) => Ok(Arc::clone(pack)),
-                None => Pack::open(&origin.path, format).map(Arc::new),
-            };
-            match pack {
-                Ok(pack) => {
-                    scan.packs.push(pack);
-                    scan.origins.push(origin);
-                }
-                // A pack that was removed meanwhile is not damaged.
-                Err(_) if !origin.path.with_extension("pack").exists() => {}
-                Err(error) => scan.damaged.push(error.to_string()),
+            let known = known.get(origin.path.as_path()).copied();
+            let known = known.filter(|known| *known.origin() == origin);
+            let new = || Arc::new(PackFile::new(origin.clone(), format, mapped));
+            scan.packs.push(match known {
+                Some(pack) if pack.damage().is_some() => Some(new())
+                    .filter(|new| new.open().is_ok())
+                    .unwrap_or_else(|| Arc::clone(pack)),
+                Some(pack) => Arc::clone(pack),
+                None => new(),
+            });
+        }
+        scan.open_multi(format);
+        scan
+    }
+
+    /// Opens the multi-pack-indexes, and finds the packs that are in none.
+    fn open_multi(&mut self, format: hash::Kind) {
+        let packs = self.packs.iter().enumerate();
+        let positions = packs.map(|(at, pack)| (pack.path(), at)).collect();
+        let open =
+            |directory: &PathBuf| MultiIndex::open(&directory.join("pack"), &positions, format);
+        self.multi = self.directories.iter().filter_map(open).collect();
+        let covered: HashSet<_> = self.multi.iter().flat_map(MultiIndex::covered).collect();
+        let all = 0..self.packs.len();
+        self.single = all.filter(|at| !covered.contains(at)).collect();
+    }
+
+    /// Keeps the packs mapped of which a file is a symlink: its target may be
+    /// removed.
+    pub(super) fn pin_symlinks(&self) {
+        let is_symlink = |path: &Path| path.is_symlink();
+        for pack in &self.packs {
+            if is_symlink(pack.path()) || is_symlink(&pack.path().with_extension("pack")) {
+                pack.pin();
             }
         }
-        scan
     }
 
     /// Whether nothing was added or removed since `before`.
     pub(super) fn is_same(&self, before: &Self) -> bool {
         self.directories == before.directories
-            && self.origins == before.origins
+            && self.packs.len() == before.packs.len()
+            && self
+                .packs
+                .iter()
+                .zip(&before.packs)
+                .all(|(one, other)| Arc::ptr_eq(one, other))
             && self.damaged == before.damaged
     }
 }

@@ -367,7 +367,7 @@ fn a_damaged_commit_graph_or_multi_pack_index_gives_no_other_commit() {
             replace(&path, &damaged);
             for (rev, expected) in revisions.iter().zip(&expected) {
                 match repo.open().resolve(rev) {
-                    Ok(found) => assert_eq!(found, *expected, "{rev}, byte {at} of {file}"),
+                    Ok(found) => assert_eq!(found.commit, *expected, "{rev}, byte {at} of {file}"),
                     Err(error) => assert!(
                         matches!(error.kind(), Kind::Corrupt | Kind::NotFound | Kind::Invalid),
                         "{error}"

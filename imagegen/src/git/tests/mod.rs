@@ -6,7 +6,9 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod copies;
 mod malformed;
+mod many_packs;
 mod objects;
 mod older;
 mod repository;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::error::Kind;
+use crate::{error::Kind, git::Resolved};
 
 #[test]
 fn revisions_resolve_as_by_rev_parse() {
@@ -19,7 +19,7 @@ fn revisions_resolve_as_by_rev_parse() {
         "HEAD", "@", "main", "v1", "v2", "light", "topic/x", "HEAD~1", "main^", "v2~0",
     ] {
         let expected = repo.id(&format!("{rev}^{{commit}}"));
-        assert_eq!(opened.resolve(rev).unwrap(), expected, "{rev}");
+        assert_eq!(opened.resolve(rev).unwrap().commit, expected, "{rev}");
     }
     for rev in [
         "refs/heads/main",
@@ -30,8 +30,59 @@ fn revisions_resolve_as_by_rev_parse() {
         "v1^{commit}",
     ] {
         let expected = repo.id(&format!("{rev}^{{commit}}"));
-        assert_eq!(opened.resolve(rev).unwrap(), expected, "{rev}");
+        assert_eq!(opened.resolve(rev).unwrap().commit, expected, "{rev}");
     }
+}
+
+#[test]
+fn a_revision_that_is_the_name_of_a_branch_names_it() {
+    let repo = TestRepo::new();
+    let head = repo.fill();
+    repo.git(&["branch", "topic/x"]);
+    repo.git(&["tag", "v1"]);
+    repo.git(&["tag", "both"]);
+    repo.git(&["branch", "both"]);
+    let opened = repo.open();
+    let named = |rev: &str| {
+        opened
+            .resolve(rev)
+            .unwrap()
+            .head
+            .map(|head| head.to_string())
+    };
+    for (rev, branch) in [
+        ("HEAD", "main"),
+        ("@", "main"),
+        ("main", "main"),
+        ("topic/x", "topic/x"),
+        ("heads/topic/x", "topic/x"),
+        ("refs/heads/topic/x", "topic/x"),
+    ] {
+        assert_eq!(named(rev).as_deref(), Some(branch), "{rev}");
+    }
+    let id = head.to_string();
+    // As by git rev-parse, a tag comes before a branch of the same name.
+    for rev in ["v1", "both", "main~0", "HEAD^{commit}", &id, &id[..8]] {
+        assert_eq!(named(rev), None, "{rev}");
+    }
+    repo.git(&["checkout", "-q", "--detach"]);
+    assert_eq!(named("HEAD"), None);
+}
+
+#[test]
+fn the_branch_of_a_repository_without_commits_is_unborn() {
+    let repo = TestRepo::new();
+    let opened = repo.open();
+    for rev in ["HEAD", "main"] {
+        let Resolved { commit, head } = opened.resolve(rev).unwrap();
+        assert!(commit.is_null(), "{rev}");
+        assert_eq!(head.unwrap(), "main", "{rev}");
+    }
+    let error = opened.resolve("other").unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "{error}");
+    let error = opened.resolve("HEAD~1").unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().ends_with("has no commits yet"), "{error}");
 }
 
 #[test]
@@ -78,30 +129,20 @@ fn an_ambiguous_short_id_names_its_candidates() {
 }
 
 #[test]
-fn a_repository_without_commits_is_reported_as_such() {
-    let repo = TestRepo::new();
-    for rev in ["HEAD", "@", "HEAD~1"] {
-        let error = repo.open().resolve(rev).unwrap_err();
-        assert_eq!(error.kind(), Kind::NotFound);
-        assert!(error.to_string().ends_with("has no commits yet"), "{error}");
-    }
-}
-
-#[test]
 fn a_push_and_a_repack_after_opening_are_seen() {
     let repo = TestRepo::new();
     let first = repo.fill();
     let (opened, objects) = (repo.open(), repo.objects());
-    assert_eq!(opened.resolve("main").unwrap(), first);
+    assert_eq!(opened.resolve("main").unwrap().commit, first);
     list(&objects, first);
     repo.write("new", "new");
     let second = repo.commit("three");
-    assert_eq!(opened.resolve("main").unwrap(), second);
+    assert_eq!(opened.resolve("main").unwrap().commit, second);
     assert_eq!(list(&objects, second), git_list(&repo, second));
     repo.write("newer", "newer");
     let third = repo.commit("four");
     repo.git(&["gc", "-q", "--prune=now"]);
-    assert_eq!(opened.resolve("main~1").unwrap(), second);
+    assert_eq!(opened.resolve("main~1").unwrap().commit, second);
     assert_eq!(list(&objects, third), git_list(&repo, third));
     // Packs that are mapped remain readable, new ones are found.
     repo.git(&["repack", "-adfq", "--depth=1", "--window=1"]);
@@ -126,7 +167,12 @@ fn bare_repositories_linked_work_trees_and_dot_git_are_opened() {
     repo.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
     for path in [repo.path(), repo.path().join(".git"), linked, bare] {
         let opened = Repository::open(&path).unwrap();
-        assert_eq!(opened.resolve("HEAD").unwrap(), head, "{}", path.display());
+        assert_eq!(
+            opened.resolve("HEAD").unwrap().commit,
+            head,
+            "{}",
+            path.display()
+        );
         let objects = opened.objects(&cache(1 << 20)).unwrap();
         assert_eq!(list(&objects, head), git_list(&repo, head));
     }
@@ -138,7 +184,7 @@ fn a_sha256_repository_is_read() {
     let head = repo.fill();
     let opened = repo.open();
     assert_eq!(opened.object_format(), gix::hash::Kind::Sha256);
-    assert_eq!(opened.resolve("main").unwrap(), head);
+    assert_eq!(opened.resolve("main").unwrap().commit, head);
     assert_eq!(list(&repo.objects(), head), git_list(&repo, head));
     repo.git(&["repack", "-adq"]);
     assert_eq!(list(&repo.objects(), head), git_list(&repo, head));
@@ -198,7 +244,7 @@ fn a_shallow_clone_is_read() {
     let url = format!("file://{}", repo.path().display());
     repo.git(&["clone", "-q", "--depth=1", &url, clone.to_str().unwrap()]);
     let opened = Repository::open(&clone).unwrap();
-    assert_eq!(opened.resolve("HEAD").unwrap(), head);
+    assert_eq!(opened.resolve("HEAD").unwrap().commit, head);
     let objects = opened.objects(&cache(1 << 20)).unwrap();
     assert_eq!(list(&objects, head), git_list(&repo, head));
     let error = opened.resolve("HEAD~1").unwrap_err();

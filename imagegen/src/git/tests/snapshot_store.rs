@@ -1,12 +1,18 @@
 //! The store of snapshots: concurrent use, expiry, and other file systems.
 
-use std::{fs, os::unix::fs::MetadataExt, process::Stdio, sync::Barrier, thread, time::Duration};
+use std::{
+    fs, num::NonZeroUsize, os::unix::fs::MetadataExt, process::Stdio, sync::Barrier, thread,
+    time::Duration,
+};
 
 use super::{
     snapshot::{fsck, test_store},
     *,
 };
-use crate::{error::Kind, git::SnapshotStore};
+use crate::{
+    error::Kind,
+    git::{SnapshotStore, open_files::Shares},
+};
 
 #[test]
 fn concurrent_processes_get_the_same_snapshot() {
@@ -29,7 +35,7 @@ fn concurrent_processes_get_the_same_snapshot() {
             .collect::<Vec<_>>()
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
-    let home = fs::read_dir(store.state.path().join("snapshots"))
+    let home = fs::read_dir(store.state.path().join("snapshots.2"))
         .unwrap()
         .next()
         .unwrap();
@@ -102,13 +108,45 @@ fn unused_snapshots_expire() {
     assert_ne!(store.take(&repo, first).id(), old, "a new one was taken");
     drop(held);
     assert_eq!(store.store.expire(Duration::ZERO, &none).unwrap(), 1);
-    let home = fs::read_dir(store.state.path().join("snapshots"))
+    let home = fs::read_dir(store.state.path().join("snapshots.2"))
         .unwrap()
         .next()
         .unwrap();
     let home = home.unwrap().path();
     assert_eq!(fs::read_dir(home.join("commits")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(home).unwrap().count(), 1);
+}
+
+/// How many files below `directory` this process has open.
+fn open_below(directory: &Path) -> usize {
+    let open = fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    targets
+        .filter(|target| target.starts_with(directory))
+        .count()
+}
+
+#[test]
+fn few_of_many_files_are_open_at_once() {
+    let repo = TestRepo::new();
+    for file in 0..1200 {
+        repo.write(&format!("f{file}"), format!("{file}"));
+    }
+    let head = repo.commit("many");
+    let state = TempDir::new().unwrap();
+    let shares = Shares {
+        cached: NonZeroUsize::new(100).unwrap(),
+        ..Shares::of_process()
+    };
+    let store = SnapshotStore::open(state.path()).unwrap();
+    let cache = Cache::with_shares(64 << 20, &std::env::temp_dir(), 1 << 30, shares);
+    let snapshot = store.take(&repo.open(), head, &cache).unwrap();
+    assert_eq!(list(snapshot.objects(), head), git_list(&repo, head));
+    fsck(&snapshot, head);
+    let open = open_below(state.path());
+    assert!(open > 0 && open <= 100, "{open} are open");
+    drop(snapshot);
+    assert_eq!(open_below(state.path()), 0);
 }
 
 /// Needs a temporary directory on another file system than `/dev/shm`.
@@ -121,8 +159,10 @@ fn files_that_cannot_be_linked_are_held_open() {
         return;
     }
     repo.write("noise", noise(2 << 20, 5));
-    let head = repo.commit("noise");
+    repo.commit("noise");
     repo.git(&["repack", "-adq"]);
+    repo.write("loose", noise(2 << 20, 6));
+    let head = repo.commit("loose");
     let state = TempDir::new_in(shared).unwrap();
     let (store, cache) = (SnapshotStore::open(state.path()).unwrap(), cache(64 << 20));
     let snapshot = store.take(&repo.open(), head, &cache).unwrap();
@@ -136,6 +176,7 @@ fn files_that_cannot_be_linked_are_held_open() {
     );
     let expected = git_list(&repo, head);
     repo.write("noise", "");
+    repo.write("loose", "");
     repo.git(&["commit", "-q", "-a", "--amend", "-m", "quiet"]);
     repo.git(&["reflog", "expire", "--expire=now", "--all"]);
     repo.git(&["gc", "-q", "--prune=now"]);
@@ -172,4 +213,24 @@ fn nothing_is_written_into_the_repository() {
     let snapshot = test_store().take(&repo, head);
     list(snapshot.objects(), head);
     assert_eq!(look(), before);
+}
+
+/// A server of the last release may still have them open, and touches them when
+/// it opens them.
+#[test]
+fn snapshots_of_format_1_are_kept_until_nobody_has_opened_them_for_a_while() {
+    let store = test_store();
+    let older = store.state.path().join("snapshots/0123456789abcdef");
+    let snapshot = older.join("fedcba9876543210");
+    fs::create_dir_all(snapshot.join("objects")).unwrap();
+    fs::create_dir_all(older.join("commits")).unwrap();
+    fs::write(older.join("commits/1234"), "fedcba9876543210\n").unwrap();
+    let none = |_| false;
+    store
+        .store
+        .expire(Duration::from_secs(3600), &none)
+        .unwrap();
+    assert!(snapshot.is_dir());
+    store.store.expire(Duration::ZERO, &none).unwrap();
+    assert!(!store.state.path().join("snapshots").exists());
 }

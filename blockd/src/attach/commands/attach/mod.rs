@@ -1,8 +1,11 @@
 //! `blockd attach`: mounts an export as a work tree, completely or not at all.
 
+mod file_time;
 pub(crate) mod options;
 mod preflight;
 pub(crate) mod report;
+mod search;
+mod servers;
 mod steps;
 
 use anyhow::{Result, bail};
@@ -12,13 +15,14 @@ use self::{options::AttachOptions, report::AttachReport, steps::Steps};
 use super::{
     detach, privilege,
     teardown::{self, DetachMode},
+    volatile,
 };
 use crate::{
     attach::{
-        layers::step_times::StepTimes,
+        layers::{self, step_times::StepTimes},
         state::{
             attachment_dir::AttachmentDir, attachment_record::AttachmentRecord, directory,
-            lock::Lock,
+            lock::Lock, upper_kind::UpperKind,
         },
     },
     signals::{EndSignals, HangUp},
@@ -43,6 +47,12 @@ pub fn attach(options: &AttachOptions) -> Result<AttachReport> {
     let _lock = Lock::attachment(&dir)?;
     let mut record = AttachmentRecord::load(&dir)?;
     preflight::clear_mountpoint(&dir, &mut record)?;
+    if !options.read_only {
+        volatile::claim(&dir, &mut record, options.accept_loss)?;
+    }
+    if options.upper == Some(UpperKind::Volatile) {
+        layers::volatile::sync_directories(&dir)?;
+    }
     let mut steps = Steps {
         options,
         dir,
@@ -72,8 +82,10 @@ fn clean_up(
         if let Some(attachment) = record.attachment.take() {
             teardown::take_down(dir, &attachment, DetachMode::FailIfBusy)?;
         }
+        volatile::settle(dir, &mut record)?;
         detach::remove_unused_changes(dir, &mut record, false)?;
-        record.save_or_remove(dir)
+        record.save_or_remove(dir)?;
+        detach::remove_discarded(dir)
     };
     match clean_up() {
         Ok(()) => error,

@@ -19,6 +19,9 @@ pub struct AttachOptions {
     /// Where changes are kept; `None`: where those of this mountpoint are, else in
     /// the state directory.
     pub upper: Option<UpperKind>,
+    /// Go on with changes that may be incomplete, since they were made volatile and
+    /// the machine went down.
+    pub accept_loss: bool,
     /// The kind of block device; `None`: the best that this host has.
     pub via: Option<Via>,
     /// The state directory.

@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::attach::{
-    commands::teardown::{self, DetachMode},
+    commands::{
+        export_name::ExportName,
+        teardown::{self, DetachMode},
+    },
     layers::{mounts::Mounts, own_mount::OwnMount, upper},
     state::{
         attachment_dir::AttachmentDir,
@@ -88,32 +91,62 @@ pub(super) fn claim_changes(
     let discard = format!("discard them with `blockd detach --discard {shown}`");
     let Some(kept) = kept_changes(dir, record)? else {
         let upper = requested.unwrap_or_default();
-        let export = export.to_owned();
-        record.changes = Some(KeptChanges { export, upper });
+        record.changes = Some(KeptChanges::new(export.to_owned(), upper)?);
         return Ok(upper);
     };
     if kept.export != export {
+        let name = ExportName::parse(&kept.export);
+        let is_block = kept.upper == UpperKind::Block;
         let uri = NbdUri {
-            export: kept.export,
+            // Changed blocks go with one disk only, changed files with every disk
+            // of their commit.
+            export: match is_block {
+                true => kept.export.clone(),
+                false => name.of_commit().to_string(),
+            },
             ..uri.clone()
         };
+        if is_block && name.is_same_work_tree(&ExportName::parse(export)) {
+            bail!(
+                "the changes kept for {shown} are blocks of {}, which no server has any more: \
+                 attach them with a server that has it (one of the release that made them, or \
+                 the one that was used before), or {discard}",
+                kept.export
+            );
+        }
         bail!(
             "the changes kept for {shown} were made to another export: go on with them with \
              `blockd attach {uri} {shown}`, or {discard}"
         );
     }
     if requested.is_some_and(|requested| !requested.is_same_place(kept.upper)) {
+        let option = match requested {
+            Some(UpperKind::Volatile) => "--volatile",
+            _ => "--upper",
+        };
         bail!(
-            "the changes kept for {shown} are in --upper {}: leave --upper out to go on with \
+            "the changes kept for {shown} are in --upper {}: leave {option} out to go on with \
              them, or {discard}",
             kept.upper
         );
     }
-    Ok(kept.upper)
+    let upper = match requested {
+        Some(UpperKind::Volatile) => UpperKind::Volatile,
+        _ => kept.upper,
+    };
+    record.changes = Some(KeptChanges::new(kept.export, upper)?);
+    Ok(upper)
 }
 
 /// Changes that were kept, unless there are none in them.
-fn kept_changes(dir: &AttachmentDir, record: &AttachmentRecord) -> Result<Option<KeptChanges>> {
+///
+/// # Errors
+///
+/// When they cannot be read.
+pub(super) fn kept_changes(
+    dir: &AttachmentDir,
+    record: &AttachmentRecord,
+) -> Result<Option<KeptChanges>> {
     match &record.changes {
         Some(kept) if upper::has_changes(dir, kept.upper)? => Ok(Some(kept.clone())),
         _ => Ok(None),

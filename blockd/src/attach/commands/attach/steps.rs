@@ -1,14 +1,18 @@
 //! The steps of an attach. What one makes is in the record before it is made.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use anyhow::{Context, Result, anyhow};
-use tokio::task::{spawn_blocking, yield_now};
+use anyhow::{Context, Result};
+use tokio::{
+    task::{spawn_blocking, yield_now},
+    time::sleep,
+};
 
 use super::{
+    file_time,
     options::AttachOptions,
-    preflight,
     report::{AttachReport, ChangesState},
+    search::{Found, Search},
 };
 use crate::{
     attach::{
@@ -23,23 +27,16 @@ use crate::{
             upper::{self, OverlayDirs},
         },
         state::{
-            attachment_dir::AttachmentDir,
-            attachment_record::{Attachment, AttachmentRecord, Shows},
-            lower_dir::LowerDir,
-            mount_scope::MountScope,
-            upper_kind::UpperKind,
+            attachment_dir::AttachmentDir, attachment_record::AttachmentRecord,
+            lower_dir::LowerDir, upper_kind::UpperKind,
         },
     },
     relay::{self, CacheStatus},
 };
-use blockd_nbd::{
-    client::{self, Offer},
-    uri::Address,
-};
+use blockd_nbd::client::Offer;
 
-/// The free space of a disk that is written to, unless the export name has
-/// another. Nothing of it is stored before it is used.
-const FREE_SPACE: &str = "8G";
+/// The longest wait for a second to be over, should the clock be set back.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How many bytes behind the metadata are read ahead: git's index and the small
 /// files of `.git`.
 const INDEX_SIZE: u64 = 1 << 20;
@@ -61,27 +58,37 @@ impl Steps<'_> {
     ///
     /// When a step fails; what was made until then is left in place.
     pub(super) async fn run(&mut self) -> Result<AttachReport> {
-        let offer = self.find_export().await?;
-        let (kind, lower) = self.write_record(&offer.info.name)?;
+        let mut search = Search {
+            options: self.options,
+            dir: &self.dir,
+            record: &mut self.record,
+        };
+        let Found {
+            offer,
+            kind,
+            lower,
+            not_before,
+            mut warnings,
+        } = search.run().await?;
+        self.times.step("choose the export");
         let changes = self.changes(kind)?;
         let spec = lower_spec(self.options, &self.dir, &offer, kind);
         let mounted = mount(&lower, &spec, &mut self.times).await?;
         yield_now().await;
         let mountpoint = self.dir.mountpoint().to_owned();
-        let warnings = if let Some(dirs) = self.upper(kind, changes, &lower)? {
-            let warnings = overlay::mount(&lower.mountpoint(), &dirs, &mountpoint)?;
+        if let Some(dirs) = self.upper(kind, changes, &lower)? {
+            warnings.extend(overlay::mount(&lower.mountpoint(), &dirs, &mountpoint)?);
             self.times.step("mount the overlay");
-            warnings
         } else {
             ext4::bind(&lower, &mountpoint)?;
             self.times.step("bind it to the mountpoint");
-            Vec::new()
-        };
+        }
         yield_now().await;
         if mounted.shared_with == 0 {
             self.prefetch(&mounted.device, &offer);
         }
         let cache = self.hydrate(&lower).await?;
+        self.wait(not_before).await?;
         Ok(AttachReport {
             mountpoint,
             export: offer.info.name,
@@ -99,81 +106,15 @@ impl Steps<'_> {
         })
     }
 
-    /// Asks for the export, and for its canonical name: from here on no other name
-    /// is used.
-    async fn find_export(&mut self) -> Result<Offer> {
-        let AttachOptions { uid, gid, .. } = self.options;
-        let mut name = export_name::with_owner(&self.options.relay.uri.export, *uid, *gid);
-        let kept = self.record.changes.as_ref().map(|changes| changes.upper);
-        if self.options.upper.or(kept) == Some(UpperKind::Block) {
-            name = export_name::with_free_space(&name, FREE_SPACE);
+    /// Waits until the second of the files' time is over, where they have the
+    /// time of the attach itself.
+    async fn wait(&mut self, not_before: Option<Duration>) -> Result<()> {
+        if let Some(not_before) = not_before {
+            let left = not_before.saturating_sub(file_time::now()?);
+            sleep(left.min(LONGEST_WAIT)).await;
+            self.times.step("wait for the next second");
         }
-        let offer = match self.ask_relay(&name).await {
-            Some(offer) => offer,
-            None => self.ask_servers(&name).await?,
-        };
-        preflight::check_size(&offer)?;
-        self.times.step("ask for the export");
-        Ok(offer)
-    }
-
-    /// A canonical name that a relay on this host serves needs no server.
-    async fn ask_relay(&self, name: &str) -> Option<Offer> {
-        let socket = LowerDir::shared(self.dir.state(), name).socket();
-        if !socket.exists() {
-            return None;
-        }
-        match client::info(&Address::Unix(socket), name).await {
-            Ok(offer) => (offer.info.name == name).then_some(offer),
-            Err(error) => {
-                tracing::debug!("the servers are asked, since the relay fails: {error}");
-                None
-            }
-        }
-    }
-
-    /// Takes the answer of the first server that has the export.
-    async fn ask_servers(&self, name: &str) -> Result<Offer> {
-        let servers = self.options.relay.servers();
-        let offers = servers.map(|server| client::info(&server.address, name));
-        client::first_of(offers).await.map_err(|errors| {
-            let reasons = errors.into_iter();
-            let reasons = reasons.map(|error| format!("{:#}", anyhow::Error::from(error)));
-            anyhow!("{}", reasons.collect::<Vec<_>>().join("; "))
-        })
-    }
-
-    /// Records what is about to be made; where changes are kept, and the lower
-    /// layer.
-    fn write_record(&mut self, export: &str) -> Result<(Option<UpperKind>, LowerDir)> {
-        let AttachOptions {
-            relay,
-            read_only,
-            upper,
-            ..
-        } = self.options;
-        let kind = if *read_only {
-            None
-        } else {
-            let (record, uri) = (&mut self.record, &relay.uri);
-            let kind = preflight::claim_changes(&self.dir, record, uri, (export, *upper))?;
-            Some(kind)
-        };
-        let attachment = Attachment {
-            export: export.to_owned(),
-            shows: match kind {
-                None => Shows::Lower,
-                Some(UpperKind::Block) => Shows::Block,
-                Some(UpperKind::State | UpperKind::Tmpfs { .. }) => Shows::Overlay,
-            },
-            scope: MountScope::current()?,
-            lingering: None,
-        };
-        let lower = attachment.lower(&self.dir);
-        self.record.attachment = Some(attachment);
-        self.record.save(&self.dir)?;
-        self.times.step("write the record");
-        Ok((kind, lower))
+        Ok(())
     }
 
     fn changes(&self, kind: Option<UpperKind>) -> Result<ChangesState> {

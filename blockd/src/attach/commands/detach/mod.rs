@@ -1,16 +1,19 @@
 //! `blockd detach`: unmounts a work tree.
 
 pub(crate) mod options;
+mod removal;
 pub(crate) mod report;
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::removal::remove_discarded;
 use self::{options::DetachOptions, report::DetachReport};
 use super::{
     mountpoint, privilege, reap,
     teardown::{self, DetachMode, Remains},
+    volatile,
 };
 use crate::attach::{
     layers::{holders::holders, lower::release::Released, upper},
@@ -18,6 +21,7 @@ use crate::attach::{
         attachment_dir::AttachmentDir,
         attachment_record::{Attachment, AttachmentRecord},
         directory,
+        last_detach::LastDetach,
         lock::Lock,
         lower_dir::LowerDir,
     },
@@ -37,22 +41,47 @@ pub fn detach(options: &DetachOptions) -> Result<DetachReport> {
         return Ok(report);
     };
     let dir = AttachmentDir::new(&state, &report.mountpoint);
-    if !dir.path().exists() {
-        return Ok(report);
+    if dir.path().exists() {
+        free_mountpoint(options, &dir, &mut report)?;
     }
-    let _lock = Lock::attachment(&dir)?;
-    let mut record = AttachmentRecord::load(&dir)?;
+    remove_discarded(&dir)?;
+    Ok(report)
+}
+
+/// Takes down what there is, and moves away what is discarded.
+fn free_mountpoint(
+    options: &DetachOptions,
+    dir: &AttachmentDir,
+    report: &mut DetachReport,
+) -> Result<()> {
+    let _lock = Lock::attachment(dir)?;
+    let mut record = AttachmentRecord::load(dir)?;
     if let Some(attachment) = record.attachment.take() {
         report.export = Some(attachment.export.clone());
-        record.attachment = take_down(options, &dir, attachment, &mut report)?;
+        let last = LastDetach::new(dir.mountpoint(), &attachment.export);
+        record.attachment = take_down(options, dir, attachment, report)?;
+        remember(dir, &last);
     }
-    let removed = remove_unused_changes(&dir, &mut record, options.discard);
-    save(&record, &dir)?;
+    let settled = if options.discard {
+        Ok(None)
+    } else {
+        volatile::settle(dir, &mut record)
+    };
+    let removed = remove_unused_changes(dir, &mut record, options.discard);
+    save(&record, dir)?;
+    settled?;
     removed?;
     if let Some(kept) = record.changes {
         (report.changes, report.upper) = (Some(kept.export), Some(kept.upper));
     }
-    Ok(report)
+    Ok(())
+}
+
+/// Notes what was detached, for the time of the files that are attached next.
+fn remember(dir: &AttachmentDir, last: &LastDetach) {
+    if let Err(error) = last.save(dir.state()) {
+        tracing::warn!("what was built a moment ago may be taken for newer: {error:#}");
+    }
 }
 
 /// Takes an attachment down; returns what lingers of it.
@@ -95,7 +124,8 @@ pub(crate) fn remove_unused_changes(
         return Ok(());
     }
     let has_changes = match &record.changes {
-        Some(kept) => upper::has_changes(dir, kept.upper)?,
+        // In what may be incomplete, nothing may be left.
+        Some(kept) => kept.may_be_incomplete()? || upper::has_changes(dir, kept.upper)?,
         None => false,
     };
     if discard || !has_changes {

@@ -50,6 +50,7 @@ impl fmt::Display for DetachReport {
             let until = match upper {
                 UpperKind::State | UpperKind::Block => "",
                 UpperKind::Tmpfs { .. } => " in memory until the next reboot",
+                UpperKind::Volatile => ", but were made with --volatile and are not synced",
             };
             write!(
                 f,

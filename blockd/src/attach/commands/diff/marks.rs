@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{fs::lgetxattr, io::Errno};
+use rustix::{
+    fs::{lgetxattr, llistxattr_query},
+    io::Errno,
+};
 
 /// The marks of one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +42,12 @@ impl Marks {
     /// Those of lgetxattr(2), but for those that say that there is no such mark.
     pub(super) fn of(path: &Path, metadata: &Metadata) -> io::Result<Self> {
         let device = metadata.file_type().is_char_device() && metadata.rdev() == 0;
+        if !has_attributes(path)? {
+            return Ok(Self {
+                whiteout: device,
+                ..Self::default()
+            });
+        }
         let redirect = mark(path, "redirect")?.map(|value| OsString::from_vec(value).into());
         Ok(Self {
             whiteout: device || mark(path, "whiteout")?.is_some(),
@@ -47,6 +56,16 @@ impl Marks {
             metacopy: mark(path, "metacopy")?.is_some(),
             redirect,
         })
+    }
+}
+
+/// Whether an entry has any extended attribute: most of what is new has none, and
+/// to ask for each of them would take as long as all the rest.
+fn has_attributes(path: &Path) -> io::Result<bool> {
+    match llistxattr_query(path) {
+        Ok(length) => Ok(length > 0),
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,11 +1,16 @@
 //! What the kernel has: ext4, and the kinds of block devices.
 
-use std::{fs::File, path::Path};
+use std::{fs::OpenOptions, path::Path};
+
+use anyhow::Result;
 
 use super::check::{Check, Health};
-use crate::attach::layers::{
-    device::{nbd, nbd_client, probe},
-    programs,
+use crate::{
+    attach::layers::{
+        device::{nbd, nbd_client, probe},
+        programs,
+    },
+    device_node::Device,
 };
 
 pub(super) fn ext4() -> Check {
@@ -58,22 +63,48 @@ fn nbd() -> Check {
             "every /dev/nbdN is in use",
             "modprobe -r nbd && modprobe nbd nbds_max=64 max_part=0, when none is",
         ),
-        Some(device) if !device.exists() => bad(
-            &format!("{} is not there", device.display()),
-            "in a container: docker run --device /dev/nbd0 … (or mknod /dev/nbdN b 43 N, with \
-             that cgroup rule)",
-        ),
-        Some(_) => Check::good(name, format!("there, with {} free devices", free.len())),
+        Some(device) => match open_block(device) {
+            Ok(own) => {
+                let found = format!("there, with {} free devices", free.len());
+                Check::good(name, found + &own_nodes(own.as_slice()))
+            }
+            Err(error) => bad(
+                &format!("{error:#}"),
+                "in a container: docker run --device /dev/nbd0 …, or the cgroup rule b 43:* rwm",
+            ),
+        },
     }
+}
+
+/// Opens a block device; returns it if that took a node of our own.
+fn open_block(path: &Path) -> Result<Option<Device>> {
+    let device = Device::block(path)?;
+    device.open(OpenOptions::new().read(true))?;
+    Ok((!device.is_in_dev()).then_some(device))
+}
+
+/// What is added to a finding where `/dev` lacks nodes.
+fn own_nodes(missing: &[Device]) -> String {
+    if missing.is_empty() {
+        return String::new();
+    }
+    let paths = missing.iter().map(Device::path);
+    let paths: Vec<String> = paths.map(|path| path.display().to_string()).collect();
+    let paths = paths.join(", ");
+    format!(", but not as {paths}: attach makes a node of its own")
 }
 
 fn fuse() -> Check {
     match probe::open_fuse() {
-        Ok(_) => Check::good("FUSE", "there"),
+        Ok(_) => {
+            let mut missing = vec![Device::fuse()];
+            missing.retain(|device| !device.is_in_dev());
+            Check::good("FUSE", format!("there{}", own_nodes(&missing)))
+        }
         Err(error) => Check::bad(
             "FUSE",
             Health::Warning,
-            format!("cannot open {}: {error}", probe::FUSE),
+            format!("{error:#}"),
             "modprobe fuse; in a container: docker run --device /dev/fuse",
         ),
     }
@@ -81,17 +112,26 @@ fn fuse() -> Check {
 
 fn loop_devices() -> Check {
     let name = "loop devices";
-    let bad = |finding: String| {
-        let fix = "modprobe loop; in a container: docker run --device /dev/loop-control and the \
-                   cgroup rule b 7:* rwm";
-        Check::bad(name, Health::Warning, finding, fix)
-    };
-    if let Err(error) = probe::open_loop_control() {
-        return bad(format!("cannot open {}: {error}", probe::LOOP_CONTROL));
+    match open_loop_devices() {
+        Ok(missing) => Check::good(name, format!("there{}", own_nodes(&missing))),
+        Err(error) => Check::bad(
+            name,
+            Health::Warning,
+            format!("{error:#}"),
+            "modprobe loop; in a container: docker run --device /dev/loop-control and the cgroup \
+             rule b 7:* rwm",
+        ),
     }
-    let first = Path::new("/dev/loop0");
-    match File::open(first) {
-        Ok(_) => Check::good(name, "there"),
-        Err(error) => bad(format!("cannot open {}: {error}", first.display())),
+}
+
+/// Opens what hands out loop devices and, where there is one, the first; returns
+/// those that took a node of our own.
+fn open_loop_devices() -> Result<Vec<Device>> {
+    probe::open_loop_control()?;
+    let mut missing = vec![Device::loop_control()];
+    missing.retain(|device| !device.is_in_dev());
+    if Path::new("/sys/block/loop0").exists() {
+        missing.extend(open_block(Path::new("/dev/loop0"))?);
     }
+    Ok(missing)
 }

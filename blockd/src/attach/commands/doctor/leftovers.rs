@@ -14,6 +14,7 @@ use crate::{
             report::{AttachState, AttachmentStatus},
         },
         state::{
+            attachment_dir::DISCARDED,
             directory::{self, list_directory},
             lower_dir::{LOWERS, LowerDir},
         },
@@ -50,6 +51,12 @@ fn state_checks(state: &Path) -> Result<Vec<Check>> {
     checks.extend(report.attachments.iter().filter_map(attachment));
     for key in directory::entries(state, LOWERS)? {
         checks.extend(unused_lower(state, &key)?);
+    }
+    for key in directory::entries(state, DISCARDED)? {
+        let finding = format!("{DISCARDED}/{key} is being removed, or was when a detach was ended");
+        let path = state.join(DISCARDED).join(key);
+        let fix = format!("detach there again, or rm -r {}", path.display());
+        checks.push(Check::bad(NAME, Health::Warning, finding, fix));
     }
     Ok(checks)
 }

@@ -18,7 +18,7 @@ use self::{
     relay::{RelayStatus, ask},
     report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
 };
-use super::{export_name, mountpoint};
+use super::{export_name::ExportName, mountpoint};
 use crate::attach::{
     layers::{mounts::Mounts, own_mount::OwnMount, upper::OverlayDirs},
     state::{
@@ -30,6 +30,10 @@ use crate::attach::{
         mount_scope::MountScope,
     },
 };
+
+/// The most files and directories of one upper layer that are counted: a list of all
+/// attachments is to be there in a moment, however much was built in them.
+const MAX_COUNTED: u64 = 100_000;
 
 /// Of which mountpoint the status is asked for.
 #[derive(Clone, Debug)]
@@ -118,13 +122,13 @@ impl Survey {
         let mut status = AttachmentStatus {
             mountpoint: record.mountpoint.clone(),
             state: self.state_of(&dir, record, &lower),
-            commit: export_name::commit(export).map(str::to_owned),
+            commit: ExportName::parse(export).commit().map(str::to_owned),
             export: export.clone(),
             device: None,
             via: None,
             shared_with: 0,
             relay: None,
-            changes: changes.filter(|changes| changes.entries > 0),
+            changes: changes.filter(|changes| changes.entries > 0 || changes.incomplete),
         };
         let mut added = Ok(());
         if status.state != AttachState::Detached {
@@ -170,34 +174,45 @@ impl Survey {
 }
 
 fn changes_status(dir: &AttachmentDir, kept: &KeptChanges) -> Result<ChangesStatus> {
-    let (mut entries, mut bytes) = (0, 0);
+    let mut counted = Counted::default();
     let path = match OverlayDirs::of(dir, kept.upper) {
         Some(dirs) => dirs.upper,
         None => dir.blocks(),
     };
-    count(&path, &mut entries, &mut bytes)
+    count(&path, &mut counted)
         .with_context(|| format!("cannot read the changes in {}", path.display()))?;
     Ok(ChangesStatus {
         export: kept.export.clone(),
         upper: kept.upper,
-        entries,
-        bytes,
+        incomplete: kept.may_be_incomplete()?,
+        entries: counted.entries,
+        bytes: counted.bytes,
+        more: counted.entries == MAX_COUNTED,
     })
 }
 
+#[derive(Default)]
+struct Counted {
+    entries: u64,
+    bytes: u64,
+}
+
 /// What is removed while it is counted is counted or not.
-fn count(directory: &Path, entries: &mut u64, bytes: &mut u64) -> io::Result<()> {
+fn count(directory: &Path, counted: &mut Counted) -> io::Result<()> {
     for entry in list_directory(directory)? {
+        if counted.entries == MAX_COUNTED {
+            break;
+        }
         let entry = entry?;
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        *entries += 1;
-        *bytes += metadata.blocks() * 512;
+        counted.entries += 1;
+        counted.bytes += metadata.blocks() * 512;
         if metadata.is_dir() {
-            count(&entry.path(), entries, bytes)?;
+            count(&entry.path(), counted)?;
         }
     }
     Ok(())

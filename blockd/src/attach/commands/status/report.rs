@@ -61,8 +61,13 @@ pub struct ChangesStatus {
     pub export: String,
     /// Where they are kept.
     pub upper: UpperKind,
-    /// Files, directories and whiteouts in the upper layer.
+    /// They were made volatile, and the machine went down before they were detached.
+    pub incomplete: bool,
+    /// Files, directories and whiteouts in the upper layer, as far as they were
+    /// counted.
     pub entries: u64,
     /// The bytes they take on the disk, or in memory.
     pub bytes: u64,
+    /// There may be more, which were not counted.
+    pub more: bool,
 }

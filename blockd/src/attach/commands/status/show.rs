@@ -59,11 +59,16 @@ impl fmt::Display for ChangesStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let within = match self.upper {
             UpperKind::State => "",
+            UpperKind::Volatile if self.incomplete => {
+                "; made with --volatile before the machine went down: may be incomplete"
+            }
+            UpperKind::Volatile => "; volatile: not synced until it is detached",
             UpperKind::Tmpfs { .. } => " of memory",
             UpperKind::Block => return write!(f, "{} of changed blocks", show_size(self.bytes)),
         };
         let (entries, bytes) = (self.entries, show_size(self.bytes));
-        write!(f, "{entries} files and directories, {bytes}{within}")
+        let least = if self.more { "at least " } else { "" };
+        write!(f, "{least}{entries} files and directories, {bytes}{within}")
     }
 }
 

@@ -71,7 +71,7 @@ async fn load_nbd() {
 
 fn check_fuse() -> Result<()> {
     probe::open_fuse().map(drop).context(
-        "cannot open /dev/fuse either: load the kernel's fuse module, or in a container pass the \
+        "FUSE cannot be used either: load the kernel's fuse module, or in a container pass the \
          device in (docker run --device /dev/fuse)",
     )
 }

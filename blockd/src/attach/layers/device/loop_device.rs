@@ -14,6 +14,7 @@ use rustix::{
 };
 
 use super::probe;
+use crate::device_node::Device;
 
 const LOOP_CLR_FD: Opcode = 0x4C01;
 const LOOP_CONFIGURE: Opcode = 0x4C0A;
@@ -100,7 +101,7 @@ impl LoopDevice {
     pub(crate) fn bind(backing: &Path, writable: bool) -> Result<Self> {
         let file = open_for(backing, writable)
             .with_context(|| format!("cannot open {}", backing.display()))?;
-        let control = probe::open_loop_control().context("cannot open /dev/loop-control: attach needs the kernel's loop driver (modprobe loop), and in a container that device")?;
+        let control = probe::open_loop_control().context("attach needs the kernel's loop driver (modprobe loop), and in a container /dev/loop-control")?;
         for _ in 0..ATTEMPTS {
             let number = get_free(&control)?;
             let path = PathBuf::from(format!("/dev/loop{number}"));
@@ -116,7 +117,7 @@ impl LoopDevice {
         bail!("no loop device stays free: other programs take each before it can be bound")
     }
 
-    /// `/dev/loopN`.
+    /// `/dev/loopN`, whether it is there or not.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -127,12 +128,9 @@ fn open_for(path: &Path, writable: bool) -> io::Result<File> {
 }
 
 fn open(path: &Path, writable: bool) -> Result<File> {
-    open_for(path, writable).with_context(|| {
-        format!(
-            "cannot open {}: in a container, pass the host's loop devices in",
-            path.display()
-        )
-    })
+    let device = Device::block(path)?;
+    let opened = device.open(OpenOptions::new().read(true).write(writable));
+    opened.context("in a container, pass the host's loop devices in")
 }
 
 fn get_free(control: &File) -> Result<IoctlOutput> {
@@ -196,8 +194,8 @@ pub(crate) fn bound_to(backing: &Path) -> io::Result<Vec<PathBuf>> {
 /// # Errors
 ///
 /// When it cannot be opened, or the kernel refuses.
-pub(crate) fn clear(device: &Path) -> io::Result<()> {
-    let device = File::open(device)?;
+pub(crate) fn clear(device: &Path) -> Result<()> {
+    let device = Device::block(device)?.open(OpenOptions::new().read(true))?;
     // SAFETY: LOOP_CLR_FD takes no argument and writes nothing.
     #[expect(unsafe_code, reason = "rustix has no call for the loop driver")]
     let cleared = unsafe { ioctl::ioctl(&device, NoArg::<LOOP_CLR_FD>::new()) };

@@ -1,7 +1,7 @@
 //! The devices of the kernel's NBD client, as sysfs shows them.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -12,6 +12,8 @@ use rustix::{
     fs::OFlags,
     ioctl::{self, Opcode, Setter},
 };
+
+use crate::device_node::Device;
 
 const SYS_BLOCK: &str = "/sys/block";
 
@@ -76,7 +78,7 @@ pub(super) fn tune(device: &Path) {
 pub(super) fn make_writable(device: &Path) -> Result<()> {
     const BLKROSET: Opcode = 0x125D;
     let shown = device.display();
-    let file = File::open(device).with_context(|| format!("cannot open {shown}"))?;
+    let file = Device::block(device)?.open(OpenOptions::new().read(true))?;
     // SAFETY: BLKROSET of linux/fs.h reads one int and writes nothing.
     #[expect(unsafe_code, reason = "rustix has no call for it")]
     let done = unsafe { ioctl::ioctl(&file, Setter::<BLKROSET, i32>::new(0)) };
@@ -97,11 +99,14 @@ pub(crate) fn is_connected(device: &Path) -> bool {
 /// it with `O_EXCL` (open(2)).
 pub(crate) fn is_mounted(device: &Path) -> bool {
     let exclusive = OFlags::EXCL.bits().cast_signed();
-    let opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(exclusive)
-        .open(device);
-    opened.is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(exclusive);
+    let opened = Device::block(device).and_then(|device| device.open(&options));
+    let is_busy = |error: &anyhow::Error| {
+        let error = error.downcast_ref::<io::Error>();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
+    };
+    opened.is_err_and(|error| is_busy(&error))
 }
 
 #[cfg(test)]

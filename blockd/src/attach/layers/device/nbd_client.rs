@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use tokio::{process::Command, time::sleep};
 
 use super::nbd;
-use crate::attach::layers::programs;
+use crate::{attach::layers::programs, device_node::Device};
 
 pub(crate) const PROGRAM: &str = "nbd-client";
 /// How much longer than the relay the kernel waits: it must not give up a relay
@@ -39,7 +39,8 @@ pub(crate) struct ConnectSpec<'a> {
 
 impl ConnectSpec<'_> {
     /// The arguments of nbd-client. In a container with a network namespace of its
-    /// own it cannot use netlink; ioctl works there.
+    /// own it cannot use netlink; ioctl works there. With netlink it takes the number
+    /// out of the path and opens nothing.
     fn arguments(&self, device: &Path, netlink: bool) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["-unix".into(), self.socket.into(), device.into()];
         // Without a timeout, whoever uses the disk hangs with a relay that hangs.
@@ -67,7 +68,9 @@ impl ConnectSpec<'_> {
     /// size of the export.
     pub(crate) async fn connect(&self, device: &Path, log: &Path) -> Result<bool> {
         for netlink in [true, false] {
-            let failure = run(&self.arguments(device, netlink), log).await?;
+            let node = Device::block(device)?.node()?;
+            let path = if netlink { device } else { node.path() };
+            let failure = run(&self.arguments(path, netlink), log).await?;
             match failure {
                 None => {
                     self.wait_for_size(device).await?;

@@ -7,10 +7,9 @@ use std::{
     path::Path,
 };
 
-/// The device node of FUSE.
-pub(crate) const FUSE: &str = "/dev/fuse";
-/// The device node that hands out loop devices.
-pub(crate) const LOOP_CONTROL: &str = "/dev/loop-control";
+use anyhow::Result;
+
+use crate::device_node::Device;
 
 /// The release of the running kernel, as uname(1) -r shows it.
 ///
@@ -52,20 +51,20 @@ fn has_module(directory: &str, name: &str) -> bool {
         .any(|ending| directory.join(format!("{name}.{ending}")).exists())
 }
 
-/// Opens the device node of FUSE.
+/// Opens FUSE.
 ///
 /// # Errors
 ///
-/// Those of open(2): the driver is not loaded, or a container has no such device.
-pub(crate) fn open_fuse() -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(FUSE)
+/// Those of [`Device::open`].
+pub(crate) fn open_fuse() -> Result<File> {
+    Device::fuse().open(OpenOptions::new().read(true).write(true))
 }
 
-/// Opens the device node that hands out loop devices.
+/// Opens what hands out loop devices.
 ///
 /// # Errors
 ///
-/// Those of open(2): the driver is not loaded, or a container has no such device.
-pub(crate) fn open_loop_control() -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(LOOP_CONTROL)
+/// Those of [`Device::open`].
+pub(crate) fn open_loop_control() -> Result<File> {
+    Device::loop_control().open(OpenOptions::new().read(true).write(true))
 }

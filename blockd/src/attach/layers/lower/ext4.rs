@@ -9,7 +9,7 @@ use rustix::{
 };
 
 use super::fsck::fsck;
-use crate::attach::state::lower_dir::LowerDir;
+use crate::{attach::state::lower_dir::LowerDir, device_node::Device};
 
 /// The server, or whoever made the commit, is not trusted: no set-user-id
 /// program and no device node of the file system counts.
@@ -24,13 +24,14 @@ pub(crate) const MOUNT_FLAGS: MountFlags = MountFlags::NOSUID
 ///
 /// When e2fsck cannot repair it, or the kernel refuses the mount.
 pub(super) fn mount_ext4(lower: &LowerDir, device: &Path, writable: bool) -> Result<()> {
+    let node = Device::block(device)?.node()?;
     if writable {
-        fsck(device)?;
+        fsck(node.path())?;
     }
     let target = lower.mountpoint();
     fs::create_dir_all(&target).with_context(|| format!("cannot make {}", target.display()))?;
     let (options, flags) = mount_options(writable);
-    let mounted = mount(device, &target, "ext4", flags, options);
+    let mounted = mount(node.path(), &target, "ext4", flags, options);
     mounted.with_context(|| {
         let reason = match mounted {
             Err(Errno::INVAL | Errno::UCLEAN) => {

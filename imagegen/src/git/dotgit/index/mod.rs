@@ -1,12 +1,12 @@
 //! Encoding the git index: every file of the work tree with its `stat` data in
 //! the image, so that git need not open a file to know that it is unchanged.
 //!
-//! The format is [version 4] with a `TREE` extension, which saves the first
-//! `git status` from reading trees. `EOIE` and `IEOT`, with which git parses by
-//! several threads, are omitted: with 57k entries and two cores, git loads the
-//! index in 10.0 ms without and in 10.6 ms with them.
+//! The [format] has a `TREE` extension, which saves the first `git status` from
+//! reading trees. `EOIE` and `IEOT`, with which git parses by several threads,
+//! are omitted: with 57k entries and two cores, git loads the index in 10.0 ms
+//! without and in 10.6 ms with them.
 //!
-//! [version 4]: https://git-scm.com/docs/index-format
+//! [format]: https://git-scm.com/docs/index-format
 
 mod sink;
 
@@ -24,16 +24,38 @@ use crate::{
     numbers::{exact, to_u64},
 };
 
-pub(crate) use sink::{Counter, Sink};
+pub(crate) use sink::{Counter, Hasher, Sink, Window};
 
-/// The `stat` data of a file in the image.
-///
-/// Fractions of seconds and the device are recorded as 0: git compares neither
-/// by default.
+/// The version of an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// Whole paths, each entry padded to a multiple of 8 bytes. Every program
+    /// that reads an index reads this version.
+    #[default]
+    V2,
+    /// Of each path, what follows the prefix it has in common with the one
+    /// before: about half as long. GitPython and isomorphic-git refuse it.
+    V4,
+}
+
+impl Version {
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::V2 => 2,
+            Self::V4 => 4,
+        }
+    }
+}
+
+/// The `stat` data of a file in the image. The device is recorded as 0: git
+/// does not compare it by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stat {
-    /// `st_mtime` and `st_ctime`.
-    pub(crate) seconds: u32,
+    /// `st_ctime`: seconds since 1970, and nanoseconds.
+    pub(crate) changed: [u32; 2],
+    /// `st_mtime`: seconds since 1970, and nanoseconds.
+    pub(crate) modified: [u32; 2],
     /// `st_ino`.
     pub(crate) inode: u32,
     /// `st_uid`.
@@ -78,10 +100,9 @@ struct StatData {
 
 impl StatData {
     fn new(mode: EntryMode, stat: &Stat) -> Self {
-        let time = [stat.seconds.into(), U32::ZERO];
         Self {
-            ctime: time,
-            mtime: time,
+            ctime: stat.changed.map(U32::new),
+            mtime: stat.modified.map(U32::new),
             dev: U32::ZERO,
             ino: stat.inode.into(),
             mode: mode.bits().into(),
@@ -96,88 +117,151 @@ impl StatData {
 /// longer paths.
 const NAME_MASK: usize = 0xfff;
 
-/// Writes an index to a [`Sink`]: the [entries](Self::entry) first, then the
-/// [trees](Self::tree), and at last the [hash](Self::finish).
+/// Writes an index to a [`Sink`], or a part of one: the [entries](Self::entry)
+/// first, then the [trees](Self::trees). The hash of both that ends an index is
+/// left to the caller.
 #[derive(Debug)]
 pub(crate) struct Encoder<S> {
     sink: S,
-    kind: Kind,
+    form: Form,
     /// The path of the last entry.
     path: Vec<u8>,
-    trees: Vec<u8>,
+}
+
+/// What the length of an entry depends on, beside its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) kind: Kind,
+    pub(crate) version: Version,
 }
 
 impl<S: Sink> Encoder<S> {
     /// Starts an index of exactly `entries` entries.
-    pub(crate) fn new(mut sink: S, entries: u32, kind: Kind) -> Self {
+    pub(crate) fn new(mut sink: S, entries: u32, form: Form) -> Self {
         let header = Header {
             signature: *b"DIRC",
-            version: U32::new(4),
+            version: U32::new(form.version.number()),
             entries: U32::new(entries),
         };
         sink.put(header.as_bytes());
-        Self {
-            sink,
-            kind,
-            path: Vec::new(),
-            trees: Vec::new(),
-        }
+        Self::after(sink, form, Vec::new())
+    }
+
+    /// Goes on after the entry with this path; an empty path stands for the
+    /// header.
+    pub(crate) fn after(sink: S, form: Form, path: Vec<u8>) -> Self {
+        Self { sink, form, path }
+    }
+
+    /// Where it writes to.
+    pub(crate) fn sink(&self) -> &S {
+        &self.sink
     }
 
     /// Adds the next file, symlink or gitlink, with its path relative to the
     /// root of the work tree. Entries must be added in the order of their paths.
     pub(crate) fn entry(&mut self, path: &[u8], mode: EntryMode, id: &oid, stat: &Stat) {
-        let shared = common_prefix(&self.path, path);
-        let (_, rest) = path.split_at(shared);
         let length = exact(path.len().min(NAME_MASK));
-
         self.sink.put(StatData::new(mode, stat).as_bytes());
         self.sink.put(id.as_bytes());
         self.sink.put(U16::new(length).as_bytes());
+        match self.form.version {
+            Version::V2 => {
+                self.sink.put(path);
+                let unpadded = self.form.fixed_length() + path.len();
+                self.sink.put(&[0; PADDING][..PADDING - unpadded % PADDING]);
+            }
+            Version::V4 => self.compressed(path),
+        }
+    }
+
+    /// Adds the path of an entry of version 4.
+    fn compressed(&mut self, path: &[u8]) {
+        let shared = common_prefix(&self.path, path);
+        let (_, rest) = path.split_at(shared);
         put_varint(&mut self.sink, self.path.len() - shared, 0);
         self.sink.put(rest);
         self.sink.put(&[0]);
-
         self.path.truncate(shared);
         self.path.extend_from_slice(rest);
     }
 
-    /// Adds the next directory in pre-order, the root first with an empty name:
-    /// the number of entries below it at any depth, the number of its direct
-    /// subdirectories, and the id of its tree.
+    /// Starts the trees, which are `length` bytes long by [`tree_length`].
+    /// Without trees there is no such extension.
+    pub(crate) fn trees(&mut self, length: u32) {
+        self.sink.put(b"TREE");
+        self.sink.put(U32::new(length).as_bytes());
+    }
+
+    /// Adds the next directory in pre-order, the root first with an empty name.
     ///
     /// Gitlinks are entries, not directories. git accepts the directories of
     /// one parent in any order. It writes them, and reads them fastest, with
     /// shorter names first and names of the same length in byte order.
-    pub(crate) fn tree(&mut self, name: &[u8], entry_count: u32, subtree_count: u32, id: &oid) {
-        self.trees.extend_from_slice(name);
-        self.trees
-            .extend_from_slice(format!("\0{entry_count} {subtree_count}\n").as_bytes());
-        self.trees.extend_from_slice(id.as_bytes());
+    pub(crate) fn tree(&mut self, tree: &Tree<'_>) {
+        self.sink.put(tree.name);
+        self.sink.put(tree.counts().as_bytes());
+        self.sink.put(tree.id.as_bytes());
     }
 
-    /// Writes the trees and the hash of the whole index.
-    pub(crate) fn finish(mut self) -> S {
-        if !self.trees.is_empty() {
-            self.sink.put(b"TREE");
-            self.sink.put(U32::new(exact(self.trees.len())).as_bytes());
-            self.sink.put(&self.trees);
-        }
-        self.sink.seal(self.kind);
+    /// The end of the trees; the hash of all that was written follows.
+    pub(crate) fn finish(self) -> S {
         self.sink
     }
 }
 
-/// The number of bytes that [`Encoder::entry`] writes for a path of `length`
-/// bytes whose first `shared` bytes are those of the path before it, which is
-/// `before` bytes long.
-pub(crate) fn entry_length(kind: Kind, before: usize, shared: usize, length: usize) -> u64 {
-    let fixed = size_of::<StatData>() + kind.len_in_bytes() + size_of::<U16>();
-    let mut counter = Counter::default();
-    put_varint(&mut counter, before - shared, 0);
-    // The rest of the path, and a NUL.
-    let rest = length - shared + 1;
-    counter.bytes() + to_u64(fixed + rest)
+/// A directory in the `TREE` extension.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tree<'a> {
+    pub(crate) name: &'a [u8],
+    /// The number of entries below it at any depth.
+    pub(crate) entries: u32,
+    /// The number of its direct subdirectories.
+    pub(crate) subtrees: u32,
+    /// The id of its tree.
+    pub(crate) id: &'a oid,
+}
+
+impl Tree<'_> {
+    fn counts(&self) -> String {
+        format!("\0{} {}\n", self.entries, self.subtrees)
+    }
+
+    /// The number of bytes that [`Encoder::tree`] writes.
+    pub(crate) fn length(&self) -> u64 {
+        to_u64(self.name.len() + self.counts().len() + self.id.as_bytes().len())
+    }
+}
+
+/// The length of the header in bytes.
+pub(crate) const HEADER_LENGTH: u64 = to_u64(size_of::<Header>());
+/// The length in bytes of what [`Encoder::trees`] writes.
+pub(crate) const TREES_LENGTH: u64 = 8;
+/// Entries of version 2 are padded to a multiple of so many bytes, with at
+/// least one NUL.
+const PADDING: usize = 8;
+
+impl Form {
+    /// The length in bytes of an entry up to its path.
+    fn fixed_length(self) -> usize {
+        size_of::<StatData>() + self.kind.len_in_bytes() + size_of::<U16>()
+    }
+
+    /// The number of bytes that [`Encoder::entry`] writes for a path of `length`
+    /// bytes whose first `shared` bytes are those of the path before it, which
+    /// is `before` bytes long.
+    pub(crate) fn entry_length(self, before: usize, shared: usize, length: usize) -> u64 {
+        match self.version {
+            Version::V2 => to_u64((self.fixed_length() + length + PADDING) / PADDING * PADDING),
+            Version::V4 => {
+                let mut counter = Counter::default();
+                put_varint(&mut counter, before - shared, 0);
+                // The rest of the path, and a NUL.
+                let rest = length - shared + 1;
+                counter.bytes() + to_u64(self.fixed_length() + rest)
+            }
+        }
+    }
 }
 
 /// Writes a number in git's offset encoding, the most significant 7 bits first.

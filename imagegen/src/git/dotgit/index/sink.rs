@@ -1,21 +1,19 @@
-//! The destination of an encoded index: memory, or a mere count of bytes.
+//! The destination of an encoded index: a count of bytes, a hash, or the part
+//! that somebody reads.
 
-use gix::hash::Kind;
+use gix::{ObjectId, hash::Kind};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use crate::numbers::to_u64;
+use crate::numbers::{to_u64, to_usize};
 
 /// A destination that is written from front to back.
 pub(crate) trait Sink {
     /// Appends bytes.
     fn put(&mut self, bytes: &[u8]);
-
-    /// Appends the hash of everything before.
-    fn seal(&mut self, kind: Kind);
 }
 
-/// Counts bytes; it neither stores nor hashes them.
+/// Counts bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counter(u64);
 
@@ -30,23 +28,106 @@ impl Sink for Counter {
     fn put(&mut self, bytes: &[u8]) {
         self.0 += to_u64(bytes.len());
     }
-
-    fn seal(&mut self, kind: Kind) {
-        self.0 += to_u64(kind.len_in_bytes());
-    }
 }
 
-/// The vector must be empty at first: the hash covers all of it.
 impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+}
 
-    /// One pass at the end is twice as fast as hashing small pieces.
-    fn seal(&mut self, kind: Kind) {
-        match kind {
-            Kind::Sha256 => self.extend_from_slice(&Sha256::digest(&*self)),
-            _ => self.extend_from_slice(&Sha1::digest(&*self)),
+/// How many bytes are hashed at once: to hash small pieces takes twice as long.
+const HASHED_AT_ONCE: usize = 64 << 10;
+
+/// Hashes bytes.
+#[derive(Debug)]
+pub(crate) struct Hasher {
+    state: State,
+    pending: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum State {
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+impl Hasher {
+    /// A hash function that has seen nothing.
+    pub(crate) fn new(kind: Kind) -> Self {
+        let state = match kind {
+            Kind::Sha256 => State::Sha256(Sha256::new()),
+            _ => State::Sha1(Sha1::new()),
+        };
+        let pending = Vec::with_capacity(HASHED_AT_ONCE);
+        Self { state, pending }
+    }
+
+    /// The hash of all bytes.
+    pub(crate) fn finish(mut self) -> ObjectId {
+        self.flush();
+        match self.state {
+            State::Sha1(sha1) => ObjectId::Sha1(sha1.finalize().into()),
+            State::Sha256(sha256) => ObjectId::Sha256(sha256.finalize().into()),
         }
+    }
+
+    fn flush(&mut self) {
+        match &mut self.state {
+            State::Sha1(sha1) => sha1.update(&self.pending),
+            State::Sha256(sha256) => sha256.update(&self.pending),
+        }
+        self.pending.clear();
+    }
+}
+
+impl Sink for Hasher {
+    fn put(&mut self, bytes: &[u8]) {
+        if self.pending.len() + bytes.len() > HASHED_AT_ONCE {
+            self.flush();
+        }
+        self.pending.extend_from_slice(bytes);
+    }
+}
+
+/// Stores those bytes that lie in a window of the file; positions are in bytes
+/// from its start.
+#[derive(Debug)]
+pub(crate) struct Window<'a> {
+    /// Where the next byte belongs.
+    position: u64,
+    start: u64,
+    window: &'a mut [u8],
+}
+
+impl<'a> Window<'a> {
+    /// The window of the file from `start` on; what is put next belongs at
+    /// `position`.
+    pub(crate) fn new(position: u64, start: u64, window: &'a mut [u8]) -> Self {
+        Self {
+            position,
+            start,
+            window,
+        }
+    }
+
+    /// Whether all bytes behind are outside the window.
+    pub(crate) fn is_past(&self) -> bool {
+        self.position >= self.start + to_u64(self.window.len())
+    }
+}
+
+impl Sink for Window<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        let (begin, end) = (self.position, self.position + to_u64(bytes.len()));
+        self.position = end;
+        let from = begin.max(self.start);
+        let to = end.min(self.start + to_u64(self.window.len()));
+        if from >= to {
+            return;
+        }
+        let part = &bytes[to_usize(from - begin)..to_usize(to - begin)];
+        let at = to_usize(from - self.start);
+        self.window[at..at + part.len()].copy_from_slice(part);
     }
 }

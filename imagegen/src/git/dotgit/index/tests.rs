@@ -17,7 +17,7 @@ use std::{
 use gix::{ObjectId, bstr::ByteSlice, hash::Kind};
 use proptest::prelude::*;
 
-use super::{Counter, Encoder, Sink, Stat, recorded_size};
+use super::{Counter, Encoder, Form, Hasher, Sink, Stat, Version, recorded_size};
 use crate::git::{EntryMode, tests::is_git_older, vanilla::Vanilla};
 
 const KINDS: [Kind; 2] = [Kind::Sha1, Kind::Sha256];
@@ -65,25 +65,41 @@ impl Tree {
     }
 
     fn drive<S: Sink>(&self, name: &[u8], encoder: &mut Encoder<S>) {
-        let subtrees = u32::try_from(self.below.len()).unwrap();
-        encoder.tree(name, self.entries, subtrees, &self.id.unwrap());
+        encoder.tree(&self.named(name));
         for ((_, name), tree) in &self.below {
             tree.drive(name, encoder);
         }
+    }
+
+    fn named<'a>(&'a self, name: &'a [u8]) -> super::Tree<'a> {
+        super::Tree {
+            name,
+            entries: self.entries,
+            subtrees: u32::try_from(self.below.len()).unwrap(),
+            id: self.id.as_ref().unwrap(),
+        }
+    }
+
+    /// The length of the extension.
+    fn length(&self, name: &[u8]) -> u64 {
+        let below = self.below.iter();
+        let below: u64 = below.map(|((_, name), tree)| tree.length(name)).sum();
+        self.named(name).length() + below
     }
 }
 
 fn drive<S: Sink>(
     sink: S,
-    kind: Kind,
+    form: Form,
     entries: &Entries,
     tree: &Tree,
     stat: impl Fn(&[u8]) -> Stat,
 ) -> S {
-    let mut encoder = Encoder::new(sink, u32::try_from(entries.len()).unwrap(), kind);
+    let mut encoder = Encoder::new(sink, u32::try_from(entries.len()).unwrap(), form);
     for (mode, id, path) in entries {
         encoder.entry(path, EntryMode::from_bits(*mode), id, &stat(path));
     }
+    encoder.trees(u32::try_from(tree.length(b"")).unwrap());
     tree.drive(b"", &mut encoder);
     encoder.finish()
 }
@@ -117,20 +133,31 @@ fn install(git: &Vanilla, bytes: &[u8]) {
         .unwrap();
 }
 
-/// Encodes the entries of git's index, and asserts that git accepts the result.
-fn judge(git: &Vanilla, kind: Kind, stat: impl Fn(&[u8]) -> Stat) -> Vec<u8> {
+/// Encodes the entries of git's index in both versions, and asserts that git
+/// accepts the results.
+fn judge(git: &Vanilla, kind: Kind, stat: impl Fn(&[u8]) -> Stat) {
+    for version in [Version::V4, Version::V2] {
+        judge_version(git, Form { kind, version }, &stat);
+    }
+}
+
+fn judge_version(git: &Vanilla, form: Form, stat: impl Fn(&[u8]) -> Stat) {
     let entries = staged(git);
     let tree = Tree::of(git, &entries);
     let root = git.line(["write-tree"]);
     // git has the empty tree built in, but its fsck requires the object.
     git.git(["hash-object", "-w", "-t", "tree", "/dev/null"]);
-    let ours = drive(Vec::new(), kind, &entries, &tree, &stat);
-    let counted = drive(Counter::default(), kind, &entries, &tree, &stat);
+    let mut ours = drive(Vec::new(), form, &entries, &tree, &stat);
+    let counted = drive(Counter::default(), form, &entries, &tree, &stat);
     assert_eq!(counted.bytes(), u64::try_from(ours.len()).unwrap());
+    let hash = drive(Hasher::new(form.kind), form, &entries, &tree, &stat).finish();
+    ours.extend_from_slice(hash.as_bytes());
 
     install(git, &ours);
     assert_eq!(staged(git), entries);
-    assert!(ours.starts_with(b"DIRC\0\0\0\x04"), "the version is not 4");
+    let number = form.version.number();
+    assert_eq!(&ours[4..8], number.to_be_bytes());
+    git.git(["config", "index.version", &number.to_string()]);
     assert_eq!(git.line(["write-tree"]), root);
     git.git(["fsck", "--no-dangling"]);
     git.git([
@@ -142,17 +169,18 @@ fn judge(git: &Vanilla, kind: Kind, stat: impl Fn(&[u8]) -> Stat) -> Vec<u8> {
     let theirs = fs::read(git.join(".git/index")).unwrap();
     assert!(theirs == ours, "git itself writes other bytes");
     install(git, &ours);
-    ours
 }
 
-/// The stat of a file in the work tree; `None` if its two times differ.
+/// The stat of a file in the work tree; `None` if its two times differ. git
+/// records no fractions of seconds, unless it is built to.
 fn true_stat(git: &Vanilla, path: &[u8]) -> Option<Stat> {
     let path = git
         .path()
         .join(Path::new(std::ffi::OsStr::from_bytes(path)));
     let stat = fs::symlink_metadata(path).unwrap();
     (stat.mtime() == stat.ctime()).then(|| Stat {
-        seconds: u32::try_from(stat.mtime()).unwrap(),
+        changed: [u32::try_from(stat.ctime()).unwrap(), 0],
+        modified: [u32::try_from(stat.mtime()).unwrap(), 0],
         inode: u32::try_from(stat.ino() & 0xffff_ffff).unwrap(),
         uid: stat.uid(),
         gid: stat.gid(),
@@ -356,7 +384,8 @@ proptest! {
         git.stage(&entries);
         let [seconds, inode, uid, gid, size] = numbers;
         // What git would take for a file changed a moment ago.
-        let seconds = seconds % 1_700_000_000;
-        judge(&git, Kind::Sha1, |_| Stat { seconds, inode, uid, gid, size });
+        let modified = [seconds % 1_700_000_000, inode % 1_000_000_000];
+        let changed = [modified[0] / 2, 5];
+        judge(&git, Kind::Sha1, |_| Stat { changed, modified, inode, uid, gid, size });
     }
 }

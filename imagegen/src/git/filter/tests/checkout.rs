@@ -17,7 +17,8 @@ use gix::{ObjectId, bstr::ByteSlice, hash::Kind};
 
 use crate::{
     Result,
-    git::{Attributes, vanilla::Vanilla},
+    git::{Attributes, Blob, Conversion, vanilla::Vanilla},
+    numbers::to_u64,
 };
 
 /// The files of a tree: path and content.
@@ -47,7 +48,8 @@ pub(crate) fn agree(files: &Files, kind: Kind) -> usize {
     let mut ours = Walk::new(files);
     for (_, id, path) in &entries {
         let blob = &files[path];
-        let converted = ours.convert(path, *id, blob).unwrap();
+        let converted = ours.attributes(path).conversion(path.as_bstr());
+        let converted = converted.and_then(|conversion| apply(&conversion, *id, blob).unwrap().0);
         let theirs = fs::read(git.path().join(OsStr::from_bytes(path))).unwrap();
         let made = converted.as_ref().unwrap_or(blob);
         assert!(
@@ -113,9 +115,23 @@ impl<'a> Walk<'a> {
         }
         &self.attributes
     }
+}
 
-    fn convert(&mut self, path: &[u8], id: ObjectId, blob: &[u8]) -> Result<Option<Vec<u8>>> {
-        let conversion = self.attributes(path).conversion(path.as_bstr());
-        conversion.map_or(Ok(None), |conversion| conversion.apply(&id, blob))
-    }
+/// The converted content, if it changes, and whether it is encoded as asked for.
+pub(crate) fn apply(
+    conversion: &Conversion,
+    id: ObjectId,
+    content: &[u8],
+) -> Result<(Option<Vec<u8>>, bool)> {
+    let blob = Blob::InMemory(content.into());
+    let measured = conversion.measure(&id, &blob)?;
+    let mut bytes = Vec::new();
+    let conversion = conversion.clone().as_measured(&measured);
+    conversion.convert(&id, &blob, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    assert_eq!(measured.size, to_u64(bytes.len()), "measured wrongly");
+    assert_eq!(measured.changed, bytes != content, "compared wrongly");
+    Ok((measured.changed.then_some(bytes), measured.encoded))
 }

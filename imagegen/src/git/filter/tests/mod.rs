@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{Conversion, Request, Setting};
 use crate::{git::vanilla::Vanilla, support::git::run};
-use checkout::{Files, agree};
+use checkout::{Files, agree, apply};
 
 /// Lines of `.gitattributes` without their patterns, separated by semicolons.
 const ATTRIBUTES: &str = "\
@@ -85,36 +85,63 @@ fn long_files_are_converted_as_by_git() {
 }
 
 #[test]
-fn an_encoding_without_a_name_or_that_is_unknown_is_unsupported() {
-    let request = |encoding| Request {
+fn an_encoding_without_a_name_is_refused_as_by_git() {
+    let request = Request {
         text: Setting::Unspecified,
         crlf: Setting::Unspecified,
         eol: Setting::Unspecified,
         ident: Setting::Unspecified,
-        encoding,
+        encoding: Setting::Set,
     };
-    let apply = |encoding, blob: &[u8]| {
-        let conversion = Conversion::new(b"dir/file".as_bstr(), &request(encoding)).unwrap();
-        let result = conversion.apply(&ObjectId::null(Kind::Sha1), blob);
-        result.map_err(|error| error.to_string())
-    };
-    insta::assert_snapshot!(apply(Setting::Set, b"").unwrap_err(),
-        @"dir/file: a working-tree-encoding without a name is not supported");
-    insta::assert_snapshot!(apply(Setting::Value(b"CP437"), b"a").unwrap_err(),
-        @"dir/file: the working-tree-encoding CP437 is not supported");
-    insta::assert_snapshot!(apply(Setting::Value(b"SJIS"), "a\u{2460}".as_bytes()).unwrap_err(),
-        @r"dir/file: the working-tree-encoding SJIS of \u{2460} is not supported");
-    assert_eq!(apply(Setting::Value(b"CP437"), b""), Ok(None));
+    let conversion = Conversion::new(&request).unwrap();
+    let refused = [b"".as_slice(), b"text\n"]
+        .map(|content| apply(&conversion, ObjectId::null(Kind::Sha1), content).unwrap_err());
+    let [empty, text] = refused.map(|error| error.to_string());
+    insta::assert_snapshot!(text, @"git refuses to check out a file whose working-tree-encoding has no value: write -working-tree-encoding or working-tree-encoding=NAME in .gitattributes");
+    assert_eq!(empty, text);
 
     let git = Vanilla::new(Kind::Sha1);
+    git.stage(&[(0o100_644, git.blob(b"text\n"), b"file".to_vec())]);
+    git.git(["commit", "-q", "-m", "file"]);
     git.write(".gitattributes", "* working-tree-encoding");
-    git.write("file", "");
-    let output = run(&mut git.command(["add", "file"]), b"");
-    assert!(
-        !output.status.success(),
-        "git accepts it: {}",
-        output.stderr.as_bstr()
+    let output = run(
+        &mut git.command(["checkout", "-f", "HEAD", "--", "file"]),
+        b"",
     );
+    let error = output.stderr.as_bstr();
+    assert!(!output.status.success(), "git accepts it: {error}");
+    assert!(!git.join("file").exists(), "git writes it: {error}");
+}
+
+/// A text that is cut in every place, of every kind, is converted as in one
+/// piece.
+#[test]
+fn large_files_are_converted_as_by_git() {
+    let mut files = Files::new();
+    let attributes = "*.crlf eol=crlf\n*.auto text=auto eol=crlf ident\n*.ident ident eol=crlf\n\
+        *.utf16 working-tree-encoding=UTF-16 ident text\n*.jis working-tree-encoding=ISO-2022-JP\n\
+        *.cn working-tree-encoding=ISO-2022-CN-EXT ident\n*.ibm working-tree-encoding=IBM939\n\
+        *.utf7 working-tree-encoding=UTF-7 eol=crlf\n\
+        *.bom working-tree-encoding=UTF-16LE-BOM eol=crlf\n";
+    files.insert(b".gitattributes".into(), attributes.into());
+    let names = [
+        "crlf", "auto", "ident", "utf16", "jis", "bom", "cn", "ibm", "utf7",
+    ];
+    let text = "\u{65e5}\u{672c}$Id$ \u{3042}x\n$Id: b$\n";
+    for pad in 0..4 {
+        let text = ["x".repeat(pad), text.repeat(4000)].concat();
+        for name in names {
+            files.insert(format!("{pad}.{name}").into(), text.clone().into());
+        }
+        let cut = [
+            "y".repeat((32 << 10) - 1 - pad),
+            "\n\r\n\r\r\n$Id$\n".into(),
+        ]
+        .concat();
+        files.insert(format!("{pad}-cut.crlf").into(), cut.clone().into());
+        files.insert(format!("{pad}-cut.ident").into(), cut.into());
+    }
+    assert_eq!(agree(&files, Kind::Sha1), 4 * 11);
 }
 
 proptest! {

@@ -1,0 +1,255 @@
+//! Which disk is attached: what the servers offer, what is attached on this host
+//! already, and what changes were kept for.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{
+    file_time::{self, FileTime},
+    options::AttachOptions,
+    preflight,
+    servers::{self, Answer},
+};
+use crate::attach::{
+    commands::export_name::{self, ExportName},
+    layers::upper,
+    state::{
+        attachment_dir::AttachmentDir,
+        attachment_record::{Attachment, AttachmentRecord, Shows},
+        lock::{LOWER_TIMEOUT, Lock},
+        lower_dir::LowerDir,
+        mount_scope::MountScope,
+        upper_kind::UpperKind,
+    },
+};
+use blockd_nbd::client::Offer;
+
+/// The free space of a disk that is written to, unless the export name has
+/// another. Nothing of it is stored before it is used.
+const FREE_SPACE: &str = "8G";
+
+/// The search for the disk. `record` says what may have been made, also when the
+/// search is cancelled where it waits.
+pub(super) struct Search<'a> {
+    pub(super) options: &'a AttachOptions,
+    pub(super) dir: &'a AttachmentDir,
+    pub(super) record: &'a mut AttachmentRecord,
+}
+
+/// The disk that is attached.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) offer: Offer,
+    /// Where changes are kept; `None` if the attachment is read-only.
+    pub(super) kind: Option<UpperKind>,
+    pub(super) lower: LowerDir,
+    /// The attach is not over before this, in time since 1970.
+    pub(super) not_before: Option<Duration>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// The disk that a server offers.
+struct Offered {
+    offer: Offer,
+    export: ExportName,
+    /// Whether attach has chosen the time of its files, and may choose another.
+    is_time_free: bool,
+    warnings: Vec<String>,
+}
+
+/// The disk that kept changes go with.
+struct Kept {
+    export: ExportName,
+    /// Whether they were made to another one of the same work tree.
+    is_moved: bool,
+}
+
+impl Search<'_> {
+    /// Asks for the export, and for its canonical name: from here on no other name
+    /// is used. Records what is about to be made.
+    ///
+    /// # Errors
+    ///
+    /// When no server has the export, one that is to take over has another, or
+    /// changes are kept that do not go with it.
+    pub(super) async fn run(&mut self) -> Result<Found> {
+        let now = file_time::now()?;
+        let offered = self.ask(now).await?;
+        let kept = self.find_kept(&offered).await?;
+        let Offered {
+            offer,
+            export,
+            mut warnings,
+            ..
+        } = offered;
+        let state = self.dir.state();
+        let lock = state.join("choice.lock");
+        let lock = Lock::acquire_async(&lock, LOWER_TIMEOUT, "the state directory").await?;
+        let mut not_before = None;
+        let chosen = match kept {
+            Some(Kept {
+                export: kept,
+                is_moved,
+            }) => {
+                if is_moved {
+                    warnings.push(self.move_changes(&kept)?);
+                }
+                kept
+            }
+            None if offered.is_time_free => {
+                let choice = file_time::choose(state, self.dir.mountpoint(), &export, now)?;
+                not_before = choice.not_before;
+                choice.export
+            }
+            None => export.clone(),
+        };
+        let (kind, lower) = self.write_record(&chosen.to_string())?;
+        drop(lock);
+        let offer = match chosen == export {
+            true => offer,
+            false => self.ask_exactly(&chosen).await?,
+        };
+        preflight::check_size(&offer)?;
+        warnings.extend(servers::check_all(&self.options.relay, &offer).await?);
+        Ok(Found {
+            offer,
+            kind,
+            lower,
+            not_before,
+            warnings,
+        })
+    }
+
+    /// Asks for the name that was given, with the owner and the time of files.
+    async fn ask(&self, now: Duration) -> Result<Offered> {
+        let AttachOptions { uid, gid, .. } = self.options;
+        let mut name = export_name::with_owner(&self.options.relay.uri.export, *uid, *gid);
+        let kept = self.record.changes.as_ref().map(|changes| changes.upper);
+        if self.options.upper.or(kept) == Some(UpperKind::Block) {
+            name = export_name::with_free_space(&name, FREE_SPACE);
+        }
+        let plain = ExportName::parse(&name);
+        // A name that has the time, or is canonical, is left as it is.
+        if plain.is_canonical() || plain.get("mtime").is_some() {
+            let offer = self.ask_exactly(&plain).await?;
+            return Ok(Offered {
+                export: ExportName::parse(&offer.info.name),
+                offer,
+                is_time_free: false,
+                warnings: Vec::new(),
+            });
+        }
+        let timed = plain.with("mtime", &FileTime::before(now).text());
+        let servers = &self.options.relay;
+        let lower = LowerDir::shared(self.dir.state(), &name);
+        let Answer { offer, refusal } = match servers::ask_relay(&lower, &name).await {
+            Some(offer) => Answer {
+                offer,
+                refusal: None,
+            },
+            None => servers::ask(servers, &timed.to_string(), &name).await?,
+        };
+        let export = ExportName::parse(&offer.info.name);
+        Ok(Offered {
+            is_time_free: export.get("mtime").is_some(),
+            export,
+            offer,
+            warnings: Vec::from_iter(refusal.map(|refusal| {
+                format!("files have the time of their commit, not of the attach: {refusal}")
+            })),
+        })
+    }
+
+    /// Asks for exactly this name: the relay on this host that serves it, else the
+    /// servers.
+    async fn ask_exactly(&self, name: &ExportName) -> Result<Offer> {
+        let name = name.to_string();
+        let lower = LowerDir::shared(self.dir.state(), &name);
+        match servers::ask_relay(&lower, &name).await {
+            Some(offer) => Ok(offer),
+            None => Ok(servers::ask(&self.options.relay, &name, &name).await?.offer),
+        }
+    }
+
+    /// The disk that kept changes go with, if the one that is offered shows the
+    /// same work tree: the one that they were made to, as long as a server has it.
+    async fn find_kept(&self, offered: &Offered) -> Result<Option<Kept>> {
+        let changes = match self.options.read_only {
+            true => None,
+            false => preflight::kept_changes(self.dir, self.record)?,
+        };
+        let Some(changes) = changes else {
+            return Ok(None);
+        };
+        let kept = ExportName::parse(&changes.export);
+        if !kept.is_same_work_tree(&offered.export) {
+            return Ok(None);
+        }
+        let is_offered = kept.is_same_but_for_time(&offered.export);
+        if is_offered || self.ask_exactly(&kept).await.is_ok() {
+            return Ok(Some(Kept {
+                export: kept,
+                is_moved: false,
+            }));
+        }
+        if changes.upper == UpperKind::Block {
+            return Ok(None);
+        }
+        let export = match kept.get("mtime") {
+            Some(time) => offered.export.with("mtime", time),
+            None => offered.export.clone(),
+        };
+        Ok(Some(Kept {
+            export,
+            is_moved: true,
+        }))
+    }
+
+    /// Records that kept changes go on over another disk of the same work tree;
+    /// returns what to tell the user.
+    fn move_changes(&mut self, export: &ExportName) -> Result<String> {
+        let changes = self.record.changes.as_mut();
+        let changes = changes.expect("only changes that were kept are moved");
+        upper::forget_copies_of_objects(self.dir, changes.upper)?;
+        let before = std::mem::replace(&mut changes.export, export.to_string());
+        Ok(format!(
+            "the changes were made over {before}, which no server has any more; they go on over \
+             the same commit"
+        ))
+    }
+
+    /// Records what is about to be made; where changes are kept, and the lower
+    /// layer.
+    fn write_record(&mut self, export: &str) -> Result<(Option<UpperKind>, LowerDir)> {
+        let AttachOptions {
+            relay,
+            read_only,
+            upper,
+            ..
+        } = self.options;
+        let kind = if *read_only {
+            None
+        } else {
+            let (record, uri) = (&mut *self.record, &relay.uri);
+            let kind = preflight::claim_changes(self.dir, record, uri, (export, *upper))?;
+            Some(kind)
+        };
+        let attachment = Attachment {
+            export: export.to_owned(),
+            shows: match kind {
+                None => Shows::Lower,
+                Some(UpperKind::Block) => Shows::Block,
+                Some(UpperKind::State | UpperKind::Volatile | UpperKind::Tmpfs { .. }) => {
+                    Shows::Overlay
+                }
+            },
+            scope: MountScope::current()?,
+            lingering: None,
+        };
+        let lower = attachment.lower(self.dir);
+        self.record.attachment = Some(attachment);
+        self.record.save(self.dir)?;
+        Ok((kind, lower))
+    }
+}

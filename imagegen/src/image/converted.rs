@@ -1,0 +1,138 @@
+//! The lengths of the files that checkout converts. They decide where the data
+//! of all files lies, and are measured after the walk, all at once.
+
+use std::sync::Arc;
+
+use gix::bstr::{BString, ByteSlice};
+
+use crate::{
+    Error, Result,
+    git::{Conversion, Job, Objects},
+    image::{dir_layout::DirLayout, folder::Folder, path, plan::Dir, walk::Walk},
+    numbers::to_usize,
+};
+
+/// Measures all files of `walk` that may be converted, and plans them with
+/// their lengths. Files that turn out not to change are planned as they are.
+///
+/// # Errors
+///
+/// As [`Image::open`](super::Image::open), with the path.
+pub(super) fn measure(walk: &mut Walk, objects: &Objects) -> Result<()> {
+    let (dirs, notices) = (&walk.dirs, &mut walk.notices);
+    let jobs: Vec<_> = all(dirs).map(|(_, job)| job).collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let measured = objects.measure_all(&jobs);
+    let measured = measured.map_err(|(number, error)| {
+        let failed = all(dirs).nth(number).expect("it is one of the jobs");
+        error.within(path_of(dirs, &failed))
+    })?;
+    for (file, _) in all(dirs)
+        .zip(&measured.encoded)
+        .filter(|(_, encoded)| !**encoded)
+    {
+        notices.add(|| not_encoded(&path_of(dirs, &file), file.1.conversion));
+    }
+    if let Some(error) = measured.forgotten {
+        notices.add(|| error.to_string());
+    }
+    let mut files = measured.files.into_iter();
+    for number in 0..walk.dirs.len() {
+        plan(&mut walk.dirs, number, &mut files)?;
+    }
+    walk.renumber_leaves();
+    Ok(())
+}
+
+/// The number of a directory, and a file in it.
+type File<'a> = (usize, Job<'a>);
+
+/// All files that may be converted, with their directories.
+fn all(dirs: &[Dir]) -> impl Iterator<Item = File<'_>> {
+    dirs.iter().enumerate().flat_map(|(number, dir)| {
+        let (listing, converted) = match &dir.folder {
+            Folder::Tree {
+                listing, converted, ..
+            } => (Some(listing), &**converted),
+            Folder::Synthetic(_) | Folder::Gitlink => (None, [].as_slice()),
+        };
+        listing.into_iter().flat_map(move |listing| {
+            converted.iter().map(move |(slot, conversion)| {
+                let entry = listing.entry(to_usize(*slot));
+                let job = Job {
+                    name: entry.name,
+                    id: entry.id,
+                    size: entry.size,
+                    conversion,
+                };
+                (number, job)
+            })
+        })
+    })
+}
+
+/// Plans the files of one directory as they were measured.
+fn plan(
+    dirs: &mut [Dir],
+    number: usize,
+    files: &mut impl Iterator<Item = Option<(Conversion, u64)>>,
+) -> Result<()> {
+    let Folder::Tree {
+        listing, converted, ..
+    } = &mut dirs[number].folder
+    else {
+        return Ok(());
+    };
+    if converted.is_empty() {
+        return Ok(());
+    }
+    let slots = converted.iter().map(|(slot, _)| *slot);
+    let planned: Vec<_> = slots
+        .zip(files)
+        .filter_map(|(slot, file)| file.map(|(conversion, size)| (slot, conversion, size)))
+        .collect();
+    let sizes = planned
+        .iter()
+        .map(|(slot, _, size)| (to_usize(*slot), *size));
+    *listing = Arc::new(listing.with_sizes(sizes));
+    *converted = planned
+        .into_iter()
+        .map(|(slot, conversion, _)| (slot, conversion))
+        .collect();
+    let layout = DirLayout::of(&dirs[number].folder);
+    let of_path = |error: Error| match directory(dirs, number) {
+        path if path.is_empty() => error,
+        path => error.within(path),
+    };
+    dirs[number].layout = layout.map_err(of_path)?;
+    Ok(())
+}
+
+/// The path of a directory.
+fn directory(dirs: &[Dir], mut number: usize) -> BString {
+    let mut path = BString::default();
+    while number != 0 {
+        let Dir { parent, slot, .. } = dirs[number];
+        let name = dirs[parent].folder.child(slot).name;
+        path = if path.is_empty() {
+            name.into()
+        } else {
+            path::join(name.as_bstr(), &path)
+        };
+        number = parent;
+    }
+    path
+}
+
+fn path_of(dirs: &[Dir], (number, job): &File<'_>) -> BString {
+    path::join(directory(dirs, *number).as_bstr(), job.name)
+}
+
+fn not_encoded(path: &BString, conversion: &Conversion) -> String {
+    let name = conversion.encoding_name();
+    format!(
+        "{path}: checked out unencoded, as by git: iconv fails to encode it from UTF-8 to {name}"
+    )
+}

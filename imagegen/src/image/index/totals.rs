@@ -1,0 +1,26 @@
+//! How many entries of the index each directory has.
+
+use crate::image::{folder::Folder, plan::Dir};
+
+/// The index entries below a directory at any depth, and its direct subtrees.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Total {
+    pub(super) files: u32,
+    pub(super) subtrees: u32,
+}
+
+/// Those of all directories. Parents precede their children, so one pass from
+/// the end computes all sums.
+pub(super) fn totals(dirs: &[Dir]) -> Vec<Total> {
+    let mut totals = vec![Total::default(); dirs.len()];
+    for (number, dir) in dirs.iter().enumerate().rev() {
+        totals[number].files += dir.layout.indexed_files;
+        if number != 0 {
+            let is_tree = matches!(dir.folder, Folder::Tree { .. });
+            let Total { files, .. } = totals[number];
+            totals[dir.parent].files += files;
+            totals[dir.parent].subtrees += u32::from(is_tree);
+        }
+    }
+    totals
+}
