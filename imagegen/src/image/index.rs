@@ -49,8 +49,14 @@ impl WorkTree<'_> {
 
     fn trees<S: Sink>(&self, encoder: &mut Encoder<S>, totals: &[Total]) {
         for (dir, total) in self.dirs.iter().zip(totals) {
-            if let Folder::Tree { id, .. } = &dir.folder {
-                encoder.tree(self.name(dir), total.files, total.subtrees, id);
+            match &dir.folder {
+                Folder::Tree { .. } if total.invalid => {
+                    encoder.invalid_tree(self.name(dir), total.subtrees);
+                }
+                Folder::Tree { id, .. } => {
+                    encoder.tree(self.name(dir), total.files, total.subtrees, id);
+                }
+                Folder::Synthetic(_) | Folder::Gitlink => {}
             }
         }
     }
@@ -151,9 +157,13 @@ impl WorkTree<'_> {
         let mut totals = vec![Total::default(); self.dirs.len()];
         for (number, dir) in self.dirs.iter().enumerate().rev() {
             totals[number].files += dir.layout.indexed_files;
+            if let Folder::Tree { listing, .. } = &dir.folder {
+                totals[number].invalid |= !listing.is_canonical();
+            }
             if number != 0 {
                 let is_tree = matches!(dir.folder, Folder::Tree { .. });
-                let Total { files, .. } = totals[number];
+                let Total { files, invalid, .. } = totals[number];
+                totals[dir.parent].invalid |= invalid;
                 totals[dir.parent].files += files;
                 totals[dir.parent].subtrees += u32::from(is_tree);
             }
@@ -183,4 +193,6 @@ struct Measured {
 struct Total {
     files: u32,
     subtrees: u32,
+    /// Whether it, or a directory below it, is not a tree as git writes it.
+    invalid: bool,
 }

@@ -17,6 +17,7 @@ use crate::{
         dot_git::DotGit,
         folder::{Folder, SyntheticKind},
         index::{Common, WorkTree},
+        notices::Notices,
         plan::{Dir, INDEX_DELAY, Plan, by_inode, data_blocks},
         walk::{Trees, Walk},
     },
@@ -98,6 +99,7 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
         attributes: Attributes::new(),
         entered: 0,
         with_dot_git,
+        notices: Notices::default(),
     };
     let of_commit = |error: Error| error.within(format!("commit {}", commit.id));
     let mut walk = Walk::trees(&mut trees, root).map_err(of_commit)?;

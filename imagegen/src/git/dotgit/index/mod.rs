@@ -156,6 +156,14 @@ impl<S: Sink> Encoder<S> {
         self.trees.extend_from_slice(id.as_bytes());
     }
 
+    /// Adds a directory whose tree git would write otherwise than it is, or one
+    /// above such a directory: git computes its id when it needs it.
+    pub(crate) fn invalid_tree(&mut self, name: &[u8], subtree_count: u32) {
+        self.trees.extend_from_slice(name);
+        self.trees
+            .extend_from_slice(format!("\0-1 {subtree_count}\n").as_bytes());
+    }
+
     /// Writes the trees and the hash of the whole index.
     pub(crate) fn finish(mut self) -> S {
         if !self.trees.is_empty() {
