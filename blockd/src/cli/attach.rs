@@ -70,7 +70,8 @@ pub struct AttachArgs {
 
     /// Sync nothing: quicker, and for a tree that may be lost
     ///
-    /// Neither fsync nor copying a file up waits for the disk. A detach writes
+    /// Neither an fsync nor the copy that the overlay makes of a file when it is first
+    /// opened for writing waits for the disk. A detach writes
     /// everything, and changes are kept as always. When the machine goes down before
     /// that, changes may be missing or torn, and the next attach refuses them.
     #[arg(long, env = "BLOCKD_VOLATILE", value_parser = FalseyValueParser::new())]

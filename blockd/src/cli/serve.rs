@@ -59,6 +59,9 @@ An export is called REPO[@REV][:key=value]…, for example team/project@v1.2:uid
   history=full|none  .git with the whole history, or no .git
   uid=N  gid=N       owner of every file
   free=SIZE          free space, for a client that writes to the disk itself
+  head=BRANCH        the branch that HEAD is on
+  mtime=SECONDS      the time of every file, since 1970
+  index=2|4          the version of .git/index (2)
   path=DIR           only this directory, without .git; stands last
 
 Sockets passed by a service manager (LISTEN_FDS) are served too.";

@@ -92,6 +92,7 @@ fn a_hydration_that_cannot_begin_is_an_error() {
     let text = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
     assert!(text.contains("does not answer"), "{text}");
     send(bench.relay(), Signal::KILL);
+    wait_until("the relay has ended", || bench.relays().is_empty());
     let text = failure(bench.blockd(&["hydrate"]).arg(&mountpoint));
     assert!(text.contains("is gone"), "{text}");
 }

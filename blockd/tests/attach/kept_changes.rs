@@ -121,16 +121,22 @@ fn files_changed_over_the_layout_before_go_on_and_blocks_are_refused() {
     let bench = Bench::serving(mirrors);
     let tree = bench.mountpoint();
     bench.attach("r@main", &[]);
-    fs::write(tree.join("new"), "new\n").unwrap();
     let commit = git(&tree, &["rev-parse", "HEAD"]);
+    git(&tree, &["commit", "-q", "--allow-empty", "-m", "mine"]);
+    fs::write(tree.join("new"), "new\n").unwrap();
     bench.detach(&[]);
     let old = format!("r@{}:layout=2:snapshot=0123456789abcdef", commit.trim());
-    edit_record(&bench, |record| {
-        record["diff"]["export"] = old.clone().into()
-    });
-    assert_eq!(bench.attach("r@main", &[])["diff"], "kept");
-    assert_eq!(git(&tree, &["status", "--short"]), "?? new\n");
-    bench.detach(&[]);
+    // By the old name, too, which no server has any more.
+    for name in ["r@main", &old] {
+        edit_record(&bench, |record| {
+            record["diff"]["export"] = old.clone().into();
+        });
+        assert_eq!(bench.attach(name, &[])["diff"], "kept");
+        assert_eq!(git(&tree, &["status", "--short"]), "?? new\n");
+        assert_eq!(git(&tree, &["branch", "--show-current"]), "main\n");
+        assert_eq!(git(&tree, &["log", "--format=%s", "-1"]), "mine\n");
+        bench.detach(&[]);
+    }
 
     let place = edit_record(&bench, |record| {
         record["diff"]["export"] = format!("{old}:free=8589934592").into();

@@ -76,6 +76,7 @@ pub struct Listing {
     ends: Box<[u32]>,
     modes: Box<[EntryMode]>,
     sizes: Box<[u64]>,
+    canonical: bool,
 }
 
 impl Listing {
@@ -88,6 +89,12 @@ impl Listing {
     /// only.
     pub fn is_empty(&self) -> bool {
         self.modes.is_empty()
+    }
+
+    /// Whether the tree has its entries in git's order and each name once. If
+    /// not, these are the entries that git checks out, in its order.
+    pub fn is_canonical(&self) -> bool {
+        self.canonical
     }
 
     /// The entry at `index`, from 0 on in git's order.
@@ -208,7 +215,7 @@ impl Builder {
         })
     }
 
-    pub(super) fn build(self) -> Listing {
+    pub(super) fn build(self, canonical: bool) -> Listing {
         Listing {
             kind: self.kind,
             ids: self.ids.into(),
@@ -216,6 +223,7 @@ impl Builder {
             ends: self.ends.into(),
             modes: self.modes.into(),
             sizes: self.sizes.into(),
+            canonical,
         }
     }
 }

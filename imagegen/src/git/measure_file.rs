@@ -239,8 +239,8 @@ mod tests {
     fn entry(number: u8) -> Entry {
         let measured = Measured {
             size: u64::from(number) << 40,
-            changed: number % 2 == 0,
-            encoded: number % 3 == 0,
+            changed: number.is_multiple_of(2),
+            encoded: number.is_multiple_of(3),
         };
         (ObjectId::Sha1([number; 20]), measured)
     }

@@ -38,6 +38,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod tree_names;
 #[cfg(test)]
 mod vanilla;
 

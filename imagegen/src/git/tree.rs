@@ -2,9 +2,10 @@
 
 #![warn(clippy::arithmetic_side_effects)]
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::HashMap, iter};
 
 use gix::{
+    ObjectId,
     bstr::{BStr, ByteSlice},
     hash, oid,
 };
@@ -12,65 +13,138 @@ use gix::{
 use super::{
     EntryMode,
     listing::{Builder, Entry, Listing},
+    tree_names::refusal,
 };
 use crate::error::{Error, Kind, Result};
 
-/// The longest file name in bytes.
-const NAME_LIMIT: usize = 255;
-
 /// Parses the tree `id`. `size` returns the length of a blob in bytes.
+///
+/// Entries out of order, and several of one name, are what git makes of them
+/// when it checks the tree out: see [`normalized`].
 ///
 /// # Errors
 ///
-/// [`Kind::Corrupt`] for malformed bytes, entries out of order, and names that
-/// git refuses to check out or a file system cannot hold; and the errors of
-/// `size`. The message names the entry.
+/// [`Kind::Corrupt`] for malformed bytes, and names that git refuses to check
+/// out or a file system cannot hold; [`Kind::Unsupported`] for two directories
+/// of one name; and the errors of `size`. The message names the entry.
 pub(super) fn parse(
     id: &oid,
-    mut bytes: &[u8],
+    bytes: &[u8],
     mut size: impl FnMut(&oid) -> Result<u64>,
 ) -> Result<Listing> {
-    let refused = |name: &BStr, reason: &str| {
-        Error::new(
-            Kind::Corrupt,
-            format!("tree {id} has an entry {name:?} {reason}"),
-        )
-    };
     let mut listing = Builder::new(id.kind());
-    while !bytes.is_empty() {
-        let (mut entry, rest) = split_entry(bytes, id.kind()).ok_or_else(|| {
-            Error::new(
-                Kind::Corrupt,
-                format!("tree {id} is truncated or has a malformed mode"),
-            )
-        })?;
-        let name = entry.name.as_bstr();
-        if let Some(reason) = refusal(entry.name, entry.mode) {
-            return Err(refused(name, reason));
+    for entry in entries(id, bytes) {
+        let entry = entry?;
+        if listing.misplaced(&entry) {
+            return parse_normalized(id, bytes, size);
         }
-        if let Some(reason) = listing.misplaced(&entry) {
-            return Err(refused(name, reason));
-        }
-        if entry.mode.is_blob() {
-            entry.size = size(entry.id).map_err(|error| error.within(name))?;
-        }
-        listing
-            .push(entry)
-            .ok_or_else(|| refused(name, "beyond 4 GiB of names"))?;
-        bytes = rest;
+        push(id, &mut listing, entry, &mut size)?;
     }
-    Ok(listing.build())
+    Ok(listing.build(true))
 }
 
-/// The entry `name`, if the tree has it. Other entries are not checked.
+fn parse_normalized(
+    id: &oid,
+    bytes: &[u8],
+    mut size: impl FnMut(&oid) -> Result<u64>,
+) -> Result<Listing> {
+    let mut listing = Builder::new(id.kind());
+    for entry in normalized(id, bytes)? {
+        push(id, &mut listing, entry, &mut size)?;
+    }
+    Ok(listing.build(false))
+}
+
+fn push(
+    id: &oid,
+    listing: &mut Builder,
+    mut entry: Entry<'_>,
+    size: &mut impl FnMut(&oid) -> Result<u64>,
+) -> Result<()> {
+    let name = entry.name.as_bstr();
+    if entry.mode.is_blob() {
+        entry.size = size(entry.id).map_err(|error| error.within(name))?;
+    }
+    listing
+        .push(entry)
+        .ok_or_else(|| refused(id, name, "beyond 4 GiB of names"))
+}
+
+fn refused(id: &oid, name: &BStr, reason: &str) -> Error {
+    let message = format!("tree {id} has an entry {name:?} {reason}");
+    Error::new(Kind::Corrupt, message)
+}
+
+/// The entries of a tree in its own order, with their names checked.
+fn entries<'a>(id: &'a oid, mut bytes: &'a [u8]) -> impl Iterator<Item = Result<Entry<'a>>> {
+    iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let Some((entry, rest)) = split_entry(bytes, id.kind()) else {
+            bytes = b"";
+            let message = format!("tree {id} is truncated or has a malformed mode");
+            return Some(Err(Error::new(Kind::Corrupt, message)));
+        };
+        bytes = rest;
+        Some(match refusal(entry.name, entry.mode) {
+            Some(reason) => Err(refused(id, entry.name.as_bstr(), reason)),
+            None => Ok(entry),
+        })
+    })
+}
+
+/// The entries of a tree in git's order, one of each name: git adds all of them
+/// to its index, one after the other, where a later one takes the place of those
+/// that cannot be beside it. An empty directory adds nothing.
+///
+/// # Errors
+///
+/// As [`parse`]. git shows two directories of one name as one with the entries
+/// of both, which is not supported.
+fn normalized<'a>(id: &'a oid, bytes: &'a [u8]) -> Result<Vec<Entry<'a>>> {
+    let mut last: HashMap<&[u8], Entry<'a>> = HashMap::new();
+    let empty = ObjectId::empty_tree(id.kind());
+    let is_empty = |entry: &Entry<'_>| is_directory(entry) && *entry.id == *empty;
+    for entry in entries(id, bytes) {
+        let entry = entry?;
+        let before = last.get(entry.name).filter(|before| !is_empty(before));
+        if before.is_some() && is_empty(&entry) {
+            continue;
+        }
+        let two = before.is_some_and(|before| {
+            is_directory(before) && is_directory(&entry) && before.id != entry.id
+        });
+        if two {
+            let name = entry.name.as_bstr();
+            let message = format!(
+                "tree {id} has two directories {name:?}, which git shows as one; that is not \
+                 supported"
+            );
+            return Err(Error::new(Kind::Unsupported, message));
+        }
+        last.insert(entry.name, entry);
+    }
+    let mut entries: Vec<_> = last.into_values().collect();
+    entries.sort_unstable_by(|a, b| order((a.name, a.mode), (b.name, b.mode)));
+    Ok(entries)
+}
+
+fn is_directory(entry: &Entry<'_>) -> bool {
+    entry.mode == EntryMode::Directory
+}
+
+/// The entry `name`, if the tree has it; of several, the last one. Other entries
+/// are not checked.
 pub(super) fn find<'a>(mut bytes: &'a [u8], format: hash::Kind, name: &[u8]) -> Option<Entry<'a>> {
+    let mut found = None;
     while let Some((entry, rest)) = split_entry(bytes, format) {
         if entry.name == name {
-            return Some(entry);
+            found = Some(entry);
         }
         bytes = rest;
     }
-    None
+    found
 }
 
 /// The first entry, `<mode in octal> <name> NUL <id>`, and the bytes after it.
@@ -78,10 +152,7 @@ fn split_entry(bytes: &[u8], format: hash::Kind) -> Option<(Entry<'_>, &[u8])> {
     let (mode, rest) = bytes.split_once_str(b" ")?;
     let (name, rest) = rest.split_once_str(b"\0")?;
     let (id, rest) = rest.split_at_checked(format.len_in_bytes())?;
-    let octal = !mode.is_empty() && mode.iter().all(|digit| matches!(digit, b'0'..=b'7'));
-    let bits = u32::from_str_radix(mode.to_str().ok()?, 8).ok();
-    let bits = bits.filter(|bits| octal && *bits <= 0o177_777)?;
-    let (mode, id) = (EntryMode::from_bits(bits), oid::try_from_bytes(id).ok()?);
+    let (mode, id) = (parse_mode(mode)?, oid::try_from_bytes(id).ok()?);
     Some((
         Entry {
             name,
@@ -93,40 +164,33 @@ fn split_entry(bytes: &[u8], format: hash::Kind) -> Option<(Entry<'_>, &[u8])> {
     ))
 }
 
-/// Why git's `verify_path`, or any file system, does not accept a name.
-fn refusal(name: &[u8], mode: EntryMode) -> Option<&'static str> {
-    match name {
-        b"" => Some("without a name"),
-        b"." | b".." => Some("that names a directory itself"),
-        name if name.eq_ignore_ascii_case(b".git") => Some("that git refuses to check out"),
-        name if name.contains(&b'/') => Some("with a slash in its name"),
-        name if name.len() > NAME_LIMIT => Some("with a name longer than 255 bytes"),
-        name if mode == EntryMode::Symlink && name.eq_ignore_ascii_case(b".gitmodules") => {
-            Some("that git refuses to check out as a symlink")
-        }
+/// A mode in octal digits, of which git takes the last bits (`get_mode`).
+fn parse_mode(digits: &[u8]) -> Option<EntryMode> {
+    let digit = |bits: u32, digit: &u8| match digit {
+        b'0'..=b'7' => Some(bits << 3 | u32::from(digit & 7)),
         _ => None,
-    }
+    };
+    let bits = digits.iter().try_fold(0, digit)?;
+    (!digits.is_empty()).then(|| EntryMode::from_bits(bits))
 }
 
 impl Builder {
-    /// Why the entry cannot come next in git's order, where a directory sorts
-    /// as if its name ended in `/`.
-    fn misplaced(&self, entry: &Entry<'_>) -> Option<&'static str> {
-        let (last, mode) = self.last()?;
-        match order((last, mode), (entry.name, entry.mode)) {
-            Ordering::Equal => return Some("twice"),
-            Ordering::Greater => return Some("in the wrong place"),
-            Ordering::Less => {}
+    /// Whether the entry cannot come next in git's order, where a directory
+    /// sorts as if its name ended in `/`, or is there already.
+    fn misplaced(&self, entry: &Entry<'_>) -> bool {
+        let Some((last, mode)) = self.last() else {
+            return false;
+        };
+        if order((last, mode), (entry.name, entry.mode)) != Ordering::Less {
+            return true;
         }
         // A file and a directory of one name do not sort side by side; only
         // names that start with theirs lie between them.
-        let directory = entry.mode == EntryMode::Directory;
-        let twice = directory
+        is_directory(entry)
             && self
                 .names_backwards()
                 .take_while(|before| before.starts_with(entry.name))
-                .any(|before| before == entry.name);
-        twice.then_some("twice")
+                .any(|before| before == entry.name)
     }
 }
 

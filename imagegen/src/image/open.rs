@@ -18,6 +18,7 @@ use crate::{
         file_time::FileTime,
         folder::{Folder, SyntheticKind},
         index::{IndexMap, WorkTree},
+        notices::Notices,
         plan::{Dir, Plan, by_inode, data_blocks},
         stamp::Stamp,
         walk::{Trees, Walk},
@@ -79,6 +80,7 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
         attributes: Attributes::new(),
         entered: 0,
         with_dot_git,
+        notices: Notices::default(),
     };
     let of_commit = |error: Error| error.within(format!("commit {}", commit.id));
     let mut walk = Walk::trees(&mut trees, root).map_err(of_commit)?;

@@ -2,7 +2,10 @@
 
 use gix::bstr::{BStr, BString, ByteSlice};
 
-use crate::{Error, Kind, Result, git::Listing};
+use crate::{
+    Error, Kind, Result,
+    git::{EntryMode, Listing},
+};
 
 /// The length of a path in bytes, from which on git cannot check it out
 /// (`PATH_MAX`).
@@ -51,12 +54,30 @@ fn push(path: &mut Vec<u8>, name: &[u8]) {
     path.extend_from_slice(name);
 }
 
-/// Checks that git can check out all entries of `dir`.
+/// Checks that git can check out all entries of `dir`. (Their names alone are
+/// checked already.)
 pub(super) fn check_names(dir: &BStr, listing: &Listing) -> Result<()> {
+    check_links(dir, listing)?;
     if dir.len() + 1 + NAME_MAX < PATH_MAX {
         return Ok(());
     }
     listing.iter().try_for_each(|entry| check(dir, entry.name))
+}
+
+/// git refuses a symlink below a directory of this name, too (`verify_dotfile`).
+fn check_links(dir: &BStr, listing: &Listing) -> Result<()> {
+    let gitmodules = |part: &[u8]| part.eq_ignore_ascii_case(b".gitmodules");
+    if !dir.split_str("/").any(gitmodules) {
+        return Ok(());
+    }
+    let mut links = listing
+        .iter()
+        .filter(|entry| entry.mode == EntryMode::Symlink);
+    links.next().map_or(Ok(()), |link| {
+        let path = join(dir, link.name);
+        let message = format!("{path}: git refuses to check out a symlink below .gitmodules");
+        Err(Error::new(Kind::Corrupt, message))
+    })
 }
 
 fn check(dir: &BStr, name: &[u8]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The walk over a commit's trees that numbers directories, inodes and blocks.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use gix::{
     ObjectId,
@@ -66,6 +66,7 @@ pub(super) struct Trees<'a> {
     /// The number of directories entered: the current one and its parents.
     pub(super) entered: usize,
     pub(super) with_dot_git: bool,
+    pub(super) notices: Notices,
 }
 
 impl Walk {
@@ -102,6 +103,7 @@ impl Walk {
             let number = walk.add(folder, next.parent, next.slot, path.as_bstr())?;
             walk.queue_children(number, next.depth + 1, &mut pending);
         }
+        walk.notices = mem::take(&mut trees.notices);
         Ok(walk)
     }
 
@@ -262,6 +264,9 @@ impl Trees<'_> {
         };
         let listing = self.objects.tree(id).map_err(of_path)?;
         path::check_names(dir, &listing)?;
+        if !listing.is_canonical() {
+            self.notices.add(|| not_canonical(dir, &id));
+        }
         self.enter(next.depth, dir, &listing).map_err(of_path)?;
         let converted = self.conversions(&listing, dir);
         let with_dot_git = self.with_dot_git && next.depth == 0;
@@ -310,6 +315,18 @@ impl Trees<'_> {
             .filter_map(conversion)
             .collect()
     }
+}
+
+fn not_canonical(dir: &BStr, id: &ObjectId) -> String {
+    let place = if dir.is_empty() {
+        "the root".into()
+    } else {
+        dir.to_string()
+    };
+    format!(
+        "{place}: tree {id} has entries out of order or names twice, of which git and this disk \
+         show the last"
+    )
 }
 
 /// The slots of files that checkout converts, ascending.

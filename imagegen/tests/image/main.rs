@@ -6,6 +6,7 @@ mod converted;
 mod fsck;
 mod harness;
 mod index;
+mod malformed_trees;
 mod reading;
 mod refused;
 #[path = "../support/mod.rs"]

@@ -20,6 +20,17 @@ pub(crate) struct ExportName {
     path: String,
 }
 
+/// The order of the options in a canonical name.
+const ORDER: [&str; 9] = [
+    "layout", "snapshot", "history", "uid", "gid", "free", "head", "mtime", "index",
+];
+
+/// The place of an option among the others; one that is not known is the last.
+fn rank(key: &str) -> usize {
+    let place = ORDER.iter().position(|known| *known == key);
+    place.unwrap_or(ORDER.len())
+}
+
 /// The options in which the disks of one work tree may differ, though the same
 /// changes go with them: how it is laid out, which packs hold its objects, which
 /// branch it is on, and when its files were modified.
@@ -55,13 +66,13 @@ impl ExportName {
         match place {
             Some(at) => changed.options[at] = option,
             None => {
-                let behind = changed
-                    .options
-                    .iter()
-                    .position(|it| it.starts_with("index="));
-                changed
-                    .options
-                    .insert(behind.unwrap_or(changed.options.len()), option);
+                let is_behind = |it: &String| {
+                    let name = it.split_once('=').map(|(name, _)| rank(name));
+                    name.is_some_and(|name| name > rank(key))
+                };
+                let place = changed.options.iter().position(is_behind);
+                let place = place.unwrap_or(changed.options.len());
+                changed.options.insert(place, option);
             }
         }
         changed
@@ -221,6 +232,8 @@ mod tests {
         assert_eq!(with("r@1:path=x:y"), "r@1:mtime=5:path=x:y");
         assert_eq!(with("r@1:mtime=3.5:index=4"), "r@1:mtime=5:index=4");
         assert_eq!(with("r@1:head=a:index=4"), "r@1:head=a:mtime=5:index=4");
+        let on = ExportName::parse("r@1:layout=3:uid=5:mtime=7").with("head", "x/y");
+        assert_eq!(on.to_string(), "r@1:layout=3:uid=5:head=x/y:mtime=7");
     }
 
     #[test]

@@ -147,6 +147,39 @@ fn has_attribute(path: &Path, name: &str) -> io::Result<bool> {
     }
 }
 
+/// The branch, without `refs/heads/`, that was committed to in an upper layer;
+/// `None` if there is none, or more than one.
+///
+/// # Errors
+///
+/// When the upper layer cannot be read.
+pub(crate) fn only_branch(dir: &AttachmentDir, kind: UpperKind) -> Result<Option<String>> {
+    let Some(OverlayDirs { upper, .. }) = OverlayDirs::of(dir, kind) else {
+        return Ok(None);
+    };
+    let logs = upper.join(".git/logs/refs/heads");
+    let mut branches = Vec::new();
+    let mut directories = vec![logs.clone()];
+    while let Some(directory) = directories.pop() {
+        let mut list = || -> io::Result<()> {
+            for entry in list_directory(&directory)? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => directories.push(entry.path()),
+                    false => branches.push(entry.path()),
+                }
+            }
+            Ok(())
+        };
+        list().with_context(|| format!("cannot read {}", directory.display()))?;
+    }
+    let [branch] = branches.as_slice() else {
+        return Ok(None);
+    };
+    let name = branch.strip_prefix(&logs).expect("it was found there");
+    Ok(name.to_str().map(str::to_owned))
+}
+
 /// Removes from an upper layer what refers to the packs of a lower layer that it
 /// is no longer over: copies of their inodes alone, whose content was to come
 /// from below (git sets the time of a pack that has an object it would write),

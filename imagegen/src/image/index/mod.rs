@@ -65,7 +65,7 @@ impl WorkTree<'_> {
         };
         Some(Tree {
             name,
-            entries: total.files,
+            entries: (!total.is_invalid).then_some(total.files),
             subtrees: total.subtrees,
             id,
         })

@@ -132,7 +132,14 @@ impl Search<'_> {
         let plain = ExportName::parse(&name);
         // A name that has the time, or is canonical, is left as it is.
         if plain.is_canonical() || plain.get("mtime").is_some() {
-            let offer = self.ask_exactly(&plain).await?;
+            let offer = match self.ask_exactly(&plain).await {
+                // Changes that were made over a disk that no server has any more.
+                Err(error) if self.is_kept(&plain) => {
+                    let of_commit = self.ask_exactly(&plain.of_commit()).await;
+                    of_commit.map_err(|_| error)?
+                }
+                asked => asked?,
+            };
             return Ok(Offered {
                 export: ExportName::parse(&offer.info.name),
                 offer,
@@ -172,6 +179,12 @@ impl Search<'_> {
         }
     }
 
+    /// Whether changes were made to the disk of this canonical name.
+    fn is_kept(&self, name: &ExportName) -> bool {
+        let kept = self.record.changes.as_ref();
+        name.is_canonical() && kept.is_some_and(|kept| kept.export == name.to_string())
+    }
+
     /// The disk that kept changes go with, if the one that is offered shows the
     /// same work tree: the one that they were made to, as long as a server has it.
     async fn find_kept(&self, offered: &Offered) -> Result<Option<Kept>> {
@@ -196,10 +209,17 @@ impl Search<'_> {
         if changes.upper == UpperKind::Block {
             return Ok(None);
         }
-        let export = match kept.get("mtime") {
-            Some(time) => offered.export.with("mtime", time),
-            None => offered.export.clone(),
-        };
+        let mut export = offered.export.clone();
+        if let Some(time) = kept.get("mtime") {
+            export = export.with("mtime", time);
+        }
+        // Layout 2 has no such option: HEAD was on the branch that was committed to.
+        if let (None, Some(branch)) = (
+            kept.get("head"),
+            upper::only_branch(self.dir, changes.upper)?,
+        ) {
+            export = export.with("head", &branch);
+        }
         Ok(Some(Kept {
             export,
             is_moved: true,

@@ -201,7 +201,9 @@ impl<S: Sink> Encoder<S> {
     pub(crate) fn tree(&mut self, tree: &Tree<'_>) {
         self.sink.put(tree.name);
         self.sink.put(tree.counts().as_bytes());
-        self.sink.put(tree.id.as_bytes());
+        if tree.entries.is_some() {
+            self.sink.put(tree.id.as_bytes());
+        }
     }
 
     /// The end of the trees; the hash of all that was written follows.
@@ -214,8 +216,10 @@ impl<S: Sink> Encoder<S> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tree<'a> {
     pub(crate) name: &'a [u8],
-    /// The number of entries below it at any depth.
-    pub(crate) entries: u32,
+    /// The number of entries below it at any depth; `None` for a directory whose
+    /// tree git would write otherwise than it is, or one above such a directory:
+    /// git computes its id when it needs it.
+    pub(crate) entries: Option<u32>,
     /// The number of its direct subdirectories.
     pub(crate) subtrees: u32,
     /// The id of its tree.
@@ -224,12 +228,14 @@ pub(crate) struct Tree<'a> {
 
 impl Tree<'_> {
     fn counts(&self) -> String {
-        format!("\0{} {}\n", self.entries, self.subtrees)
+        let entries = self.entries.map_or(-1, i64::from);
+        format!("\0{entries} {}\n", self.subtrees)
     }
 
     /// The number of bytes that [`Encoder::tree`] writes.
     pub(crate) fn length(&self) -> u64 {
-        to_u64(self.name.len() + self.counts().len() + self.id.as_bytes().len())
+        let id = self.entries.map_or(0, |_| self.id.as_bytes().len());
+        to_u64(self.name.len() + self.counts().len() + id)
     }
 }
 

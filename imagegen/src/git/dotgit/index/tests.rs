@@ -74,7 +74,7 @@ impl Tree {
     fn named<'a>(&'a self, name: &'a [u8]) -> super::Tree<'a> {
         super::Tree {
             name,
-            entries: self.entries,
+            entries: Some(self.entries),
             subtrees: u32::try_from(self.below.len()).unwrap(),
             id: self.id.as_ref().unwrap(),
         }
