@@ -13,7 +13,8 @@ export GIT_CONFIG_KEY_1=protocol.file.allow GIT_CONFIG_VALUE_1=always
 # How short an id may be depends on how many objects there are.
 export GIT_CONFIG_KEY_2=core.abbrev GIT_CONFIG_VALUE_2=12
 export GIT_CONFIG_KEY_3=gc.auto GIT_CONFIG_VALUE_3=0
-export GIT_EDITOR=true
+# What takes long shows its progress, and how long it takes is another thing.
+export GIT_EDITOR=true GIT_PROGRESS_DELAY=86400
 clock=1800000000
 number=0
 mkdir -p "$SCRATCH/said"

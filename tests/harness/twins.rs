@@ -64,12 +64,20 @@ impl Twins {
         } else {
             clone.args(["--branch", revision]);
         }
-        run(clone.arg(url).arg(&cloned.tree));
+        run(clone.arg(&url).arg(&cloned.tree));
         if is_id {
-            run(git(&cloned.tree).args(["checkout", "-q", revision]));
-            // The branch that nobody has asked for.
+            // As `git clone --revision` does, which is newer than Debian's git:
+            // without the branch that nobody has asked for.
             let unasked = repo.git(&["symbolic-ref", "--short", "HEAD"]);
-            run(git(&cloned.tree).args(["branch", "-q", "-D", &unasked]));
+            let in_clone = |arguments: &[&str]| {
+                let mut command = git(&cloned.tree);
+                run(command
+                    .env("GIT_REFLOG_ACTION", format!("clone: from {url}"))
+                    .args(arguments));
+            };
+            in_clone(&["checkout", "-q", revision]);
+            in_clone(&["branch", "-q", "-D", &unasked]);
+            in_clone(&["reflog", "delete", "HEAD@{1}"]);
         }
     }
 
