@@ -8,6 +8,10 @@ mod bad_input;
 #[cfg(test)]
 mod boot;
 #[cfg(test)]
+mod day;
+#[cfg(test)]
+mod edits;
+#[cfg(test)]
 mod fly;
 #[cfg(test)]
 mod harness;
@@ -19,7 +23,6 @@ mod machine;
 mod malformed;
 #[cfg(test)]
 mod nbd_clients;
-#[cfg(test)]
 #[cfg(test)]
 mod programs;
 #[cfg(test)]
@@ -34,5 +37,7 @@ mod smoke;
 mod snapshots;
 #[cfg(test)]
 mod tls;
+#[cfg(test)]
+mod tools;
 #[cfg(test)]
 mod worktree;

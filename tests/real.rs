@@ -7,7 +7,8 @@ use crate::harness::{Fixture, Mounted, TestBlockd, TestImage, TestRepo, Tree, ru
 /// HEAD and this many commits spread over the history of each.
 const COMMITS: usize = 20;
 
-fn repositories() -> Vec<TestRepo> {
+/// Those in the folder that REPOS names.
+pub(crate) fn repositories() -> Vec<TestRepo> {
     let folder = env::var("REPOS").expect("REPOS: a folder of repositories");
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .unwrap()

@@ -9,16 +9,16 @@ cd "$(dirname "$0")"
 # compares this with the sources, both ways. Given are Debian's essential
 # packages and what debootstrap adds to them, and what the README asks for.
 # shellcheck disable=SC2034 # for tests/programs
-given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash cat:coreutils
-    chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils diff:diffutils
-    dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils find:findutils
-    flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils install:coreutils
-    ldd:libc-bin ln:coreutils mkdir:coreutils mknod:coreutils mktemp:coreutils mountpoint:util-linux mv:coreutils
-    pivot_root:util-linux realpath:coreutils rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils
-    setpriv:util-linux setsid:util-linux sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils
-    stat:coreutils stty:coreutils sync:coreutils tail:coreutils tar:tar tee:coreutils timeout:coreutils
-    touch:coreutils tr:coreutils truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils
-    xargs:findutils"
+given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash:bash cargo:cargo cat:coreutils
+    chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils
+    diff:diffutils dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils
+    find:findutils flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils
+    install:coreutils ldd:libc-bin ln:coreutils make:make mkdir:coreutils mknod:coreutils
+    mktemp:coreutils mountpoint:util-linux mv:coreutils pivot_root:util-linux realpath:coreutils
+    rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils setpriv:util-linux setsid:util-linux
+    sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils stat:coreutils stty:coreutils
+    sync:coreutils tail:coreutils tar:tar tee:coreutils timeout:coreutils touch:coreutils tr:coreutils
+    truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils xargs:findutils"
 
 build="cc:gcc libc:libc6-dev"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
@@ -27,8 +27,9 @@ unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fi
     mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
     python-nbd:python3-libnbd qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs
     umount:mount"
-test="busybox:busybox-static chromedriver:chromium-driver chromium:chromium cpio:cpio npm:npm openssl:openssl
-    python-venv:python3-venv qemu-system-x86_64:qemu-system-x86 strip:binutils xz:xz-utils zstd:zstd"
+test="busybox:busybox-static chromedriver:chromium-driver chromium:chromium cpio:cpio git-lfs:git-lfs
+    java:default-jre-headless jgit:jgit-cli node:nodejs npm:npm openssl:openssl python-venv:python3-venv
+    qemu-system-x86_64:qemu-system-x86 strip:binutils xz:xz-utils zstd:zstd"
 bench="fio:fio ip:iproute2 kill:procps mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
     pgrep:procps python3:python3 umount:mount"
 images="buildah:buildah curl:curl debootstrap:debootstrap mount:mount node:nodejs npm:npm pgrep:procps
@@ -52,6 +53,8 @@ esac
 has() {
     case $1 in
     libc) [ -e "$(cc -print-file-name=crt1.o 2>/dev/null)" ] ;;
+    # Debian's launcher of it lacks a jar.
+    jgit) [ -e /usr/share/java/org.eclipse.jgit.pgm.jar ] ;;
     # Debian's module is for Debian's interpreter; another may be first on the path.
     python-nbd) /usr/bin/python3 -c 'import nbd' 2>/dev/null ;;
     python-venv) python3 -c 'import ensurepip' 2>/dev/null ;;
@@ -118,4 +121,5 @@ fi
 if [ "${1:-test}" = test ]; then
     guest/kernel.sh ../.cache/guest
     ../agent/tests/setup.sh ../.cache/agent
+    tools/setup.sh >/dev/null
 fi

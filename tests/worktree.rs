@@ -47,7 +47,7 @@ fn differing(top: &Path, git_dir: &Path, revision: &str) -> String {
         stdout(command.args(arguments))
     };
     with_index(&["read-tree", revision]);
-    with_index(&["diff-files", "--name-status"])
+    with_index(&["diff", "--name-status"])
 }
 
 #[test]

@@ -49,7 +49,7 @@ const STAGES: [(&str, &[&str]); 25] = [
 ];
 
 /// Named in no file of ours, since programs of others start them.
-const BY_OTHERS: [(&str, &str); 6] = [
+const BY_OTHERS: [(&str, &str); 8] = [
     ("cc", "rustc links with it"),
     ("chromium", "chromedriver starts it"),
     ("file", "nbdinfo starts it, and shows stray bytes without"),
@@ -57,6 +57,8 @@ const BY_OTHERS: [(&str, &str); 6] = [
         "fusermount3",
         "mounts FUSE where the fuser crate may not do so itself",
     ),
+    ("git-lfs", "git starts it"),
+    ("jgit", "a jar that java runs"),
     ("libc", "what cc links with"),
     ("strip", "install --strip starts it"),
 ];
