@@ -26,7 +26,7 @@ fn main() -> Result<()> {
 
     let begin = Instant::now();
     let repository = Repository::open(Path::new(path))?;
-    let commit = repository.resolve(rev)?;
+    let commit = repository.resolve(rev)?.commit;
     let resolved = begin.elapsed();
     let cache = Cache::new(256 << 20, &std::env::temp_dir());
     let objects = repository.objects(&cache)?;

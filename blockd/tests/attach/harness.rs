@@ -83,14 +83,6 @@ pub(crate) fn image() -> &'static Path {
     &made.1
 }
 
-/// `blockd serve` with a state directory.
-pub(crate) fn serve(repositories: &Path, state: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
-    command.arg("serve").arg("--repos").arg(repositories);
-    command.arg("--state").arg(state).env("BLOCKD_LOG", "error");
-    command
-}
-
 /// A new mount namespace copies all mounts, those of other tests too: a test that
 /// makes one runs alone.
 static NAMESPACE: RwLock<()> = RwLock::new(());
@@ -131,18 +123,10 @@ impl Bench {
         Self::start(arguments, Guard::Shared(guard))
     }
 
-    /// `blockd serve` of the repositories that `make` makes in a directory.
-    pub(crate) fn serving(make: impl FnOnce(&Path)) -> Self {
+    /// The server that `command` starts, given a directory and its socket.
+    pub(crate) fn with_command(command: impl FnOnce(&Path, &Path) -> Command) -> Self {
         let guard = NAMESPACE.read().unwrap_or_else(PoisonError::into_inner);
-        let start = |directory: &Path, socket: &Path| {
-            let repositories = directory.join("repositories");
-            fs::create_dir(&repositories).unwrap();
-            make(&repositories);
-            let mut server = serve(&repositories, &directory.join("served"));
-            server.arg("--unix").arg(socket);
-            server
-        };
-        Self::start_server(start, Guard::Shared(guard))
+        Self::start_server(command, Guard::Shared(guard))
     }
 
     fn start(arguments: &[&str], guard: Guard) -> Self {

@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Bench, failure, git, run, serve, wait_until};
+use crate::{
+    harness::{Bench, failure, git, run, wait_until},
+    serving::serve,
+};
 
 /// A repository with ten commits beside the directory, and two mirrors of it that
 /// are packed differently: `r` in the directory, and another beside it.

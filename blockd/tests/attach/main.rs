@@ -14,6 +14,7 @@ mod invalid_input;
 mod kept_changes;
 mod relay_failure;
 mod releases;
+mod serving;
 mod shared_lower;
 mod static_dev;
 mod status_text;

@@ -8,7 +8,9 @@ use std::{
 use gix::{
     ObjectId,
     bstr::{BStr, BString, ByteSlice},
-    hash, sec,
+    hash,
+    refs::FullName,
+    sec, validate,
 };
 use sha2::{Digest, Sha256};
 
@@ -109,7 +111,7 @@ impl Repository {
         let head = repository
             .head_name()
             .map_err(|error| here(unresolved(error)))?;
-        let head = head.as_ref().map(|name| name.as_bstr());
+        let head = head.as_ref().map(FullName::as_bstr);
         let spec = match repository.rev_parse(rev) {
             Ok(spec) => spec,
             Err(error) => {
@@ -348,7 +350,7 @@ fn is_head(rev: &str) -> bool {
 pub fn is_branch_name(name: &BStr) -> bool {
     let full = [b"refs/heads/", name.as_bytes()].concat();
     let forbidden = name == "HEAD" || name.starts_with(b"-");
-    !forbidden && gix::validate::reference::name(full.as_bstr()).is_ok()
+    !forbidden && validate::reference::name(full.as_bstr()).is_ok()
 }
 
 fn unresolved(error: gix::Error) -> Error {

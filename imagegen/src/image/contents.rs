@@ -8,9 +8,10 @@ use crate::{
     Error, Kind, Result,
     git::{Blob, Conversion, Objects, Snapshot},
     image::{
+        dirs::EntryRef,
         folder::{Content, SyntheticKind},
         index::{Index, WorkTree},
-        plan::{EntryRef, Plan},
+        plan::Plan,
         stamp::Stamp,
     },
 };

@@ -8,7 +8,7 @@ use gix::bstr::{BString, ByteSlice};
 use crate::{
     Error, Result,
     git::{Conversion, Job, Objects},
-    image::{dir_layout::DirLayout, folder::Folder, path, plan::Dir, walk::Walk},
+    image::{dir_layout::DirLayout, dirs::Dir, folder::Folder, path, walk::Walk},
     numbers::to_usize,
 };
 

@@ -2,10 +2,7 @@
 
 use crate::{
     ext4::{BLOCK_SIZE, BlockNr, Region},
-    image::{
-        dir_layout::blocks_of,
-        plan::{EntryRef, Plan},
-    },
+    image::{dir_layout::blocks_of, dirs::EntryRef, plan::Plan},
     numbers::{to_u64, to_usize},
 };
 

@@ -15,6 +15,7 @@
 mod contents;
 mod converted;
 mod dir_layout;
+mod dirs;
 mod dot_git;
 mod extent_map;
 mod file_time;
@@ -114,6 +115,7 @@ impl Image {
 
     /// The same image with another owner, group and time of its files, as
     /// [`Options`] has them. Both share their plan.
+    #[must_use]
     pub fn restamped(&self, uid: u32, gid: u32, mtime: Option<FileTime>) -> Self {
         let (plan, origin) = (Arc::clone(&self.plan), Arc::clone(&self.origin));
         Self::of(plan, origin, uid, gid, mtime)

@@ -14,12 +14,13 @@ use crate::{
         contents::Origin,
         converted,
         dir_layout::blocks_of,
+        dirs::{Dir, by_inode, data_blocks},
         dot_git::DotGit,
         file_time::FileTime,
         folder::{Folder, SyntheticKind},
         index::{IndexMap, WorkTree},
         notices::Notices,
-        plan::{Dir, Plan, by_inode, data_blocks},
+        plan::Plan,
         stamp::Stamp,
         walk::{Trees, Walk},
     },
@@ -36,9 +37,10 @@ const BYTES_PER_FREE_INODE: u64 = 16384;
 
 /// Plans the image of `commit`; of an unborn branch if that is the null id.
 pub(super) fn open(origin: &Origin, commit: ObjectId, options: &Options) -> Result<Plan> {
-    let commit = match commit.is_null() {
-        true => Commit::unborn(commit.kind()),
-        false => origin.objects().commit(commit)?,
+    let commit = if commit.is_null() {
+        Commit::unborn(commit.kind())
+    } else {
+        origin.objects().commit(commit)?
     };
     let mut walk = walk(origin, &commit, options)?;
     let mut dot_git = None;

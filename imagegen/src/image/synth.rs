@@ -9,8 +9,8 @@ use crate::{
     image::{
         contents::Reader,
         dir_layout::blocks_of,
+        dirs::{Dir, EntryRef, inode_at},
         folder::{Child, Content, FAST_SYMLINK_LIMIT, SyntheticKind},
-        plan::{Dir, EntryRef, inode_at},
         stamp::Stamp,
     },
     numbers::{to_u64, to_usize},

@@ -193,7 +193,7 @@ fn missing_directories_are_detected() {
 fn damaged_content_is_detected() {
     let fixture = Fixture::new();
     check(&fixture, "no small files", |image| {
-        plan_of(image).small.clear()
+        plan_of(image).small.clear();
     });
     check(&fixture, "a longer file", |image| {
         let longer = [&*plan_of(image).small[0], b"x"].concat();

@@ -13,10 +13,10 @@ use crate::{
     git::{Attributes, Conversion, Entry, EntryMode, Listing, Objects},
     image::{
         dir_layout::DirLayout,
+        dirs::{Dir, inode_at},
         folder::{Content, Folder, Synthetic, SyntheticKind},
         notices::Notices,
         path::{self, Path},
-        plan::{Dir, inode_at},
         tree_counts::TreeCounts,
     },
     numbers::to_u64,

@@ -129,7 +129,7 @@ fn many() -> Files {
     let paths = (0..700).map(|number| match number % 7 {
         0 => format!("{number}"),
         1 | 2 => format!("d{}/f{number}", number % 11),
-        3 => format!("d{}-x", number),
+        3 => format!("d{number}-x"),
         4 => format!("d{}/e/{}{number}", number % 11, "n".repeat(number % 200)),
         5 => format!("d{}/e.{number}", number % 5),
         _ => format!("z/{}/{number}", number % 3),

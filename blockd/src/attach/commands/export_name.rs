@@ -63,18 +63,17 @@ impl ExportName {
         let option = format!("{key}={value}");
         let has_key = |it: &String| it.split_once('=').is_some_and(|(name, _)| name == key);
         let place = changed.options.iter().position(has_key);
-        match place {
-            Some(at) => changed.options[at] = option,
-            None => {
-                let is_behind = |it: &String| {
-                    let name = it.split_once('=').map(|(name, _)| rank(name));
-                    name.is_some_and(|name| name > rank(key))
-                };
-                let place = changed.options.iter().position(is_behind);
-                let place = place.unwrap_or(changed.options.len());
-                changed.options.insert(place, option);
-            }
+        if let Some(at) = place {
+            changed.options[at] = option;
+            return changed;
         }
+        let is_behind = |it: &String| {
+            let name = it.split_once('=').map(|(name, _)| rank(name));
+            name.is_some_and(|name| name > rank(key))
+        };
+        let behind = changed.options.iter().position(is_behind);
+        let end = changed.options.len();
+        changed.options.insert(behind.unwrap_or(end), option);
         changed
     }
 

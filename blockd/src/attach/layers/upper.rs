@@ -164,9 +164,10 @@ pub(crate) fn only_branch(dir: &AttachmentDir, kind: UpperKind) -> Result<Option
         let mut list = || -> io::Result<()> {
             for entry in list_directory(&directory)? {
                 let entry = entry?;
-                match entry.file_type()?.is_dir() {
-                    true => directories.push(entry.path()),
-                    false => branches.push(entry.path()),
+                if entry.file_type()?.is_dir() {
+                    directories.push(entry.path());
+                } else {
+                    branches.push(entry.path());
                 }
             }
             Ok(())

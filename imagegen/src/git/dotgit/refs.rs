@@ -66,7 +66,7 @@ impl<'a> Shown<'a> {
         let origin_head = if refs.tracking.is_empty() {
             let tracking = refs.branches.iter();
             shown.extend(tracking.filter_map(|own| Some((remote(&own.name)?, own))));
-            refs.head.as_ref().and_then(|name| remote(name))
+            refs.head.as_ref().and_then(remote)
         } else {
             let tracking = refs.tracking.iter();
             shown.extend(tracking.map(|branch| (branch.name.clone(), branch)));
@@ -116,11 +116,7 @@ impl<'a> Shown<'a> {
             file.extend_from_slice(format!("{id} ").as_bytes());
             file.extend_from_slice(name);
             file.push(b'\n');
-            file.extend(
-                peeled
-                    .into_iter()
-                    .flat_map(|id| format!("^{id}\n").into_bytes()),
-            );
+            file.extend(peeled.iter().flat_map(|id| format!("^{id}\n").into_bytes()));
         }
         file
     }

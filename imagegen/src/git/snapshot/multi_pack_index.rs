@@ -3,6 +3,7 @@
 //! `Documentation/gitformat-pack.adoc`, "multi-pack-index (MIDX) files").
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fs::{self, File},
     io::{self, BufWriter, Write},
@@ -96,6 +97,10 @@ pub(super) fn make(
         packs.insert(name, source);
     }
     let merged = merge(&packs, format)?;
+    // All are too large, or malformed.
+    if merged.names.len() < 2 {
+        return Ok(None);
+    }
     let directory = new_directory()?;
     let path = directory.path().join("multi-pack-index");
     let failed = |error| Error::io("write", &path, error);
@@ -117,10 +122,12 @@ fn indexes(found: &Found) -> impl Iterator<Item = (&str, &Path)> {
     })
 }
 
-/// An object in one of the packs.
+/// An object in one of the packs. Of several copies, the one in the pack with the
+/// most objects is the first: then git opens few packs.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     id: ObjectId,
+    pack_objects: Reverse<u32>,
     pack: u32,
     offset: u64,
 }
@@ -147,6 +154,7 @@ fn merge<'a>(packs: &BTreeMap<&'a str, &Path>, format: hash::Kind) -> Result<Mer
         names.push(*name);
         entries.extend(index.iter().map(|entry| Entry {
             id: entry.oid,
+            pack_objects: Reverse(index.num_objects()),
             pack,
             offset: entry.pack_offset,
         }));

@@ -5,10 +5,10 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use gix::oid;
-use tracing::warn;
 
 use super::{
-    Location, Loose, Pack, Store, multi_index::MultiIndex, naming, pack_file::PackFile, scan::Scan,
+    Location, Loose, Pack, Store, multi_index::MultiIndex, naming, pack_file::PackFile,
+    reason::read_elsewhere, scan::Scan,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -130,9 +130,4 @@ fn opened(file: &PackFile, locate: impl FnOnce(Arc<Pack>) -> Option<Location>) -
         Err(error) if error.kind() == Kind::NotFound => None,
         Err(error) => Some(Copy::Unknown(error)),
     }
-}
-
-/// Logs damage to a copy instead of which another was read.
-pub(super) fn read_elsewhere(damage: &Error) {
-    warn!("another copy is read, since: {damage}");
 }

@@ -7,6 +7,7 @@ mod bases;
 mod copies;
 pub(super) mod delta;
 mod inflate;
+mod location;
 mod loose;
 mod multi_index;
 mod pack;
@@ -28,41 +29,17 @@ use self::{bases::Decoded, scan::Scan};
 pub(super) use self::{
     bases::DeltaBases,
     inflate::one_more,
+    location::Location,
     loose::Loose,
     multi_index::open as open_multi_index,
     pack::{Chain, Pack},
     pack_file::MappedPacks,
     reason::{causes, message},
     scan::directories,
-    scratch::Scratch,
+    scratch::{Decoder, Scratch},
 };
 use super::{object_hash, sync::lock};
 use crate::error::{Error, Kind, Result};
-
-/// Where an object is stored.
-pub(super) enum Location {
-    /// In a pack, at an offset.
-    Packed(Arc<Pack>, u64),
-    /// In a file of its own.
-    Loose(Box<Loose>),
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Packed(pack, offset) => {
-                write!(f, "{} at offset {offset}", pack.path().display())
-            }
-            Self::Loose(loose) => loose.path().display().fmt(f),
-        }
-    }
-}
-
-/// What decoding needs.
-pub(super) struct Decoder<'a> {
-    pub(super) scratch: &'a mut Scratch,
-    pub(super) bases: &'a DeltaBases,
-}
 
 /// How many delta bases are read from another pack than the delta, one because
 /// of the other, while one object is decoded.

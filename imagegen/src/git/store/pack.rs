@@ -10,10 +10,9 @@ use gix_pack::{
 
 use super::{
     Decoded, Decoder, Scratch,
-    copies::read_elsewhere,
     delta::{self, Failure},
     inflate::Inflated,
-    reason::{Reason, corrupt},
+    reason::{Reason, corrupt, read_elsewhere},
     search,
 };
 use crate::{

@@ -3,6 +3,7 @@
 use std::{error, io, iter, path::Path};
 
 use gix::error::ClassificationMarker;
+use tracing::warn;
 
 use crate::error::{Error, Kind};
 
@@ -84,4 +85,9 @@ pub(in crate::git) fn causes(error: &gix::Error) -> Vec<String> {
         .map(ToString::to_string)
         .map(|message| message.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect()
+}
+
+/// Logs damage to a copy instead of which another was read.
+pub(super) fn read_elsewhere(damage: &Error) {
+    warn!("another copy is read, since: {damage}");
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use gix::zlib;
 
+use super::bases::DeltaBases;
+
 /// A decompressor and a buffer for a delta.
 #[derive(Default)]
 pub(in crate::git) struct Scratch {
@@ -23,4 +25,10 @@ impl fmt::Debug for Scratch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.heap_bytes())
     }
+}
+
+/// What decoding needs.
+pub(in crate::git) struct Decoder<'a> {
+    pub(in crate::git) scratch: &'a mut Scratch,
+    pub(in crate::git) bases: &'a DeltaBases,
 }

@@ -16,9 +16,10 @@ const MIDX: &str = "pack/multi-pack-index";
 /// A bare repository with the files of a snapshot and the branch `main`.
 fn shown(snapshot: &Snapshot, head: ObjectId) -> TempDir {
     let directory = TempDir::new().unwrap();
+    let format = format!("--object-format={}", snapshot.object_format());
     run(
         directory.path(),
-        &["init", "-q", "--bare", "-b", "main", "."],
+        &["init", "-q", "--bare", "-b", "main", &format, "."],
         b"",
     );
     for file in snapshot.files() {
@@ -78,19 +79,23 @@ fn check(store: &TestStore, repo: &TestRepo, head: ObjectId, shows: bool) {
 
 #[test]
 fn many_packs_get_an_index_by_which_objects_are_found() {
-    let repo = TestRepo::new();
+    many_packs(&TestRepo::new());
+    many_packs(&TestRepo::with(&["--object-format=sha256"]));
+}
+
+fn many_packs(repo: &TestRepo) {
     for file in 0..50 {
         repo.write(&format!("f{file}"), format!("content {file}\n"));
     }
     let head = repo.commit("many");
-    pack_each(&repo);
+    pack_each(repo);
     let store = test_store();
-    check(&store, &repo, head, true);
+    check(&store, repo, head, true);
     let again = test_store();
-    let snapshot = again.take(&repo, head);
+    let snapshot = again.take(repo, head);
     assert_eq!(
         snapshot.id(),
-        store.take(&repo, head).id(),
+        store.take(repo, head).id(),
         "it is always the same"
     );
     drop(snapshot);

@@ -2,13 +2,13 @@
 
 use gix::oid;
 
-use super::WorkTree;
+use super::work_tree::WorkTree;
 use crate::{
     ext4::InodeNr,
     git::EntryMode,
     image::{
+        dirs::{EntryRef, inode_at},
         folder::Content,
-        plan::{EntryRef, inode_at},
     },
 };
 

@@ -1,13 +1,22 @@
 //! The places of the entries in an index, computed without making any.
 
-use super::{Place, Total, WorkTree};
+use super::{totals::Total, work_tree::WorkTree};
 use crate::{
     git::dotgit::index::{Form, HEADER_LENGTH, common_prefix},
     image::{
+        dirs::{EntryRef, inode_at},
         folder::Content,
-        plan::{EntryRef, inode_at},
     },
 };
+
+/// The place of an entry in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    pub(super) entry: EntryRef,
+    /// The entry before it; `None` for the first.
+    pub(super) before: Option<EntryRef>,
+}
 
 /// Entries between two whose place is known.
 const ENTRY_STEP: u32 = 128;

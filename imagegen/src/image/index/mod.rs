@@ -14,72 +14,26 @@
 mod cursor;
 mod measure;
 mod totals;
+mod work_tree;
 
 use std::sync::OnceLock;
 
 use gix::ObjectId;
 
+pub(super) use self::work_tree::WorkTree;
 use self::{
     cursor::Cursor,
-    measure::Measure,
+    measure::{Measure, Place},
     totals::{Total, totals},
 };
 use crate::{
-    ext4::InodeNr,
-    git::dotgit::index::{
-        Encoder, Form, Hasher, Sink, Stat, TREES_LENGTH, Tree, Window, recorded_size,
-    },
-    image::{
-        folder::Folder,
-        plan::{Dir, EntryRef, number_of},
-        stamp::Stamp,
-    },
+    git::dotgit::index::{Encoder, Form, Hasher, Sink, Stat, TREES_LENGTH, Window, recorded_size},
+    image::{dirs::EntryRef, stamp::Stamp},
     numbers::{exact, to_u64},
 };
 
 /// Trees between two whose place is known.
 const TREE_STEP: usize = 64;
-
-/// The directories of the work tree, for walks in the order of the index.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct WorkTree<'a> {
-    pub(super) dirs: &'a [Dir],
-    pub(super) by_inode: &'a [(InodeNr, usize)],
-}
-
-impl WorkTree<'_> {
-    /// The number of the directory with this inode.
-    fn number(&self, inode: InodeNr) -> usize {
-        number_of(self.dirs, self.by_inode, inode).expect("every directory is listed by its inode")
-    }
-
-    /// The directory as it stands in the index; `None` if it is no tree.
-    fn tree(&self, number: usize, total: Total) -> Option<Tree<'_>> {
-        let dir = &self.dirs[number];
-        let Folder::Tree { id, .. } = &dir.folder else {
-            return None;
-        };
-        let name = match dir.inode {
-            InodeNr::ROOT => b"",
-            _ => self.dirs[dir.parent].folder.child(dir.slot).name,
-        };
-        Some(Tree {
-            name,
-            entries: (!total.is_invalid).then_some(total.files),
-            subtrees: total.subtrees,
-            id,
-        })
-    }
-}
-
-/// The place of an entry in the file.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    offset: u64,
-    entry: EntryRef,
-    /// The entry before it; `None` for the first.
-    before: Option<EntryRef>,
-}
 
 /// Where everything of an index lies.
 #[derive(Debug)]
@@ -178,7 +132,7 @@ impl Index<'_> {
             let encoder = Encoder::new(window, self.map.totals[0].files, form);
             return self.entries(Cursor::first(self.work_tree), encoder);
         };
-        let before = place.before.map(|entry| self.work_tree.path_to(entry));
+        let before = place.before.map(|entry| path_to(self.work_tree, entry));
         let window = Window::new(place.offset, offset, buffer);
         let encoder = Encoder::after(window, form, before.unwrap_or_default());
         self.entries(Cursor::at(self.work_tree, place.entry), encoder);
@@ -251,11 +205,9 @@ impl Index<'_> {
     }
 }
 
-impl WorkTree<'_> {
-    /// The path of an entry.
-    fn path_to(&self, entry: EntryRef) -> Vec<u8> {
-        let mut cursor = Cursor::at(*self, entry);
-        cursor.next().expect("the entry itself comes first");
-        cursor.path().to_vec()
-    }
+/// The path of an entry.
+fn path_to(work_tree: WorkTree<'_>, entry: EntryRef) -> Vec<u8> {
+    let mut cursor = Cursor::at(work_tree, entry);
+    cursor.next().expect("the entry itself comes first");
+    cursor.path().to_vec()
 }

@@ -1,6 +1,6 @@
 //! How many entries of the index each directory has.
 
-use crate::image::{folder::Folder, plan::Dir};
+use crate::image::{dirs::Dir, folder::Folder};
 
 /// The index entries below a directory at any depth, and its direct subtrees.
 #[derive(Clone, Copy, Debug, Default)]

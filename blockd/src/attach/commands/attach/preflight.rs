@@ -100,9 +100,10 @@ pub(super) fn claim_changes(
         let uri = NbdUri {
             // Changed blocks go with one disk only, changed files with every disk
             // of their commit.
-            export: match is_block {
-                true => kept.export.clone(),
-                false => name.of_commit().to_string(),
+            export: if is_block {
+                kept.export.clone()
+            } else {
+                name.of_commit().to_string()
             },
             ..uri.clone()
         };

@@ -106,9 +106,10 @@ impl Search<'_> {
         };
         let (kind, lower) = self.write_record(&chosen.to_string())?;
         drop(lock);
-        let offer = match chosen == export {
-            true => offer,
-            false => self.ask_exactly(&chosen).await?,
+        let offer = if chosen == export {
+            offer
+        } else {
+            self.ask_exactly(&chosen).await?
         };
         preflight::check_size(&offer)?;
         warnings.extend(servers::check_all(&self.options.relay, &offer).await?);
@@ -188,9 +189,10 @@ impl Search<'_> {
     /// The disk that kept changes go with, if the one that is offered shows the
     /// same work tree: the one that they were made to, as long as a server has it.
     async fn find_kept(&self, offered: &Offered) -> Result<Option<Kept>> {
-        let changes = match self.options.read_only {
-            true => None,
-            false => preflight::kept_changes(self.dir, self.record)?,
+        let changes = if self.options.read_only {
+            None
+        } else {
+            preflight::kept_changes(self.dir, self.record)?
         };
         let Some(changes) = changes else {
             return Ok(None);

@@ -34,7 +34,7 @@ pub enum Version {
     #[default]
     V2,
     /// Of each path, what follows the prefix it has in common with the one
-    /// before: about half as long. GitPython and isomorphic-git refuse it.
+    /// before: about half as long. `GitPython` and isomorphic-git refuse it.
     V4,
 }
 
@@ -169,7 +169,8 @@ impl<S: Sink> Encoder<S> {
             Version::V2 => {
                 self.sink.put(path);
                 let unpadded = self.form.fixed_length() + path.len();
-                self.sink.put(&[0; PADDING][..PADDING - unpadded % PADDING]);
+                self.sink
+                    .put([0; PADDING].split_at(PADDING - unpadded % PADDING).0);
             }
             Version::V4 => self.compressed(path),
         }

@@ -1,6 +1,8 @@
 //! The destination of an encoded index: a count of bytes, a hash, or the part
 //! that somebody reads.
 
+use std::mem;
+
 use gix::{ObjectId, hash::Kind};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -96,38 +98,42 @@ impl Sink for Hasher {
 pub(crate) struct Window<'a> {
     /// Where the next byte belongs.
     position: u64,
+    /// Where the next byte of the window belongs that is not stored yet.
     start: u64,
-    window: &'a mut [u8],
+    /// What is not stored yet.
+    rest: &'a mut [u8],
 }
 
 impl<'a> Window<'a> {
     /// The window of the file from `start` on; what is put next belongs at
-    /// `position`.
+    /// `position`, which is not behind `start`.
     pub(crate) fn new(position: u64, start: u64, window: &'a mut [u8]) -> Self {
         Self {
             position,
             start,
-            window,
+            rest: window,
         }
     }
 
-    /// Whether all bytes behind are outside the window.
+    /// Whether all of the window is stored.
     pub(crate) fn is_past(&self) -> bool {
-        self.position >= self.start + to_u64(self.window.len())
+        self.rest.is_empty()
     }
 }
 
 impl Sink for Window<'_> {
     fn put(&mut self, bytes: &[u8]) {
-        let (begin, end) = (self.position, self.position + to_u64(bytes.len()));
+        let end = self.position + to_u64(bytes.len());
+        let before = self.start.saturating_sub(self.position);
         self.position = end;
-        let from = begin.max(self.start);
-        let to = end.min(self.start + to_u64(self.window.len()));
-        if from >= to {
+        if end <= self.start || self.rest.is_empty() {
             return;
         }
-        let part = &bytes[to_usize(from - begin)..to_usize(to - begin)];
-        let at = to_usize(from - self.start);
-        self.window[at..at + part.len()].copy_from_slice(part);
+        let (_, bytes) = bytes.split_at(to_usize(before));
+        let length = bytes.len().min(self.rest.len());
+        let (part, rest) = mem::take(&mut self.rest).split_at_mut(length);
+        part.copy_from_slice(bytes.split_at(length).0);
+        self.rest = rest;
+        self.start += to_u64(length);
     }
 }
