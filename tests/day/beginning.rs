@@ -26,7 +26,7 @@ fn an_attached_tree_begins_as_a_clone_does() {
     let server = TestBlockd::serve(fixture.folder());
     let mut different = String::new();
     for revision in ["main", "feature", "v1.0", &repo.id("main~7")] {
-        let found = Twins::of(&repo, revision, &server, &[]).differences(made);
+        let found = Twins::of(&repo, revision, &server, &[]).differences_at_once(made);
         if !found.is_empty() {
             writeln!(different, "{revision}\n{found}").unwrap();
         }

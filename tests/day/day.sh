@@ -5,6 +5,7 @@
 #   SCRATCH   a folder for what belongs to no tree
 #   FAR       how many commits back is far
 #   SEED      which files are edited
+#   TURN      a file: who holds its lock has the machine for a step
 # SCRATCH/times has the microseconds of each step; SCRATCH/said what it said.
 set -uo pipefail
 
@@ -38,10 +39,12 @@ step() {
     number=$((number + 1))
     local said=$SCRATCH/said/$number-$name
     tick
+    flock 9
     start=${EPOCHREALTIME/[.,]/}
     "$name" >"$said" 2>&1
     code=$?
     end=${EPOCHREALTIME/[.,]/}
+    flock -u 9
     echo "$name $((end - start))" >>"$SCRATCH/times"
     printf '=== %s ended with %d at %s\n' "$name" "$code" "$(git rev-parse HEAD)"
     tell "$said"
@@ -324,6 +327,7 @@ others_push() {
 }
 
 files=()
+exec 9<"$TURN"
 prepare
 for name in first_status log blame search tags edits stash commits hooks branch rebase cherry_pick merge worktree \
     submodule bisect sparse switch_far reset push; do

@@ -77,8 +77,13 @@ fn spend(repo: &TestRepo, attach: &[&str], far: u32, seed: u32) -> Day {
             .arg(repo.path())
             .arg("origin.git"));
     }
+    let turn = tempfile::NamedTempFile::new().unwrap();
     Day {
-        differences: twins.differences(|twin| day(twin, far, seed)),
+        differences: twins.differences_at_once(|twin| {
+            let mut day = day(twin, far, seed);
+            day.env("TURN", turn.path());
+            day
+        }),
         table: table(&twins),
     }
 }

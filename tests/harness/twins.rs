@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use tempfile::TempDir;
@@ -101,21 +102,43 @@ impl Twins {
         );
     }
 
-    /// Runs a program in both; where they differ.
+    /// Runs a program in both, one after the other; where they differ.
     #[track_caller]
-    pub(crate) fn differences(&self, command: impl Fn(&Twin<'_>) -> Command) -> String {
-        let [attached, cloned] = self.both().map(|twin| {
-            let told = twin.told_by(&mut command(&twin));
-            format!("{told}\n== what is left\n{}", twin.state())
+    fn differences(&self, command: impl Fn(&Twin<'_>) -> Command) -> String {
+        let told = self.both().map(|twin| twin.all_of(&mut command(&twin)));
+        self.differences_of(&told)
+    }
+
+    /// The same with both at once, so that neither has another machine to itself.
+    #[track_caller]
+    pub(crate) fn differences_at_once(
+        &self,
+        command: impl Fn(&Twin<'_>) -> Command + Sync,
+    ) -> String {
+        let command = &command;
+        let told = thread::scope(|threads| {
+            let run = |twin: Twin<'_>| twin.all_of(&mut command(&twin));
+            let running = self.both().map(|twin| threads.spawn(move || run(twin)));
+            running.map(|thread| thread.join().expect("a failure has been told"))
         });
+        self.differences_of(&told)
+    }
+
+    #[track_caller]
+    fn differences_of(&self, [attached, cloned]: &[String; 2]) -> String {
         run(&mut self
             .attached
             .git(&["fsck", "--no-progress", "--connectivity-only"]));
-        differences(&attached, &cloned, self.scratch[0].path())
+        differences(attached, cloned, self.scratch[0].path())
     }
 }
 
 impl Twin<'_> {
+    fn all_of(&self, command: &mut Command) -> String {
+        let told = self.told_by(command);
+        format!("{told}\n== what is left\n{}", self.state())
+    }
+
     /// What it says and how it ends, the names of this twin's folders aside.
     fn told_by(&self, command: &mut Command) -> String {
         let output = command.output().unwrap();
