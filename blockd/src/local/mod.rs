@@ -23,7 +23,8 @@ pub struct LocalExport {
     /// The path of the repository, and what an export's name has behind it:
     /// `PATH[@REV][:key=value]…`. An empty path is the current directory.
     pub name: String,
-    /// The state directory: snapshots and spooled blobs.
+    /// The state directory: snapshots, spooled blobs, and the lengths of
+    /// converted files.
     pub state: PathBuf,
     /// Bytes of memory for cached blobs and trees.
     pub cache: usize,

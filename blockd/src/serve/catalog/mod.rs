@@ -42,7 +42,8 @@ const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 pub struct CatalogOptions {
     /// A repository, or a directory of repositories.
     pub repos: PathBuf,
-    /// The state directory: snapshots and spooled blobs.
+    /// The state directory: snapshots, spooled blobs, and the lengths of
+    /// converted files.
     pub state: PathBuf,
     /// Bytes of memory for cached blobs and listings.
     pub cache: usize,

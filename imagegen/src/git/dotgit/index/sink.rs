@@ -106,12 +106,14 @@ pub(crate) struct Window<'a> {
 
 impl<'a> Window<'a> {
     /// The window of the file from `start` on; what is put next belongs at
-    /// `position`, which is not behind `start`.
+    /// `position`. What of the window lies before that is left alone.
     pub(crate) fn new(position: u64, start: u64, window: &'a mut [u8]) -> Self {
+        let skipped = position.saturating_sub(start);
+        let before = to_usize(skipped.min(to_u64(window.len())));
         Self {
             position,
-            start,
-            rest: window,
+            start: start.max(position),
+            rest: window.split_at_mut(before).1,
         }
     }
 
