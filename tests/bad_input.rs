@@ -55,7 +55,7 @@ fn names_that_mean_nothing() {
             "good@0123456789012345678901234567890123456789",
             "0123456789",
         ),
-        ("empty", "no commits"),
+        ("empty@HEAD~1", "no commits"),
         ("", "name"),
     ] {
         assert_refused(&server, export, &[UNKNOWN, INVALID], named);
@@ -143,13 +143,17 @@ fn image_says_what_is_wrong_and_leaves_no_file() {
     for (spec, named) in [
         (path("nowhere"), "nowhere"),
         (path("not-a-repository"), "not-a-repository"),
-        (path("empty.git"), "empty.git"),
+        (path("empty.git") + "@main~1", "empty.git"),
         (path("good.git") + "@nope", "nope"),
         (path("good.git") + ":what=ever", "what"),
         (path("corrupt-pack.git"), "corrupt-pack"),
         (path("truncated-index.git"), ".idx"),
         (missing, id.as_str()),
-        (partial.path().display().to_string(), blob.as_str()),
+        (partial.path().display().to_string(), "is a partial clone"),
+        (
+            format!("{}:history=none", partial.path().display()),
+            blob.as_str(),
+        ),
     ] {
         let file = state.path().join("image");
         let said = fails(

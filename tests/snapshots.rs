@@ -83,10 +83,12 @@ fn a_canonical_name_says_all_that_decides_the_bytes() {
     let (commit, layout) = before.split_once(":layout=").expect(&name);
     assert_eq!(commit, format!("history@{}", repo.id("main")));
     assert!(layout.parse::<u32>().is_ok(), "{name}");
+    let (snapshot, head) = snapshot.split_once(':').expect(&name);
     assert!(
-        snapshot.len() == 16 && snapshot.bytes().all(|b| b.is_ascii_hexdigit()),
+        snapshot.len() == 32 && snapshot.bytes().all(|b| b.is_ascii_hexdigit()),
         "{name}"
     );
+    assert_eq!(head, "head=main");
     assert_eq!(canonical(&server, &name), name);
     let options = "history@v1.0:gid=7:uid=5:history=none";
     let name = canonical(&server, options);

@@ -7,7 +7,7 @@ use crate::{Error, Kind, ext4::Time};
 /// When the files of an image were last modified, in nanoseconds since 1970.
 /// Written as seconds, with a fraction if there is one: `1700000000.25`.
 ///
-/// Their status was last changed [a little earlier](FileTime::changed).
+/// Their status (`st_ctime`) was last changed two seconds earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileTime {
     seconds: u32,

@@ -187,7 +187,7 @@ impl<S: Sink> Encoder<S> {
         self.path.extend_from_slice(rest);
     }
 
-    /// Starts the trees, which are `length` bytes long by [`tree_length`].
+    /// Starts the trees, which are `length` bytes long by [`Tree::length`].
     /// Without trees there is no such extension.
     pub(crate) fn trees(&mut self, length: u32) {
         self.sink.put(b"TREE");
