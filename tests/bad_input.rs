@@ -124,8 +124,8 @@ fn damaged_repositories_are_named_and_the_others_go_on() {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy");
         let said = fails(program("nbdcopy").arg(server.uri(export)).arg(&copy));
-        let told = said + &server.log();
-        assert!(told.contains(export.split('@').next().unwrap()), "{told}");
+        let text = said + &server.log();
+        assert!(text.contains(export.split('@').next().unwrap()), "{text}");
         assert_serves(&server);
     }
 }

@@ -53,9 +53,12 @@ impl Secured {
 #[test]
 fn other_clients_read_in_tls() {
     let secured = Secured::start(&[]);
-    let told = stdout(program("nbdinfo").arg(secured.stranger()));
-    assert!(told.contains("protocol: newstyle-fixed with TLS"), "{told}");
-    assert!(told.contains("history@"), "{told}");
+    let listing = stdout(program("nbdinfo").arg(secured.stranger()));
+    assert!(
+        listing.contains("protocol: newstyle-fixed with TLS"),
+        "{listing}"
+    );
+    assert!(listing.contains("history@"), "{listing}");
     let folder = tempfile::tempdir().unwrap();
     let [through_tls, plain] = ["tls", "plain"].map(|name| folder.path().join(name));
     run(program("nbdcopy").arg(secured.stranger()).arg(&through_tls));
@@ -148,7 +151,7 @@ fn who_is_not_believed_is_refused_and_told() {
     let plain = TestBlockd::serve_tcp(secured.repo.folder());
     let mounted = Mounted::nowhere();
     let port = secured.server.port();
-    for (uri, told) in [
+    for (uri, message) in [
         (
             format!("nbd://localhost:{port}/history"),
             "it requires TLS: use nbds://",
@@ -166,7 +169,7 @@ fn who_is_not_believed_is_refused_and_told() {
         ),
     ] {
         let said = fails(&mut mounted.attach_command(&uri));
-        assert!(said.contains(told), "{uri}: {said}");
+        assert!(said.contains(message), "{uri}: {said}");
     }
     fails(program("nbdinfo").arg(format!("nbd://localhost:{port}/history")));
 }

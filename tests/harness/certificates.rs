@@ -47,8 +47,8 @@ impl Certificates {
 
     fn vouch(&self, who: &str, extension: &str) {
         let file = |name: &str| self.of(who).join(name);
-        let (asked, wanted) = (file("request"), file("extensions"));
-        fs::write(&wanted, extension).unwrap();
+        let (asked, extensions) = (file("request"), file("extensions"));
+        fs::write(&extensions, extension).unwrap();
         let subject = format!("/CN={who}");
         let mut ask = self.openssl("req", &["-subj", &subject]);
         ask.arg("-keyout").arg(file(&format!("{who}-key.pem")));
@@ -60,7 +60,7 @@ impl Certificates {
             .arg("-CAkey")
             .arg(self.key())
             .arg("-extfile")
-            .arg(wanted);
+            .arg(extensions);
         run(answer.arg("-out").arg(file(&format!("{who}-cert.pem"))));
     }
 

@@ -46,7 +46,7 @@ fn search_path() -> String {
 #[track_caller]
 pub(crate) fn run(command: &mut Command) -> Output {
     let output = output(command);
-    assert!(output.status.success(), "{}", told(command, &output));
+    assert!(output.status.success(), "{}", transcript(command, &output));
     output
 }
 
@@ -67,13 +67,13 @@ pub(crate) fn fails(command: &mut Command) -> String {
     assert!(
         !matches!(code, None | Some(0 | 101)),
         "must fail: {}",
-        told(command, &output)
+        transcript(command, &output)
     );
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         !said.trim().is_empty(),
         "failed without a word: {}",
-        told(command, &output)
+        transcript(command, &output)
     );
     said
 }
@@ -86,7 +86,7 @@ fn output(command: &mut Command) -> Output {
     }
 }
 
-fn told(command: &Command, output: &Output) -> String {
+fn transcript(command: &Command, output: &Output) -> String {
     format!(
         "{command:?}\nexit code {:?}, signal {:?}\n--- stdout\n{}\n--- stderr\n{}",
         output.status.code(),
@@ -102,7 +102,7 @@ fn a_failure_shows_both_outputs() {
     command.args(["-c", "echo out; echo err >&2; exit 3"]);
     assert_eq!(fails(&mut command), "err\n");
     let output = command.output().unwrap();
-    let text = told(&command, &output);
+    let text = transcript(&command, &output);
     assert!(
         text.contains("Some(3)") && text.contains("out\n") && text.contains("err\n"),
         "{text}"

@@ -62,7 +62,7 @@ impl GuestRun {
         );
     }
 
-    /// Neither a warning nor a complaint of ext4, nbd or overlayfs.
+    /// Neither a warning nor an error of ext4, nbd or overlayfs.
     #[track_caller]
     pub(crate) fn assert_kernel_content(&self) {
         let (_, log) = self
@@ -95,7 +95,7 @@ const KNOWN: [&str; 9] = [
     "Disconnected due to user request",
     "shutting down sockets",
     "\"xino\" feature enabled",
-    // A host that is busy, told by its guest.
+    // A host that is busy, as its guest sees it.
     "hrtimer: interrupt took",
     "clocksource:",
 ];
@@ -138,10 +138,10 @@ fn boot(initrd: &Path) -> String {
         .arg(initrd);
     let output = qemu.stdin(std::process::Stdio::null()).output().unwrap();
     let console = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    let told = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success(),
-        "qemu {}: {told}\n{console}",
+        "qemu {}: {stderr}\n{console}",
         output.status
     );
     console

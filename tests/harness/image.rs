@@ -58,10 +58,10 @@ impl TestImage {
             .unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
-        let complaint = e2fsck_complaint(&said);
+        let fault = e2fsck_fault(&said);
         assert!(
-            output.status.success() && complaint.is_none(),
-            "{complaint:?} in\n{said}"
+            output.status.success() && fault.is_none(),
+            "{fault:?} in\n{said}"
         );
     }
 
@@ -81,7 +81,7 @@ impl TestImage {
 }
 
 /// The first line that a sound file system does not get.
-fn e2fsck_complaint(said: &str) -> Option<&str> {
+fn e2fsck_fault(said: &str) -> Option<&str> {
     said.lines().find(|line| {
         let version = line.starts_with("e2fsck 1.");
         let pass = ["Pass 1: ", "Pass 2: ", "Pass 3: ", "Pass 4: ", "Pass 5: "]
@@ -123,10 +123,10 @@ fn a_fault_that_e2fsck_lets_pass_is_a_complaint() {
     let sound = "e2fsck 1.47.0 (5-Feb-2023)\nPass 1: Checking inodes, blocks, and sizes\n\
                  Pass 5: Checking group summary information\n\
                  image: 11/16 files (0.0% non-contiguous), 9/100 blocks\n";
-    assert_eq!(e2fsck_complaint(sound), None);
+    assert_eq!(e2fsck_fault(sound), None);
     let fault = format!("{sound}Free blocks count wrong (5, counted=287052).\nFix? no\n");
     assert_eq!(
-        e2fsck_complaint(&fault),
+        e2fsck_fault(&fault),
         Some("Free blocks count wrong (5, counted=287052).")
     );
 }

@@ -100,8 +100,8 @@ impl Mounted {
     /// `git status` says nothing.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
-        let told = stdout(&mut self.git(&["status", "--porcelain"]));
-        assert_eq!(told, "", "git status");
+        let status = stdout(&mut self.git(&["status", "--porcelain"]));
+        assert_eq!(status, "", "git status");
     }
 
     /// What `blockd status --json` says of it.

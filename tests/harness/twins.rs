@@ -105,8 +105,8 @@ impl Twins {
     /// Runs a program in both, one after the other; where they differ.
     #[track_caller]
     fn differences(&self, command: impl Fn(&Twin<'_>) -> Command) -> String {
-        let told = self.both().map(|twin| twin.all_of(&mut command(&twin)));
-        self.differences_of(&told)
+        let text = self.both().map(|twin| twin.all_of(&mut command(&twin)));
+        self.differences_of(&text)
     }
 
     /// The same with both at once, so that neither has another machine to itself.
@@ -116,12 +116,12 @@ impl Twins {
         command: impl Fn(&Twin<'_>) -> Command + Sync,
     ) -> String {
         let command = &command;
-        let told = thread::scope(|threads| {
+        let text = thread::scope(|threads| {
             let run = |twin: Twin<'_>| twin.all_of(&mut command(&twin));
             let running = self.both().map(|twin| threads.spawn(move || run(twin)));
-            running.map(|thread| thread.join().expect("a failure has been told"))
+            running.map(|thread| thread.join().expect("a failure has been shown"))
         });
-        self.differences_of(&told)
+        self.differences_of(&text)
     }
 
     #[track_caller]
@@ -135,20 +135,20 @@ impl Twins {
 
 impl Twin<'_> {
     fn all_of(&self, command: &mut Command) -> String {
-        let told = self.told_by(command);
-        format!("{told}\n== what is left\n{}", self.state())
+        let text = self.output_of(command);
+        format!("{text}\n== what is left\n{}", self.state())
     }
 
     /// What it says and how it ends, the names of this twin's folders aside.
-    fn told_by(&self, command: &mut Command) -> String {
+    fn output_of(&self, command: &mut Command) -> String {
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        let mut told = self.without_paths(&said);
+        let mut text = self.without_paths(&said);
         if !output.status.success() {
             let log = String::from_utf8_lossy(&output.stderr);
-            write!(told, "{}\n{}", output.status, self.without_paths(&log)).unwrap();
+            write!(text, "{}\n{}", output.status, self.without_paths(&log)).unwrap();
         }
-        told
+        text
     }
 
     fn without_paths(&self, text: &str) -> String {
@@ -160,7 +160,7 @@ impl Twin<'_> {
     /// Refs, HEAD, the index, and every file that git does not ignore.
     fn state(&self) -> String {
         let index = self.scratch.join("index-of-all");
-        let told = |arguments: &[&str]| stdout(git(&self.tree).args(arguments));
+        let output = |arguments: &[&str]| stdout(git(&self.tree).args(arguments));
         let all = |arguments: &[&str]| {
             let mut command = git(&self.tree);
             stdout(command.env("GIT_INDEX_FILE", &index).args(arguments))
@@ -168,15 +168,15 @@ impl Twin<'_> {
         all(&["read-tree", "HEAD"]);
         all(&["add", "--all"]);
         [
-            told(&[
+            output(&[
                 "status",
                 "--porcelain=v2",
                 "--branch",
                 "--untracked-files=all",
             ]),
-            told(&["for-each-ref"]),
-            told(&["ls-files", "--stage"]),
-            told(&["stash", "list"]),
+            output(&["for-each-ref"]),
+            output(&["ls-files", "--stage"]),
+            output(&["stash", "list"]),
             all(&["write-tree"]),
         ]
         .join("\n--\n")
@@ -198,7 +198,7 @@ fn differences(attached: &str, cloned: &str, folder: &Path) -> String {
 #[test]
 fn differences_are_told_line_by_line() {
     let folder = tempfile::tempdir().unwrap();
-    let told = |one, two| differences(one, two, folder.path());
-    assert_eq!(told("a\nb\n", "a\nb\n"), "");
-    assert_eq!(told("a\nb\n", "a\nc\n"), "@@ -1,2 +1,2 @@\n a\n-b\n+c");
+    let compared = |one, two| differences(one, two, folder.path());
+    assert_eq!(compared("a\nb\n", "a\nb\n"), "");
+    assert_eq!(compared("a\nb\n", "a\nc\n"), "@@ -1,2 +1,2 @@\n a\n-b\n+c");
 }
