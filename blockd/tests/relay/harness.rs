@@ -70,7 +70,10 @@ impl Bench {
 
     pub(crate) fn git(&self, arguments: &[&str]) {
         let mut git = Command::new("git");
+        // The files of a commit of this moment have a time that depends on when it
+        // is opened.
         git.current_dir(self.path("repo"))
+            .env("GIT_COMMITTER_DATE", "@1700000000 +0000")
             .args(["-c", "user.name=A", "-c", "user.email=a@example.org"])
             .args(arguments);
         let (done, _, said) = output(&mut git);
