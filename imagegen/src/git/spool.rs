@@ -88,7 +88,7 @@ impl Spool {
         if let Some(spooled) = self.get(&id) {
             return Ok(spooled);
         }
-        lock(&self.spooled).make_room(size.max(self.least));
+        self.make_room(size);
         let part = store.read(&id, None, |location| {
             let part = self.write_copy(store, location, &id, MAX_DETOURS)?;
             if part.size == size {
@@ -98,9 +98,25 @@ impl Spool {
             }
         })?;
         let Part { file, size, .. } = part;
-        let spooled = Arc::new(Spooled { file, size });
-        lock(&self.spooled).put(id, Arc::clone(&spooled), size.max(self.least));
-        Ok(spooled)
+        Ok(self.keep(id, Spooled { file, size }))
+    }
+
+    /// What a file of `size` bytes counts: at least its share of the spool, so that
+    /// the number of files is bounded, too.
+    fn weight(&self, size: u64) -> u64 {
+        size.max(self.least)
+    }
+
+    /// Drops files until there is room for one of `size` bytes.
+    fn make_room(&self, size: u64) {
+        lock(&self.spooled).make_room(self.weight(size));
+    }
+
+    fn keep(&self, name: ObjectId, spooled: Spooled) -> Arc<Spooled> {
+        let weight = self.weight(spooled.size);
+        let spooled = Arc::new(spooled);
+        lock(&self.spooled).put(name, Arc::clone(&spooled), weight);
+        spooled
     }
 
     /// Spools and verifies a copy of the blob `id`. A damaged delta base is read
@@ -145,7 +161,7 @@ impl Spool {
     ) -> Result<Arc<Spooled>> {
         self.check_size(size)?;
         let _one_at_a_time = lock(&self.writing);
-        lock(&self.spooled).make_room(size);
+        self.make_room(size);
         let failed = |error| Error::io("write to", &self.directory, error);
         let mut out = BufWriter::with_capacity(BUFFER, self.temporary()?);
         let mut written = 0u64;
@@ -157,9 +173,7 @@ impl Spool {
         check_derived(written == size, size)?;
         let file = out.into_inner().map_err(io::IntoInnerError::into_error);
         let file = file.map_err(failed)?;
-        let spooled = Arc::new(Spooled { file, size });
-        lock(&self.spooled).put(name, Arc::clone(&spooled), size);
-        Ok(spooled)
+        Ok(self.keep(name, Spooled { file, size }))
     }
 
     fn write_loose(&self, loose: Loose, format: hash::Kind) -> Result<Part> {

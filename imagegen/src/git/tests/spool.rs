@@ -1,9 +1,12 @@
 //! Blobs that are too large for memory.
 
-use std::fs;
+use std::{fs, num::NonZeroUsize};
 
 use super::*;
-use crate::error::Kind;
+use crate::{
+    error::Kind,
+    git::{Blob, open_files::Shares},
+};
 
 const LARGE: usize = 40_000_000;
 
@@ -111,6 +114,34 @@ fn the_spool_is_bounded() {
         error.to_string().contains("1000 bytes that may be spooled"),
         "{error}"
     );
+}
+
+/// Blobs and what is derived from them: each file counts its share at least.
+#[test]
+fn the_number_of_spooled_files_is_bounded() {
+    let repo = TestRepo::new();
+    let ids = [1, 3, 5].map(|seed| repo.hash_object("blob", &noise(300_000, seed)));
+    let three = NonZeroUsize::MIN.saturating_add(2);
+    let shares = Shares {
+        spooled: three,
+        ..Shares::of_process()
+    };
+    let spool = TempDir::new().unwrap();
+    let cache = Cache::with_shares(1 << 20, spool.path(), 1 << 30, shares);
+    let objects = repo.open().objects(&cache).unwrap();
+    let spooled = |id: &ObjectId| cache.spool().get(id).is_some();
+    for id in &ids {
+        objects.blob(id, 300_000).unwrap();
+    }
+    assert!(ids.iter().all(spooled));
+    let derived = [4, 5].map(|byte| ObjectId::Sha1([byte; 20]));
+    for name in derived {
+        let made = objects.derive(name, 300_000, |sink| sink(&vec![7; 300_000]));
+        assert!(matches!(made.unwrap(), Blob::Spooled(_)));
+    }
+    assert!(derived.iter().all(spooled));
+    let left = ids.map(|id| spooled(&id));
+    assert_eq!(left, [false, false, true]);
 }
 
 #[test]
