@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use serde_json::Value;
@@ -53,6 +53,14 @@ impl Other {
         let server = server.spawn().unwrap();
         wait_until("it listens", || UnixStream::connect(&socket).is_ok());
         Self { socket, server }
+    }
+
+    /// Attaches from it at the bench's mountpoint.
+    fn attach(&self, bench: &Bench) -> Command {
+        let uri = self.uri("r@main");
+        let mut attach = bench.blockd(&["attach", "--via", "fuse", "--json", &uri]);
+        attach.arg(bench.mountpoint());
+        attach
     }
 
     fn uri(&self, export: &str) -> String {
@@ -106,8 +114,7 @@ fn changes_go_on_over_the_other_mirror() {
     bench.detach(&[]);
 
     let other = Other::of(&bench);
-    let mut attach = bench.blockd(&["attach", "--via", "fuse", "--json", &other.uri("r@main")]);
-    let again: Value = serde_json::from_str(&run(attach.arg(&tree))).unwrap();
+    let again: Value = serde_json::from_str(&run(&mut other.attach(&bench))).unwrap();
     assert_ne!(report["export"], again["export"], "the packs differ");
     let warning = again["warnings"][0].as_str().unwrap();
     assert!(warning.contains("over the same commit"), "{warning}");
@@ -163,8 +170,7 @@ fn the_command_that_goes_on_with_changes_of_another_commit_works() {
     fs::write(tree.join("new"), "new\n").unwrap();
     bench.detach(&[]);
     let other = Other::of(&bench);
-    let mut attach = bench.blockd(&["attach", "--via", "fuse", &other.uri("r@main")]);
-    let error = failure(attach.arg(&tree));
+    let error = failure(&mut other.attach(&bench));
     let (_, command) = error.split_once("`blockd ").unwrap();
     let (command, _) = command.split_once('`').unwrap();
     run(&mut bench.blockd(&command.split(' ').collect::<Vec<_>>()));

@@ -157,10 +157,7 @@ impl Objects {
                     .inspect(|blob| self.cache.count_inflated(blob)),
             })?,
         };
-        if blob.len() == size {
-            return Ok(blob);
-        }
-        Err(spool::wrong_size(&id, blob.len(), size))
+        of_size(&id, blob, size)
     }
 
     /// Like [`Objects::blob`], for a blob that is read once: it is not cached,
@@ -177,10 +174,7 @@ impl Objects {
                 .decode_blob(id, size)
                 .inspect(|blob| self.cache.count_inflated(blob))?,
         };
-        if blob.len() == size {
-            return Ok(blob);
-        }
-        Err(spool::wrong_size(&id, blob.len(), size))
+        of_size(&id, blob, size)
     }
 
     /// The length of a blob in bytes, from its header.
@@ -288,6 +282,14 @@ impl Objects {
         };
         read(&decoded.ok_or_else(too_large)?)
     }
+}
+
+/// The blob, if it has the length that is expected.
+fn of_size(id: &ObjectId, blob: Blob, size: u64) -> Result<Blob> {
+    if blob.len() == size {
+        return Ok(blob);
+    }
+    Err(spool::wrong_size(id, blob.len(), size))
 }
 
 fn no_directory(path: &BStr, reason: &str) -> Error {

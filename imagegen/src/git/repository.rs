@@ -202,49 +202,50 @@ impl Repository {
         &self.common_dir
     }
 
-    /// Fails for a partial clone: it lacks objects, which git fetches from the
-    /// promisor remote when it needs them (git, `partial-clone.adoc`). Of a
-    /// snapshot it could not.
-    pub(super) fn check_complete(&self) -> Result<()> {
-        let repository = open(&self.path)?;
-        let config = repository.config_snapshot();
-        let remotes = config.plumbing().sections_by_name("remote");
-        let mut names = remotes.into_iter().flatten();
-        let promises = names.any(|section| {
-            let name = section.header().subsection_name();
-            name.is_some_and(|name| {
-                config.boolean(&format!("remote.{name}.promisor")) == Some(true)
-            })
-        });
-        if config.string("extensions.partialClone").is_none() && !promises {
-            return Ok(());
-        }
-        let message = format!(
-            "{} is a partial clone, and its history is not complete: serve a full clone (`git \
-             clone --mirror`), or show the files alone with history=none",
-            self.path.display()
-        );
-        Err(Error::new(Kind::Unsupported, message))
-    }
-
     pub(super) fn object_directory(&self) -> PathBuf {
         self.common_dir.join("objects")
     }
 
-    /// Its current branches, tags and HEAD.
-    pub(super) fn refs(&self) -> Result<Refs> {
-        refs::read(&open(&self.path)?).map_err(|error| error.within(self.label()))
-    }
-
-    /// Its `remote.origin.url`, if it has one that is a line of UTF-8. A user
-    /// name and password are removed, since images are public to their clients.
-    pub(super) fn origin(&self) -> Result<Option<String>> {
+    /// Its current refs, and its `remote.origin.url`, if it has one that is a line
+    /// of UTF-8. A user name and password are removed, since images are public to
+    /// their clients.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Unsupported`] for a partial clone: it lacks objects, which git
+    /// fetches from the promisor remote when it needs them, and of a snapshot it
+    /// could not (git, `partial-clone.adoc`).
+    pub(super) fn refs_and_origin(&self) -> Result<(Refs, Option<String>)> {
         let repository = open(&self.path)?;
-        let url = repository.config_snapshot().string("remote.origin.url");
-        let url = url.and_then(|url| String::from_utf8(url.into()).ok());
-        let url = url.filter(|url| !url.is_empty() && !url.contains(char::is_control));
-        Ok(url.map(without_password))
+        if is_partial(&repository) {
+            let message = format!(
+                "{} is a partial clone, and its history is not complete: serve a full clone \
+                 (`git clone --mirror`), or show the files alone with history=none",
+                self.path.display()
+            );
+            return Err(Error::new(Kind::Unsupported, message));
+        }
+        let refs = refs::read(&repository).map_err(|error| error.within(self.label()))?;
+        Ok((refs, origin(&repository)))
     }
+}
+
+fn is_partial(repository: &gix::Repository) -> bool {
+    let config = repository.config_snapshot();
+    let remotes = config.plumbing().sections_by_name("remote");
+    let mut remotes = remotes.into_iter().flatten();
+    let promises = remotes.any(|section| {
+        let name = section.header().subsection_name();
+        name.is_some_and(|name| config.boolean(&format!("remote.{name}.promisor")) == Some(true))
+    });
+    promises || config.string("extensions.partialClone").is_some()
+}
+
+fn origin(repository: &gix::Repository) -> Option<String> {
+    let url = repository.config_snapshot().string("remote.origin.url")?;
+    let url = String::from_utf8(url.into()).ok()?;
+    let is_line = !url.is_empty() && !url.contains(char::is_control);
+    is_line.then(|| without_password(url))
 }
 
 /// `https://host/…` for `https://user:password@host/…`, and for

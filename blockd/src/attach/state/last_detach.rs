@@ -2,8 +2,9 @@
 //! attached next.
 
 use std::{
+    io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -43,19 +44,33 @@ impl LastDetach {
         directory::write(&file(state), self)
     }
 
-    /// The last detach, and when it was; `None` when there was none.
+    /// The last detach, if it was less than `age` ago or the clock was set back
+    /// since. A record of another format is passed over with a warning.
     ///
     /// # Errors
     ///
-    /// When the record cannot be read.
-    pub(crate) fn load(state: &Path) -> Result<Option<(Self, SystemTime)>> {
+    /// When the file cannot be looked at.
+    pub(crate) fn within(age: Duration, state: &Path) -> Result<Option<Self>> {
         let path = file(state);
-        let Some(record) = directory::read::<Self>(&path)? else {
-            return Ok(None);
+        let modified = match path.metadata().and_then(|metadata| metadata.modified()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            modified => modified.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        let modified = path.metadata().and_then(|metadata| metadata.modified());
-        let modified = modified.with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Some((record, modified)).filter(|(record, _)| record.format == FORMAT))
+        let passed = SystemTime::now().duration_since(modified);
+        if passed.is_ok_and(|passed| passed > age) {
+            return Ok(None);
+        }
+        match directory::read::<Self>(&path) {
+            Ok(Some(record)) if record.format != FORMAT => {
+                tracing::warn!("{} has another format: passed over", path.display());
+                Ok(None)
+            }
+            Err(error) => {
+                tracing::warn!("passed over: {error:#}");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 }
 

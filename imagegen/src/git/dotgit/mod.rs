@@ -10,7 +10,7 @@ mod tests;
 
 use gix::{
     ObjectId,
-    bstr::{BStr, BString, ByteSlice},
+    bstr::{BStr, BString},
     hash::Kind,
 };
 
@@ -104,10 +104,10 @@ impl Parts<'_> {
         if !id.is_null() {
             files.push(("logs/HEAD".into(), self.reflog(commit, id)));
         }
-        if let (Head::Branch(name), false) = (head, id.is_null()) {
-            let path = |folder: &str| [folder.as_bytes(), name.as_bytes()].concat().into();
-            files.push((path("refs/heads/"), format!("{id}\n").into_bytes()));
-            files.push((path("logs/refs/heads/"), self.reflog(commit, id)));
+        if let (Some(branch), false) = (head.branch(), id.is_null()) {
+            let log = [b"logs/", branch.as_slice()].concat();
+            files.push((branch, format!("{id}\n").into_bytes()));
+            files.push((log.into(), self.reflog(commit, id)));
         }
         if let Some((name, id)) = shown.origin_head() {
             files.push(("refs/remotes/origin/HEAD".into(), symbolic(name)));

@@ -28,10 +28,23 @@ impl Head<'_> {
     /// The file `HEAD`.
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Branch(name) => symbolic(&[BRANCHES, name.as_bytes()].concat()),
+            Self::Branch(name) => symbolic(&branch(name)),
             Self::Detached(id) => format!("{id}\n").into_bytes(),
         }
     }
+
+    /// The full name of the branch; `None` if HEAD is detached.
+    pub(super) fn branch(&self) -> Option<BString> {
+        match self {
+            Self::Branch(name) => Some(branch(name)),
+            Self::Detached(_) => None,
+        }
+    }
+}
+
+/// The full name of a branch.
+fn branch(name: &BStr) -> BString {
+    [BRANCHES, name.as_bytes()].concat().into()
 }
 
 /// The content of a symbolic ref to `name`.
@@ -71,13 +84,13 @@ impl<'a> Shown<'a> {
             let tracking = refs.tracking.iter();
             shown.extend(tracking.map(|branch| (branch.name.clone(), branch)));
             let is_origins = |name: &BString| refs.tracking.iter().any(|other| other.name == *name);
+            let head = head.branch();
             let own = refs.branches.iter().filter(|own| {
-                let is_head = matches!(head, Head::Branch(name) if own.name.ends_with_str(name)
-                    && own.name.len() == BRANCHES.len() + name.len());
+                let is_head = head.as_ref() == Some(&own.name);
                 !is_head && !remote(&own.name).is_some_and(|name| is_origins(&name))
             });
             let own: Vec<_> = own.map(|own| (own.name.clone(), own)).collect();
-            check_room(head, &own)?;
+            check_room(head.as_ref(), &own)?;
             shown.extend(own);
             refs.tracking_head.clone()
         };
@@ -101,12 +114,10 @@ impl<'a> Shown<'a> {
 
     /// The full name of HEAD's branch, if origin has a branch of that name.
     pub(super) fn upstream(&self, head: &Head<'_>) -> Option<BString> {
-        let Head::Branch(short) = head else {
-            return None;
-        };
-        let tracking: BString = [TRACKING, short.as_bytes()].concat().into();
+        let branch = head.branch()?;
+        let tracking = remote(&branch)?;
         let is_shown = self.refs.iter().any(|(name, _)| *name == tracking);
-        is_shown.then(|| [BRANCHES, short.as_bytes()].concat().into())
+        is_shown.then_some(branch)
     }
 
     /// The file `packed-refs`.
@@ -130,20 +141,20 @@ impl<'a> Shown<'a> {
 }
 
 /// Checks that no branch is in the place of a directory that another one needs.
-fn check_room(head: &Head<'_>, branches: &[(BString, &Ref)]) -> Result<()> {
-    let Head::Branch(name) = head else {
+fn check_room(head: Option<&BString>, branches: &[(BString, &Ref)]) -> Result<()> {
+    let Some(head) = head else {
         return Ok(());
     };
-    let head = [BRANCHES, name.as_bytes()].concat();
-    let is_below = |one: &[u8], other: &[u8]| {
-        one.strip_prefix(other)
+    let is_below = |one: &BString, other: &BString| {
+        one.strip_prefix(other.as_slice())
             .is_some_and(|rest| rest.starts_with(b"/"))
     };
-    let mut names = branches.iter().map(|(name, _)| name.as_slice());
-    match names.find(|other| is_below(&head, other) || is_below(other, &head)) {
+    let mut names = branches.iter().map(|(name, _)| name);
+    match names.find(|other| is_below(head, other) || is_below(other, head)) {
         None => Ok(()),
         Some(other) => {
-            let other = other.as_bstr();
+            let (_, name) = head.split_at(BRANCHES.len());
+            let name = name.as_bstr();
             let message = format!("HEAD cannot be on the branch {name}: there is {other}");
             Err(Error::new(Kind::Invalid, message))
         }

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use crate::numbers::to_u64;
 
-/// The bytes behind the end of the output buffer that iconv is told of. An old
+/// The bytes behind the end of the output buffer that iconv is given. An old
 /// glibc writes up to 4 bytes there (CVE-2024-2961).
 const SLACK: usize = 64;
 /// More than any encoding makes of one byte.

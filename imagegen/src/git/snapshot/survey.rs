@@ -60,11 +60,9 @@ impl Survey {
         repository: &Repository,
         new_directory: &dyn Fn() -> Result<TempDir>,
     ) -> Attempt<Self> {
-        repository.check_complete()?;
         let format = repository.object_format();
-        let refs = repository.refs()?;
+        let (refs, origin) = repository.refs_and_origin()?;
         let shallow = shallow(&repository.common_dir().join("shallow"))?;
-        let origin = repository.origin()?;
         let mut found = list(repository)?;
         let made = make_index(&found, format, new_directory)?;
         if let Some(made) = &made {

@@ -6,7 +6,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::{
-    snapshot::{TestStore, test_store},
+    snapshot::{TestStore, test_store, written},
     *,
 };
 use crate::{git::Snapshot, support::git};
@@ -15,20 +15,7 @@ const MIDX: &str = "pack/multi-pack-index";
 
 /// A bare repository with the files of a snapshot and the branch `main`.
 fn shown(snapshot: &Snapshot, head: ObjectId) -> TempDir {
-    let directory = TempDir::new().unwrap();
-    let format = format!("--object-format={}", snapshot.object_format());
-    run(
-        directory.path(),
-        &["init", "-q", "--bare", "-b", "main", &format, "."],
-        b"",
-    );
-    for file in snapshot.files() {
-        let path = directory.path().join("objects").join(file.path.to_string());
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let mut bytes = vec![0; usize::try_from(file.size).unwrap()];
-        file.read_at(0, &mut bytes).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
+    let directory = written(snapshot);
     run(
         directory.path(),
         &["update-ref", "refs/heads/main", &head.to_string()],
@@ -50,6 +37,26 @@ fn quiet(directory: &TempDir, arguments: &[&str]) -> Vec<u8> {
 
 fn has(snapshot: &Snapshot, path: &str) -> bool {
     snapshot.files().iter().any(|file| file.path == path)
+}
+
+/// A clone with a commit of its own, and the other repository as its alternate.
+fn shared_clone(repo: &TestRepo) -> (TestRepo, ObjectId) {
+    let clone = TestRepo {
+        directory: TempDir::new().unwrap(),
+        name: "repo",
+    };
+    let (from, to) = (repo.path(), clone.path());
+    let shared = [
+        "clone",
+        "-q",
+        "--shared",
+        from.to_str().unwrap(),
+        to.to_str().unwrap(),
+    ];
+    run(clone.directory.path(), &shared, b"");
+    clone.write("own", "own");
+    let head = clone.commit("own");
+    (clone, head)
 }
 
 /// Packs each object that is loose by itself.
@@ -143,21 +150,7 @@ fn an_index_of_an_alternate_is_shown_where_it_fits() {
     repo.fill();
     pack_each(&repo);
     repo.git(&["multi-pack-index", "write"]);
-    let clone = TestRepo {
-        directory: TempDir::new().unwrap(),
-        name: "repo",
-    };
-    let (from, to) = (repo.path(), clone.path());
-    let shared = [
-        "clone",
-        "-q",
-        "--shared",
-        from.to_str().unwrap(),
-        to.to_str().unwrap(),
-    ];
-    run(clone.directory.path(), &shared, b"");
-    clone.write("own", "own");
-    let head = clone.commit("own");
+    let (clone, head) = shared_clone(&repo);
     clone.git(&["repack", "-dlq"]);
     check(&test_store(), &clone, head, true);
 }
@@ -168,21 +161,7 @@ fn a_chain_of_commit_graphs_is_shown_when_it_is_complete() {
     repo.fill();
     repo.git(&["repack", "-adq"]);
     repo.git(&["commit-graph", "write", "--reachable", "--split"]);
-    let clone = TestRepo {
-        directory: TempDir::new().unwrap(),
-        name: "repo",
-    };
-    let (from, to) = (repo.path(), clone.path());
-    let shared = [
-        "clone",
-        "-q",
-        "--shared",
-        from.to_str().unwrap(),
-        to.to_str().unwrap(),
-    ];
-    run(clone.directory.path(), &shared, b"");
-    clone.write("own", "own");
-    let head = clone.commit("own");
+    let (clone, head) = shared_clone(&repo);
     let chain = "info/commit-graphs/commit-graph-chain";
     // It has none of its own yet: that of the alternate is the one git uses.
     let checked = |graphs: usize| {

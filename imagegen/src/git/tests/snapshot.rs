@@ -53,13 +53,13 @@ fn paths(snapshot: &Snapshot) -> Vec<String> {
         .collect()
 }
 
-/// Writes the files of a snapshot to a repository, and runs `git fsck` on it.
-pub(super) fn fsck(snapshot: &Snapshot, commit: ObjectId) {
+/// A bare repository with the files of a snapshot, without refs.
+pub(super) fn written(snapshot: &Snapshot) -> TempDir {
     let directory = TempDir::new().unwrap();
     let format = format!("--object-format={}", snapshot.object_format());
     run(
         directory.path(),
-        &["init", "-q", "--bare", &format, "."],
+        &["init", "-q", "--bare", "-b", "main", &format, "."],
         b"",
     );
     for file in snapshot.files() {
@@ -69,6 +69,12 @@ pub(super) fn fsck(snapshot: &Snapshot, commit: ObjectId) {
         file.read_at(0, &mut bytes).unwrap();
         fs::write(path, bytes).unwrap();
     }
+    directory
+}
+
+/// Writes the files of a snapshot to a repository, and runs `git fsck` on it.
+pub(super) fn fsck(snapshot: &Snapshot, commit: ObjectId) {
+    let directory = written(snapshot);
     if let Some(shallow) = snapshot.shallow() {
         fs::write(directory.path().join("shallow"), shallow).unwrap();
     }

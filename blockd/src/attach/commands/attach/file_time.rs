@@ -70,6 +70,13 @@ pub(super) struct Choice {
     pub(super) not_before: Option<Duration>,
 }
 
+impl Choice {
+    fn at_once(export: ExportName) -> Self {
+        let not_before = None;
+        Self { export, not_before }
+    }
+}
+
 /// Chooses the disk of the work tree that a server offers: that of an attachment
 /// on this host, so that both share it, else one of a time that is later than
 /// what was built before. `now` is when the attach began.
@@ -83,61 +90,57 @@ pub(super) fn choose(
     offered: &ExportName,
     now: Duration,
 ) -> Result<Choice> {
-    let scope = MountScope::current()?;
-    let mut others = Vec::new();
-    for (key, record) in AttachmentRecord::load_all(state)? {
-        match record {
-            Ok(record) => others.extend(record.attachment),
-            Err(error) => tracing::warn!("the record {key} is passed over: {error:#}"),
-        }
-    }
-    others.retain(|other| scope.is_same_boot(&other.scope));
-    let mut others = others
-        .iter()
-        .map(|other| ExportName::parse(&other.export))
-        .peekable();
-    let is_other = others.peek().is_some();
-    if let Some(export) = others.find(|other| other.is_same_but_for_time(offered)) {
-        let not_before = None;
-        return Ok(Choice { export, not_before });
+    let others = attached(state)?;
+    if let Some(same) = others.iter().find(|it| it.is_same_but_for_time(offered)) {
+        return Ok(Choice::at_once(same.clone()));
     }
     let before = just_detached(state, offered)?;
-    let exact = FileTime(now);
+    if before.is_none() && others.is_empty() {
+        return Ok(Choice::at_once(offered.clone()));
+    }
     // What was built a moment ago from another commit is older than files of
     // this very moment, and not older than files of two seconds ago. git sees an
     // edit of the same second all the same, since both times of a file change.
     // Where one work tree takes the place of another, even a tool that looks at
     // no more than one of them is to see every edit.
-    let in_place = before
-        .as_ref()
-        .is_some_and(|last| last.mountpoint == mountpoint);
-    if before.is_none() && !is_other {
-        let (export, not_before) = (offered.clone(), None);
-        return Ok(Choice { export, not_before });
-    }
+    let exact = FileTime(now);
+    let in_place = before.is_some_and(|last| last.mountpoint == mountpoint);
     Ok(Choice {
         export: offered.with("mtime", &exact.text()),
         not_before: in_place.then(|| exact.over()),
     })
 }
 
+/// The exports of all attachments on this host.
+fn attached(state: &Path) -> Result<Vec<ExportName>> {
+    let scope = MountScope::current()?;
+    let mut exports = Vec::new();
+    for (key, record) in AttachmentRecord::load_all(state)? {
+        match record {
+            Ok(record) => exports.extend(
+                record
+                    .attachment
+                    .filter(|it| scope.is_same_boot(&it.scope))
+                    .map(|it| ExportName::parse(&it.export)),
+            ),
+            Err(error) => tracing::warn!("the record {key} is passed over: {error:#}"),
+        }
+    }
+    Ok(exports)
+}
+
 /// The last detach, if it was of another commit and so short a time ago that
 /// what was built there is as old as the files of this attach.
 fn just_detached(state: &Path, offered: &ExportName) -> Result<Option<LastDetach>> {
-    let Some((last, then)) = LastDetach::load(state)? else {
-        return Ok(None);
-    };
-    let is_recent = match SystemTime::now().duration_since(then) {
-        Ok(passed) => passed <= AGE + Duration::from_secs(1),
-        // The clock was set back.
-        Err(_) => true,
-    };
-    let is_other = ExportName::parse(&last.export).commit() != offered.commit();
-    Ok((is_recent && is_other).then_some(last))
+    let last = LastDetach::within(AGE + Duration::from_secs(1), state)?;
+    let is_other = |last: &LastDetach| ExportName::parse(&last.export).commit() != offered.commit();
+    Ok(last.filter(is_other))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NOW: Duration = Duration::new(1_700_000_005, 250_000_000);
@@ -159,10 +162,7 @@ mod tests {
         let offered = export("r@12:layout=3:mtime=1700000003");
         let choose =
             |mountpoint: &str| choose(state.path(), Path::new(mountpoint), &offered, NOW).unwrap();
-        let usual = Choice {
-            export: offered.clone(),
-            not_before: None,
-        };
+        let usual = Choice::at_once(offered.clone());
         assert_eq!(choose("/m"), usual);
         let detach = |export| LastDetach::new(Path::new("/m"), export).save(state.path());
         detach("r@12:layout=3:mtime=5").unwrap();
@@ -176,5 +176,8 @@ mod tests {
         );
         assert_eq!(choose("/other").export, exact);
         assert_eq!(choose("/other").not_before, None);
+        // What another release has written is no hindrance.
+        fs::write(state.path().join("last-detach.json"), r#"{"format": 2}"#).unwrap();
+        assert_eq!(choose("/m"), usual);
     }
 }

@@ -150,8 +150,7 @@ impl Search<'_> {
         }
         let timed = plain.with("mtime", &FileTime::before(now).text());
         let servers = &self.options.relay;
-        let lower = LowerDir::shared(self.dir.state(), &name);
-        let Answer { offer, refusal } = match servers::ask_relay(&lower, &name).await {
+        let Answer { offer, refusal } = match self.ask_relay(&name).await {
             Some(offer) => Answer {
                 offer,
                 refusal: None,
@@ -173,11 +172,15 @@ impl Search<'_> {
     /// servers.
     async fn ask_exactly(&self, name: &ExportName) -> Result<Offer> {
         let name = name.to_string();
-        let lower = LowerDir::shared(self.dir.state(), &name);
-        match servers::ask_relay(&lower, &name).await {
+        match self.ask_relay(&name).await {
             Some(offer) => Ok(offer),
             None => Ok(servers::ask(&self.options.relay, &name, &name).await?.offer),
         }
+    }
+
+    async fn ask_relay(&self, name: &str) -> Option<Offer> {
+        let lower = LowerDir::shared(self.dir.state(), name);
+        servers::ask_relay(&lower, name).await
     }
 
     /// Whether changes were made to the disk of this canonical name.

@@ -4,10 +4,11 @@
 use std::mem;
 
 use gix::{ObjectId, hash::Kind};
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
 
-use crate::numbers::{to_u64, to_usize};
+use crate::{
+    git::object_hash::ObjectHash,
+    numbers::{to_u64, to_usize},
+};
 
 /// A destination that is written from front to back.
 pub(crate) trait Sink {
@@ -44,49 +45,32 @@ const HASHED_AT_ONCE: usize = 64 << 10;
 /// Hashes bytes.
 #[derive(Debug)]
 pub(crate) struct Hasher {
-    state: State,
+    hash: ObjectHash,
     pending: Vec<u8>,
 }
 
-#[derive(Debug)]
-enum State {
-    Sha1(Sha1),
-    Sha256(Sha256),
-}
-
 impl Hasher {
-    /// A hash function that has seen nothing.
+    /// The hash that an index of this object format ends with.
     pub(crate) fn new(kind: Kind) -> Self {
-        let state = match kind {
-            Kind::Sha256 => State::Sha256(Sha256::new()),
-            _ => State::Sha1(Sha1::new()),
-        };
-        let pending = Vec::with_capacity(HASHED_AT_ONCE);
-        Self { state, pending }
+        let hash = ObjectHash::of_file(kind);
+        Self {
+            hash: hash.expect("objects of no other format were read"),
+            pending: Vec::with_capacity(HASHED_AT_ONCE),
+        }
     }
 
     /// The hash of all bytes.
     pub(crate) fn finish(mut self) -> ObjectId {
-        self.flush();
-        match self.state {
-            State::Sha1(sha1) => ObjectId::Sha1(sha1.finalize().into()),
-            State::Sha256(sha256) => ObjectId::Sha256(sha256.finalize().into()),
-        }
-    }
-
-    fn flush(&mut self) {
-        match &mut self.state {
-            State::Sha1(sha1) => sha1.update(&self.pending),
-            State::Sha256(sha256) => sha256.update(&self.pending),
-        }
-        self.pending.clear();
+        self.hash.update(&self.pending);
+        self.hash.finish()
     }
 }
 
 impl Sink for Hasher {
     fn put(&mut self, bytes: &[u8]) {
         if self.pending.len() + bytes.len() > HASHED_AT_ONCE {
-            self.flush();
+            self.hash.update(&self.pending);
+            self.pending.clear();
         }
         self.pending.extend_from_slice(bytes);
     }
