@@ -18,8 +18,8 @@ fn the_owner_is_who_asks() {
     };
     let uri = server.uri("history");
     assert_eq!(owner(&Mounted::attach(&uri)), (0, 0));
-    let owned = Mounted::attach_with(&uri, &["--uid", "1234", "--gid", "2345"]);
-    assert_eq!(owner(&owned), (1234, 2345));
+    let chosen = Mounted::attach_with(&uri, &["--uid", "1234", "--gid", "2345"]);
+    assert_eq!(owner(&chosen), (1234, 2345));
     let sudo = Mounted::attach_as_sudo(&uri, 1001, 1002);
     assert_eq!(owner(&sudo), (1001, 1002));
     // A stranger's work tree would be of "dubious ownership" to git.
