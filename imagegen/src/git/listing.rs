@@ -91,8 +91,9 @@ impl Listing {
         self.modes.is_empty()
     }
 
-    /// Whether the tree has its entries in git's order and each name once. If
-    /// not, these are the entries that git checks out, in its order.
+    /// Whether the tree has its entries in git's order, each name once, and no
+    /// empty directory. If not, these are the entries that git checks out, in its
+    /// order.
     pub fn is_canonical(&self) -> bool {
         self.canonical
     }

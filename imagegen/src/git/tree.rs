@@ -19,8 +19,8 @@ use crate::error::{Error, Kind, Result};
 
 /// Parses the tree `id`. `size` returns the length of a blob in bytes.
 ///
-/// Entries out of order, and several of one name, are what git makes of them
-/// when it checks the tree out: see [`normalized`].
+/// Entries out of order, several of one name, and empty directories are what git
+/// makes of them when it checks the tree out: see [`normalized`].
 ///
 /// # Errors
 ///
@@ -35,7 +35,7 @@ pub(super) fn parse(
     let mut listing = Builder::new(id.kind());
     for entry in entries(id, bytes) {
         let entry = entry?;
-        if listing.misplaced(&entry) {
+        if is_empty(&entry) || listing.misplaced(&entry) {
             return parse_normalized(id, bytes, size);
         }
         push(id, &mut listing, entry, &mut size)?;
@@ -104,15 +104,12 @@ fn entries<'a>(id: &'a oid, mut bytes: &'a [u8]) -> impl Iterator<Item = Result<
 /// of both, which is not supported.
 fn normalized<'a>(id: &'a oid, bytes: &'a [u8]) -> Result<Vec<Entry<'a>>> {
     let mut last: HashMap<&[u8], Entry<'a>> = HashMap::new();
-    let empty = ObjectId::empty_tree(id.kind());
-    let is_empty = |entry: &Entry<'_>| is_directory(entry) && *entry.id == *empty;
     for entry in entries(id, bytes) {
         let entry = entry?;
-        let before = last.get(entry.name).filter(|before| !is_empty(before));
-        if before.is_some() && is_empty(&entry) {
+        if is_empty(&entry) {
             continue;
         }
-        let two = before.is_some_and(|before| {
+        let two = last.get(entry.name).is_some_and(|before| {
             is_directory(before) && is_directory(&entry) && before.id != entry.id
         });
         if two {
@@ -128,6 +125,10 @@ fn normalized<'a>(id: &'a oid, bytes: &'a [u8]) -> Result<Vec<Entry<'a>>> {
     let mut entries: Vec<_> = last.into_values().collect();
     entries.sort_unstable_by(|a, b| order((a.name, a.mode), (b.name, b.mode)));
     Ok(entries)
+}
+
+fn is_empty(entry: &Entry<'_>) -> bool {
+    is_directory(entry) && *entry.id == *ObjectId::empty_tree(entry.id.kind())
 }
 
 fn is_directory(entry: &Entry<'_>) -> bool {

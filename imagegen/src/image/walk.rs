@@ -324,8 +324,8 @@ fn not_canonical(dir: &BStr, id: &ObjectId) -> String {
         dir.to_string()
     };
     format!(
-        "{place}: tree {id} has entries out of order or names twice, of which git and this disk \
-         show the last"
+        "{place}: tree {id} has entries out of order, names twice or empty directories; it is shown \
+         as git checks it out"
     )
 }
 

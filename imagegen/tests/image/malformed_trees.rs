@@ -131,13 +131,21 @@ fn files(folder: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
 }
 
 #[test]
-fn entries_out_of_order_and_twice_are_shown_as_by_git() {
+fn trees_that_git_does_not_write_are_shown_as_by_git() {
     let fixture = Fixture::new();
     let ([a, b], [x, _]) = (fixture.blobs, fixture.trees);
     let commit = ObjectId::from_hex("12".repeat(20).as_bytes()).unwrap();
     let unsorted: Entries<'_> = &[("100644", "b", a), ("100755", "a", b)];
     let unsorted = tree(&fixture.repo, unsorted);
-    let cases: [Entries<'_>; 15] = [
+    let empty = tree(&fixture.repo, &[]);
+    let with_empty = tree(&fixture.repo, &[("100644", "a", a), ("40000", "b", empty)]);
+    let cases: [Entries<'_>; 21] = [
+        &[("100644", "a", a), ("40000", "b", empty)],
+        &[("40000", "a", empty), ("100644", "b", a)],
+        &[("100644", "a", a), ("40000", "b", with_empty)],
+        &[("40000", "b", empty), ("100644", "a", a)],
+        &[("100644", "a", a), ("40000", "a", empty)],
+        &[("40000", "a", empty), ("40000", "a", x)],
         &[("100644", "b", a), ("100644", "a", b)],
         &[("40000", "a", x), ("100644", "a.b", b)],
         &[("100644", "c", a), ("40000", "b", x), ("100644", "a", b)],
@@ -172,7 +180,7 @@ fn what_is_shown_otherwise_is_said() {
     let inner = tree(&fixture.repo, &[("100644", "b", a), ("100644", "a", b)]);
     let outer = tree(&fixture.repo, &[("40000", "dir", inner)]);
     let image = fixture.open(outer, &bare()).unwrap();
-    let expected = format!("dir: tree {inner} has entries out of order or names twice");
+    let expected = format!("dir: tree {inner} has entries out of order, names twice");
     assert!(
         image.notices()[0].starts_with(&expected),
         "{:?}",

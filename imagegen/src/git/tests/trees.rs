@@ -10,16 +10,17 @@ use crate::{
 /// A tree with these entries, all of them empty.
 fn tree(repo: &TestRepo, entries: &[(&str, &[u8])]) -> (ObjectId, Vec<u8>) {
     let blob = repo.hash_object("blob", b"");
-    let empty = repo.hash_object("tree", b"");
+    let of_one_file = [b"100644 f\0".as_slice(), blob.as_bytes()].concat();
+    let directory = repo.hash_object("tree", &of_one_file);
     let mut bytes = Vec::new();
     for (mode, name) in entries {
         bytes.extend(mode.as_bytes());
         bytes.push(b' ');
         bytes.extend(*name);
         bytes.push(0);
-        let directory = mode.trim_start_matches('0') == "40000";
-        bytes.extend(if directory {
-            empty.as_bytes()
+        let is_directory = mode.trim_start_matches('0') == "40000";
+        bytes.extend(if is_directory {
+            directory.as_bytes()
         } else {
             blob.as_bytes()
         });
