@@ -20,7 +20,7 @@ pub fn escaped_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         if acts(character) {
-            shown += &format!("\\u{:04x}", u32::from(character));
+            shown.extend(format!("\\u{:04x}", u32::from(character)).chars());
         } else {
             shown.push(character);
         }

@@ -74,6 +74,10 @@ async fn a_terminal_is_left_as_it_was_after_a_signal() {
     person.sees("agent: ended by a signal");
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "the signature is that of the crate of WebSockets"
+)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_draws_nothing_else_that_a_server_sends() {
     let server = Server::fake(&[]);
