@@ -17,6 +17,7 @@ mod image;
 mod manage;
 mod metadata;
 mod options;
+mod page;
 mod picker;
 mod promote;
 mod proxy;

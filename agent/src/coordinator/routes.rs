@@ -1,6 +1,8 @@
 //! The routes, and the way of a request for an agent.
 //!
 //! ```text
+//! /                                      a page that lists the machines
+//! /?machine=ID  /assets/…                the pages of an agent
 //! /mcp  /live…  /terminal  /status  …    wake the agent's machine, replay there
 //! /machines…                             operations on machines
 //! /promote                               authorized by an identity token
@@ -20,18 +22,19 @@ use axum::{
 use super::{
     app::App,
     image::is_marked,
-    manage,
+    manage, page,
     promote::{Candidate, Promoted, PromotionError},
     proxy, replay,
-    target::{Target, may_wake, target},
+    target::{Target, may_wake, names_agent, target},
 };
 use crate::{
-    fly::{Error, MachineId, State as MachineState},
+    fly::{Error, Filter, MachineId, State as MachineState},
     http_access::{Access, require_known_host, require_token},
 };
 
 /// The paths of an agent that callers may reach through a coordinator.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
+    "/assets/{name}",
     "/mcp",
     "/live",
     "/live/runs",
@@ -50,6 +53,7 @@ pub(super) fn router(app: &Arc<App>, callers: Access, managers: Access) -> Route
         router.route(path, any(forward))
     });
     let agents = agents
+        .route("/", get(home))
         .route("/stop", post(forward))
         .layer(from_fn_with_state(Arc::clone(&callers), require_token));
     let managed = manage::router().layer(from_fn_with_state(managers, require_token));
@@ -67,6 +71,15 @@ async fn promote(
     Json(candidate): Json<Candidate>,
 ) -> Result<Json<Promoted>, PromotionError> {
     app.promoter.promote(candidate).await.map(Json)
+}
+
+/// The home page of the agent that is named; without a name, the list of machines.
+async fn home(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+    if names_agent(request.uri(), request.headers()) {
+        return app.forward(request).await;
+    }
+    let machines = app.client.list(&Filter::default(), app.deadline()).await?;
+    Ok(page::machines(machines))
 }
 
 /// Wakes the machine that a request is for, and sends the request there.

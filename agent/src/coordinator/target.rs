@@ -78,6 +78,14 @@ fn no_such_session() -> Error {
     Error::NotFound("session of that id: initialize a new one".to_owned())
 }
 
+/// Whether a request tries to name an agent, well or not.
+pub(super) fn names_agent(uri: &Uri, headers: &HeaderMap) -> bool {
+    let is_named = [SESSION, MACHINE]
+        .iter()
+        .any(|name| headers.contains_key(name));
+    is_named || uri.query().is_some_and(|query| !query.is_empty())
+}
+
 /// Whether a request may start a machine. The end of a session and the stream of
 /// its notifications may not: a session does not survive a stop, and clients open
 /// the stream again whenever it is closed.

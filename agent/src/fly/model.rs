@@ -110,7 +110,8 @@ pub enum State {
 
 impl Display for State {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
+        // The platform's own word.
+        self.serialize(f)
     }
 }
 
@@ -296,6 +297,7 @@ mod tests {
     fn an_unknown_state_and_a_missing_configuration_are_no_errors() {
         let state = |text| serde_json::from_value::<State>(json!(text)).unwrap();
         assert_eq!(state("launch_failed"), State::LaunchFailed);
+        assert_eq!(State::LaunchFailed.to_string(), "launch_failed");
         assert_eq!(state("hibernating"), State::Unknown);
         let gone = json!({ "id": "m1", "state": "destroyed", "config": null, "private_ip": null });
         let gone: Machine = serde_json::from_value(gone).unwrap();

@@ -201,3 +201,34 @@ async fn an_agent_that_ended_by_itself_is_started_again() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_home_page_lists_the_machines_and_starts_none() {
+    under_both(async |mut fleet| {
+        let url = fleet.coordinator(&[]);
+        let id = fleet.stopped("one");
+        let answer = fleet.get("/").await;
+        assert_eq!(answer.status(), 200);
+        let policy = answer.headers()["content-security-policy"]
+            .to_str()
+            .unwrap();
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(&format!("href=\"?machine={id}\"")), "{page}");
+        assert_eq!(fleet.platform.state(&id), "stopped");
+        let bare = reqwest::get(format!("{url}/")).await.unwrap();
+        assert_eq!(bare.status(), 401);
+        // With a machine, a page and what it loads are that machine's.
+        for path in ["/", "/assets/terminal.js"] {
+            let request = reqwest::Client::new().get(format!("{url}{path}?machine={id}"));
+            let answer = request
+                .bearer_auth(crate::fleet::TOKEN)
+                .send()
+                .await
+                .unwrap();
+            let replay = answer.headers()["fly-replay"].to_str().unwrap();
+            assert!(replay.contains(&format!("instance={id};")), "{replay}");
+        }
+    })
+    .await;
+}

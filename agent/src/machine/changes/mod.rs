@@ -2,14 +2,16 @@
 //! in its state directory survives a reboot; packed into the store, it survives
 //! the machine.
 
+mod archive;
+
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use tokio::{fs, process::Command};
+use tokio::fs;
 use tracing::info;
 
 use super::{options::Options, store::Store, volume::attach_directory};
@@ -26,6 +28,9 @@ pub(super) struct Changes<'a> {
     attach: PathBuf,
     record: PathBuf,
     archive: PathBuf,
+    /// An archive from the store. While it is there, not all of it may be unpacked:
+    /// a machine that was stopped meanwhile begins again.
+    fetched: PathBuf,
 }
 
 /// The base of the changes, written beside them.
@@ -50,6 +55,7 @@ impl<'a> Changes<'a> {
             record: attach.join("made-over.json"),
             attach,
             archive: state.join("diff.tar.gz"),
+            fetched: state.join("fetched.tar.gz"),
         }
     }
 
@@ -57,12 +63,14 @@ impl<'a> Changes<'a> {
     /// its own. Returns the canonical name of the export that they are based on.
     pub(super) async fn fetch(&self) -> Result<Option<String>> {
         fs::create_dir_all(&self.attach).await?;
-        if !fs::try_exists(&self.record).await?
+        let has_own = fs::try_exists(&self.record).await?;
+        let is_partial = fs::try_exists(&self.fetched).await?;
+        if (!has_own || is_partial)
             && let Some((store, name)) = &self.stored
-            && store.get(name, &self.archive).await?
+            && store.get(name, &self.fetched).await?
         {
-            self.tar("--extract", &[]).await?;
-            fs::remove_file(&self.archive).await?;
+            archive::unpack(&self.fetched, &self.attach).await?;
+            fs::remove_file(&self.fetched).await?;
             info!("fetched {name} from the store");
         }
         let shown = self.record.display();
@@ -102,28 +110,10 @@ impl<'a> Changes<'a> {
         if !has_changes {
             return store.delete(name).await;
         }
-        self.tar("--create", &["."]).await?;
+        archive::pack(&self.attach, &self.archive).await?;
         store.put(name, &self.archive).await?;
         fs::remove_file(&self.archive).await?;
         info!("uploaded {name} to the store");
-        Ok(())
-    }
-
-    /// Packs or unpacks the archive, with the extended attributes in which
-    /// overlayfs records removed and renamed files.
-    async fn tar(&self, operation: &str, members: &[&str]) -> Result<()> {
-        let mut tar = Command::new("tar");
-        tar.args([operation, "--gzip", "--one-file-system", "--numeric-owner"]);
-        tar.args(["--xattrs", "--xattrs-include=*", "--file"]);
-        tar.arg(&self.archive).arg("--directory").arg(&self.attach);
-        let output = tar.args(members).output().await;
-        let output = output.context("cannot run tar")?;
-        ensure!(
-            output.status.success(),
-            "tar {operation} failed ({}): {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
         Ok(())
     }
 }
