@@ -3,12 +3,14 @@
 //! (the same-origin policy does not cover `WebSocket`s), and the caller must
 //! present the token.
 
+mod cors;
+
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{AppendHeaders, IntoResponse, Response},
 };
@@ -64,6 +66,13 @@ impl Access {
             bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
         });
         authority == host || is_loopback
+    }
+
+    /// The Origin of a request whose pages are allowed by name.
+    fn configured_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+        let origin = headers.get(header::ORIGIN)?;
+        let known = |configured: &String| origin == configured.as_str();
+        self.origins.iter().any(known).then_some(origin)
     }
 
     /// Why a request is refused for its Host or Origin.
@@ -136,16 +145,26 @@ impl Access {
 }
 
 /// Middleware: lets a request pass whose Host is ours and whose Origin, if it
-/// has one, is allowed; answers 403 otherwise.
+/// has one, is allowed; answers 403 otherwise. Pages of the origins that are
+/// configured may read the responses, and get their preflights answered.
 pub(crate) async fn require_known_host(
     State(access): State<Arc<Access>>,
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    match access.refusal(request.headers()) {
-        Some(reason) => (StatusCode::FORBIDDEN, reason).into_response(),
-        None => next.run(request).await,
+    if let Some(reason) = access.refusal(request.headers()) {
+        return (StatusCode::FORBIDDEN, reason).into_response();
     }
+    let Some(origin) = access.configured_origin(request.headers()).cloned() else {
+        return next.run(request).await;
+    };
+    let preflight = cors::preflight(request.method(), request.headers());
+    let mut response = match preflight {
+        Some(response) => response,
+        None => next.run(request).await,
+    };
+    cors::allow(origin, &mut response);
+    response
 }
 
 /// Middleware: lets a request pass that presents the token; answers 401

@@ -14,6 +14,7 @@ pub mod client;
 pub mod coordinator;
 pub mod fly;
 pub mod http_access;
+mod http_server;
 pub mod machine;
 pub mod mode;
 pub mod serve;

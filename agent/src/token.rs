@@ -20,6 +20,9 @@ const AUDIENCE: &str = "agent";
 /// from, and passes on its `state`.
 pub const REPLAY_SOURCE: &str = "fly-replay-src";
 
+/// The header by which Fly's proxy marks a request whose replay has failed.
+pub const REPLAY_FAILED: &str = "fly-replay-failed";
+
 /// Issues and verifies machine tokens with a key that the coordinator and the
 /// agents share (HMAC with SHA-256).
 #[derive(Clone)]

@@ -41,7 +41,7 @@ use tracing::info;
 
 use self::{app::App, routes::router};
 pub use self::{options::Options, roll::RollPolicy};
-use crate::signals::EndSignals;
+use crate::{http_server, signals::EndSignals};
 
 /// Serves until SIGTERM or SIGINT, then lets requests finish for as long as one
 /// may wait for a machine.
@@ -68,11 +68,10 @@ pub async fn coordinate(options: Options) -> Result<()> {
         tokio::spawn(sweep::sweep(app, interval, options.idle_stop))
     });
     let (end, mut ending) = watch::channel(false);
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+    let server = tokio::spawn(http_server::serve(listener, router, async move {
         // Cannot fail: the sender outlives the server.
         drop(ending.wait_for(|ending| *ending).await);
-    });
-    let server = tokio::spawn(async move { server.await });
+    }));
     signals.received().await;
     info!("ending: SIGTERM or SIGINT");
     if let Some(sweep) = sweep {
@@ -83,5 +82,5 @@ pub async fn coordinate(options: Options) -> Result<()> {
         info!("ending with open streams");
         return Ok(());
     };
-    Ok(ended??)
+    Ok(ended?)
 }

@@ -7,12 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::fly::MachineId;
+use crate::{fly::MachineId, token::REPLAY_FAILED};
 
 /// Makes the proxy replay the request.
 const REPLAY: HeaderName = HeaderName::from_static("fly-replay");
-/// Marks a request whose replay has failed: it must not be replayed again.
-const FAILED: HeaderName = HeaderName::from_static("fly-replay-failed");
 /// Bodies of so many bytes are not replayed. The documents say "larger than 1MB"
 /// in one place and 10 MB in another.
 const MAX_BODY: u64 = 1_000_000;
@@ -29,9 +27,9 @@ pub(super) fn replay_to(app: &str, machine: &MachineId, token: &str) -> Response
     (StatusCode::CONFLICT, [(REPLAY, replay)], message).into_response()
 }
 
-/// Whether the request was replayed before, in vain.
+/// Whether the request was replayed before, in vain: it must not be replayed again.
 pub(super) fn has_failed(headers: &HeaderMap) -> bool {
-    headers.contains_key(FAILED)
+    headers.contains_key(REPLAY_FAILED)
 }
 
 /// Whether the proxy can send the request a second time, which takes a body that

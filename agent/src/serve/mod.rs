@@ -38,7 +38,7 @@ use self::{
     pty::become_subreaper,
     session::{Session, State},
 };
-use crate::{http_access::Access, signals::EndSignals};
+use crate::{http_access::Access, http_server, signals::EndSignals};
 
 /// How long open connections may take to end after codex has ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -133,23 +133,22 @@ async fn serve_http(
     announce(address, app.access.token.is_some());
     let session = Arc::clone(&app.session);
     let (stopping, stopped) = oneshot::channel::<Infallible>();
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+    let server = http_server::serve(listener, router(app), async move {
         ended.await;
         // With the run, the responses of those who follow it end.
         session.stop().await;
         drop(stopping);
     });
-    let server = async { server.await };
     tokio::pin!(server);
     tokio::select! {
-        ended = &mut server => return Ok(ended?),
+        () = &mut server => return Ok(()),
         _ = stopped => {}
     }
     // WebSockets and MCP streams do not end by themselves.
-    match timeout(DRAIN_TIMEOUT, server).await {
-        Ok(ended) => Ok(ended?),
-        Err(_) => Ok(()),
+    if timeout(DRAIN_TIMEOUT, server).await.is_err() {
+        info!("ending with open streams");
     }
+    Ok(())
 }
 
 /// Prints the addresses, and who may call.

@@ -12,6 +12,7 @@ mod app;
 mod conditions;
 mod deduplicate;
 mod live;
+mod mcp_sessions;
 mod metrics;
 mod range;
 mod session_ids;
@@ -28,9 +29,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
-};
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde::Serialize;
 use serde_json::json;
 
@@ -38,6 +37,7 @@ pub use self::app::App;
 use self::{
     app::MAX_BODY,
     deduplicate::{RecentCalls, deduplicate},
+    mcp_sessions::{McpSessions, end_session},
     session_ids::name_machine,
 };
 use crate::{
@@ -54,13 +54,15 @@ pub fn router(app: App) -> Router {
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_max_request_body_bytes(MAX_BODY);
+    let sessions = Arc::new(McpSessions::new());
     let mcp = StreamableHttpService::new(
         move || Ok(Tools::new(Arc::clone(&session))),
-        Arc::new(LocalSessionManager::default()),
+        Arc::clone(&sessions),
         config,
     );
     let mcp = Router::new()
         .nest_service("/mcp", mcp)
+        .layer(middleware::from_fn_with_state(sessions, end_session))
         .layer(middleware::from_fn_with_state(
             RecentCalls::default(),
             deduplicate,

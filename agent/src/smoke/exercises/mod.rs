@@ -51,6 +51,7 @@ use self::{
 use super::exercise::named;
 use crate::{
     http_access::{Access, require_token},
+    http_server,
     machine::doctor::Findings,
     signals::EndSignals,
 };
@@ -99,11 +100,9 @@ pub async fn serve(options: Options) -> Result<()> {
         options: Arc::new(options),
         deployed: Mutex::default(),
     });
-    let ended = axum::serve(listener, router(Arc::clone(&server)))
-        .with_graceful_shutdown(async move { signals.received().await })
-        .await;
-    server.clear().await?;
-    Ok(ended?)
+    let routes = router(Arc::clone(&server));
+    http_server::serve(listener, routes, async move { signals.received().await }).await;
+    Ok(server.clear().await?)
 }
 
 fn router(server: Arc<Server>) -> Router {
