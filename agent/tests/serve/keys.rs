@@ -84,6 +84,13 @@ async fn one_types_and_others_watch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_an_earlier_version_is_told_to_reload() {
+    let server = Server::started();
+    let mut terminal = server.terminal("").await;
+    read_until(&mut terminal, "reload it").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn in_a_message() {
     let server = Server::started();
     let mcp = server.mcp().await;
