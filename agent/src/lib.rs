@@ -19,4 +19,5 @@ pub mod mode;
 pub mod serve;
 mod signals;
 pub mod smoke;
+pub mod terminal_output;
 pub mod token;

@@ -15,6 +15,7 @@ use agent::{
     machine::boot,
     serve::serve,
     smoke::{exercises, smoke},
+    terminal_output::escaped,
 };
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -27,7 +28,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error is closed, the exit code has to do.
-            drop(writeln!(io::stderr(), "agent: {error:#}"));
+            // It may quote a server, and is read on a person's terminal.
+            let error = escaped(&format!("{error:#}"));
+            drop(writeln!(io::stderr(), "agent: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -59,10 +62,8 @@ fn run(command: Command) -> Result<()> {
             Command::Serve(args) => serve(args.options()?).await,
             Command::Start(args) => client::start(&args.remote.server()?, args.resume).await,
             Command::Message(args) => client::message(&args.remote.server()?, args.text()?).await,
-            Command::Live(args) => {
-                client::live(&args.remote.server()?, args.offset, args.follow).await
-            }
-            Command::Terminal(args) => client::terminal(&args.server()?).await,
+            Command::Live(args) => client::live(&args.remote.server()?, args.options()).await,
+            Command::Terminal(args) => client::terminal(&args.remote.server()?, args.raw).await,
             Command::Status(args) => client::status(&args.server()?).await,
             Command::Coordinator(args) => coordinate(args.options()?).await,
             Command::Machines(args) => fly::run(args.options()?).await,

@@ -2,7 +2,6 @@
 // answer, reach the clipboard or leave the page.
 
 import { Terminal } from "@xterm/xterm";
-import { FitAddon } from "@xterm/addon-fit";
 import { SearchAddon } from "@xterm/addon-search";
 import { UnicodeGraphemesAddon } from "@xterm/addon-unicode-graphemes";
 import { WebLinksAddon } from "@xterm/addon-web-links";
@@ -61,10 +60,10 @@ export function createScreen(place) {
     linkHandler: { activate: open, allowNonHttpProtocols: false },
     macOptionIsMeta: true, minimumContrastRatio: 4.5, scrollback: SCROLLBACK, theme: theme(),
   });
-  const fit = new FitAddon(), search = new SearchAddon();
-  for (const addon of [fit, search, new UnicodeGraphemesAddon(), new WebLinksAddon(open)]) terminal.loadAddon(addon);
+  const search = new SearchAddon();
+  for (const addon of [search, new UnicodeGraphemesAddon(), new WebLinksAddon(open)]) terminal.loadAddon(addon);
   silence(terminal);
   terminal.open(place);
   scheme.addEventListener("change", () => { terminal.options.theme = theme(); });
-  return { terminal, fit, search };
+  return { terminal, search };
 }

@@ -11,10 +11,13 @@ import { inWords } from "./states.js";
 const byId = id => document.getElementById(id);
 const say = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
 const types = document.documentElement.dataset.mode === "terminal";
-const { terminal, fit, search } = createScreen(byId("screen"));
+const { terminal, search } = createScreen(byId("screen"));
 const openFind = createFind(terminal, search);
 terminal.textarea.id = "keys";
 terminal.options.disableStdin = !types;
+
+// Around the terminal, and at its right. In pixels.
+const MARGIN = 8, SCROLLBAR = 14;
 
 let run, announced, hasTyped = false, isWriter = false;
 
@@ -59,9 +62,11 @@ terminal.onTitleChange(title => { document.title = title ? `${title} – agent` 
 
 // Whoever types gets a terminal that fits the window.
 function ask() {
-  const size = fit.proposeDimensions();
-  if (!size) return;
-  const columns = Math.max(20, size.cols), rows = Math.max(5, size.rows);
+  const shown = document.querySelector(".xterm-screen").getBoundingClientRect();
+  const room = byId("all");
+  const fits = (space, length, count) => Math.floor((space * count) / length);
+  const columns = Math.min(500, Math.max(20, fits(room.clientWidth - MARGIN - SCROLLBAR, shown.width, terminal.cols)));
+  const rows = Math.min(200, Math.max(5, fits(room.clientHeight - MARGIN, shown.height, terminal.rows)));
   if (announced?.columns !== columns || announced?.rows !== rows) connection.resize(columns, rows);
 }
 

@@ -138,9 +138,13 @@ const CRATES: [Crate; 4] = [
             room("signals", &[]),
             room("token", &[]),
             room("http_access", &["token"]),
+            room("terminal_output", &[]),
             room("serve::screen", &[]),
-            room("serve", &["signals", "http_access", "serve::screen"]),
-            room("client", &["signals", "serve::screen"]),
+            room(
+                "serve",
+                &["signals", "http_access", "terminal_output", "serve::screen"],
+            ),
+            room("client", &["signals", "terminal_output", "serve::screen"]),
             room("fly", &["mode"]),
             room(
                 "coordinator",
@@ -170,6 +174,7 @@ const CRATES: [Crate; 4] = [
             room(
                 "(main)",
                 &[
+                    "terminal_output",
                     "cli",
                     "serve",
                     "client",

@@ -11,6 +11,7 @@ pub mod remote;
 pub mod serve;
 pub mod smoke;
 pub mod start;
+pub mod terminal;
 
 use clap::{Parser, Subcommand};
 
@@ -24,6 +25,7 @@ use self::{
     serve::Serve,
     smoke::{Exercises, Smoke},
     start::Start,
+    terminal::Terminal,
 };
 
 /// Runs codex in a terminal of its own, driven over MCP, and shows what it does.
@@ -44,10 +46,10 @@ pub enum Command {
     Start(Start),
     /// Send codex a message.
     Message(Message),
-    /// Print the output of codex, byte for byte.
+    /// Print the output of codex, byte for byte; on a terminal, what draws.
     Live(Live),
     /// Use codex's terminal; Ctrl+] detaches.
-    Terminal(Remote),
+    Terminal(Terminal),
     /// Print what codex is doing.
     Status(Remote),
     /// Wake the machines of a Fly app on demand, and have requests replayed there.

@@ -1,20 +1,35 @@
 //! The client of a server: start codex, send messages, show its output and its
 //! terminal.
 
+mod output;
 mod server;
 mod terminal;
 mod window;
 
 use std::io::{self, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use futures_util::StreamExt;
+use reqwest::Response;
 use serde_json::{Map, Value, json};
 
+use self::output::Output;
 pub use self::{
     server::{Machine, Server},
     terminal::terminal,
 };
+use crate::{signals::EndSignals, terminal_output::escaped_json};
+
+/// Which part of the output is printed, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Live {
+    /// The first offset; without it, the first that is retained.
+    pub offset: Option<u64>,
+    /// Whether to go on until the run ends.
+    pub follow: bool,
+    /// Whether a terminal gets every byte.
+    pub raw: bool,
+}
 
 /// Starts codex, and prints its status.
 ///
@@ -53,21 +68,37 @@ pub async fn status(server: &Server) -> Result<()> {
     print(&serde_json::from_slice(&answer.bytes().await?)?)
 }
 
-/// Prints the output of codex, byte for byte.
+/// Prints the output of codex: byte for byte, but that a terminal is spared what
+/// does not draw, and is left as it was.
 ///
 /// # Errors
 ///
-/// When the server does not answer, or the output is cut.
-pub async fn live(server: &Server, offset: Option<u64>, follow: bool) -> Result<()> {
-    let offset = offset.map(|offset| format!("offset={offset}"));
-    let follow = follow.then(|| "follow=1".to_owned());
+/// When the server does not answer, or the output is cut; on a terminal also when
+/// a signal ends this process.
+pub async fn live(server: &Server, options: Live) -> Result<()> {
+    let offset = options.offset.map(|offset| format!("offset={offset}"));
+    let follow = options.follow.then(|| "follow=1".to_owned());
     let query: Vec<_> = offset.into_iter().chain(follow).collect();
     let answer = server.get(&format!("/live?{}", query.join("&"))).await?;
+    let mut output = Output::new(options.raw);
+    let printed = if output.is_filtered() {
+        let mut signals = EndSignals::listen_with_hangup()?;
+        tokio::select! {
+            printed = copy(answer, &mut output) => printed,
+            () = signals.received() => Err(anyhow!("ended by a signal")),
+        }
+    } else {
+        copy(answer, &mut output).await
+    };
+    output.end()?;
+    printed
+}
+
+/// Prints the body of an answer as it comes.
+async fn copy(answer: Response, output: &mut Output) -> Result<()> {
     let mut pieces = answer.bytes_stream();
     while let Some(piece) = pieces.next().await {
-        let mut out = io::stdout();
-        let printed = out.write_all(&piece?).and_then(|()| out.flush());
-        match printed {
+        match output.write(&piece?) {
             // The reader needs no more, like head.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             printed => printed?,
@@ -77,9 +108,6 @@ pub async fn live(server: &Server, offset: Option<u64>, follow: bool) -> Result<
 }
 
 fn print(value: &Value) -> Result<()> {
-    Ok(writeln!(
-        io::stdout(),
-        "{}",
-        serde_json::to_string_pretty(value)?
-    )?)
+    let text = serde_json::to_string_pretty(value)?;
+    Ok(writeln!(io::stdout(), "{}", escaped_json(&text))?)
 }

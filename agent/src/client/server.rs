@@ -105,9 +105,7 @@ impl Server {
             Ok(text) => text,
             Err(error) => format!("its body cannot be read: {error}"),
         };
-        // It is printed on a person's terminal.
-        let message = message.chars().filter(|c| !c.is_control());
-        let message: String = message.take(MAX_MESSAGE).collect();
+        let message: String = message.trim_end().chars().take(MAX_MESSAGE).collect();
         let refused = Err(anyhow!("{}{path} answers {status}: {message}", self.url));
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => refused,

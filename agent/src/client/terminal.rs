@@ -20,12 +20,14 @@ use tokio_tungstenite::{
 };
 
 use super::{
+    output::write as draw,
     server::Server,
     window::{Window, titled},
 };
 use crate::{
     serve::screen::{SIZE, Size},
     signals::EndSignals,
+    terminal_output::{Filter, Policy},
 };
 
 /// Ctrl+], as in telnet.
@@ -51,23 +53,25 @@ impl RawMode {
 impl Drop for RawMode {
     fn drop(&mut self) {
         let restored = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-        let drawn = draw(b"\x1b[0m\x1b[?25h\x1b[?1049l\x1b[23;2t");
+        let drawn = draw(&Filter::new(Policy::READER).end());
+        let drawn = drawn.and_then(|()| draw(b"\x1b[?1049l\x1b[23;2t"));
         if let Err(error) = restored.map_err(io::Error::from).and(drawn) {
             tracing::warn!(%error, "cannot restore the terminal");
         }
     }
 }
 
-/// Shows codex's terminal and types into it, until Ctrl+].
+/// Shows codex's terminal and types into it, until Ctrl+]. What the server sends
+/// is filtered unless `raw`: it need not be honest.
 ///
 /// # Errors
 ///
 /// When standard input is not a terminal, the server does not answer, or a
 /// signal ends this process. The local terminal is restored.
-pub async fn terminal(server: &Server) -> Result<()> {
+pub async fn terminal(server: &Server, raw: bool) -> Result<()> {
     ensure!(io::stdin().is_terminal(), "agent terminal needs a terminal");
     let (socket, size) = connect(server).await?;
-    let mut window = Window::new(size, local());
+    let mut window = Window::new(size, local(), raw);
     let (mut to_server, mut from_server) = socket.split();
     // From here on a signal must not end this process before the terminal is restored.
     let mut signals = EndSignals::listen_with_hangup()?;
@@ -153,12 +157,6 @@ fn keys() -> mpsc::Receiver<io::Result<Vec<u8>>> {
         }
     });
     receive
-}
-
-fn draw(bytes: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout();
-    out.write_all(bytes)?;
-    out.flush()
 }
 
 /// The text of a notice from the server.

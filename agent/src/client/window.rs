@@ -1,10 +1,15 @@
 //! The local window, which may differ in size from codex's terminal.
 
-use crate::serve::screen::{Screen, Size};
+use crate::{
+    serve::screen::{Screen, Size},
+    terminal_output::{Filter, Policy},
+};
 
 /// Codex's terminal, and the local window that shows it.
 pub(super) struct Window {
     terminal: Size,
+    /// What the server sends goes through it, if it is not to be shown as it is.
+    filter: Option<Filter>,
     /// What the terminal shows, to be drawn again.
     screen: Screen,
     local: Option<Size>,
@@ -15,9 +20,10 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(terminal: Size, local: Option<Size>) -> Self {
+    pub(super) fn new(terminal: Size, local: Option<Size>, raw: bool) -> Self {
         Self {
             terminal,
+            filter: (!raw).then(|| Filter::new(Policy::READER)),
             screen: Screen::new(terminal),
             local,
             is_checked: false,
@@ -27,8 +33,11 @@ impl Window {
 
     /// The bytes that show what the server has drawn.
     pub(super) fn show(&mut self, drawn: &[u8]) -> Vec<u8> {
-        self.screen.show(drawn);
-        let mut bytes = drawn.to_vec();
+        let mut bytes = match &mut self.filter {
+            Some(filter) => filter.push(drawn),
+            None => drawn.to_vec(),
+        };
+        self.screen.show(&bytes);
         if !self.is_checked {
             bytes.extend(self.notice());
         }
@@ -122,7 +131,7 @@ mod tests {
     #[test]
     fn the_notice_has_notice_once_and_again_when_the_size_changes() {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let mut window = Window::new(size("20x4"), Some(size("10x4")));
+        let mut window = Window::new(size("20x4"), Some(size("10x4")), false);
         let first = text(window.show(b"hello"));
         assert!(first.starts_with("hello\x1b]2;agent: codex's terminal is 20x4"));
         assert!(

@@ -10,6 +10,8 @@ mod ctrl_z;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod hostile_output;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod keys;

@@ -27,6 +27,7 @@ use crate::{
     serve::pty::{Output, Pty, kill_descendants},
     serve::recent::Recent,
     serve::screen::{Screen, Size},
+    terminal_output::{Filter, Policy},
 };
 
 /// How long the output may take to end after the program has ended.
@@ -175,6 +176,11 @@ impl Run {
     /// Reads the output to its end.
     fn pump(&self, mut output: Output) {
         let mut reports = Reports::default();
+        // A page may do what the program does to its screen, and nothing else.
+        let mut for_pages = Filter::new(Policy {
+            title: true,
+            ..Policy::KEYBOARD
+        });
         let mut buffer = vec![0; 1 << 16];
         loop {
             let piece = match output.read(&mut buffer) {
@@ -190,7 +196,7 @@ impl Run {
             {
                 let mut screen = self.screen();
                 screen.show(piece);
-                self.recent().push(piece);
+                self.recent().push(&for_pages.push(piece));
             }
             let found = reports.feed(piece);
             if found.contains(&Report::Clear) {
