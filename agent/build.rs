@@ -20,18 +20,15 @@ fn main() -> Result<(), io::Error> {
             let name = path.file_name().and_then(|name| name.to_str());
             let name =
                 name.ok_or_else(|| io::Error::other(format!("the name of {}", path.display())))?;
+            let path = path
+                .to_str()
+                .ok_or_else(|| io::Error::other("the path of the checkout is not UTF-8"))?;
             writeln!(text, "({name:?}, include_bytes!({path:?})),").map_err(io::Error::other)?;
         }
     }
     text += "];\n";
     let out = env::var_os("OUT_DIR").expect("cargo sets it");
     fs::write(Path::new(&out).join("assets.rs"), text)?;
-    #[expect(
-        clippy::print_stdout,
-        reason = "that is how a build script talks to cargo"
-    )]
-    {
-        println!("cargo::rerun-if-changed={}", watched.display());
-    }
+    println!("cargo::rerun-if-changed={}", watched.display());
     Ok(())
 }

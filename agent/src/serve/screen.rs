@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn a_screen_of_another_size_retains_what_fits() {
         let mut screen = screen();
-        screen.show(b"one\r\ntwo\r\nthree\r\nfour\x1b]2;a\x1b[31mb\x07");
+        screen.show(b"one\r\ntwo\r\nthree\r\nfour");
         screen.resize("20x6".parse().unwrap());
         assert_eq!(screen.text(), "two\nthree\nfour");
         assert_eq!(screen.cursor(), Some((2, 4)));

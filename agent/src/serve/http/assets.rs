@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 include!(concat!(env!("OUT_DIR"), "/assets.rs"));
@@ -45,11 +46,7 @@ fn content_type(name: &str) -> &'static str {
 
 fn tag(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    let digits: String = digest[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("\"{digits}\"")
+    format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&digest[..16]))
 }
 
 /// `/assets/NAME`

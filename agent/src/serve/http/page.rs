@@ -98,9 +98,10 @@ fn lasted(run: &str, now: SystemTime) -> String {
     let minutes = lasted.as_secs() / 60;
     let parts = [(minutes / 1440, "d"), (minutes / 60 % 24, "h")];
     let parts = parts.iter().filter(|(count, _)| *count > 0);
-    let long: String = parts
+    let long: Vec<_> = parts
         .map(|(count, unit)| format!("{count} {unit} "))
         .collect();
+    let long = long.concat();
     format!("{long}{} min", minutes % 60)
 }
 
