@@ -21,8 +21,15 @@ fly := cargo test --locked --workspace --test fly --config 'target."cfg(all())".
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+.PHONY: web
+web: ## the pages of the agent, at agent/web/dist, where cargo build finds them
+	tests/setup.sh web
+	agent/web/build.sh
+
 .PHONY: build
 build: ## the programs, at target/release/blockd and target/release/agent
+	@if command -v npm >/dev/null; then agent/web/build.sh; \
+	elif [ ! -d agent/web/dist ]; then echo "make build: without npm, the agent's pages show plain text; make web installs it and makes the others"; fi
 	cargo build --locked --release --package blockd --package agent
 
 PREFIX ?= /usr/local
@@ -45,7 +52,7 @@ demo: ## serve a repository (REPO, default this one), attach it, work in it, bes
 	tests/demo.sh $(target)/release/blockd $(or $(REPO),.)
 
 .PHONY: test
-test: lint unit e2e started ## everything that must hold: format, lints, docs, unit, doc and end-to-end tests, the images started
+test: web lint unit e2e started ## everything that must hold: format, lints, docs, unit, doc and end-to-end tests, the images started
 
 .PHONY: fresh
 fresh: ## demo and test in a tree of Debian 12 with Rust, git and make alone (TARGETS="unit …" for others)
@@ -75,6 +82,7 @@ unit: ## unit tests and doc tests, and the agent with a scripted codex
 .PHONY: e2e
 e2e: ## the whole product against git, e2fsck, a guest's kernel, NBD and MCP clients, codex, a browser (TEST=name for some)
 	tests/setup.sh test
+	agent/web/build.sh
 	@# Built as the tests are, so that the dependencies are built once.
 	cargo build --locked --workspace --bins --tests
 	$(e2e) $(TEST)
@@ -96,6 +104,7 @@ started: ## the same with the programs that the tests have built
 soak: ## the long tests, on all repositories in the folder REPOS
 	@test -n "$(REPOS)" || { echo "make soak: REPOS=FOLDER, a folder of repositories"; exit 1; }
 	tests/setup.sh test
+	agent/web/build.sh
 	cargo build --locked --workspace --bins --tests
 	$(attach) --ignored --nocapture --test-threads 1
 	$(e2e) --ignored --nocapture --test-threads 1

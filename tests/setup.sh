@@ -21,6 +21,7 @@ given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash
     truncate:coreutils uname:coreutils unshare:util-linux wc:coreutils xargs:findutils"
 
 build="cc:gcc libc:libc6-dev"
+web="node:nodejs npm:npm"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
 agent="curl:curl ps:procps kill:procps python3:python3"
 unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
@@ -38,6 +39,7 @@ fresh="debootstrap:debootstrap mount:mount umount:mount"
 
 case ${1:-test} in
 build) wanted="$build" ;;
+web) wanted="$web" ;;
 unit) wanted="$build $blockd $agent $unit" ;;
 demo) wanted="$build $blockd" ;;
 bench) wanted="$build $blockd $bench" ;;
@@ -45,7 +47,7 @@ images) wanted="$build $images" ;;
 test) wanted="$build $blockd $agent $unit $test" ;;
 fresh) wanted="$fresh" ;;
 *)
-    echo "usage: setup.sh [build|unit|demo|bench|images|test|fresh]" >&2
+    echo "usage: setup.sh [build|web|unit|demo|bench|images|test|fresh]" >&2
     exit 2
     ;;
 esac

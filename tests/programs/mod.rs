@@ -17,7 +17,7 @@ use self::table::{GIVEN, Table};
 
 /// Who is started by whom: the first that a path begins with, and the stages of
 /// `tests/setup.sh` in which its programs are started.
-const STAGES: [(&str, &[&str]); 25] = [
+const STAGES: [(&str, &[&str]); 26] = [
     ("agent/benches/", &["bench"]),
     ("agent/src/smoke/exercises/", &[]),
     ("agent/src/", &["unit", "test"]),
@@ -26,6 +26,8 @@ const STAGES: [(&str, &[&str]); 25] = [
     ("agent/tests/serve/interop/", &["test"]),
     ("agent/tests/setup.sh", &["test"]),
     ("agent/tests/", &["unit"]),
+    // What the tests of the pages need is made by it, too.
+    ("agent/web/", &["web", "test"]),
     // What attaches, in whatever stage.
     ("blockd/src/", &["unit", "demo", "bench", "test"]),
     ("blockd/", &["unit"]),
@@ -100,7 +102,10 @@ fn files() -> Vec<(PathBuf, String)> {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                // What npm has fetched is started by npm.
+                if !path.ends_with("node_modules") {
+                    folders.push(path);
+                }
             } else if let Ok(text) = fs::read_to_string(&path) {
                 found.push((path.strip_prefix(root()).unwrap().to_owned(), text));
             }

@@ -140,7 +140,10 @@ const CRATES: [Crate; 4] = [
             room("http_access", &["token"]),
             room("terminal_output", &[]),
             room("serve::screen", &[]),
-            room("serve", &["signals", "http_access", "serve::screen"]),
+            room(
+                "serve",
+                &["signals", "http_access", "terminal_output", "serve::screen"],
+            ),
             room("client", &["signals", "terminal_output", "serve::screen"]),
             room("fly", &["mode"]),
             room(

@@ -8,8 +8,10 @@ pub mod mcp;
 pub mod osc;
 pub mod output_log;
 pub mod pty;
+pub mod recent;
 pub mod screen;
 pub mod session;
+mod snapshot;
 pub mod text;
 
 use std::{

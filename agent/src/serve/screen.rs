@@ -57,7 +57,12 @@ struct History {
     dropped: u64,
     /// How many there ever were.
     count: u64,
+    /// The title that the program has given the window, without control characters.
+    title: String,
 }
+
+/// How long a title may be, in bytes; what is longer is cut.
+const MAX_TITLE: usize = 256;
 
 impl Callbacks for History {
     fn on_scroll(&mut self, contents: RowContents<'_>, alternate_screen: bool) {
@@ -75,9 +80,17 @@ impl Callbacks for History {
         self.rows.push_back(row);
         self.count += 1;
     }
+
+    fn set_window_title(&mut self, _: &mut Vt, title: &[u8]) {
+        let title = &title[..title.len().min(MAX_TITLE)];
+        self.title = String::from_utf8_lossy(title).replace(
+            |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER,
+            "",
+        );
+    }
 }
 
-/// A virtual terminal of fixed size.
+/// A virtual terminal.
 pub struct Screen {
     parser: Parser<History>,
 }
@@ -138,6 +151,36 @@ impl Screen {
         (!screen.hide_cursor()).then(|| screen.cursor_position())
     }
 
+    /// The title that the program has given the window; empty without one.
+    pub fn title(&self) -> &str {
+        &self.parser.callbacks().title
+    }
+
+    /// Its size.
+    pub fn size(&self) -> Size {
+        let (rows, columns) = self.parser.screen().size();
+        Size { rows, columns }
+    }
+
+    /// Whether the program uses the alternate screen.
+    pub fn is_alternate(&self) -> bool {
+        self.parser.screen().alternate_screen()
+    }
+
+    /// Changes the size. What does not fit is cut; rows that are added are blank, and
+    /// below the others.
+    pub fn resize(&mut self, size: Size) {
+        let (before, _) = self.parser.screen().cursor_position();
+        self.parser.set_size(size.rows, size.columns);
+        let (row, column) = self.parser.screen().cursor_position();
+        // vt100 adds them above, in place of those that it has not retained.
+        if let Some(added @ 1..) = row.checked_sub(before) {
+            let (row, column) = (u32::from(before) + 1, u32::from(column) + 1);
+            let moved = format!("\x1b[H\x1b[{added}M\x1b[{row};{column}H");
+            self.parser.process(moved.as_bytes());
+        }
+    }
+
     /// How many rows ever scrolled off the screen, and those of them after the
     /// first `seen` that are retained, as in [`coloured`](Self::coloured).
     pub fn scrolled(&self, seen: u64) -> (u64, Vec<String>) {
@@ -194,6 +237,20 @@ mod tests {
         assert_eq!(screen.coloured(), "01234567890123456789\n01");
     }
 
+    #[test]
+    fn a_screen_of_another_size_retains_what_fits() {
+        let mut screen = screen();
+        screen.show(b"one\r\ntwo\r\nthree\r\nfour");
+        screen.resize("20x6".parse().unwrap());
+        assert_eq!(screen.text(), "two\nthree\nfour");
+        assert_eq!(screen.cursor(), Some((2, 4)));
+        screen.resize("3x2".parse().unwrap());
+        assert_eq!(screen.text(), "thr\nfou");
+        assert_eq!(screen.size(), "3x2".parse().unwrap());
+        screen.show(b"\x1b]2;a title\x07");
+        assert_eq!(screen.title(), "a title");
+    }
+
     /// No output may make the parser panic.
     #[test]
     fn any_output_can_be_shown() {
@@ -225,6 +282,10 @@ mod tests {
                     screen.show(PIECES[usize::from(high) % PIECES.len()]);
                 } else {
                     screen.show(&[high]);
+                }
+                if seed.is_multiple_of(500) {
+                    let sizes = ["1x1", "7x3", "120x50", size];
+                    screen.resize(sizes[usize::from(low) % 4].parse().unwrap());
                 }
                 if seed.is_multiple_of(1000) {
                     screen.coloured();

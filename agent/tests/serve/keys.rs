@@ -34,7 +34,7 @@ impl Server {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_a_terminal_of_the_web() {
     let server = Server::started();
-    let mut terminal = server.terminal("").await;
+    let mut terminal = server.terminal("?format=output-1").await;
     read_until(&mut terminal, "\"writer\":true").await;
     let mut expected = String::new();
     for (first, second) in cut() {
@@ -57,9 +57,9 @@ async fn by_a_terminal_of_the_web() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_types_and_others_watch() {
     let server = Server::started();
-    let mut terminal = server.terminal("").await;
+    let mut terminal = server.terminal("?format=output-1").await;
     read_until(&mut terminal, "\"writer\":true").await;
-    let mut other = server.terminal("").await;
+    let mut other = server.terminal("?format=output-1").await;
     read_until(&mut other, "\"writer\":false").await;
     type_keys(&mut other, b"x").await;
     read_until(&mut other, "somebody else types").await;
@@ -81,6 +81,13 @@ async fn one_types_and_others_watch() {
     }
     type_keys(&mut other, b" too\r").await;
     read_until(&mut other, "x too>").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_an_earlier_version_is_told_to_reload() {
+    let server = Server::started();
+    let mut terminal = server.terminal("").await;
+    read_until(&mut terminal, "reload it").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,7 +109,7 @@ async fn a_stopped_codex_goes_on() {
 async fn a_server_that_gets_sigterm_leaves_no_process() {
     let mut server = Server::started();
     let (codex, orphan) = (server.codex(), server.orphan().await);
-    let _watcher = server.terminal("?watch=1").await;
+    let _watcher = server.terminal("?watch=1&format=output-1").await;
     server.run(&["message", &server.url, "work 600"]);
     assert_eq!(server.terminate(), 0);
     assert!(!runs(codex) && !runs(orphan), "a process is left");

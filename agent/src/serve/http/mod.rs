@@ -3,18 +3,23 @@
 //! ```text
 //! /mcp                      two tools, three resources
 //! /live  /live/runs         the output, byte for byte
-//! /live/view  /terminal     pages for people
+//! /  /live/view  /terminal  pages for people
+//! /assets/NAME              what they are made of
 //! /status  /screen  /stop  /interrupt
 //! /healthz  /readyz  /metrics
 //! ```
 
 mod app;
+mod assets;
 mod conditions;
 mod deduplicate;
+mod frames;
 mod live;
 mod mcp_sessions;
 mod metrics;
+mod page;
 mod range;
+mod request;
 mod session_ids;
 mod terminal;
 mod viewer;
@@ -72,6 +77,8 @@ pub fn router(app: App) -> Router {
             name_machine,
         ));
     Router::new()
+        .route("/", get(page::home))
+        .route("/assets/{name}", get(assets::asset))
         .route("/live", get(live::current))
         .route("/live/runs", get(live::runs))
         .route("/live/runs/{run}", get(live::earlier))

@@ -6,18 +6,19 @@ use axum::extract::ws::{Message, WebSocket};
 use serde_json::json;
 use tokio::{
     sync::OwnedMutexGuard,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
-use vt100::Screen as Vt;
 
-use super::app::App;
+use super::{
+    app::App,
+    frames::Frames,
+    request::{OwnSize, Request},
+};
 use crate::serve::{
     keys::KeyFilter,
     session::{Changes, Run},
 };
 
-/// How often a viewer gets a new frame at most.
-const FRAME_INTERVAL: Duration = Duration::from_millis(40);
 /// How long after an Escape the rest of a sequence may follow.
 const ESCAPE_TIMEOUT: Duration = Duration::from_millis(40);
 /// How often a ping is sent: proxies close silent connections.
@@ -34,31 +35,34 @@ pub(super) struct Viewer<'a> {
     may_type: bool,
     /// The keyboard, if this viewer has it.
     keyboard: Option<OwnedMutexGuard<()>>,
+    /// The size that this viewer has asked for.
+    size: Option<OwnSize>,
     filter: KeyFilter,
-    ansi: bool,
     run: Option<Arc<Run>>,
-    /// The screen as it was last drawn.
-    shown: Option<Vt>,
-    /// How many of the rows that scrolled off the screen were sent.
-    scrolled: u64,
-    /// The text that was last sent.
-    last: String,
+    frames: Frames,
+    /// When the next frame may be sent.
+    next_frame: Instant,
+    /// Whether there is something to send then.
+    has_news: bool,
     /// How many pings were sent since the viewer last sent anything.
     unanswered: u32,
 }
 
+/// What a viewer is told at once.
+type Notice = Option<String>;
+
 impl<'a> Viewer<'a> {
-    pub(super) fn new(app: &'a App, may_type: bool, ansi: bool) -> Self {
+    pub(super) fn new(app: &'a App, may_type: bool, frames: Frames) -> Self {
         let mut viewer = Self {
             app,
             may_type,
             keyboard: None,
+            size: None,
             filter: KeyFilter::new(&app.allowed_keys),
-            ansi,
             run: app.session.run(),
-            shown: None,
-            scrolled: 0,
-            last: String::new(),
+            frames,
+            next_frame: Instant::now(),
+            has_news: true,
             unanswered: 0,
         };
         viewer.take_keyboard();
@@ -70,6 +74,7 @@ impl<'a> Viewer<'a> {
         if self.may_type && self.keyboard.is_none() {
             // While another viewer has it, it stays there.
             self.keyboard = Arc::clone(&self.app.keyboard).try_lock_owned().ok();
+            self.has_news = true;
         }
         self.keyboard.is_some()
     }
@@ -78,25 +83,34 @@ impl<'a> Viewer<'a> {
     pub(super) async fn serve(mut self, mut socket: WebSocket) {
         // Before the first frame, so that no change is missed.
         let mut changes = self.run.as_ref().map(|run| run.changes());
-        loop {
-            let frame = self.frame();
-            if !send(&mut socket, frame).await {
-                return;
-            }
-            sleep(FRAME_INTERVAL).await;
-            if !self.until_change(&mut socket, &mut changes).await {
-                return;
+        while self.send_news(&mut socket).await && self.until_news(&mut socket, &mut changes).await
+        {
+        }
+    }
+
+    /// Sends what is new. Returns false when the viewer has disconnected.
+    async fn send_news(&mut self, socket: &mut WebSocket) -> bool {
+        self.has_news = false;
+        let status = self.app.session.status();
+        let state = self.frames.state(&status, self.keyboard.is_some());
+        for message in state.into_iter().map(|text| Message::Text(text.into())) {
+            if !send(socket, message).await {
+                return false;
             }
         }
+        while let Some(frame) = self.frames.next(self.run.as_deref()) {
+            if !send(socket, frame).await {
+                return false;
+            }
+        }
+        self.next_frame = Instant::now() + self.frames.interval();
+        self.has_news |= self.frames.is_late();
+        true
     }
 
     /// Types keys until there is something to show. Returns false when the viewer
     /// has disconnected.
-    async fn until_change(
-        &mut self,
-        socket: &mut WebSocket,
-        changes: &mut Option<Changes>,
-    ) -> bool {
+    async fn until_news(&mut self, socket: &mut WebSocket, changes: &mut Option<Changes>) -> bool {
         let session = Arc::clone(&self.app.session);
         let run = self.run.clone();
         let next_run = session.next_run(run.as_deref());
@@ -104,33 +118,28 @@ impl<'a> Viewer<'a> {
         loop {
             let lone_escape = self.filter.is_holding();
             tokio::select! {
-                message = socket.recv() => match message {
-                    Some(Ok(message)) => {
-                        self.unanswered = 0;
-                        let watched = self.keyboard.is_none();
-                        if let Some(notice) = self.type_message(message).await
-                            && !send(socket, Self::notice(&notice)).await
-                        {
-                            return false;
-                        }
-                        if watched && self.keyboard.is_some() {
-                            return true;
-                        }
-                    }
-                    _ => return false,
-                },
-                () = sleep(ESCAPE_TIMEOUT), if lone_escape => {
-                    let escape = self.filter.flush();
-                    if let Some(notice) = self.type_keys(escape).await
-                        && !send(socket, Self::notice(&notice)).await
-                    {
+                message = socket.recv() => {
+                    let Some(Ok(message)) = message else { return false };
+                    self.unanswered = 0;
+                    let notice = self.take(message).await;
+                    if !tell(socket, notice).await {
                         return false;
                     }
                 }
-                () = changed(changes) => return true,
+                () = sleep(ESCAPE_TIMEOUT), if lone_escape => {
+                    let escape = self.filter.flush();
+                    let notice = self.type_keys(escape).await;
+                    if !tell(socket, notice).await {
+                        return false;
+                    }
+                }
+                () = changed(changes), if !self.has_news => self.has_news = true,
+                () = sleep_until(self.next_frame), if self.has_news => return true,
                 run = &mut next_run => {
                     *changes = Some(run.changes());
-                    (self.run, self.shown, self.scrolled) = (Some(run), None, 0);
+                    self.run = Some(run);
+                    self.frames.restart();
+                    self.has_news = true;
                     return true;
                 }
                 () = sleep(PING_INTERVAL) => {
@@ -144,18 +153,35 @@ impl<'a> Viewer<'a> {
         }
     }
 
+    /// Takes a message of the viewer: keys, or a request of a page.
+    async fn take(&mut self, message: Message) -> Notice {
+        match message {
+            Message::Binary(bytes) => self.type_message(&bytes).await,
+            Message::Text(text) => match Request::parse(&text) {
+                Ok(Request::Shown(bytes)) => {
+                    self.frames.shown(bytes);
+                    self.has_news = true;
+                    None
+                }
+                Ok(Request::Size(size)) => {
+                    if self.take_keyboard() {
+                        self.size = Some(OwnSize::ask(&self.app.session, size));
+                    }
+                    None
+                }
+                Err(error) => Some(error.to_string()),
+            },
+            _ => None,
+        }
+    }
+
     /// Types what a message holds. Returns a notice for the person if a key was not
     /// typed.
-    async fn type_message(&mut self, message: Message) -> Option<String> {
-        let bytes = match message {
-            Message::Binary(bytes) => bytes,
-            Message::Text(text) => text.into(),
-            _ => return None,
-        };
+    async fn type_message(&mut self, bytes: &[u8]) -> Notice {
         if !self.take_keyboard() {
             return Some("you only watch: somebody else types".to_owned());
         }
-        let passed = self.filter.feed(&bytes);
+        let passed = self.filter.feed(bytes);
         let failed = self.type_keys(passed.bytes).await;
         let dropped: Vec<_> = passed.dropped.iter().map(ToString::to_string).collect();
         let blocked =
@@ -164,7 +190,7 @@ impl<'a> Viewer<'a> {
     }
 
     /// Types keys. Returns why they could not be typed.
-    async fn type_keys(&self, keys: Vec<u8>) -> Option<String> {
+    async fn type_keys(&self, keys: Vec<u8>) -> Notice {
         if keys.is_empty() {
             return None;
         }
@@ -175,57 +201,20 @@ impl<'a> Viewer<'a> {
             .err()
             .map(|error| error.to_string())
     }
+}
 
-    fn notice(notice: &str) -> Message {
-        let text = json!({ "notice": notice }).to_string();
-        // To a terminal, text messages are notices and binary ones are the screen.
-        Message::Text(text.into())
-    }
+/// Tells the viewer something, if there is something to tell.
+async fn tell(socket: &mut WebSocket, notice: Notice) -> bool {
+    let Some(notice) = notice else { return true };
+    let text = json!({ "notice": notice }).to_string();
+    // To a terminal, text messages are notices and binary ones are the screen.
+    send(socket, Message::Text(text.into())).await
+}
 
-    fn frame(&mut self) -> Message {
-        if self.ansi {
-            self.ansi_frame()
-        } else {
-            self.json_frame()
-        }
-    }
-
-    fn ansi_frame(&mut self) -> Message {
-        let Some(run) = &self.run else {
-            return Message::Binary("\x1b[2J\x1b[Hnothing runs yet\r\n".into());
-        };
-        let now = run.screen().state();
-        let drawn = match &self.shown {
-            Some(before) => now.contents_diff(before),
-            None => now.contents_formatted(),
-        };
-        self.shown = Some(now);
-        Message::Binary(drawn.into())
-    }
-
-    fn json_frame(&mut self) -> Message {
-        let status = self.app.session.status();
-        let size = self.app.session.size();
-        let mut frame = json!({
-            "status": status,
-            "writer": self.keyboard.is_some(),
-            "columns": size.columns,
-            "fresh": self.scrolled == 0,
-        });
-        if let Some(run) = &self.run {
-            let screen = run.screen();
-            let (scrolled, rows) = screen.scrolled(self.scrolled);
-            self.scrolled = scrolled;
-            frame["scrolled"] = rows.into();
-            let text = screen.coloured();
-            frame["cursor"] = json!(screen.cursor());
-            if self.last != text {
-                frame["screen"] = text.clone().into();
-                self.last = text;
-            }
-        }
-        Message::Text(frame.to_string().into())
-    }
+/// Tells a page that is older than this server what to do.
+pub(super) async fn refuse_old(mut socket: WebSocket) {
+    let notice = "this page is of an earlier version of the agent: reload it";
+    tell(&mut socket, Some(notice.to_owned())).await;
 }
 
 /// Sends a message. Returns false when the viewer does not accept it.

@@ -1,4 +1,4 @@
-//! A program in a pseudo-terminal of its own: session leader, fixed size.
+//! A program in a pseudo-terminal of its own: session leader.
 //!
 //! Since both ends of a terminal block, three threads serve it: one writes, one
 //! waits for the program to end, and the caller reads on the third.
@@ -11,15 +11,16 @@ mod writer;
 
 use std::{
     ffi::OsString,
+    fmt,
     io::{self, Read},
     num::NonZeroU16,
     path::PathBuf,
-    sync::mpsc,
+    sync::{Mutex, PoisonError, mpsc},
     thread,
 };
 
 use anyhow::Context;
-use portable_pty::{Child, CommandBuilder, PtySize, native_pty_system};
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rustix::process::{Pid, Signal, kill_process};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -55,11 +56,21 @@ pub struct SpawnError {
 }
 
 /// A running program, and the controlling end of its terminal.
-#[derive(Debug)]
 pub struct Pty {
     pid: Pid,
     writer: Writer,
+    /// To change the size by.
+    master: Mutex<Box<dyn MasterPty + Send>>,
     exit: watch::Receiver<Option<Exit>>,
+}
+
+impl fmt::Debug for Pty {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Pty")
+            .field("pid", &self.pid)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The program's output. It ends when no process has the terminal open any more.
@@ -86,12 +97,7 @@ impl Pty {
     }
 
     fn try_spawn(command: &Command) -> anyhow::Result<(Self, Output)> {
-        let pair = native_pty_system().openpty(PtySize {
-            rows: command.rows.get(),
-            cols: command.columns.get(),
-            pixel_width: 0,
-            pixel_height: 0,
-        })?;
+        let pair = native_pty_system().openpty(in_characters(command.rows, command.columns))?;
         let mut builder = CommandBuilder::from_argv(command.words.clone());
         builder.cwd(&command.directory);
         builder.env_clear();
@@ -107,7 +113,23 @@ impl Pty {
         let pid = Pid::from_raw(pid.cast_signed()).context("its process id is 0")?;
         let (exit, gone) = wait(child)?;
         let writer = Writer::new(input, exit.clone(), gone)?;
-        Ok((Self { pid, writer, exit }, output))
+        let pty = Self {
+            pid,
+            writer,
+            master: Mutex::new(pair.master),
+            exit,
+        };
+        Ok((pty, output))
+    }
+
+    /// Changes the size of the terminal; the program gets a SIGWINCH.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it.
+    pub fn resize(&self, rows: NonZeroU16, columns: NonZeroU16) -> anyhow::Result<()> {
+        let master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        master.resize(in_characters(rows, columns))
     }
 
     /// The program's process id.
@@ -141,6 +163,15 @@ impl Pty {
         {
             tracing::debug!(%error, ?signal, "cannot send a signal");
         }
+    }
+}
+
+fn in_characters(rows: NonZeroU16, columns: NonZeroU16) -> PtySize {
+    PtySize {
+        rows: rows.get(),
+        cols: columns.get(),
+        pixel_width: 0,
+        pixel_height: 0,
     }
 }
 

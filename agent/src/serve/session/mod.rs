@@ -13,7 +13,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -59,7 +59,7 @@ pub struct Options {
     pub logs: PathBuf,
     /// How large the logs may become.
     pub limits: Limits,
-    /// The size of the terminal, which does not change.
+    /// The size of the terminal, unless the person who types has asked for another.
     pub size: Size,
     /// How long the program may take to be ready.
     pub start_timeout: Duration,
@@ -75,6 +75,8 @@ pub struct Session {
     current: watch::Sender<Option<Arc<Run>>>,
     reaper: Reaper,
     watchers: AtomicUsize,
+    /// The size that the person who types has asked for.
+    asked: Mutex<Option<Size>>,
     /// When it was last used.
     touched: Mutex<Instant>,
 }
@@ -94,6 +96,7 @@ impl Session {
             current: watch::Sender::new(None),
             reaper: Reaper::default(),
             watchers: AtomicUsize::new(0),
+            asked: Mutex::default(),
             touched: Mutex::new(Instant::now()),
         }))
     }
@@ -135,7 +138,7 @@ impl Session {
     fn spawn(&self, resume: bool) -> Result<Arc<Run>, StartError> {
         let program = &self.options.program;
         program.prepare().map_err(StartError::Home)?;
-        let size = self.options.size;
+        let size = self.size();
         let created = self.runs.create();
         let (id, log) = created.map_err(|error| StartError::Log {
             directory: self.options.logs.clone(),
@@ -295,7 +298,20 @@ impl Session {
 
     /// The size of the terminal.
     pub fn size(&self) -> Size {
-        self.options.size
+        self.asked().unwrap_or(self.options.size)
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Size>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the terminal the size that the person who types asks for; with none, that
+    /// of the options.
+    pub fn resize(&self, asked: Option<Size>) {
+        *self.asked() = asked;
+        if let Some(run) = self.run() {
+            run.resize(self.size());
+        }
     }
 
     /// What takes care of the children of this process.

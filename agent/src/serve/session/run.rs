@@ -25,7 +25,9 @@ use crate::{
     serve::osc::{Report, Reports},
     serve::output_log::{Extent, OutputLog, RunId},
     serve::pty::{Output, Pty, kill_descendants},
-    serve::screen::Screen,
+    serve::recent::Recent,
+    serve::screen::{Screen, Size},
+    terminal_output::{Filter, Policy},
 };
 
 /// How long the output may take to end after the program has ended.
@@ -47,6 +49,8 @@ pub struct Run {
     pub(super) pty: Pty,
     pub(super) is_codex: bool,
     screen: Mutex<Screen>,
+    /// What watchers have not seen yet; changed only while `screen` is locked.
+    recent: Mutex<Recent>,
     pub(super) seen: watch::Sender<Seen>,
     /// Held while a message is typed: messages are typed in the order of their calls.
     pub(super) writing: AsyncMutex<()>,
@@ -69,6 +73,7 @@ impl Run {
             pty,
             is_codex: rollouts.is_some(),
             screen: Mutex::new(screen),
+            recent: Mutex::default(),
             seen: watch::Sender::new(Seen::default()),
             writing: AsyncMutex::new(()),
             rollouts: Mutex::new(rollouts),
@@ -89,6 +94,28 @@ impl Run {
     /// The screen of its terminal.
     pub fn screen(&self) -> MutexGuard<'_, Screen> {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last of its output. Whoever wants both locks the screen first.
+    pub fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the size of its terminal.
+    pub(super) fn resize(&self, size: Size) {
+        let mut screen = self.screen();
+        if screen.size() == size {
+            return;
+        }
+        if let Err(error) = self.pty.resize(size.rows, size.columns) {
+            warn!(run = %self.id, %error, %size, "cannot change the size of the terminal");
+            return;
+        }
+        screen.resize(size);
+        self.recent().restart();
+        drop(screen);
+        // Wakes those who show it.
+        self.seen.send_modify(|_| {});
     }
 
     /// Its status.
@@ -149,6 +176,11 @@ impl Run {
     /// Reads the output to its end.
     fn pump(&self, mut output: Output) {
         let mut reports = Reports::default();
+        // A page may do what the program does to its screen, and nothing else.
+        let mut for_pages = Filter::new(Policy {
+            title: true,
+            ..Policy::KEYBOARD
+        });
         let mut buffer = vec![0; 1 << 16];
         loop {
             let piece = match output.read(&mut buffer) {
@@ -161,7 +193,11 @@ impl Run {
                 }
             };
             self.log_output(piece);
-            self.screen().show(piece);
+            {
+                let mut screen = self.screen();
+                screen.show(piece);
+                self.recent().push(&for_pages.push(piece));
+            }
             let found = reports.feed(piece);
             if found.contains(&Report::Clear) {
                 // A program that suspends itself is continued.

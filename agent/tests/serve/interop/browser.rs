@@ -112,6 +112,12 @@ impl Browser {
         self.post(&path, json!({ "text": keys })).await;
     }
 
+    /// A command of Chromium's own protocol.
+    pub(super) async fn command(&self, name: &str, parameters: Value) {
+        let body = json!({ "cmd": name, "params": parameters });
+        self.post("/goog/cdp/execute", body).await;
+    }
+
     /// Saves a screenshot of the page below `target/`.
     pub(super) async fn picture(&self, name: &str) -> PathBuf {
         let picture = self.call(Method::GET, "/screenshot", None).await;

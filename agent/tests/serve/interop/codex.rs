@@ -254,7 +254,7 @@ async fn no_key_suspends_it() {
     let mcp = real.server.mcp().await;
     mcp.start().await;
     let pid = real.codex().await;
-    let mut terminal = real.server.terminal("").await;
+    let mut terminal = real.server.terminal("?format=output-1").await;
     read_until(&mut terminal, "\"writer\":true").await;
     for (first, second) in crate::keys::cut() {
         type_keys(&mut terminal, first).await;
