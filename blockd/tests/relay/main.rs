@@ -12,6 +12,7 @@ mod hydrate;
 mod in_process_server;
 mod malicious_server;
 mod page_cache;
+mod private;
 mod raw;
 mod throttle;
 

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use blockd_nbd::printable;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::Serialize;
 
@@ -35,7 +36,8 @@ impl fmt::Display for Holder {
             by,
             path,
         } = self;
-        write!(f, "{name} (process {pid}, {by} {})", path.display())
+        let (name, path) = (printable(name), path.to_string_lossy());
+        write!(f, "{name} (process {pid}, {by} {})", printable(&path))
     }
 }
 
