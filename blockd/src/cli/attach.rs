@@ -87,6 +87,13 @@ pub struct AttachArgs {
     #[arg(long)]
     pub accept_loss: bool,
 
+    /// Mount whatever ext4 the server sends
+    ///
+    /// Without it, only disks with the superblock of an image that blockd makes are
+    /// mounted: the kernel trusts what it mounts.
+    #[arg(long, env = "BLOCKD_ANY_EXT4", value_parser = FalseyValueParser::new())]
+    pub any_ext4: bool,
+
     /// The kind of block device [default: nbd if the kernel has it, else fuse]
     #[arg(long, env = "BLOCKD_VIA")]
     pub via: Option<ViaArg>,
@@ -170,6 +177,7 @@ impl AttachArgs {
             read_only: self.read_only,
             upper: self.upper()?,
             accept_loss: self.accept_loss,
+            any_ext4: self.any_ext4,
             via: self.via.map(Via::from),
             state: self.state.path()?,
             uid: owner(self.uid, "SUDO_UID", geteuid().as_raw())?,

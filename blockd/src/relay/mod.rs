@@ -20,6 +20,7 @@ mod counters;
 mod cow;
 mod daemon;
 mod export;
+mod first_block;
 mod fuse;
 mod latency;
 mod memory;

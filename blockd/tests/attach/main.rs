@@ -18,6 +18,7 @@ mod serving;
 mod shared_lower;
 mod static_dev;
 mod status_text;
+mod superblock;
 mod upper;
 mod volatile;
 

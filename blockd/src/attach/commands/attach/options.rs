@@ -22,6 +22,8 @@ pub struct AttachOptions {
     /// Go on with changes that may be incomplete, since they were made volatile and
     /// the machine went down.
     pub accept_loss: bool,
+    /// Mount whatever ext4 the server sends, not only what blockd makes.
+    pub any_ext4: bool,
     /// The kind of block device; `None`: the best that this host has.
     pub via: Option<Via>,
     /// The state directory.

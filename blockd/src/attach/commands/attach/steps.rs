@@ -72,7 +72,7 @@ impl Steps<'_> {
         } = search.run().await?;
         self.times.step("choose the export");
         let changes = self.changes(kind)?;
-        let spec = lower_spec(self.options, &self.dir, &offer, kind);
+        let spec = lower_spec(self.options, &self.dir, &offer, (kind, changes));
         let mounted = mount(&lower, &spec, &mut self.times).await?;
         yield_now().await;
         let mountpoint = self.dir.mountpoint().to_owned();
@@ -173,7 +173,7 @@ fn lower_spec<'a>(
     options: &'a AttachOptions,
     dir: &'a AttachmentDir,
     offer: &'a Offer,
-    kind: Option<UpperKind>,
+    (kind, changes): (Option<UpperKind>, ChangesState),
 ) -> LowerSpec<'a> {
     LowerSpec {
         export: &offer.info.name,
@@ -183,6 +183,8 @@ fn lower_spec<'a>(
         relay: &options.relay,
         front: metadata_size(offer).map_or(0, |bytes| bytes + INDEX_SIZE),
         blocks: (kind == Some(UpperKind::Block)).then(|| dir.blocks()),
+        is_changed: changes == ChangesState::Kept,
+        any_ext4: options.any_ext4,
     }
 }
 

@@ -8,7 +8,10 @@ use rustix::{
     mount::{MountFlags, mount, mount_bind},
 };
 
-use super::fsck::fsck;
+use super::{
+    fsck::fsck,
+    superblock::{self, Use},
+};
 use crate::{attach::state::lower_dir::LowerDir, device_node::Device};
 
 /// The server, or whoever made the commit, is not trusted: no set-user-id
@@ -18,13 +21,22 @@ pub(crate) const MOUNT_FLAGS: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NOATIME);
 
 /// Mounts the ext4 on `device` at the mountpoint of the lower layer, after
-/// e2fsck(8) where it was written to.
+/// e2fsck(8) where it was written to. `expected`: it must be one that blockd makes,
+/// with which this has happened since.
 ///
 /// # Errors
 ///
-/// When e2fsck cannot repair it, or the kernel refuses the mount.
-pub(super) fn mount_ext4(lower: &LowerDir, device: &Path, writable: bool) -> Result<()> {
+/// When it is another, e2fsck cannot repair it, or the kernel refuses the mount.
+pub(super) fn mount_ext4(
+    lower: &LowerDir,
+    device: &Path,
+    writable: bool,
+    expected: Option<Use>,
+) -> Result<()> {
     let node = Device::block(device)?.node()?;
+    if let Some(since) = expected {
+        superblock::check(node.path(), since)?;
+    }
     if writable {
         fsck(node.path())?;
     }
