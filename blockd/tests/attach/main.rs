@@ -9,6 +9,7 @@ mod crash_recovery;
 mod environment;
 mod file_times;
 mod harness;
+mod hostile_tree;
 mod hydrate;
 mod invalid_input;
 mod kept_changes;

@@ -9,6 +9,7 @@ use crate::attach::{
 
 /// What to attach, where and how.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct AttachOptions {
     /// The export, and the servers that have it.
     pub relay: RelaySettings,

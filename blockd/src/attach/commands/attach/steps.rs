@@ -24,6 +24,7 @@ use crate::{
             lower::{ext4, mount::mount, spec::LowerSpec},
             overlay,
             step_times::StepTimes,
+            target::Target,
             upper::{self, OverlayDirs},
         },
         state::{
@@ -47,6 +48,7 @@ const INDEX_SIZE: u64 = 1 << 20;
 pub(super) struct Steps<'a> {
     pub(super) options: &'a AttachOptions,
     pub(super) dir: AttachmentDir,
+    pub(super) target: Target,
     pub(super) record: AttachmentRecord,
     pub(super) times: StepTimes,
 }
@@ -77,10 +79,10 @@ impl Steps<'_> {
         yield_now().await;
         let mountpoint = self.dir.mountpoint().to_owned();
         if let Some(dirs) = self.upper(kind, changes, &lower)? {
-            warnings.extend(overlay::mount(&lower.mountpoint(), &dirs, &mountpoint)?);
+            warnings.extend(overlay::mount(&lower.mountpoint(), &dirs, &self.target)?);
             self.times.step("mount the overlay");
         } else {
-            ext4::bind(&lower, &mountpoint)?;
+            ext4::bind(&lower, &self.target)?;
             self.times.step("bind it to the mountpoint");
         }
         yield_now().await;

@@ -12,7 +12,10 @@ use super::{
     fsck::fsck,
     superblock::{self, Use},
 };
-use crate::{attach::state::lower_dir::LowerDir, device_node::Device};
+use crate::{
+    attach::{layers::target::Target, state::lower_dir::LowerDir},
+    device_node::Device,
+};
 
 /// The server, or whoever made the commit, is not trusted: no set-user-id
 /// program and no device node of the file system counts.
@@ -70,12 +73,13 @@ fn mount_options(writable: bool) -> (&'static CStr, MountFlags) {
     (c"noload,errors=continue", flags)
 }
 
-/// Binds the mounted lower layer to `mountpoint`.
+/// Binds the mounted lower layer to `target`.
 ///
 /// # Errors
 ///
-/// Those of mount(2).
-pub(crate) fn bind(lower: &LowerDir, mountpoint: &Path) -> Result<()> {
-    mount_bind(lower.mountpoint(), mountpoint)
-        .with_context(|| format!("cannot bind the lower layer to {}", mountpoint.display()))
+/// Those of mount(2), and when the directory was moved meanwhile.
+pub(crate) fn bind(lower: &LowerDir, target: &Target) -> Result<()> {
+    mount_bind(lower.mountpoint(), target.to_mount_at())
+        .with_context(|| format!("cannot bind the lower layer to {}", target.path().display()))?;
+    target.check_place()
 }
