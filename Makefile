@@ -97,6 +97,7 @@ soak: ## the long tests, on all repositories in the folder REPOS
 	@test -n "$(REPOS)" || { echo "make soak: REPOS=FOLDER, a folder of repositories"; exit 1; }
 	tests/setup.sh test
 	cargo build --locked --workspace --bins --tests
+	cargo test --locked --package blockd --test relay -- --ignored
 	$(attach) --ignored --nocapture --test-threads 1
 	$(e2e) --ignored --nocapture --test-threads 1
 	cargo test --locked --workspace --test serve -- --ignored

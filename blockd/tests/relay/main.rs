@@ -10,6 +10,7 @@ mod harness;
 mod host;
 mod hydrate;
 mod in_process_server;
+mod kills;
 mod malicious_server;
 mod page_cache;
 mod private;

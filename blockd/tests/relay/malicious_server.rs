@@ -1,6 +1,7 @@
 //! Upstreams that show another disk, fail, or break the protocol.
 
 use std::{
+    fs,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering},
@@ -17,7 +18,7 @@ use tokio::{
 use zerocopy::IntoBytes;
 
 use crate::{
-    harness::{Bench, check_read},
+    harness::{Bench, check_read, is_eio},
     in_process_server,
 };
 
@@ -138,6 +139,43 @@ async fn a_block_that_one_server_cannot_read_is_read_from_the_other() {
     relay.upstream_is(1, "down").await;
     let error = client.read(0, 4096).await.unwrap_err();
     assert!(error.to_string().contains("a broken pack"), "{error}");
+}
+
+/// What was open goes on being asked for by its canonical name, and a server that
+/// refuses that is not read from: reads fail, and say why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_on_reconnecting_is_the_reason_of_failed_reads() {
+    let bench = Bench::new();
+    let server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let relay = bench
+        .relay(&[bench.uri("a")], &["--timeout", "700ms"])
+        .await;
+    let client = relay.client().await;
+    check_read(&client, &truth, 0, 4096).await.unwrap();
+    drop(server);
+
+    // The repository is gone, and another is there in its place.
+    fs::rename(bench.path("repo"), bench.path("gone")).unwrap();
+    fs::rename(bench.path("a.state"), bench.path("a.gone")).unwrap();
+    fs::create_dir(bench.path("repo")).unwrap();
+    bench.git(&["init", "-q", "-b", "main"]);
+    bench.commit("of others");
+    let server = bench.serve("a").await;
+    relay.upstream_is(0, "refused").await;
+    let error = client.read(65536, 4096).await.unwrap_err();
+    assert!(is_eio(&error), "{error}");
+    assert!(error.to_string().contains("refuses the export"), "{error}");
+    let shown = relay.status()["upstreams"][0]["reason"].to_string();
+    assert!(shown.contains("refuses the export"), "{shown}");
+    assert!(bench.relay_log().contains("refuses the export"));
+    drop(server);
+
+    fs::rename(bench.path("repo"), bench.path("others")).unwrap();
+    fs::rename(bench.path("gone"), bench.path("repo")).unwrap();
+    let _server = bench.serve("a").await;
+    relay.upstream_is(0, "connected").await;
+    check_read(&client, &truth, 65536, 4096).await.unwrap();
 }
 
 /// Every read of its disk has other bytes.
