@@ -1,6 +1,11 @@
 //! What runs in a work tree, or beside its mountpoint, lays traps for root.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Stdio};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Child, Stdio},
+};
 
 use rustix::{
     fs::{CWD, Mode, OFlags, mkdirat, openat},
@@ -84,7 +89,7 @@ fn a_link_in_place_of_git_does_not_lead_root_out() {
     git(&repository, &["gc", "-q"]);
     let socket = bench.path("other");
     let mut server = serve(&bench.path("repositories"), &bench.path("served-anew"));
-    let mut server = server.arg("--unix").arg(&socket).spawn().unwrap();
+    let _server = Server(server.arg("--unix").arg(&socket).spawn().unwrap());
     wait_until("the server listens", || socket.exists());
     send(bench.server(), Signal::KILL);
     let uri = format!("nbd+unix:///repo@main?socket={}", socket.display());
@@ -94,8 +99,16 @@ fn a_link_in_place_of_git_does_not_lead_root_out() {
     assert!(warnings.contains("the same commit"), "{report}");
     assert!(pack.join("multi-pack-index").exists());
     bench.detach(&["--discard"]);
-    server.kill().unwrap();
-    server.wait().unwrap();
+}
+
+/// Another server, killed in the end.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 /// Whoever owns the directory above renames it and puts a link there, after root has
