@@ -4,10 +4,11 @@ use std::{
     fs::{self, Permissions},
     io::{Read, Write},
     os::unix::{
-        fs::{MetadataExt, PermissionsExt},
+        fs::{MetadataExt, PermissionsExt, lchown},
         net::UnixListener,
         process::CommandExt,
     },
+    path::Path,
     process::Command,
     thread,
 };
@@ -15,10 +16,7 @@ use std::{
 use blockd_nbd::{client, uri::Address, wire};
 use zerocopy::IntoBytes;
 
-use crate::{
-    harness::{Bench, Server, blockd, output, poll_until},
-    host::run,
-};
+use crate::harness::{Bench, Server, blockd, output, poll_until};
 
 /// Whatever the caller's umask is.
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +114,16 @@ fn a_server_without_tls_does_not_stand_in_for_one_with_it() {
     assert!(said.contains("Connection refused"), "{said}");
 }
 
+/// Gives a tree to a user.
+fn give(path: &Path, user: u32) {
+    lchown(path, Some(user), Some(user)).unwrap();
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path(), user);
+        }
+    }
+}
+
 /// `/tmp/blockd` was everybody's: who made it first chose what was served.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_home_nothing_is_kept_where_others_may_have_been() {
@@ -129,10 +137,7 @@ async fn without_a_home_nothing_is_kept_where_others_may_have_been() {
         fs::create_dir_all(&path).unwrap();
         fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
     }
-    run(
-        "chown",
-        &["-R".as_ref(), "65534".as_ref(), &bench.path("repo")],
-    );
+    give(&bench.path("repo"), USER);
     let serve = || {
         let mut serve = blockd(&["serve", "--unix"]);
         serve
