@@ -106,6 +106,7 @@ soak: ## the long tests, on all repositories in the folder REPOS
 	tests/setup.sh test
 	agent/web/build.sh
 	cargo build --locked --workspace --bins --tests
+	cargo test --locked --package blockd --test relay -- --ignored
 	$(attach) --ignored --nocapture --test-threads 1
 	$(e2e) --ignored --nocapture --test-threads 1
 	cargo test --locked --workspace --test serve -- --ignored

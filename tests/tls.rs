@@ -188,6 +188,30 @@ fn a_client_must_show_who_it_is_where_that_is_asked() {
     assert!(stdout(program("nbdinfo").arg(known)).contains("with TLS"));
 }
 
+/// The certificate of the server itself says of no use, as many do.
+#[test]
+fn a_certificate_that_is_not_for_clients_opens_nothing() {
+    for (more, is_served) in [(&[][..], false), (&["--tls-any-usage"], true)] {
+        let secured = Secured::start(&[&["--tls-verify-peer"], more].concat());
+        let (server, stranger) = ["server", "stranger"]
+            .map(|who| secured.certificates.of(who))
+            .into();
+        for part in ["cert", "key"] {
+            let (from, to) = (format!("server-{part}.pem"), format!("client-{part}.pem"));
+            fs::copy(server.join(from), stranger.join(to)).unwrap();
+        }
+        let mut nbdinfo = program("nbdinfo");
+        nbdinfo.arg(secured.stranger());
+        if is_served {
+            run(&mut nbdinfo);
+        } else {
+            fails(&mut nbdinfo);
+            let said = fails(&mut Mounted::nowhere().attach_command(&secured.stranger()));
+            assert!(said.contains("UnsupportedCertificate"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn serve_says_which_certificate_is_missing() {
     let certificates = Certificates::new();

@@ -7,6 +7,8 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::OFlags;
+
 /// Replaces the file at `path` by what `write` puts into a new file, which is
 /// at `temporary` until then. Both must be in the same directory.
 ///
@@ -40,10 +42,15 @@ pub(crate) fn replace<T>(
     Ok(written)
 }
 
+/// `O_NOFOLLOW`, as `OpenOptions` takes it.
+pub(crate) fn no_follow() -> i32 {
+    OFlags::NOFOLLOW.bits().cast_signed()
+}
+
 fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(true);
-    options.mode(0o600).open(path)
+    options.mode(0o600).custom_flags(no_follow()).open(path)
 }
 
 #[cfg(test)]

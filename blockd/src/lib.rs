@@ -13,6 +13,7 @@ pub mod cli;
 mod device_node;
 pub mod local;
 mod open_files;
+pub mod plain_text;
 mod progress;
 pub mod relay;
 pub mod serve;

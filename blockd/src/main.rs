@@ -10,8 +10,11 @@ use anyhow::Result;
 use blockd::{
     attach,
     cli::{Cli, Command, diff::DiffArgs},
-    local, serve,
+    local,
+    plain_text::{self, PlainLog},
+    serve,
 };
+use blockd_nbd::printable;
 use clap::Parser;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
@@ -22,14 +25,15 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("BLOCKD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(PlainLog)
         .with_ansi(io::stderr().is_terminal())
         .init();
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where standard error is closed, only the exit code is left.
-            let _written = writeln!(io::stderr(), "blockd: {}", message(&error));
+            let message = message(&error);
+            let _written = writeln!(io::stderr(), "blockd: {}", printable(&message));
             ExitCode::FAILURE
         }
     }
@@ -40,8 +44,8 @@ fn run(command: Command) -> Result<()> {
         Command::Serve(args) => runtime()?.block_on(serve::serve(&args.options()?)),
         Command::Relay(args) => args.run(),
         Command::RelayDaemon(args) => args.run(),
-        Command::Image(args) => runtime()?.block_on(local::image(&args.options())),
-        Command::Info(args) => local::info(&args.options()),
+        Command::Image(args) => runtime()?.block_on(local::image(&args.options()?)),
+        Command::Info(args) => local::info(&args.options()?),
         Command::Attach(args) => {
             let report = attach::attach(&args.options()?)?;
             for warning in &report.warnings {
@@ -98,7 +102,7 @@ fn print(report: &(impl Serialize + ToString), json: bool) -> Result<()> {
     let text = if json {
         serde_json::to_string(report)?
     } else {
-        report.to_string()
+        plain_text::lines(&report.to_string())
     };
     Ok(writeln!(io::stdout(), "{text}")?)
 }

@@ -39,7 +39,14 @@ const RULES: [Rule; 11] = [
         "clap",
         &["agent/src/main.rs", "agent/src/cli/"],
     ),
-    rule("blockd/src", "imagegen", &["blockd/src/serve/catalog/"]),
+    rule(
+        "blockd/src",
+        "imagegen",
+        &[
+            "blockd/src/serve/catalog/",
+            "blockd/src/attach/layers/lower/superblock.rs",
+        ],
+    ),
     rule("imagegen/src/ext4", "gix", &[]),
     rule("imagegen/src/ext4", "gix_pack", &[]),
     rule("agent/src/serve/session", "axum", &[]),

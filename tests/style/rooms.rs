@@ -47,6 +47,7 @@ const CRATES: [Crate; 4] = [
         src: "blockd/nbd/src",
         rooms: &[
             room("width", &[]),
+            room("printable", &[]),
             room("keepalive", &[]),
             room("wire", &[]),
             room("string", &["wire"]),
@@ -63,6 +64,7 @@ const CRATES: [Crate; 4] = [
                 &[
                     "string",
                     "width",
+                    "printable",
                     "keepalive",
                     "wire",
                     "export",
@@ -70,8 +72,13 @@ const CRATES: [Crate; 4] = [
                     "tls",
                 ],
             ),
-            room("fuzz", &["width", "wire", "export", "memory", "server"]),
-            room("", &["export", "server"]),
+            room(
+                "fuzz",
+                &[
+                    "width", "wire", "export", "uri", "memory", "server", "client",
+                ],
+            ),
+            room("", &["export", "printable", "server"]),
         ],
     },
     Crate {
@@ -84,6 +91,7 @@ const CRATES: [Crate; 4] = [
             room("device_node", &[]),
             room("progress", &[]),
             room("open_files", &[]),
+            room("plain_text", &[]),
             room(
                 "relay",
                 &[
@@ -127,7 +135,7 @@ const CRATES: [Crate; 4] = [
                 ],
             ),
             room("", &[]),
-            room("(main)", &["serve", "local", "attach", "cli"]),
+            room("(main)", &["plain_text", "serve", "local", "attach", "cli"]),
         ],
     },
     Crate {

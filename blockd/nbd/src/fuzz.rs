@@ -5,13 +5,17 @@
 
 use std::{
     io,
+    path::PathBuf,
     pin::Pin,
     sync::Arc,
     task::{Context as Waker, Poll},
     time::Duration,
 };
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     runtime::Builder,
@@ -20,9 +24,11 @@ use tokio::{
 use zerocopy::FromBytes;
 
 use crate::{
+    client::{Client, Stream},
     export::{Export, ExportInfo, Exports, Extent, OpenError, ReadError},
     memory::MemoryExport,
     server::{ConnectionError, Context, Limits, ShutdownTrigger, serve},
+    uri::Address,
     width::to_usize,
     wire::{self, StructuredReply},
 };
@@ -58,14 +64,77 @@ pub fn fuzz_transmission(data: &[u8]) {
     }
 }
 
+/// Reads from a server that sends `data` from the first byte on, or after a good
+/// handshake (bit 0 of the first byte), with structured replies or simple ones (bit 1).
+///
+/// # Panics
+///
+/// If the client panics or hangs, or has bytes of a read that were not sent for it.
+pub fn fuzz_client(data: &[u8]) {
+    let Some((first, replies)) = data.split_first() else {
+        return;
+    };
+    let input = if first & 1 == 1 {
+        [&server_prologue(first & 2 == 2), replies].concat()
+    } else {
+        replies.to_vec()
+    };
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.expect("a runtime needs nothing that may be missing");
+    let read = runtime.block_on(async { timeout(HANG_TIMEOUT, read_all(input)).await });
+    read.expect("nothing hangs");
+}
+
+/// Reads of several lengths at once: cookies 1 to 4.
+async fn read_all(input: Vec<u8>) {
+    let address = Address::Unix(PathBuf::new());
+    let sent = input.len();
+    let stream: Box<dyn Stream> = Box::new(Script::new(input));
+    let Ok(client) = Client::handshake(stream, &address, "").await else {
+        return;
+    };
+    let reads = [(0, 1), (0, 4096), (4096, 512), (8192, 8192)];
+    let reads = reads.map(|(offset, length)| {
+        let read = client.read(offset, length);
+        read.map(move |read| (length, read))
+    });
+    for (length, read) in join_all(reads).await {
+        let Ok(bytes) = read else { continue };
+        assert_eq!(bytes.len(), to_usize(length));
+        let data = bytes.iter().filter(|byte| **byte != 0).count();
+        assert!(data <= sent, "{data} bytes were never sent");
+    }
+}
+
+/// The server's side of a handshake up to transmission, of a disk of 16 KiB.
+fn server_prologue(structured: bool) -> Vec<u8> {
+    let mut sent = [wire::NBDMAGIC, wire::IHAVEOPT]
+        .map(u64::to_be_bytes)
+        .concat();
+    sent.extend([0, 3]);
+    let mut reply = |option: u32, kind: u32, data: &[u8]| {
+        let length = u32::try_from(data.len()).expect("the data is short");
+        sent.extend(wire::NBD_REP_MAGIC.to_be_bytes());
+        for word in [option, kind, length] {
+            sent.extend(word.to_be_bytes());
+        }
+        sent.extend(data);
+    };
+    let agreed = if structured {
+        wire::NBD_REP_ACK
+    } else {
+        wire::NBD_REP_ERR_UNSUP
+    };
+    reply(wire::NBD_OPT_STRUCTURED_REPLY, agreed, &[]);
+    let disk = [&[0, 0][..], &16384_u64.to_be_bytes(), &[1, 3]].concat();
+    reply(wire::NBD_OPT_GO, wire::NBD_REP_INFO, &disk);
+    reply(wire::NBD_OPT_GO, wire::NBD_REP_ACK, &[]);
+    sent
+}
+
 /// Runs one connection; returns what the server sent.
 fn converse(input: Vec<u8>) -> Vec<u8> {
-    let mut script = Script {
-        step: input.len(),
-        input,
-        at: 0,
-        output: Vec::new(),
-    };
+    let mut script = Script::new(input);
     let (_trigger, shutdown) = ShutdownTrigger::new();
     let context = Context::new(Arc::new(FuzzDisk::new()), Limits::default());
     let runtime = Builder::new_current_thread().enable_time().build();
@@ -122,13 +191,25 @@ fn check_chunks(output: &[u8]) {
     assert!(rest.is_empty(), "{} bytes are not a chunk", rest.len());
 }
 
-/// A client that sends its input piece by piece, closes, and receives everything.
+/// A peer that sends its input piece by piece, closes, and receives everything.
+#[derive(Debug)]
 struct Script {
     input: Vec<u8>,
     at: usize,
     /// Chooses the length of the next piece.
     step: usize,
     output: Vec<u8>,
+}
+
+impl Script {
+    fn new(input: Vec<u8>) -> Self {
+        Self {
+            step: input.len(),
+            input,
+            at: 0,
+            output: Vec::new(),
+        }
+    }
 }
 
 impl AsyncRead for Script {
@@ -290,6 +371,11 @@ mod tests {
     }
 
     #[test]
+    fn seeds_of_client_and_their_mutations_do_no_harm() {
+        replay("client", fuzz_client);
+    }
+
+    #[test]
     fn seeds_of_transmission_and_their_mutations_do_no_harm() {
         replay("transmission", fuzz_transmission);
     }
@@ -299,6 +385,7 @@ mod tests {
         fn random_bytes_do_no_harm(data in proptest::collection::vec(any::<u8>(), 0..300)) {
             fuzz_handshake(&data);
             fuzz_transmission(&data);
+            fuzz_client(&data);
             fuzz_handshake(&[b"\0\0\0\x03IHAVEOPT", data.as_slice()].concat());
         }
     }

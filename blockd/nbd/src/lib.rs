@@ -122,6 +122,9 @@
 //! | certificates | [`tls::TlsError`] | the caller |
 //! | everything that a client does | [`client::Error`] | the caller; it tells an error of one read from the end of a connection |
 //!
+//! What a peer says is in the text of an error on one line, without control characters
+//! ([`printable`]); its fields have it as it came.
+//!
 //! A peer's bytes never cause a panic, and a panic in an [`Export`] ends one
 //! connection.
 //!
@@ -152,6 +155,7 @@ mod export;
 pub mod fuzz;
 mod keepalive;
 pub mod memory;
+mod printable;
 pub mod server;
 mod string;
 #[cfg(test)]
@@ -171,5 +175,6 @@ pub use self::{
         BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError, WriteError, Writes,
         Written,
     },
+    printable::printable,
     server::{ConnectionError, Limits},
 };

@@ -2,6 +2,7 @@
 
 use std::{
     env::{self, VarError},
+    iter,
     num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
@@ -14,7 +15,7 @@ use rustix::process::{getegid, geteuid};
 use super::{
     relay::relay_program,
     state::StateArgs,
-    values::{running_program, size, time, uri},
+    values::{check_tls, running_program, size, time, uri},
 };
 use crate::attach::{AttachOptions, RelaySettings, UpperKind, Via};
 use blockd_nbd::uri::NbdUri;
@@ -37,6 +38,10 @@ pub struct AttachArgs {
     #[arg(value_parser = uri)]
     #[arg(help = "Another server that has the export: nbd://HOST[:PORT]/; may be repeated")]
     pub also: Vec<NbdUri>,
+
+    /// Let servers without TLS (nbd://) stand in for servers with it (nbds://)
+    #[arg(long, env = "BLOCKD_ALLOW_CLEAR", value_parser = FalseyValueParser::new())]
+    pub allow_clear: bool,
 
     /// How long a read waits for a server before it fails
     #[arg(
@@ -81,6 +86,13 @@ pub struct AttachArgs {
     /// down: what was not written by then is missing, old or torn
     #[arg(long)]
     pub accept_loss: bool,
+
+    /// Mount whatever ext4 the server sends
+    ///
+    /// Without it, only disks with the superblock of an image that blockd makes are
+    /// mounted: the kernel trusts what it mounts.
+    #[arg(long, env = "BLOCKD_ANY_EXT4", value_parser = FalseyValueParser::new())]
+    pub any_ext4: bool,
 
     /// The kind of block device [default: nbd if the kernel has it, else fuse]
     #[arg(long, env = "BLOCKD_VIA")]
@@ -148,8 +160,10 @@ impl AttachArgs {
     ///
     /// # Errors
     ///
-    /// When `SUDO_UID` or `SUDO_GID` is not a number, or a path cannot be found.
+    /// When `SUDO_UID` or `SUDO_GID` is not a number, a path cannot be found, or servers
+    /// without TLS would stand in for servers with it.
     pub fn options(&self) -> Result<AttachOptions> {
+        check_tls(iter::once(&self.uri).chain(&self.also), self.allow_clear)?;
         Ok(AttachOptions {
             relay: RelaySettings {
                 uri: self.uri.clone(),
@@ -163,6 +177,7 @@ impl AttachArgs {
             read_only: self.read_only,
             upper: self.upper()?,
             accept_loss: self.accept_loss,
+            any_ext4: self.any_ext4,
             via: self.via.map(Via::from),
             state: self.state.path()?,
             uid: owner(self.uid, "SUDO_UID", geteuid().as_raw())?,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::Args;
 
 use super::values::StoreArgs;
@@ -22,14 +23,18 @@ pub struct ImageArgs {
 
 impl ImageArgs {
     /// The options.
-    pub fn options(&self) -> ImageOptions {
-        ImageOptions {
+    ///
+    /// # Errors
+    ///
+    /// There is no state directory.
+    pub fn options(&self) -> Result<ImageOptions> {
+        Ok(ImageOptions {
             export: LocalExport {
                 name: self.export.clone(),
-                state: self.store.state(),
+                state: self.store.state()?,
                 cache: self.store.cache,
             },
             file: self.file.clone(),
-        }
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The command line of `info`.
 
+use anyhow::Result;
 use clap::Args;
 
 use super::values::StoreArgs;
@@ -21,14 +22,18 @@ pub struct InfoArgs {
 
 impl InfoArgs {
     /// The options.
-    pub fn options(&self) -> InfoOptions {
-        InfoOptions {
+    ///
+    /// # Errors
+    ///
+    /// There is no state directory.
+    pub fn options(&self) -> Result<InfoOptions> {
+        Ok(InfoOptions {
             export: LocalExport {
                 name: self.export.clone(),
-                state: self.store.state(),
+                state: self.store.state()?,
                 cache: self.store.cache,
             },
             json: self.json,
-        }
+        })
     }
 }

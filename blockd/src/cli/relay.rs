@@ -11,9 +11,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 
-use super::values::{absolute, running_program, size, time, uri};
+use super::values::{absolute, check_tls, running_program, size, time, uri};
 use crate::relay::{self, RelayOptions, RelayProgram};
 use blockd_nbd::uri::NbdUri;
 
@@ -26,7 +26,11 @@ pub struct RelayArgs {
     #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]…, once for each server that has it")]
     pub uris: Vec<NbdUri>,
 
-    /// Serve it on this unix socket
+    /// Let servers without TLS (nbd://) stand in for servers with it (nbds://)
+    #[arg(long, env = "BLOCKD_ALLOW_CLEAR", value_parser = FalseyValueParser::new())]
+    pub allow_clear: bool,
+
+    /// Serve it on this unix socket, to its owner only
     #[arg(long, env = "BLOCKD_RELAY_UNIX", value_name = "PATH")]
     pub unix: PathBuf,
 
@@ -127,8 +131,10 @@ impl RelayArgs {
     ///
     /// # Errors
     ///
-    /// A path is empty, or relative to a current directory that is gone.
+    /// A path is empty, or relative to a current directory that is gone; or servers
+    /// without TLS would stand in for servers with it.
     pub fn options(&self) -> Result<RelayOptions> {
+        check_tls(self.uris.iter(), self.allow_clear)?;
         let optional = |path: &Option<PathBuf>| path.as_ref().map(absolute).transpose();
         Ok(RelayOptions {
             uris: self.uris.clone(),

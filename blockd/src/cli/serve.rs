@@ -3,6 +3,7 @@
 use std::{env, path::PathBuf};
 
 use anyhow::Result;
+use blockd_nbd::tls::VerifyPeer;
 use clap::{Args, builder::FalseyValueParser};
 
 use super::values::{StoreArgs, absolute};
@@ -39,10 +40,16 @@ pub struct ServeArgs {
         conflicts_with = "stdio"
     )]
     pub tls: Option<PathBuf>,
-    /// Require a client certificate that ca-cert.pem has signed.
+    /// Require a client certificate that ca-cert.pem has signed, for a client
+    /// (extended key usage clientAuth).
     #[arg(long, env = "BLOCKD_TLS_VERIFY_PEER", requires = "tls",
           value_parser = FalseyValueParser::new())]
     pub tls_verify_peer: bool,
+    /// With --tls-verify-peer: accept certificates without extended key usages
+    /// too. A server's certificate may be one of these.
+    #[arg(long, env = "BLOCKD_TLS_ANY_USAGE", requires = "tls_verify_peer",
+          value_parser = FalseyValueParser::new())]
+    pub tls_any_usage: bool,
     /// Retain the snapshot of a repository's history that an image shows until
     /// nobody has opened the image for this many days.
     #[arg(long, env = "BLOCKD_KEEP", value_name = "DAYS", default_value_t = 30)]
@@ -72,19 +79,24 @@ impl ServeArgs {
     ///
     /// # Errors
     ///
-    /// A path is empty, or relative to a current directory that is gone.
+    /// A path is empty, or relative to a current directory that is gone; or there is
+    /// no state directory.
     pub fn options(&self) -> Result<ServeOptions> {
         Ok(ServeOptions {
             catalog: CatalogOptions {
                 repos: absolute(&self.repos)?,
-                state: absolute(&self.store.state())?,
+                state: absolute(&self.store.state()?)?,
                 cache: self.store.cache,
             },
             listen: self.listen.clone(),
             unix: self.unix.as_ref().map(absolute).transpose()?,
             stdio: self.stdio,
             tls: self.tls.as_ref().map(absolute).transpose()?,
-            tls_verify_peer: self.tls_verify_peer,
+            verify_peer: match (self.tls_verify_peer, self.tls_any_usage) {
+                (false, _) => VerifyPeer::No,
+                (true, false) => VerifyPeer::Client,
+                (true, true) => VerifyPeer::AnyUsage,
+            },
             keep_days: self.keep,
             inherited: inherited(),
         })

@@ -22,11 +22,11 @@ impl StateArgs {
     ///
     /// # Errors
     ///
-    /// When there is no current directory.
+    /// When there is no current directory, or no default.
     pub(super) fn path(&self) -> Result<PathBuf> {
         match &self.directory {
             Some(directory) => path::absolute(directory).context("cannot find the state directory"),
-            None => Ok(default_state().join("attach")),
+            None => Ok(default_state()?.join("attach")),
         }
     }
 }

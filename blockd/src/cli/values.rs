@@ -2,15 +2,18 @@
 
 use std::{
     env,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{self, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::units;
-use blockd_nbd::uri::{NbdUri, UriError};
+use blockd_nbd::uri::{Address, NbdUri, UriError};
 
 /// `30s`, `500ms`, `2m`, or plain seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
@@ -43,8 +46,12 @@ pub struct StoreArgs {
 
 impl StoreArgs {
     /// The state directory that was given, else the default.
-    pub(super) fn state(&self) -> PathBuf {
-        self.state.clone().unwrap_or_else(default_state)
+    ///
+    /// # Errors
+    ///
+    /// As [`default_state`].
+    pub(super) fn state(&self) -> Result<PathBuf> {
+        self.state.clone().map_or_else(default_state, Ok)
     }
 }
 
@@ -69,14 +76,100 @@ pub(crate) fn running_program() -> Result<PathBuf> {
 }
 
 /// `/var/lib/blockd` for root, else below the user's state directory (XDG
-/// Base Directory Specification).
-pub(crate) fn default_state() -> PathBuf {
+/// Base Directory Specification); for a user who has none, as a service may be, a
+/// directory of its own among the temporary files.
+///
+/// # Errors
+///
+/// When that directory is another user's.
+pub(crate) fn default_state() -> Result<PathBuf> {
     if rustix::process::geteuid().is_root() {
-        return "/var/lib/blockd".into();
+        return Ok("/var/lib/blockd".into());
     }
-    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let state = env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(home);
-    state.unwrap_or_else(env::temp_dir).join("blockd")
+    let directory = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let home = || directory("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let state = directory("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    match state {
+        Some(state) => Ok(state.join("blockd")),
+        None => temporary_state(),
+    }
+}
+
+/// Everybody may make directories beside it, so it is made at once, and used only if
+/// it is this user's and nobody else's.
+fn temporary_state() -> Result<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let state = env::temp_dir().join(format!("blockd-{user}"));
+    let shown = state.display();
+    match DirBuilder::new().mode(0o700).create(&state) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot make {shown}: give --state DIR"));
+        }
+        _ => {}
+    }
+    let found = fs::symlink_metadata(&state).with_context(|| format!("cannot read {shown}"))?;
+    if !found.is_dir() || found.uid() != user || found.mode() & 0o077 != 0 {
+        bail!(
+            "neither HOME nor XDG_STATE_HOME is set, and {shown} is not a directory of this user's \
+             alone: say where the state is kept with --state DIR"
+        );
+    }
+    Ok(state)
+}
+
+/// Servers that stand in for one another: where one is asked by TLS over a network, all
+/// are, or whoever can keep it from answering chooses a server that proves nothing.
+///
+/// # Errors
+///
+/// When there is one without TLS, and `allow_clear` is not given.
+pub(crate) fn check_tls<'a>(
+    servers: impl Iterator<Item = &'a NbdUri> + Clone,
+    allow_clear: bool,
+) -> Result<()> {
+    let is_tcp = |server: &&NbdUri, wanted: bool| matches!(&server.address, Address::Tcp { tls, .. } if tls.is_some() == wanted);
+    let (mut protected, mut clear) = (servers.clone(), servers);
+    let (Some(protected), Some(clear)) = (
+        protected.find(|server| is_tcp(server, true)),
+        clear.find(|server| is_tcp(server, false)),
+    ) else {
+        return Ok(());
+    };
+    if allow_clear {
+        return Ok(());
+    }
+    bail!(
+        "{clear} has no TLS, and would stand in for {protected}: reads would go there in clear, \
+         and nobody could tell who answers. Use nbds:// for all of them, or accept that with \
+         --allow-clear"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_without_tls_do_not_stand_in_for_those_with_it() {
+        let check = |texts: &[&str], allow_clear| {
+            let servers: Vec<NbdUri> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            check_tls(servers.iter(), allow_clear).map_err(|error| error.to_string())
+        };
+        let (tls, clear, unix) = ("nbds://a/x", "nbd://b/x", "nbd+unix:///x?socket=s");
+        for servers in [
+            &[tls, tls][..],
+            &[clear, clear],
+            &[clear, unix],
+            &[tls, unix],
+            &[],
+        ] {
+            assert_eq!(check(servers, false), Ok(()), "{servers:?}");
+        }
+        for servers in [[tls, clear], [clear, tls]] {
+            let error = check(&servers, false).unwrap_err();
+            assert!(error.contains("stand in for nbds://a"), "{error}");
+            assert!(error.contains("--allow-clear"), "{error}");
+            assert_eq!(check(&servers, true), Ok(()));
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
+use blockd_nbd::printable;
 
 use crate::{
     open_files,
@@ -93,7 +94,7 @@ pub fn info(options: &InfoOptions) -> Result<()> {
         directories,
         ..
     } = &image;
-    writeln!(out, "{name}")?;
+    writeln!(out, "{}", printable(name))?;
     writeln!(
         out,
         "  {size} bytes of disk, of which the first {prefix} hold all metadata"

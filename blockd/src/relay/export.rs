@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{ahead::Ahead, cache::Cache};
+use super::{
+    ahead::Ahead,
+    cache::Cache,
+    first_block::{self, FirstBlock},
+};
 use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
 /// The disk of the servers, and what is cached of it.
@@ -12,11 +16,36 @@ use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 pub(super) struct RelayExport {
     ahead: Arc<Ahead>,
     cache: Option<Arc<Cache>>,
+    first: Arc<FirstBlock>,
 }
 
 impl RelayExport {
     pub(super) fn new(ahead: Arc<Ahead>, cache: Option<Arc<Cache>>) -> Self {
-        Self { ahead, cache }
+        Self {
+            ahead,
+            cache,
+            first: Arc::default(),
+        }
+    }
+
+    async fn read_below(&self, offset: u64, length: u32) -> Result<Vec<u8>, ReadError> {
+        match &self.cache {
+            Some(cache) => cache.read(offset, length).await,
+            None => self.ahead.read(offset, length).await,
+        }
+    }
+
+    /// Reads the first block, if none is kept.
+    async fn keep_first(&self) -> Result<(), ReadError> {
+        if !self.first.is_known() {
+            let info = self.info();
+            let length = first_block::LENGTH.max(info.block_size.minimum);
+            let length = u32::try_from(info.size).map_or(length, |size| length.min(size));
+            let mut block = self.read_below(0, length).await?;
+            block.truncate(first_block::BYTES);
+            self.first.keep(block);
+        }
+        Ok(())
     }
 }
 
@@ -27,7 +56,14 @@ impl Export for RelayExport {
 
     fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
         let cache = self.cache.as_ref()?;
-        cache.try_read(offset, buffer).then_some(Ok(()))
+        if FirstBlock::is_in(offset) && !self.first.is_known() {
+            return None;
+        }
+        let is_read = cache.try_read(offset, buffer);
+        if is_read {
+            self.first.put_over(offset, buffer);
+        }
+        is_read.then_some(Ok(()))
     }
 
     fn read(
@@ -36,10 +72,12 @@ impl Export for RelayExport {
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
         async move {
-            match &self.cache {
-                Some(cache) => cache.read(offset, length).await,
-                None => self.ahead.read(offset, length).await,
+            if FirstBlock::is_in(offset) {
+                self.keep_first().await?;
             }
+            let mut bytes = self.read_below(offset, length).await?;
+            self.first.put_over(offset, &mut bytes);
+            Ok(bytes)
         }
         .boxed()
     }

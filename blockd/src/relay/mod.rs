@@ -20,10 +20,12 @@ mod counters;
 mod cow;
 mod daemon;
 mod export;
+mod first_block;
 mod fuse;
 mod latency;
 mod memory;
 mod pid_file;
+mod privacy;
 mod protocol;
 mod sockets;
 mod status;
@@ -74,7 +76,7 @@ use crate::{
     signals::{EndSignals, HangUp},
 };
 use blockd_nbd::{
-    Export, Limits, Writes,
+    Export, Limits, Writes, printable,
     server::{Listener, Server},
     uri::{Address, NbdUri},
 };
@@ -98,6 +100,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 /// directory or the FUSE file system cannot be used; or changed blocks cannot
 /// be flushed in the end.
 pub fn relay(options: &RelayOptions) -> Result<()> {
+    privacy::shut_others_out();
     let runtime = runtime()?;
     let relay = runtime.block_on(Relay::start(options, HangUp::Default))?;
     relay.announce(options)?;
@@ -112,6 +115,7 @@ pub fn relay(options: &RelayOptions) -> Result<()> {
 /// As [`relay`]; and nobody reads the greeting: the process that has started
 /// the relay is gone, and so is the attachment that it was for.
 pub fn serve_detached(options: &RelayOptions) -> Result<()> {
+    privacy::shut_others_out();
     let runtime = runtime()?;
     let started = runtime.block_on(Relay::start(options, HangUp::Ignored));
     daemon::greet(&match &started {
@@ -161,9 +165,11 @@ impl Relay {
             .map(PidFile::write)
             .transpose()?;
         memory::stay_in_memory();
+        // After the files of /proc/self were written, which are root's from here on.
+        privacy::hide_memory()?;
         let resolved = resolve(&options.uris).await?;
         let name = resolved.disk.info().name.clone();
-        let listener = Listener::bind_unix(&options.unix).await?;
+        let listener = privacy::bind(&options.unix).await?;
         let round_trip = resolved.round_trip;
         let pool = Pool::start(
             &options.uris,
@@ -217,7 +223,7 @@ impl Relay {
             export: self.name.clone(),
         };
         let mut out = io::stdout().lock();
-        writeln!(out, "relaying {}", self.name)?;
+        writeln!(out, "relaying {}", printable(&self.name))?;
         writeln!(out, "  at {local}")?;
         if let Some(folder) = &options.fuse {
             writeln!(out, "  and {}", folder.join(fuse::NAME).display())?;

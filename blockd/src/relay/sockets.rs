@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use blockd_nbd::server::Listener;
+use super::privacy;
 
 /// How long a client may take to send its request, and to read the answer.
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub(super) async fn serve<A>(
 where
     A: Future<Output = Result<()>> + Send + 'static,
 {
-    let mut listener = Listener::bind_unix(path).await?;
+    let mut listener = privacy::bind(path).await?;
     let clients = Arc::new(Semaphore::new(MAX_CLIENTS));
     let shown = path.display().to_string();
     Ok(tokio::spawn(async move {

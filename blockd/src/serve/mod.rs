@@ -15,7 +15,7 @@ use tracing::info;
 use blockd_nbd::{
     Exports,
     server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
-    tls,
+    tls::{self, VerifyPeer},
     uri::{Address, NbdUri, Tls},
 };
 pub mod catalog;
@@ -42,7 +42,7 @@ pub struct ServeOptions {
     /// TCP clients must use TLS.
     pub tls: Option<PathBuf>,
     /// TCP clients must have a certificate that `ca-cert.pem` has signed.
-    pub tls_verify_peer: bool,
+    pub verify_peer: VerifyPeer,
     /// Days after which a snapshot that nobody has opened is removed.
     pub keep_days: u32,
     /// The sockets that a service manager has opened.
@@ -85,7 +85,7 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
         return Ok(serve_stdio(catalog, limits, shutdown).await?);
     }
     let certificates = options.tls.as_deref();
-    let tls = certificates.map(|folder| tls::acceptor(folder, options.tls_verify_peer));
+    let tls = certificates.map(|folder| tls::acceptor(folder, options.verify_peer));
     let tls = tls
         .transpose()
         .context("the certificates of --tls cannot be used")?;

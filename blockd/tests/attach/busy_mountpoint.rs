@@ -79,6 +79,37 @@ fn a_mount_below_the_mountpoint_is_named() {
     bench.nothing_is_left();
 }
 
+/// Its mountpoint has the same path, and is no business of this attachment's.
+#[test]
+fn force_leaves_a_process_of_another_namespace_alone() {
+    let bench = Bench::alone();
+    let script = "mount -t tmpfs x \"$1\" && cd \"$1\" && echo && read line && echo alive";
+    let mut other = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", script])
+        .args(["sh", &bench.mountpoint().display().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = other.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    bench.attach("repo", &[]);
+    let mut inside = Command::new("sleep");
+    let mut inside = inside
+        .arg("60")
+        .current_dir(bench.mountpoint())
+        .spawn()
+        .unwrap();
+    bench.detach(&["--force"]);
+    bench.nothing_is_left();
+    assert!(!inside.wait().unwrap().success());
+    other.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let mut said = String::new();
+    output.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "alive\n");
+    assert!(other.wait().unwrap().success());
+}
+
 #[test]
 fn a_namespace_that_ends_at_once_is_waited_for() {
     let bench = Bench::alone();

@@ -158,6 +158,11 @@ fn killed_before(command: &Command, call: &str, nth: usize) -> bool {
     traced.args(["-o", "/dev/null", "-e", &format!("trace={call}")]);
     traced.args(["-e", &format!("inject={call}:signal=SIGKILL:when={nth}")]);
     traced.arg(command.get_program()).args(command.get_args());
+    traced.envs(
+        command
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
     let output = traced
         .output()
         .expect("strace: install Debian's package strace");

@@ -70,6 +70,7 @@ fn paths_are_relative_to_the_directory_of_the_caller() {
             "m",
         ])
         .args(["--also", "nbd+unix:///?socket=./s", "--state", "state"])
+        .env("BLOCKD_ANY_EXT4", "1")
         .env("SSL_CERT_FILE", "ca.pem");
     run(&mut attach);
 

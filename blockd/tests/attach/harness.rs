@@ -184,6 +184,8 @@ impl Bench {
     pub(crate) fn blockd(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
         command.args(arguments).arg("--state").arg(self.state());
+        // Images are mke2fs's.
+        command.env("BLOCKD_ANY_EXT4", "1");
         command
     }
 

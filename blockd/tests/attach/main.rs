@@ -9,6 +9,7 @@ mod crash_recovery;
 mod environment;
 mod file_times;
 mod harness;
+mod hostile_tree;
 mod hydrate;
 mod invalid_input;
 mod kept_changes;
@@ -18,6 +19,7 @@ mod serving;
 mod shared_lower;
 mod static_dev;
 mod status_text;
+mod superblock;
 mod upper;
 mod volatile;
 

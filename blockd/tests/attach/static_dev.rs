@@ -16,7 +16,7 @@ fn attach_where_dev_has(nodes: &str, more: &str) {
         mknod -m 666 /dev/null c 1 3
         sh -e -c \"$5\"
         before=$(stat -c '%n %t %T' /dev/*)
-        $blockd attach --via fuse --json $6 --state \"$state\" \"$uri\" \"$tree\"
+        $blockd attach --via fuse --any-ext4 --json $6 --state \"$state\" \"$uri\" \"$tree\"
         cat \"$tree/README\" >&2
         $blockd doctor --json --state \"$state\"
         $blockd detach --json --state \"$state\" \"$tree\"

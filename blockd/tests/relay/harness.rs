@@ -142,8 +142,12 @@ impl Bench {
 
     /// A relay that is ready.
     pub(crate) async fn relay(&self, uris: &[String], more: &[&str]) -> Relay {
+        self.start_relay(self.relay_command(uris, more)).await
+    }
+
+    /// The same, started by this command.
+    pub(crate) async fn start_relay(&self, mut relay: Command) -> Relay {
         let log = File::create(self.path("relay.log")).unwrap();
-        let mut relay = self.relay_command(uris, more);
         let child = relay.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let relay = Relay {
             child,

@@ -10,8 +10,10 @@ mod harness;
 mod host;
 mod hydrate;
 mod in_process_server;
+mod kills;
 mod malicious_server;
 mod page_cache;
+mod private;
 mod raw;
 mod throttle;
 

@@ -1,6 +1,13 @@
 //! Upstreams that show another disk, fail, or break the protocol.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
 use blockd_nbd::{BlockSize, Export, ExportInfo, Extent, ReadError, wire};
 use futures_util::{FutureExt, future::BoxFuture};
@@ -11,7 +18,7 @@ use tokio::{
 use zerocopy::IntoBytes;
 
 use crate::{
-    harness::{Bench, check_read},
+    harness::{Bench, check_read, is_eio},
     in_process_server,
 };
 
@@ -132,6 +139,106 @@ async fn a_block_that_one_server_cannot_read_is_read_from_the_other() {
     relay.upstream_is(1, "down").await;
     let error = client.read(0, 4096).await.unwrap_err();
     assert!(error.to_string().contains("a broken pack"), "{error}");
+}
+
+/// What was open goes on being asked for by its canonical name, and a server that
+/// refuses that is not read from: reads fail, and say why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_on_reconnecting_is_the_reason_of_failed_reads() {
+    let bench = Bench::new();
+    let server = bench.serve("a").await;
+    let truth = bench.truth("a").await;
+    let relay = bench
+        .relay(&[bench.uri("a")], &["--timeout", "700ms"])
+        .await;
+    let client = relay.client().await;
+    check_read(&client, &truth, 0, 4096).await.unwrap();
+    drop(server);
+
+    // The repository is gone, and another is there in its place.
+    fs::rename(bench.path("repo"), bench.path("gone")).unwrap();
+    fs::rename(bench.path("a.state"), bench.path("a.gone")).unwrap();
+    fs::create_dir(bench.path("repo")).unwrap();
+    bench.git(&["init", "-q", "-b", "main"]);
+    bench.commit("of others");
+    let server = bench.serve("a").await;
+    relay.upstream_is(0, "refused").await;
+    let error = client.read(65536, 4096).await.unwrap_err();
+    assert!(is_eio(&error), "{error}");
+    assert!(error.to_string().contains("refuses the export"), "{error}");
+    let shown = relay.status()["upstreams"][0]["reason"].to_string();
+    assert!(shown.contains("refuses the export"), "{shown}");
+    assert!(bench.relay_log().contains("refuses the export"));
+    drop(server);
+
+    fs::rename(bench.path("repo"), bench.path("others")).unwrap();
+    fs::rename(bench.path("gone"), bench.path("repo")).unwrap();
+    let _server = bench.serve("a").await;
+    relay.upstream_is(0, "connected").await;
+    check_read(&client, &truth, 65536, 4096).await.unwrap();
+}
+
+/// Every read of its disk has other bytes.
+struct Fickle {
+    info: ExportInfo,
+    reads: AtomicU8,
+}
+
+impl Export for Fickle {
+    fn info(&self) -> &ExportInfo {
+        &self.info
+    }
+
+    fn try_read_cached(&self, _: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+        buffer.fill(self.reads.fetch_add(1, Ordering::Relaxed));
+        Some(Ok(()))
+    }
+
+    fn read(
+        self: Arc<Self>,
+        _: u64,
+        length: u32,
+    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        self.try_read_cached(0, &mut bytes).unwrap().unwrap();
+        async { Ok(bytes) }.boxed()
+    }
+
+    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+        each(Extent {
+            length: self.info.size - offset,
+            hole: false,
+            zero: false,
+        });
+    }
+
+    fn prefetch(self: Arc<Self>, _: u64, _: u64) -> BoxFuture<'static, Result<(), ReadError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+/// The superblock that attach has checked is the one that the kernel reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_block_is_the_same_for_every_reader() {
+    let bench = Bench::new();
+    let fickle = Fickle {
+        info: info("fickle", 1 << 20),
+        reads: AtomicU8::new(1),
+    };
+    let _fickle = in_process_server::serve(&bench, "a", Arc::new(fickle), Duration::ZERO).await;
+    let relay = bench.relay(&[bench.uri("a")], &[]).await;
+    let client = relay.client().await;
+    let first = client.read(0, 4096).await.unwrap();
+    let later = client.read(4096, 4096).await.unwrap();
+    for (offset, length) in [(0, 4096), (1024, 1024), (0, 8192), (4000, 96)] {
+        let again = client.read(offset, length).await.unwrap();
+        let start = usize::try_from(offset).unwrap();
+        let end = usize::try_from(u64::from(length) + offset)
+            .unwrap()
+            .min(4096);
+        assert_eq!(again[..end - start], first[start..end]);
+    }
+    assert_ne!(client.read(4096, 4096).await.unwrap(), later);
 }
 
 /// A server that negotiates as it should, and then sends noise.

@@ -8,7 +8,7 @@ use std::ops::Range;
 const TABLE_BLOCKS: u64 = 512;
 
 /// The most block groups: without `64bit`, `s_blocks_count` has 32 bits.
-const MAX_GROUPS: u64 = (1 << 32) / BLOCKS_PER_GROUP - 1;
+pub(super) const MAX_GROUPS: u64 = (1 << 32) / BLOCKS_PER_GROUP - 1;
 
 /// What a file system has to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

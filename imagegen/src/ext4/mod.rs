@@ -52,4 +52,5 @@ pub(crate) use layout::{Demand, Layout};
 pub(crate) use numbers::{BLOCK_SIZE, Block, BlockNr, INODE_SIZE, InodeNr};
 pub(crate) use packing::Packing;
 pub(crate) use region::Region;
-pub(crate) use superblock::superblock;
+pub use superblock::Use;
+pub(crate) use superblock::{recognize, superblock};

@@ -42,10 +42,9 @@ pub use self::{
     file_time::FileTime,
     options::{History, Options},
 };
-pub use crate::git::dotgit::index::Version as IndexVersion;
 use crate::{
     Error, Kind, Result,
-    ext4::{BLOCK_SIZE, BlockNr, Checksum, Identity},
+    ext4::{BLOCK_SIZE, BlockNr, Checksum, Identity, recognize},
     image::{
         contents::{ReadMode, Reader},
         extent_map::Source,
@@ -55,10 +54,27 @@ use crate::{
     },
     numbers::{to_u64, to_usize},
 };
+pub use crate::{ext4::Use, git::dotgit::index::Version as IndexVersion};
 
 /// Incremented whenever a byte of any image changes for the same commit,
 /// options and snapshot.
 pub const LAYOUT_VERSION: u32 = 3;
+
+/// Checks that the first 4096 bytes of a disk of `size` bytes are those of an image, as
+/// this release and the last make them: exactly these features of ext4, these sizes,
+/// no encryption, quota or orphans, no mount options of its own, a checksum that is
+/// right. What else is on the disk is not looked at.
+///
+/// # Errors
+///
+/// Which field is not as in an image; follows the name of the disk.
+pub fn check_first_block(
+    block: &[u8; 4096],
+    size: u64,
+    since: Use,
+) -> std::result::Result<(), String> {
+    recognize(block, size, since)
+}
 
 /// A commit as an ext4 disk, generated when it is read.
 ///

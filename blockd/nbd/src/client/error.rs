@@ -4,7 +4,7 @@ use std::{io, result, sync::Arc};
 
 use thiserror::Error;
 
-use crate::wire;
+use crate::{printable, wire};
 
 /// The result of everything a client does.
 pub type Result<T, E = Error> = result::Result<T, E>;
@@ -55,7 +55,7 @@ pub enum Error {
     #[error("the connection to the server is lost: {0}")]
     Lost(Arc<str>),
     /// The server reports an error for this read; the connection goes on.
-    #[error("the server answers with error {code}{}", if .text.is_empty() { String::new() } else { format!(": {}", .text) })]
+    #[error("the server answers with error {code}{}", if .text.is_empty() { String::new() } else { format!(": {}", printable(.text)) })]
     Remote {
         /// `NBD_E…`.
         code: u32,
@@ -96,6 +96,7 @@ impl From<io::Error> for Error {
 }
 
 fn refusal(code: u32, text: &str) -> String {
+    let text = printable(text);
     let meaning = match code {
         wire::NBD_REP_ERR_UNKNOWN => "there is no such export",
         wire::NBD_REP_ERR_POLICY => "its policy forbids it",

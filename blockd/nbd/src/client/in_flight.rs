@@ -95,12 +95,12 @@ impl InFlight {
         read.ok_or_else(|| Error::protocol("a reply to no request"))
     }
 
-    /// Offset and length of the read that a chunk belongs to.
+    /// Offset and length of the read that a reply or a chunk of one belongs to.
     pub(super) fn range(&self, cookie: u64) -> Result<(u64, u32)> {
         let state = self.lock();
         let read = state.pending.get(&cookie);
         read.map(|read| (read.offset, read.length))
-            .ok_or_else(|| Error::protocol("a chunk of no request"))
+            .ok_or_else(|| Error::protocol("a reply to no request"))
     }
 
     /// Ends the connection: every pending read fails with `error`, and so does

@@ -41,6 +41,7 @@ use std::{
 use futures_util::future;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use self::stream::Stream;
 pub use self::{
     allocation::allocation,
     connect::info,
@@ -82,16 +83,38 @@ impl Client {
     /// As [`info`].
     pub async fn open(address: &Address, export: &str) -> Result<Self> {
         let (stream, offer) = open(address, export).await?;
+        Ok(Self::over(stream, offer, address))
+    }
+
+    /// A client with one connection, which is in the transmission phase.
+    fn over(stream: Box<dyn Stream>, offer: Offer, address: &Address) -> Self {
         let liveness = Arc::new(Liveness::new());
         let first = Connection::start(stream, offer.structured, Arc::clone(&liveness));
-        Ok(Self {
+        Self {
             address: address.clone(),
             offer,
             connections: RwLock::new(vec![Arc::new(first)]),
             turn: AtomicUsize::new(0),
             in_flight: Arc::new(Semaphore::new(to_usize(MAX_IN_FLIGHT))),
             liveness,
-        })
+        }
+    }
+
+    /// The handshake and the transmission phase over a stream that is there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`info`], but for those of the connect.
+    pub(crate) async fn handshake(
+        mut stream: Box<dyn Stream>,
+        address: &Address,
+        export: &str,
+    ) -> Result<Self> {
+        handshake::greet(&mut stream)
+            .await
+            .map_err(Error::protocol)?;
+        let offer = handshake::go(&mut stream, export).await?;
+        Ok(Self::over(stream, offer, address))
     }
 
     /// Opens `export` over this many connections, or over one if the server does

@@ -58,23 +58,21 @@ impl Receiver {
         }
     }
 
+    /// The read stays among the pending ones until its last byte has come: one that
+    /// drips is overdue at some time, as one that does not come at all.
     async fn simple(&mut self) -> Result<()> {
         let code = self.stream.read_u32().await?;
-        let read = self.in_flight.remove(self.stream.read_u64().await?)?;
+        let cookie = self.stream.read_u64().await?;
+        let (_, length) = self.in_flight.range(cookie)?;
         let result = match code {
-            0 => payload(&mut self.stream, read.length).await,
+            0 => Ok(payload(&mut self.stream, length).await?),
             code => Err(Error::Remote {
                 code,
                 text: String::new(),
             }),
         };
-        // A payload that breaks off ends the connection, too.
-        let ended = match &result {
-            Err(error) if code == 0 => Err(error.clone()),
-            _ => Ok(()),
-        };
-        read.complete(result);
-        ended
+        self.in_flight.remove(cookie)?.complete(result);
+        Ok(())
     }
 
     async fn chunk(&mut self) -> Result<()> {

@@ -22,7 +22,7 @@ const KEEPALIVE: Keepalive = Keepalive {
 const USER_TIMEOUT_MS: u32 = 10_000;
 
 /// What a connection reads from and writes to.
-pub(super) trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Stream for S {}
 

@@ -1,6 +1,6 @@
 //! Servers that violate the protocol, break off or send random bytes.
 
-use std::path::Path;
+use std::{future::pending, path::Path, time::Duration};
 
 use blockd_nbd::{
     client::{self, Client, Error},
@@ -15,14 +15,15 @@ use proptest::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
+    sync::oneshot,
 };
 use zerocopy::IntoBytes;
 
 use crate::{
     connections,
     scripted_server::{
-        ScriptedServer, agree, answers, chunk, data, hello, hole, info_export, none, option_reply,
-        request, simple,
+        ScriptedServer, agree, agree_on_size, answers, chunk, data, hello, hole, info_export, none,
+        option_reply, request, simple,
     },
 };
 
@@ -162,6 +163,40 @@ async fn a_server_that_closes_the_connection_fails_all_reads() {
         for error in [first, second] {
             assert!(matches!(error, Error::Lost(_)), "{error}");
         }
+    }
+}
+
+/// A reply that drips owes an answer as much as one that does not come.
+#[tokio::test]
+async fn a_payload_that_does_not_end_is_overdue() {
+    for structured in [false, true] {
+        let (sent, received) = oneshot::channel();
+        let server = ScriptedServer::new(move |mut stream| async move {
+            agree_on_size(&mut stream, structured, 1 << 20).await;
+            request(&mut stream).await;
+            let bytes = vec![1; 1 << 20];
+            let mut reply = if structured {
+                data(wire::NBD_REPLY_FLAG_DONE, 1, 0, &bytes)
+            } else {
+                [simple(0, 1), bytes].concat()
+            };
+            reply.pop();
+            // More than a socket holds: the client has received the beginning.
+            stream.write_all(&reply).await.unwrap();
+            sent.send(()).unwrap();
+            stream.read_to_end(&mut Vec::new()).await.ok();
+        });
+        let client = server.connect().await;
+        let overdue = async {
+            received.await.unwrap();
+            client.abort_stalled(Duration::ZERO);
+            pending::<()>().await;
+        };
+        let error = tokio::select! {
+            () = overdue => unreachable!(),
+            error = server.error_of(client.read(0, 1 << 20)) => error,
+        };
+        assert!(error.to_string().contains("no answer in"), "{error}");
     }
 }
 

@@ -153,6 +153,10 @@ pub(crate) fn simple(error: u32, cookie: u64) -> Vec<u8> {
 
 /// The handshake for an export of 4096 bytes.
 pub(crate) async fn agree(stream: &mut UnixStream, structured: bool) {
+    agree_on_size(stream, structured, 4096).await;
+}
+
+pub(crate) async fn agree_on_size(stream: &mut UnixStream, structured: bool, size: u64) {
     let answer = if structured {
         wire::NBD_REP_ACK
     } else {
@@ -160,7 +164,7 @@ pub(crate) async fn agree(stream: &mut UnixStream, structured: bool) {
     };
     let replies = [
         option_reply(wire::NBD_OPT_STRUCTURED_REPLY, answer, &[]),
-        go(4096),
+        go(size),
     ];
     answer_options(stream, &replies).await;
 }

@@ -70,9 +70,12 @@ fn end(holders: &[Holder], signal: (Signal, &str), timeout: Duration) -> Result<
     Ok(())
 }
 
-/// Refuses to end a process that called this command: it would end this command
-/// too.
+/// Refuses to end init, which would end everything, and a process that called this
+/// command: it would end this command too.
 fn refuse_ancestors(holders: &[Holder]) -> Result<()> {
+    if let Some(init) = holders.iter().find(|holder| holder.pid == 1) {
+        bail!("{init} is init, which is not killed: give --lazy in place of --force");
+    }
     let mut pid = process::id();
     while pid > 1 {
         if let Some(holder) = holders.iter().find(|holder| holder.pid == pid) {
@@ -110,6 +113,8 @@ mod tests {
         let caller = parent(process::id()).unwrap();
         let error = refuse_ancestors(&[holder(caller)]).unwrap_err();
         assert!(error.to_string().contains("leave the directory"), "{error}");
+        let error = refuse_ancestors(&[holder(1)]).unwrap_err();
+        assert!(error.to_string().contains("is init"), "{error}");
         refuse_ancestors(&[]).unwrap();
     }
 }

@@ -7,10 +7,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Result, bail};
-use rustix::{
-    io::Errno,
-    mount::{UnmountFlags, unmount},
-};
+use rustix::{io::Errno, mount::UnmountFlags};
 
 use super::{end_processes, unmount_error};
 use crate::attach::{
@@ -21,6 +18,7 @@ use crate::attach::{
         overlay,
         own_mount::OwnMount,
         poll::poll_until,
+        target,
     },
     state::{
         attachment_dir::AttachmentDir, attachment_record::Attachment, lower_dir::LowerDir,
@@ -167,16 +165,16 @@ fn unmount_all(dir: &AttachmentDir, lower: &LowerDir, mode: DetachMode) -> Resul
         if overlay::is_of(dir, mount) {
             overlay = Some(mount.device.clone());
         }
-        unmount_uppermost(dir, flags)?;
+        unmount_uppermost(dir, mount.id, flags)?;
     }
 }
 
 /// A mountpoint that is busy though nothing uses it is busy for a moment only.
-fn unmount_uppermost(dir: &AttachmentDir, flags: UnmountFlags) -> Result<()> {
+fn unmount_uppermost(dir: &AttachmentDir, id: u64, flags: UnmountFlags) -> Result<()> {
     let mountpoint = dir.mountpoint();
     let mut unmounted = Ok(());
     poll_until(BUSY_TIMEOUT, || {
-        unmounted = unmount(mountpoint, flags);
+        unmounted = target::unmount(mountpoint, id, flags);
         let is_unused = || unmount_error::users(mountpoint).is_ok_and(|users| users.is_empty());
         unmounted != Err(Errno::BUSY) || !is_unused()
     });

@@ -20,7 +20,8 @@ use crate::attach::state::{
 ///
 /// # Errors
 ///
-/// Those of mkdir(2) and rename(2).
+/// Those of mkdir(2) and rename(2); EBUSY and EXDEV if somebody has mounted something
+/// there.
 pub(super) fn move_away(dir: &AttachmentDir, directory: &Path) -> io::Result<()> {
     let discarded = dir.discarded();
     loop {
@@ -29,10 +30,6 @@ pub(super) fn move_away(dir: &AttachmentDir, directory: &Path) -> io::Result<()>
         }
         let moved = private_directory(&discarded).and_then(|()| move_into(&discarded, directory));
         match moved {
-            // A file system of its own, which somebody has mounted there.
-            Err(error) if error.kind() == ErrorKind::CrossesDevices => {
-                return fs::remove_dir_all(directory);
-            }
             // An earlier command has just removed the last of its own.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             moved => return moved,
@@ -111,8 +108,33 @@ fn remove_directory(discarded: &Path, path: &Path, removed: &AtomicU64) -> io::R
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::attach::layers::beneath::tests::make_chain;
+
+    /// Removes a tree that is too deep for std.
+    pub(crate) fn remove_tree(tree: &Path) {
+        let state = tempfile::tempdir_in(tree.parent().unwrap()).unwrap();
+        let dir = AttachmentDir::new(state.path(), Path::new("/m"));
+        move_away(&dir, tree).unwrap();
+        remove(&dir, &AtomicU64::new(0)).unwrap();
+        // Its guard will remove it.
+        fs::create_dir(tree).unwrap();
+    }
+
+    #[test]
+    fn a_chain_of_more_directories_than_may_be_open_is_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let dir = AttachmentDir::new(state.path(), Path::new("/m"));
+        let tree = state.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        make_chain(&tree, 2000);
+        move_away(&dir, &tree).unwrap();
+        let removed = AtomicU64::new(0);
+        remove(&dir, &removed).unwrap();
+        assert_eq!(removed.load(Ordering::Relaxed), 2001);
+        assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn a_tree_is_removed_however_deep_it_is() {

@@ -9,10 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use blockd_nbd::printable;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::Serialize;
 
 use crate::attach::layers::mounts::{Mount, Mounts};
+
+/// The directory of `/proc/PID` with a link for each mapping.
+const MAPPED: &str = "map_files";
 
 /// A process that keeps a mount busy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,27 +39,60 @@ impl fmt::Display for Holder {
             by,
             path,
         } = self;
-        write!(f, "{name} (process {pid}, {by} {})", path.display())
+        let (name, path) = (printable(name), path.to_string_lossy());
+        write!(f, "{name} (process {pid}, {by} {})", printable(&path))
     }
 }
 
 /// Finds the processes that keep `mountpoint` busy; `proc` is `/proc`.
 ///
-/// It reads links of `/proc` only, so that it does not hang where the mounted
-/// file system does.
+/// A path that begins like the mountpoint is not enough: in another mount namespace
+/// it may be anything. What counts is the mount that a file was opened through.
+/// Neither asks the mounted file system, so that it does not hang where that does.
 ///
 /// # Errors
 ///
-/// When `/proc` cannot be listed.
+/// When `/proc` cannot be listed, or mounts cannot be read.
 pub(crate) fn holders(proc: &Path, mountpoint: &Path) -> io::Result<Vec<Holder>> {
-    let inside = |path: &PathBuf| path.starts_with(mountpoint);
+    let mounts = Mounts::read()?.ids_below(mountpoint);
+    let here = namespace(&proc.join("self"))?;
+    find(proc, mountpoint, |process, file| {
+        mount_id(file).map_or_else(
+            || namespace(process).is_ok_and(|other| other == here),
+            |id| mounts.contains(&id),
+        )
+    })
+}
+
+/// Finds the processes with a file whose path is below the mountpoint, and for which
+/// `is_meant` holds of the process and the file.
+fn find(
+    proc: &Path,
+    mountpoint: &Path,
+    is_meant: impl Fn(&Path, &Path) -> bool,
+) -> io::Result<Vec<Holder>> {
     let found = processes(proc)?.into_iter().filter_map(|pid| {
         let process = proc.join(pid.to_string());
-        let links = links(&process).chain(mappings(&process));
-        let (by, path) = links.into_iter().find(|(_, path)| inside(path))?;
+        let files = links(&process).chain(mapped_files(&process));
+        let (by, path) = files.into_iter().find(|(by, path)| {
+            path.starts_with(mountpoint) && is_meant(&process, &process.join(by))
+        })?;
         Some(holder(&process, pid, &by, path))
     });
     Ok(found.collect())
+}
+
+/// The id of the mount that an open file is on; `None` where the kernel (before 5.8)
+/// does not say it, or the file is gone.
+fn mount_id(file: &Path) -> Option<u64> {
+    let flags = AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
+    let found = statx(CWD, file, flags, StatxFlags::MNT_ID).ok()?;
+    let is_known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+    is_known.then_some(found.stx_mnt_id)
+}
+
+fn namespace(process: &Path) -> io::Result<PathBuf> {
+    fs::read_link(process.join("ns/mnt"))
 }
 
 /// Finds the processes that use a file system which is not mounted any more, by
@@ -94,7 +131,6 @@ pub(crate) fn find_in_other_namespace(
     proc: &Path,
     is_meant: impl Fn(&Mount) -> bool,
 ) -> io::Result<Option<Holder>> {
-    let namespace = |process: &Path| fs::read_link(process.join("ns/mnt"));
     let mut known = vec![namespace(&proc.join("self"))?];
     for pid in processes(proc)? {
         let process = proc.join(pid.to_string());
@@ -133,6 +169,7 @@ fn holder(process: &Path, pid: u32, by: &str, path: PathBuf) -> Holder {
     let name = fs::read_to_string(process.join("comm"));
     let name = name.map_or_else(|_| "(ended)".to_owned(), |name| name.trim().to_owned());
     let by = by.split_once('/').map_or(by, |(kind, _)| kind);
+    let by = if by == MAPPED { "maps" } else { by };
     Holder {
         pid,
         name,
@@ -152,7 +189,7 @@ fn links(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
 }
 
 fn mapped_files(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
-    files_in(process, "map_files")
+    files_in(process, MAPPED)
 }
 
 fn files_in(process: &Path, folder: &'static str) -> impl Iterator<Item = (String, PathBuf)> {
@@ -164,18 +201,6 @@ fn files_in(process: &Path, folder: &'static str) -> impl Iterator<Item = (Strin
         let name = file.file_name().into_string().ok()?;
         Some((format!("{folder}/{name}"), fs::read_link(file.path()).ok()?))
     })
-}
-
-fn mappings(process: &Path) -> impl Iterator<Item = (String, PathBuf)> {
-    let maps = fs::read(process.join("maps")).ok();
-    let paths: Vec<PathBuf> = maps.map_or_else(Vec::new, |maps| {
-        let maps = String::from_utf8_lossy(&maps);
-        let paths = maps
-            .lines()
-            .filter_map(|line| Some(line[line.find('/')?..].into()));
-        paths.collect()
-    });
-    paths.into_iter().map(|path| ("maps".to_owned(), path))
 }
 
 #[cfg(test)]
@@ -210,15 +235,16 @@ mod tests {
         );
         process(proc, "14", &[("root", "/m/root")]);
         process(proc, "15", &[]);
-        fs::write(
-            proc.join("15/maps"),
-            "7f00-7f01 r--p 0000 00:2d 7   /m/lib.so\n",
-        )
-        .unwrap();
+        fs::create_dir(proc.join("15/map_files")).unwrap();
+        symlink("/m/lib.so", proc.join("15/map_files/7f00-7f01")).unwrap();
         fs::create_dir(proc.join("sys")).unwrap();
-        let found = holders(proc, Path::new("/m")).unwrap();
+        let found = find(proc, Path::new("/m"), |_, _| true).unwrap();
         let found: Vec<_> = found.iter().map(|h| (h.pid, h.by.as_str())).collect();
         assert_eq!(found, [(11, "cwd"), (12, "fd"), (14, "root"), (15, "maps")]);
+        let is_meant = |process: &Path, _: &Path| process.ends_with("12");
+        let found = find(proc, Path::new("/m"), is_meant).unwrap();
+        assert_eq!(found[0].pid, 12);
+        assert_eq!(found.len(), 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The layers of an attachment, from the relay up to the overlay. Each can be
 //! put up and taken down by itself; none knows a command.
 
+pub(crate) mod beneath;
 pub(crate) mod device;
 pub(crate) mod discarded;
 pub(crate) mod holders;
@@ -15,5 +16,6 @@ pub(crate) mod programs;
 pub(crate) mod relay;
 pub(crate) mod relay_settings;
 pub(crate) mod step_times;
+pub(crate) mod target;
 pub(crate) mod upper;
 pub(crate) mod volatile;

@@ -1,6 +1,7 @@
 //! What is mounted where: `/proc/PID/mountinfo`.
 
 use std::{
+    collections::HashSet,
     ffi::OsString,
     fs, io,
     os::unix::ffi::{OsStrExt, OsStringExt},
@@ -10,6 +11,8 @@ use std::{
 /// One mount: a line of `proc_pid_mountinfo(5)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mount {
+    /// The id of the mount, as statx(2) says it of a file that was opened through it.
+    pub(crate) id: u64,
     /// The device number of the file system, `major:minor`.
     pub(crate) device: String,
     pub(crate) mountpoint: PathBuf,
@@ -70,6 +73,12 @@ impl Mounts {
         self.0.iter().filter(move |mount| mount.mountpoint == path)
     }
 
+    /// The ids of the mounts at a path and below it.
+    pub(crate) fn ids_below(&self, path: &Path) -> HashSet<u64> {
+        let inside = self.0.iter().filter(|it| it.mountpoint.starts_with(path));
+        inside.map(|mount| mount.id).collect()
+    }
+
     /// The mountpoints below a path.
     pub(crate) fn below(&self, path: &Path) -> impl Iterator<Item = &Path> {
         let mounts = self.0.iter().map(|mount| mount.mountpoint.as_path());
@@ -79,12 +88,14 @@ impl Mounts {
 
 fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let device = text(fields.nth(2)?);
+    let id = text(fields.next()?).parse().ok()?;
+    let device = text(fields.nth(1)?);
     let mountpoint = unescape(fields.nth(1)?);
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = text(rest.next()?);
     let options = text(rest.nth(1)?);
     Some(Mount {
+        id,
         device,
         mountpoint,
         kind,
@@ -140,6 +151,8 @@ mod tests {
         let mounts = Mounts::parse(TEXT).unwrap();
         let below: Vec<_> = mounts.below(Path::new("/a b")).collect();
         assert_eq!(below, [Path::new("/a b/c")]);
+        let ids = mounts.ids_below(Path::new("/a b"));
+        assert_eq!(ids, HashSet::from([40, 41, 42]));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     device::probe,
     lower::ext4,
     mounts::{Mount, Mounts},
+    target::Target,
     upper::OverlayDirs,
 };
 use crate::attach::state::{attachment_dir::AttachmentDir, upper_kind::UpperKind};
@@ -52,14 +53,21 @@ const FEATURES: [Feature; 3] = [
 ///
 /// # Errors
 ///
-/// When the kernel refuses the mount without any feature, or for another reason.
-pub(crate) fn mount(lower: &Path, dirs: &OverlayDirs, mountpoint: &Path) -> Result<Vec<String>> {
+/// When the kernel refuses the mount without any feature, or for another reason; or
+/// when the directory was moved meanwhile.
+pub(crate) fn mount(lower: &Path, dirs: &OverlayDirs, target: &Target) -> Result<Vec<String>> {
+    let (mountpoint, place) = (target.path(), target.to_mount_at());
     for features in subsets() {
         let options = CString::new(options(lower, dirs, &features))?;
         let flags = ext4::MOUNT_FLAGS;
-        match mount::mount("blockd", mountpoint, "overlay", flags, options.as_c_str()) {
-            Ok(()) if features.len() == FEATURES.len() => return turned_off(mountpoint),
-            Ok(()) => return Ok(warnings(|feature| !features.contains(feature))),
+        match mount::mount("blockd", &place, "overlay", flags, options.as_c_str()) {
+            Ok(()) => {
+                target.check_place()?;
+                if features.len() == FEATURES.len() {
+                    return turned_off(mountpoint);
+                }
+                return Ok(warnings(|feature| !features.contains(feature)));
+            }
             Err(Errno::INVAL) => {}
             Err(error) => return Err(mount_error(dirs, mountpoint, error)),
         }

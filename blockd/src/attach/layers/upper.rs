@@ -2,21 +2,28 @@
 //! mountpoint.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     fs::{self, Metadata, Permissions},
     io,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, PermissionsExt, chown},
+    },
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use rustix::{
-    fs::lgetxattr,
+    fs::{AtFlags, FileType, Mode, OFlags, fgetxattr, openat, unlinkat},
     io::Errno,
     mount::{MountFlags, UnmountFlags, mount, unmount},
 };
 
-use super::{discarded, mounts::Mounts};
+use super::{
+    beneath::{self, Entry, Next},
+    discarded,
+    mounts::Mounts,
+};
 use crate::attach::state::{
     attachment_dir::AttachmentDir,
     directory::{list_directory, remove_empty_directory},
@@ -120,27 +127,31 @@ fn is_not_empty(directory: &Path) -> io::Result<bool> {
 /// is not there. A lock file that is made and removed, as by every `git status`,
 /// leaves those behind.
 fn has_only_copies(directory: &Path) -> io::Result<bool> {
-    for entry in list_directory(directory)? {
-        let entry = entry?;
-        let path = entry.path();
-        if !entry.file_type()?.is_dir() || !is_copy(&path)? || !has_only_copies(&path)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let Some(root) = beneath::open_root(directory)? else {
+        return Ok(true);
+    };
+    let mut only_copies = true;
+    beneath::walk(root, |entry| {
+        only_copies = entry.is_directory && is_copy(entry)?;
+        Ok(if only_copies { Next::GoOn } else { Next::Stop })
+    })?;
+    Ok(only_copies)
 }
 
 /// Whether a directory of the upper layer is a copy of the one at the same path
 /// of the lower layer, and neither was renamed nor hides anything.
-fn is_copy(directory: &Path) -> io::Result<bool> {
-    let has = |name| has_attribute(directory, name);
+fn is_copy(entry: &Entry<'_>) -> io::Result<bool> {
+    let Some(directory) = beneath::open_directory(entry.directory, entry.name)? else {
+        return Ok(false);
+    };
+    let has = |name| has_attribute(&directory, name);
     Ok(has("trusted.overlay.origin")?
         && !has("trusted.overlay.redirect")?
         && !has("trusted.overlay.opaque")?)
 }
 
-fn has_attribute(path: &Path, name: &str) -> io::Result<bool> {
-    match lgetxattr(path, name, &mut [0_u8; 0][..]) {
+fn has_attribute(file: &OwnedFd, name: &str) -> io::Result<bool> {
+    match fgetxattr(file, name, &mut [0_u8; 0][..]) {
         Ok(_) => Ok(true),
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
         Err(error) => Err(io::Error::from(error)),
@@ -157,28 +168,37 @@ pub(crate) fn only_branch(dir: &AttachmentDir, kind: UpperKind) -> Result<Option
     let Some(OverlayDirs { upper, .. }) = OverlayDirs::of(dir, kind) else {
         return Ok(None);
     };
-    let logs = upper.join(".git/logs/refs/heads");
-    let mut branches = Vec::new();
-    let mut directories = vec![logs.clone()];
-    while let Some(directory) = directories.pop() {
-        let mut list = || -> io::Result<()> {
-            for entry in list_directory(&directory)? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    directories.push(entry.path());
-                } else {
-                    branches.push(entry.path());
-                }
-            }
-            Ok(())
+    let list = || -> io::Result<Vec<Vec<u8>>> {
+        let mut branches = Vec::new();
+        let Some(logs) = open_below(&upper, ".git/logs/refs/heads")? else {
+            return Ok(branches);
         };
-        list().with_context(|| format!("cannot read {}", directory.display()))?;
-    }
+        beneath::walk(logs, |entry| {
+            if !entry.is_directory {
+                branches.push(entry.path());
+            }
+            Ok(if branches.len() < 2 {
+                Next::GoOn
+            } else {
+                Next::Stop
+            })
+        })?;
+        Ok(branches)
+    };
+    let branches = list().with_context(|| format!("cannot read {}", upper.display()))?;
     let [branch] = branches.as_slice() else {
         return Ok(None);
     };
-    let name = branch.strip_prefix(&logs).expect("it was found there");
-    Ok(name.to_str().map(str::to_owned))
+    Ok(str::from_utf8(branch).ok().map(str::to_owned))
+}
+
+/// A directory of an upper layer. What runs in the work tree has made it: no link is
+/// followed.
+fn open_below(upper: &Path, path: &str) -> io::Result<Option<OwnedFd>> {
+    match beneath::open_root(upper)? {
+        Some(root) => beneath::open_directory(root, path),
+        None => Ok(None),
+    }
 }
 
 /// Removes from an upper layer what refers to the packs of a lower layer that it
@@ -193,27 +213,39 @@ pub(crate) fn forget_copies_of_objects(dir: &AttachmentDir, kind: UpperKind) -> 
     let Some(OverlayDirs { upper, .. }) = OverlayDirs::of(dir, kind) else {
         return Ok(());
     };
-    let objects = upper.join(".git/objects");
     let forget = || -> io::Result<()> {
-        for directory in list_directory(&objects)? {
-            let directory = directory?;
-            if !directory.file_type()?.is_dir() {
-                continue;
+        let Some(objects) = open_below(&upper, ".git/objects")? else {
+            return Ok(());
+        };
+        beneath::walk(objects, |entry| {
+            if !entry.is_directory && refers_to_packs(entry)? {
+                unlinkat(entry.directory, entry.name, AtFlags::empty())?;
             }
-            for file in list_directory(&directory.path())? {
-                let (file, name) = file.map(|file| (file.path(), file.file_name()))?;
-                if name == MULTI_PACK_INDEX || has_attribute(&file, "trusted.overlay.metacopy")? {
-                    fs::remove_file(file)?;
-                }
-            }
-        }
-        Ok(())
+            Ok(Next::GoOn)
+        })
     };
-    forget().with_context(|| format!("cannot change {}", objects.display()))
+    forget().with_context(|| format!("cannot change the objects in {}", upper.display()))
+}
+
+/// Whether a file is a list of all packs, or has its content below.
+fn refers_to_packs(entry: &Entry<'_>) -> io::Result<bool> {
+    if entry.name == MULTI_PACK_INDEX {
+        return Ok(true);
+    }
+    if FileType::from_raw_mode(entry.stat()?.st_mode) != FileType::RegularFile {
+        return Ok(false);
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match openat(entry.directory, entry.name, flags, Mode::empty()) {
+        Ok(file) => has_attribute(&file, "trusted.overlay.metacopy"),
+        // It was replaced meanwhile.
+        Err(Errno::LOOP | Errno::NXIO | Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// git's index of several packs.
-const MULTI_PACK_INDEX: &str = "multi-pack-index";
+const MULTI_PACK_INDEX: &CStr = c"multi-pack-index";
 
 /// Moves the changes of a mountpoint to what [`discarded::remove`] removes, wherever
 /// they are kept.

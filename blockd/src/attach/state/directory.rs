@@ -8,17 +8,18 @@
 //! ```
 
 use std::{
-    fs,
-    io::{self, Write},
+    fs::{self, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process,
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::Mode;
+use rustix::{fs::Mode, process::geteuid};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::atomic_file;
+use crate::atomic_file::{self, no_follow};
 
 /// The format of the directory. It is raised when an older blockd could not use
 /// the directory of a newer one.
@@ -34,6 +35,7 @@ const FORMAT_1_DIRECTORY: &str = "attachments";
 /// When it has another format or cannot be made.
 pub(crate) fn open(state: &Path) -> Result<PathBuf> {
     check(state)?;
+    check_owner(state)?;
     let version = version_file(state);
     let make = || {
         if !version.exists() {
@@ -59,6 +61,7 @@ pub(crate) fn open(state: &Path) -> Result<PathBuf> {
 /// When it has another format or cannot be read.
 pub(crate) fn find(state: &Path) -> Result<Option<PathBuf>> {
     check(state)?;
+    check_owner(state)?;
     match state.canonicalize() {
         Ok(state) => Ok(Some(state)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -101,6 +104,32 @@ fn check(state: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fails when somebody else may write into the state directory: what is in it says
+/// what root mounts, unmounts and removes.
+fn check_owner(state: &Path) -> Result<()> {
+    let shown = state.display();
+    let found = match fs::metadata(state) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
+    };
+    let user = geteuid().as_raw();
+    // Others of the group may write into it, or everybody. An empty one that is to be
+    // used is made private.
+    let is_shared = found.mode() & 0o022 != 0;
+    let is_empty = || list_directory(state).is_ok_and(|mut entries| entries.next().is_none());
+    if found.uid() != user || (is_shared && !is_empty()) {
+        bail!(
+            "the state directory {shown} is not this user's alone (owner {}, mode {:o}): others \
+             could say what is mounted and removed. Give it to user {user} with mode 700, or \
+             choose another with --state",
+            found.uid(),
+            found.mode() & 0o7777
+        );
+    }
+    Ok(())
+}
+
 fn version_file(state: &Path) -> PathBuf {
     state.join("version")
 }
@@ -122,11 +151,17 @@ pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
 ///
 /// When it cannot be read or parsed.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
+    let mut text = Vec::new();
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(no_follow());
+    let read = options
+        .open(path)
+        .and_then(|mut file| file.read_to_end(&mut text));
+    match read {
+        Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-    };
+    }
     let parsed = serde_json::from_slice(&text);
     let parsed = parsed.with_context(|| format!("{} is not a record of blockd", path.display()))?;
     Ok(Some(parsed))
@@ -235,6 +270,8 @@ pub(crate) fn list_directory(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -255,6 +292,30 @@ mod tests {
         fs::create_dir(state.join("attachments")).unwrap();
         let error = check(&state).unwrap_err().to_string();
         assert!(error.contains("has format 1"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_that_others_write_to_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        open(&state).unwrap();
+        rustix::fs::chmod(&state, Mode::from(0o770)).unwrap();
+        for error in [open(&state).unwrap_err(), find(&state).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains("not this user's alone"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_no_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, other) = (directory.path().join("x.json"), directory.path().join("y"));
+        fs::write(&other, "7").unwrap();
+        symlink(&other, &link).unwrap();
+        read::<u32>(&link).unwrap_err();
+        symlink(&other, link.with_extension("new")).unwrap();
+        write(&link, &8).unwrap_err();
+        assert_eq!(fs::read_to_string(other).unwrap(), "7");
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! was removed has locked nothing, and tries again.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::{attachment_dir::AttachmentDir, directory::private_directory};
+use crate::atomic_file::no_follow;
 
 /// How long another command on the same mountpoint is waited for.
 const ATTACHMENT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -85,7 +86,10 @@ impl Lock {
         let directory = path.parent().expect("a lock file is in a directory");
         let attempt = || {
             private_directory(directory)?;
-            Self::lock_file(File::create(path)?, path)
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(true);
+            options.mode(0o600).custom_flags(no_follow());
+            Self::lock_file(options.open(path)?, path)
         };
         match attempt() {
             // The last user of the directory removes it.

@@ -9,4 +9,5 @@ mod e2fsck;
 mod layout;
 mod packing;
 mod readback;
+mod recognize;
 mod tree;

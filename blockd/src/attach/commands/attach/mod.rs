@@ -46,7 +46,7 @@ pub fn attach(options: &AttachOptions) -> Result<AttachReport> {
     let dir = AttachmentDir::new(&state, &mountpoint);
     let _lock = Lock::attachment(&dir)?;
     let mut record = AttachmentRecord::load(&dir)?;
-    preflight::clear_mountpoint(&dir, &mut record)?;
+    let target = preflight::clear_mountpoint(&dir, &mut record)?;
     if !options.read_only {
         volatile::claim(&dir, &mut record, options.accept_loss)?;
     }
@@ -56,6 +56,7 @@ pub fn attach(options: &AttachOptions) -> Result<AttachReport> {
     let mut steps = Steps {
         options,
         dir,
+        target,
         record,
         times,
     };
@@ -69,6 +70,8 @@ pub fn attach(options: &AttachOptions) -> Result<AttachReport> {
         }
     });
     runtime.shutdown_background();
+    // What is open on the mountpoint keeps what is mounted around it busy.
+    drop(steps.target);
     attached.map_err(|error| clean_up(error, &steps.dir, steps.record))
 }
 

@@ -9,6 +9,7 @@ use crate::attach::{
 
 /// What to attach, where and how.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct AttachOptions {
     /// The export, and the servers that have it.
     pub relay: RelaySettings,
@@ -22,6 +23,8 @@ pub struct AttachOptions {
     /// Go on with changes that may be incomplete, since they were made volatile and
     /// the machine went down.
     pub accept_loss: bool,
+    /// Mount whatever ext4 the server sends, not only what blockd makes.
+    pub any_ext4: bool,
     /// The kind of block device; `None`: the best that this host has.
     pub via: Option<Via>,
     /// The state directory.

@@ -1,9 +1,6 @@
 //! What is checked before anything is made.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -12,7 +9,7 @@ use crate::attach::{
         export_name::ExportName,
         teardown::{self, DetachMode},
     },
-    layers::{mounts::Mounts, own_mount::OwnMount, upper},
+    layers::{mounts::Mounts, own_mount::OwnMount, target::Target, upper},
     state::{
         attachment_dir::AttachmentDir,
         attachment_record::{Attachment, AttachmentRecord, KeptChanges},
@@ -41,12 +38,15 @@ pub(super) fn mountpoint(mountpoint: &Path, state: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// Takes down what a crash left at a mountpoint.
+/// Takes down what a crash left at a mountpoint; returns the directory, which is empty.
 ///
 /// # Errors
 ///
 /// When something is attached there, or the directory is not empty.
-pub(super) fn clear_mountpoint(dir: &AttachmentDir, record: &mut AttachmentRecord) -> Result<()> {
+pub(super) fn clear_mountpoint(
+    dir: &AttachmentDir,
+    record: &mut AttachmentRecord,
+) -> Result<Target> {
     let shown = dir.mountpoint().display();
     if let Some(attachment) = record.attachment.take() {
         refuse_attached(dir, &attachment)?;
@@ -55,12 +55,13 @@ pub(super) fn clear_mountpoint(dir: &AttachmentDir, record: &mut AttachmentRecor
         teardown::take_down(dir, &attachment, DetachMode::FailIfBusy)?;
         record.save(dir)?;
     }
-    let mut entries =
-        fs::read_dir(dir.mountpoint()).with_context(|| format!("cannot read {shown}"))?;
-    if entries.next().is_some() {
+    let target =
+        Target::open(dir.mountpoint()).with_context(|| format!("cannot attach at {shown}"))?;
+    let is_empty = target.is_empty();
+    if !is_empty.with_context(|| format!("cannot read {shown}"))? {
         bail!("cannot attach at {shown}: it is not empty");
     }
-    Ok(())
+    Ok(target)
 }
 
 fn refuse_attached(dir: &AttachmentDir, attachment: &Attachment) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use blockd_nbd::printable;
 use serde::Serialize;
 
 use crate::{
@@ -72,7 +73,7 @@ impl fmt::Display for AttachReport {
             elapsed,
             ..
         } = self;
-        let via = via.description();
+        let (via, export) = (via.description(), printable(export));
         let changes = match changes {
             ChangesState::None => "read-only",
             ChangesState::New => "without changes",

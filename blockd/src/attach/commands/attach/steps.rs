@@ -24,6 +24,7 @@ use crate::{
             lower::{ext4, mount::mount, spec::LowerSpec},
             overlay,
             step_times::StepTimes,
+            target::Target,
             upper::{self, OverlayDirs},
         },
         state::{
@@ -47,6 +48,7 @@ const INDEX_SIZE: u64 = 1 << 20;
 pub(super) struct Steps<'a> {
     pub(super) options: &'a AttachOptions,
     pub(super) dir: AttachmentDir,
+    pub(super) target: Target,
     pub(super) record: AttachmentRecord,
     pub(super) times: StepTimes,
 }
@@ -72,15 +74,15 @@ impl Steps<'_> {
         } = search.run().await?;
         self.times.step("choose the export");
         let changes = self.changes(kind)?;
-        let spec = lower_spec(self.options, &self.dir, &offer, kind);
+        let spec = lower_spec(self.options, &self.dir, &offer, (kind, changes));
         let mounted = mount(&lower, &spec, &mut self.times).await?;
         yield_now().await;
         let mountpoint = self.dir.mountpoint().to_owned();
         if let Some(dirs) = self.upper(kind, changes, &lower)? {
-            warnings.extend(overlay::mount(&lower.mountpoint(), &dirs, &mountpoint)?);
+            warnings.extend(overlay::mount(&lower.mountpoint(), &dirs, &self.target)?);
             self.times.step("mount the overlay");
         } else {
-            ext4::bind(&lower, &mountpoint)?;
+            ext4::bind(&lower, &self.target)?;
             self.times.step("bind it to the mountpoint");
         }
         yield_now().await;
@@ -173,7 +175,7 @@ fn lower_spec<'a>(
     options: &'a AttachOptions,
     dir: &'a AttachmentDir,
     offer: &'a Offer,
-    kind: Option<UpperKind>,
+    (kind, changes): (Option<UpperKind>, ChangesState),
 ) -> LowerSpec<'a> {
     LowerSpec {
         export: &offer.info.name,
@@ -183,6 +185,8 @@ fn lower_spec<'a>(
         relay: &options.relay,
         front: metadata_size(offer).map_or(0, |bytes| bytes + INDEX_SIZE),
         blocks: (kind == Some(UpperKind::Block)).then(|| dir.blocks()),
+        is_changed: changes == ChangesState::Kept,
+        any_ext4: options.any_ext4,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
+use blockd_nbd::printable;
 use serde::Serialize;
 
 use crate::attach::{layers::holders::Holder, state::upper_kind::UpperKind};
@@ -43,7 +44,7 @@ impl fmt::Display for DetachReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mountpoint = self.mountpoint.display();
         match &self.export {
-            Some(export) => write!(f, "detached {export} from {mountpoint}")?,
+            Some(export) => write!(f, "detached {} from {mountpoint}", printable(export))?,
             None => write!(f, "nothing is attached at {mountpoint}")?,
         }
         if let (Some(export), Some(upper)) = (&self.changes, &self.upper) {
@@ -54,7 +55,8 @@ impl fmt::Display for DetachReport {
             };
             write!(
                 f,
-                "\nchanges to {export} are kept{until} (--discard removes them)"
+                "\nchanges to {} are kept{until} (--discard removes them)",
+                printable(export)
             )?;
         }
         for holder in &self.holders {

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use blockd_nbd::printable;
 use serde::{Serialize, Serializer};
 
 /// What was changed at a mountpoint.
@@ -106,9 +107,9 @@ impl fmt::Display for Change {
 /// look like two.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
-    if text.chars().any(char::is_control) {
-        format!("{text:?}")
-    } else {
+    if printable(&text) == text {
         text.into_owned()
+    } else {
+        format!("{text:?}")
     }
 }

@@ -8,7 +8,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use super::check::{Check, Health};
 use crate::attach::{
     commands::privilege,
-    layers::{device::probe, overlay, upper::OverlayDirs},
+    layers::{device::probe, overlay, target::Target, upper::OverlayDirs},
 };
 
 const NAME: &str = "overlayfs";
@@ -70,7 +70,8 @@ fn attempt(state: &Path) -> Result<Vec<String>> {
     // be.
     mount("blockd", &lower, "tmpfs", MountFlags::RDONLY, None)
         .with_context(|| format!("cannot mount a tmpfs at {}", lower.display()))?;
-    let warnings = overlay::mount(&lower, &dirs, &mountpoint).and_then(|warnings| {
+    let target = Target::open(&mountpoint)?;
+    let warnings = overlay::mount(&lower, &dirs, &target).and_then(|warnings| {
         unmount_at(&mountpoint)?;
         Ok(warnings)
     });

@@ -8,7 +8,6 @@ mod show;
 use std::{
     collections::HashMap,
     io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +19,12 @@ use self::{
 };
 use super::{export_name::ExportName, mountpoint};
 use crate::attach::{
-    layers::{mounts::Mounts, own_mount::OwnMount, upper::OverlayDirs},
+    layers::{
+        beneath::{self, Next},
+        mounts::Mounts,
+        own_mount::OwnMount,
+        upper::OverlayDirs,
+    },
     state::{
         attachment_dir::AttachmentDir,
         attachment_record::{AttachmentRecord, KeptChanges},
@@ -199,21 +203,21 @@ struct Counted {
 
 /// What is removed while it is counted is counted or not.
 fn count(directory: &Path, counted: &mut Counted) -> io::Result<()> {
-    for entry in list_directory(directory)? {
+    let Some(root) = beneath::open_root(directory)? else {
+        return Ok(());
+    };
+    beneath::walk(root, |entry| {
         if counted.entries == MAX_COUNTED {
-            break;
+            return Ok(Next::Stop);
         }
-        let entry = entry?;
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+        match entry.stat() {
+            Ok(found) => {
+                counted.entries += 1;
+                counted.bytes += found.st_blocks.unsigned_abs() * 512;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
-        };
-        counted.entries += 1;
-        counted.bytes += metadata.blocks() * 512;
-        if metadata.is_dir() {
-            count(&entry.path(), counted)?;
         }
-    }
-    Ok(())
+        Ok(Next::GoOn)
+    })
 }

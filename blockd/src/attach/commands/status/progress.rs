@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use blockd_nbd::printable;
+
 use crate::{
     relay::{CacheStatus, Hydration},
     units::show_size,
@@ -19,7 +21,7 @@ impl fmt::Display for Progress<'_> {
             reason,
             ..
         } = self.0;
-        let reason = reason.as_deref().unwrap_or("see the log of the relay");
+        let reason = printable(reason.as_deref().unwrap_or("see the log of the relay"));
         match state {
             Hydration::Hydrated => {
                 write!(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use blockd_nbd::printable;
+
 use super::{
     progress::Progress,
     relay::RelayStatus,
@@ -16,7 +18,8 @@ use crate::{
 impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attachments = self.attachments.iter().map(ToString::to_string);
-        let unreadable = self.unreadable.iter().cloned();
+        let unreadable = self.unreadable.iter();
+        let unreadable = unreadable.map(|reason| printable(reason).into_owned());
         let mut shown: Vec<String> = attachments.chain(unreadable).collect();
         if shown.is_empty() {
             shown.push("nothing is attached".to_owned());
@@ -35,7 +38,7 @@ impl fmt::Display for AttachmentStatus {
             AttachState::Detached => "detached, with changes kept".to_owned(),
         };
         writeln!(f, "{mountpoint}: {state}")?;
-        write!(f, "  export   {}", self.export)?;
+        write!(f, "  export   {}", printable(&self.export))?;
         if let (Some(device), Some(via)) = (&self.device, self.via) {
             let device = device.display();
             write!(f, "\n  device   {device} through {}", via.description())?;
@@ -76,7 +79,7 @@ impl fmt::Display for RelayStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alive(figures) => write!(f, "{figures}"),
-            Self::Unreadable { reason } => write!(f, "\n  relay    {reason}"),
+            Self::Unreadable { reason } => write!(f, "\n  relay    {}", printable(reason)),
             Self::Silent { pid } => {
                 write!(f, "\n  relay    process {pid} runs but does not answer")
             }
@@ -131,9 +134,9 @@ impl fmt::Display for relay::Status {
 impl fmt::Display for UpstreamStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uri, state, .. } = self;
-        write!(f, "{uri} {state}")?;
+        write!(f, "{} {state}", printable(uri))?;
         match &self.reason {
-            Some(reason) => write!(f, " ({reason})"),
+            Some(reason) => write!(f, " ({})", printable(reason)),
             None => write!(f, " over {} connections", self.connections),
         }
     }

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use super::{
     ext4::mount_ext4,
     spec::{LowerSpec, MountedLower},
+    superblock::Use,
 };
 use crate::attach::{
     layers::{
@@ -112,7 +113,13 @@ impl Build<'_> {
     }
 
     fn mount(&mut self, device: &Path) -> Result<()> {
-        mount_ext4(self.lower, device, self.is_writable())?;
+        let since = if self.spec.is_changed && self.is_writable() {
+            Use::Written
+        } else {
+            Use::New
+        };
+        let expected = (!self.spec.any_ext4).then_some(since);
+        mount_ext4(self.lower, device, self.is_writable(), expected)?;
         self.times.step("mount the ext4");
         Ok(())
     }

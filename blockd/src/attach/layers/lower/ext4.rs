@@ -8,8 +8,14 @@ use rustix::{
     mount::{MountFlags, mount, mount_bind},
 };
 
-use super::fsck::fsck;
-use crate::{attach::state::lower_dir::LowerDir, device_node::Device};
+use super::{
+    fsck::fsck,
+    superblock::{self, Use},
+};
+use crate::{
+    attach::{layers::target::Target, state::lower_dir::LowerDir},
+    device_node::Device,
+};
 
 /// The server, or whoever made the commit, is not trusted: no set-user-id
 /// program and no device node of the file system counts.
@@ -18,13 +24,22 @@ pub(crate) const MOUNT_FLAGS: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NOATIME);
 
 /// Mounts the ext4 on `device` at the mountpoint of the lower layer, after
-/// e2fsck(8) where it was written to.
+/// e2fsck(8) where it was written to. `expected`: it must be one that blockd makes,
+/// with which this has happened since.
 ///
 /// # Errors
 ///
-/// When e2fsck cannot repair it, or the kernel refuses the mount.
-pub(super) fn mount_ext4(lower: &LowerDir, device: &Path, writable: bool) -> Result<()> {
+/// When it is another, e2fsck cannot repair it, or the kernel refuses the mount.
+pub(super) fn mount_ext4(
+    lower: &LowerDir,
+    device: &Path,
+    writable: bool,
+    expected: Option<Use>,
+) -> Result<()> {
     let node = Device::block(device)?.node()?;
+    if let Some(since) = expected {
+        superblock::check(node.path(), since)?;
+    }
     if writable {
         fsck(node.path())?;
     }
@@ -58,12 +73,13 @@ fn mount_options(writable: bool) -> (&'static CStr, MountFlags) {
     (c"noload,errors=continue", flags)
 }
 
-/// Binds the mounted lower layer to `mountpoint`.
+/// Binds the mounted lower layer to `target`.
 ///
 /// # Errors
 ///
-/// Those of mount(2).
-pub(crate) fn bind(lower: &LowerDir, mountpoint: &Path) -> Result<()> {
-    mount_bind(lower.mountpoint(), mountpoint)
-        .with_context(|| format!("cannot bind the lower layer to {}", mountpoint.display()))
+/// Those of mount(2), and when the directory was moved meanwhile.
+pub(crate) fn bind(lower: &LowerDir, target: &Target) -> Result<()> {
+    mount_bind(lower.mountpoint(), target.to_mount_at())
+        .with_context(|| format!("cannot bind the lower layer to {}", target.path().display()))?;
+    target.check_place()
 }

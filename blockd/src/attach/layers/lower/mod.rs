@@ -14,4 +14,5 @@ mod fsck;
 pub(crate) mod mount;
 pub(crate) mod release;
 pub(crate) mod spec;
+pub(crate) mod superblock;
 mod users;

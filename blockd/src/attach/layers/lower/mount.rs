@@ -9,6 +9,7 @@ use super::{
     ext4::mount_ext4,
     release,
     spec::{LowerSpec, MountedLower},
+    superblock::Use,
     users::{self, User},
 };
 use crate::attach::{
@@ -111,7 +112,14 @@ fn join(
     users::add(lower, spec.attachment)?;
     times.step("join the lower layer");
     if Mounts::read()?.at(&lower.mountpoint()).is_none() {
-        mount_ext4(lower, &device, record.writable)?;
+        // An attach that was killed may have mounted it before.
+        let since = if record.writable {
+            Use::Written
+        } else {
+            Use::New
+        };
+        let expected = (!spec.any_ext4).then_some(since);
+        mount_ext4(lower, &device, record.writable, expected)?;
         times.step("mount the ext4");
     }
     let shared_with = users::count(lower, spec.attachment)?;

@@ -23,6 +23,10 @@ pub(crate) struct LowerSpec<'a> {
     pub(crate) front: u64,
     /// Where changed blocks are kept, if the disk is to be written to.
     pub(crate) blocks: Option<PathBuf>,
+    /// Whether there are changed blocks already.
+    pub(crate) is_changed: bool,
+    /// Mount whatever ext4 the server sends, not only what blockd makes.
+    pub(crate) any_ext4: bool,
 }
 
 /// A lower layer that is mounted.

@@ -9,6 +9,8 @@
 //! | `server-cert.pem`, `server-key.pem` | its chain and key | |
 //! | `client-cert.pem`, `client-key.pem` | | its chain and key, if the server verifies clients |
 
+mod for_clients;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,9 +24,11 @@ use tokio_rustls::{
         ClientConfig, RootCertStore, ServerConfig,
         crypto::{CryptoProvider, aws_lc_rs},
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::WebPkiClientVerifier,
+        server::{WebPkiClientVerifier, danger::ClientCertVerifier},
     },
 };
+
+use self::for_clients::ForClients;
 
 /// The trusted certificate authorities.
 const AUTHORITIES: &str = "ca-cert.pem";
@@ -46,30 +50,49 @@ impl TlsError {
     }
 }
 
+/// Which clients a server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyPeer {
+    /// All, with a certificate or without.
+    No,
+    /// Those whose certificate an authority in `ca-cert.pem` has issued for a client:
+    /// it has the extended key usage `clientAuth`. A server's certificate, or one
+    /// that does not say what it is for, is refused.
+    Client,
+    /// Those whose certificate an authority in `ca-cert.pem` has issued for a client
+    /// or without saying what it is for: one without extended key usages is accepted,
+    /// as RFC 5280, section 4.2.1.12, has it, be it a server's.
+    AnyUsage,
+}
+
 /// The server's side of TLS, with the certificates in this directory, which are
-/// read once. With `verify_peer`, only clients are served whose certificate is
-/// issued by an authority in `ca-cert.pem`.
+/// read once.
 ///
 /// # Errors
 ///
 /// When a file is missing or malformed, or key and certificate do not match.
-pub fn acceptor(directory: &Path, verify_peer: bool) -> Result<TlsAcceptor, TlsError> {
+pub fn acceptor(directory: &Path, verify_peer: VerifyPeer) -> Result<TlsAcceptor, TlsError> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::new(directory, &error))?;
-    let builder = if verify_peer {
-        let roots = Arc::new(authorities(directory)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
-        let verifier =
-            verifier.map_err(|error| TlsError::new(&directory.join(AUTHORITIES), &error))?;
-        builder.with_client_cert_verifier(verifier)
-    } else {
-        builder.with_no_client_auth()
+    let builder = match verify_peer {
+        VerifyPeer::No => builder.with_no_client_auth(),
+        VerifyPeer::AnyUsage => builder.with_client_cert_verifier(client_verifier(directory)?),
+        VerifyPeer::Client => {
+            let issued = client_verifier(directory)?;
+            builder.with_client_cert_verifier(Arc::new(ForClients::new(issued)))
+        }
     };
     let (chain, key) = identity(directory, "server")?;
     let config = builder.with_single_cert(chain, key);
     let config = config.map_err(|error| TlsError::new(directory, &error))?;
     Ok(Arc::new(config).into())
+}
+
+fn client_verifier(directory: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let roots = Arc::new(authorities(directory)?);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+    verifier.map_err(|error| TlsError::new(&directory.join(AUTHORITIES), &error))
 }
 
 /// The client's side of TLS. Without a directory, the system's certificate
