@@ -15,6 +15,11 @@ pub struct ServeArgs {
     /// One repository, or a directory with repositories below it.
     #[arg(long, env = "BLOCKD_REPOS", value_name = "DIR", default_value = ".")]
     pub repos: PathBuf,
+    /// Repositories may lead into this directory too, by a link, an alternate or
+    /// a .git file; may be given more than once. Without it they may lead nowhere
+    /// out of --repos.
+    #[arg(long, env = "BLOCKD_ALLOW", value_name = "DIR", value_delimiter = ',')]
+    pub allow: Vec<PathBuf>,
     /// Listen on this address; may be given more than once. Without it, and
     /// without --unix: port 10809 of this host only.
     #[arg(
@@ -77,6 +82,7 @@ impl ServeArgs {
         Ok(ServeOptions {
             catalog: CatalogOptions {
                 repos: absolute(&self.repos)?,
+                allow: Some(self.allow.iter().map(absolute).collect::<Result<_>>()?),
                 state: absolute(&self.store.state())?,
                 cache: self.store.cache,
             },

@@ -118,6 +118,8 @@ impl LocalExport {
         let (repo, name) = self.name.split_at(end);
         let options = CatalogOptions {
             repos: if repo.is_empty() { "." } else { repo }.into(),
+            // It is the caller's own file that it comes to.
+            allow: None,
             state: self.state.clone(),
             cache: self.cache,
         };
