@@ -1,6 +1,7 @@
-//! A commit of a repository on this host, without a server: `blockd image` and
-//! `blockd info`.
+//! A repository on this host, without a server: `blockd image`, `blockd info` and
+//! `blockd forget`.
 
+mod forget;
 mod image_file;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
+pub use self::forget::{ForgetOptions, forget};
 use crate::{
     open_files,
     serve::catalog::{Catalog, CatalogOptions, ImageInfo},

@@ -61,7 +61,7 @@ pub use objects::Objects;
 pub use private::state_directory;
 pub(crate) use refs::{Ref, Refs};
 pub use repository::{Repository, Resolved, is_branch_name};
-pub use snapshot::{Snapshot, SnapshotId, SnapshotStore};
+pub use snapshot::{Forget, Forgotten, Snapshot, SnapshotId, SnapshotStore};
 pub use wall::Wall;
 
 /// Parses a tree whose blobs are all empty. For the fuzz targets only.

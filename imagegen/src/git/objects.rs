@@ -47,6 +47,20 @@ impl Objects {
         }
     }
 
+    /// Whether there is an object of any kind, of which nothing is read but where
+    /// it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] or [`Kind::Io`] if that cannot be known.
+    pub(super) fn has(&self, id: &oid) -> Result<bool> {
+        match self.store.read(id, None, |_| Ok(())) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) fn cache(&self) -> &Cache {
         &self.cache
     }

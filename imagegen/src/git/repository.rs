@@ -235,9 +235,7 @@ impl Repository {
     /// Identifies the repository on this machine; linked work trees of one
     /// repository have the same key.
     pub(super) fn key(&self) -> u64 {
-        let hash: [u8; 32] = Sha256::digest(self.common_dir.as_os_str().as_encoded_bytes()).into();
-        let (first, _) = hash.split_first_chunk().expect("32 bytes have a first 8");
-        u64::from_be_bytes(*first)
+        key_of(&self.common_dir)
     }
 
     /// What nothing of it may lead out of.
@@ -284,6 +282,13 @@ impl Repository {
         let refs = refs::read(&repository).map_err(|error| error.within(self.label()))?;
         Ok((refs, origin(&repository)))
     }
+}
+
+/// The key of the repository with this `GIT_COMMON_DIR`.
+pub(super) fn key_of(common_dir: &Path) -> u64 {
+    let hash: [u8; 32] = Sha256::digest(common_dir.as_os_str().as_encoded_bytes()).into();
+    let (first, _) = hash.split_first_chunk().expect("32 bytes have a first 8");
+    u64::from_be_bytes(*first)
 }
 
 fn origin(repository: &gix::Repository) -> Option<String> {

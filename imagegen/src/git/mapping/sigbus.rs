@@ -2,11 +2,10 @@
 //! and nothing else.
 
 use std::{
-    cell::Cell,
     io, mem, ptr,
     sync::{
         Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, compiler_fence},
     },
 };
 
@@ -46,9 +45,9 @@ static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
 
 thread_local! {
     /// Whether this thread reads mappings that are not watched.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
+    static GUARDED: AtomicBool = const { AtomicBool::new(false) };
     /// How many pages of these were gone.
-    static GONE: Cell<u64> = const { Cell::new(0) };
+    static GONE: AtomicU64 = const { AtomicU64::new(0) };
 }
 
 /// A range of addresses is watched while this lives.
@@ -82,6 +81,8 @@ impl Watch {
 
     /// Whether zeros are in the place of a page.
     pub(super) fn is_damaged(&self) -> bool {
+        // What was read is read before the mark.
+        compiler_fence(Ordering::SeqCst);
         self.0.damaged.load(Ordering::Acquire)
     }
 
@@ -106,10 +107,15 @@ impl Drop for Watch {
 /// A page was gone; what was read is not to be used.
 pub(in crate::git) fn guarded<T>(run: impl FnOnce() -> T) -> io::Result<T> {
     install()?;
-    let before = (GUARDED.replace(true), GONE.get());
+    let gone = || GONE.with(|gone| gone.load(Ordering::Relaxed));
+    let guard = |on| GUARDED.with(|guarded| guarded.swap(on, Ordering::Relaxed));
+    let before = (guard(true), gone());
+    // The handler runs in between, which a compiler does not know.
+    compiler_fence(Ordering::SeqCst);
     let ran = run();
-    GUARDED.set(before.0);
-    if GONE.get() == before.1 {
+    compiler_fence(Ordering::SeqCst);
+    guard(before.0);
+    if gone() == before.1 {
         return Ok(ran);
     }
     super::DAMAGED.fetch_add(1, Ordering::Relaxed);
@@ -184,8 +190,8 @@ fn mark(address: usize) -> bool {
             found = true;
         }
     }
-    if !found && GUARDED.get() {
-        GONE.set(GONE.get().wrapping_add(1));
+    if !found && GUARDED.with(|guarded| guarded.load(Ordering::Relaxed)) {
+        GONE.with(|gone| gone.fetch_add(1, Ordering::Relaxed));
         found = true;
     }
     found

@@ -151,7 +151,7 @@ impl Snapshot {
     }
 }
 
-fn read_manifest(directory: &Path, id: SnapshotId) -> Result<Option<Manifest>> {
+pub(super) fn read_manifest(directory: &Path, id: SnapshotId) -> Result<Option<Manifest>> {
     let path = directory.join("manifest");
     match fs::read(&path) {
         Ok(text) => Manifest::decode(&text, id).map(Some),

@@ -8,6 +8,7 @@ mod commit_graph;
 mod directory;
 mod expire;
 mod file;
+mod forget;
 mod id;
 mod link;
 mod manifest;
@@ -16,4 +17,9 @@ mod store;
 mod survey;
 
 pub(crate) use self::file::SnapshotFile;
-pub use self::{directory::Snapshot, id::SnapshotId, store::SnapshotStore};
+pub use self::{
+    directory::Snapshot,
+    forget::{Forget, Forgotten},
+    id::SnapshotId,
+    store::SnapshotStore,
+};

@@ -133,7 +133,10 @@ impl SnapshotStore {
     ) -> Result<Option<Arc<Snapshot>>> {
         let directory = self.home(repository)?.join(id.to_string());
         let mut open = lock(&self.open);
-        if let Some(snapshot) = open.get(&directory).and_then(Weak::upgrade) {
+        let is_kept = directory.join("manifest").exists();
+        let found = open.get(&directory).and_then(Weak::upgrade);
+        // Another process may have forgotten one that is open here.
+        if let Some(snapshot) = found.filter(|_| is_kept) {
             touch(&directory);
             return Ok(Some(snapshot));
         }
