@@ -248,6 +248,29 @@ fn what_was_purged_is_not_served_any_more() {
 }
 
 #[test]
+fn what_a_repository_hides_is_not_shown() {
+    let place = Place::new();
+    let app = place.repos().join("app");
+    run(git(&app).args(["update-ref", "refs/pull/1/head", "HEAD"]));
+    run(git(&app).args(["config", "transfer.hideRefs", "refs/pull"]));
+    let server = TestBlockd::serve(&place.repos());
+    assert_served(&server, "app@main:history=none");
+    for (export, kind, words) in [
+        ("app@main", POLICY, "--show-hidden"),
+        ("app@refs/pull/1/head:history=none", UNKNOWN, "refs/pull/1"),
+        ("app@pull/1/head~0:history=none", UNKNOWN, "pull/1"),
+    ] {
+        let (found, said) = Peer::refusal(&server, export);
+        assert_eq!(found, kind, "{export}: {said}");
+        assert!(said.contains(words), "{export}: {said}");
+    }
+    let server = TestBlockd::serve_with(&place.repos(), &["--show-hidden"]);
+    for export in ["app@main", "app@refs/pull/1/head"] {
+        assert_served(&server, export);
+    }
+}
+
+#[test]
 fn no_path_of_the_server_and_no_password_is_shown() {
     let place = Place::new();
     let app = place.repos().join("app");

@@ -6,7 +6,10 @@ use anyhow::Result;
 use clap::{Args, builder::FalseyValueParser};
 
 use super::values::{StoreArgs, absolute};
-use crate::serve::{Inherited, ServeOptions, catalog::CatalogOptions};
+use crate::serve::{
+    Inherited, ServeOptions,
+    catalog::{Access, CatalogOptions},
+};
 
 /// Serve repositories over NBD.
 #[derive(Clone, Debug, Args)]
@@ -20,6 +23,11 @@ pub struct ServeArgs {
     /// out of --repos.
     #[arg(long, env = "BLOCKD_ALLOW", value_name = "DIR", value_delimiter = ',')]
     pub allow: Vec<PathBuf>,
+    /// Show the history of repositories that hide refs (transfer.hideRefs or
+    /// uploadpack.hideRefs), hidden objects and all, and open hidden refs. Without
+    /// it their files are served, with history=none.
+    #[arg(long, env = "BLOCKD_SHOW_HIDDEN", value_parser = FalseyValueParser::new())]
+    pub show_hidden: bool,
     /// Listen on this address; may be given more than once. Without it, and
     /// without --unix: port 10809 of this host only.
     #[arg(
@@ -82,7 +90,10 @@ impl ServeArgs {
         Ok(ServeOptions {
             catalog: CatalogOptions {
                 repos: absolute(&self.repos)?,
-                allow: Some(self.allow.iter().map(absolute).collect::<Result<_>>()?),
+                access: Access {
+                    allow: Some(self.allow.iter().map(absolute).collect::<Result<_>>()?),
+                    show_hidden: self.show_hidden,
+                },
                 state: absolute(&self.store.state())?,
                 cache: self.store.cache,
             },

@@ -5,8 +5,9 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, Result};
-use imagegen::git::{Cache, Forget, Forgotten, ObjectId, Repository, SnapshotStore};
+use anyhow::Result;
+
+use crate::serve::catalog::{self, Forgotten};
 
 /// The options of [`forget`].
 #[derive(Clone, Debug)]
@@ -28,27 +29,14 @@ pub struct ForgetOptions {
 /// The object is no full id, the repository is damaged, or a snapshot cannot be
 /// removed.
 pub fn forget(options: &ForgetOptions) -> Result<()> {
-    let store = SnapshotStore::open(&options.state)?;
-    let Forgotten { removed, left } = if options.repo.exists() {
-        let cache = Cache::new(0, &options.state);
-        let repository = Repository::open(&options.repo)?;
-        store.forget(&repository, which(options)?, &cache)?
-    } else {
-        store.forget_gone(&options.repo)?
-    };
+    let ForgetOptions {
+        repo,
+        object,
+        all,
+        state,
+    } = options;
+    let Forgotten { removed, left } = catalog::forget(repo, object.as_deref(), *all, state)?;
     let mut out = io::stdout().lock();
     writeln!(out, "{removed} snapshots removed, {left} left")?;
     Ok(())
-}
-
-fn which(options: &ForgetOptions) -> Result<Forget> {
-    match &options.object {
-        _ if options.all => Ok(Forget::All),
-        None => Ok(Forget::Purged),
-        Some(object) => {
-            let id = ObjectId::from_hex(object.as_bytes());
-            let id = id.with_context(|| format!("{object:?} is no full object id"))?;
-            Ok(Forget::Holding(id))
-        }
-    }
 }

@@ -15,7 +15,7 @@ use anyhow::{Result, anyhow};
 pub use self::forget::{ForgetOptions, forget};
 use crate::{
     open_files,
-    serve::catalog::{Catalog, CatalogOptions, ImageInfo},
+    serve::catalog::{Access, Catalog, CatalogOptions, ImageInfo},
     signals::{EndSignals, HangUp},
 };
 
@@ -121,7 +121,10 @@ impl LocalExport {
         let options = CatalogOptions {
             repos: if repo.is_empty() { "." } else { repo }.into(),
             // It is the caller's own file that it comes to.
-            allow: None,
+            access: Access {
+                allow: None,
+                show_hidden: true,
+            },
             state: self.state.clone(),
             cache: self.cache,
         };

@@ -202,6 +202,18 @@ impl Repository {
         }
     }
 
+    /// The full name of the ref that `name` means; `None` if there is none.
+    pub(super) fn full_name(&self, name: &str) -> Result<Option<BString>> {
+        let find = || {
+            let repository = open(&self.path, &self.wall)?;
+            let found = repository.try_find_reference(name);
+            let found = found.map_err(|error| unresolved(error).within(format!("{name:?}")))?;
+            Ok(found.map(|found| found.name().as_bstr().to_owned()))
+        };
+        let found = guarded(find);
+        found.map_err(|error| Error::io("read", &self.common_dir, error))?
+    }
+
     /// The damage because of which objects may not be found: gix skips packs
     /// whose index it cannot read.
     fn damage(&self) -> Option<Error> {

@@ -1,25 +1,22 @@
 //! Maps export names to images: each is opened once, and shared by all clients.
 
 mod disk;
+mod forget;
+mod hidden;
 mod name;
 mod open_cache;
 mod opened;
+mod pinned;
 mod repos;
 mod revision_pins;
 mod shown_paths;
 
-use std::{
-    fmt, fs,
-    num::NonZeroUsize,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::{
     Error, Kind,
-    git::{self, BString, Cache, ObjectId, Repository, Resolved, SnapshotStore},
+    git::{self, Cache, ObjectId, Repository, Resolved, SnapshotStore},
     image::{FileTime, Image, LAYOUT_VERSION, Options, Origin},
 };
 use tracing::{info, warn};
@@ -29,13 +26,18 @@ use self::{
     name::ExportName,
     open_cache::OpenCache,
     opened::Opened,
+    pinned::{Pinned, latest_time},
     repos::Repos,
     revision_pins::{PinGuard, RevisionPins},
     shown_paths::ShownPaths,
 };
 use blockd_nbd::{Export, Exports, OpenError, ReadError};
 
-pub use self::disk::ImageInfo;
+pub use self::{
+    disk::ImageInfo,
+    forget::{Forgotten, forget},
+    repos::Access,
+};
 
 /// Images, and repositories, that stay open though nobody uses them.
 const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -46,9 +48,8 @@ const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 pub struct CatalogOptions {
     /// A repository, or a directory of repositories.
     pub repos: PathBuf,
-    /// The directories beside `repos` that repositories may lead into, by links
-    /// and alternates; `None` if they may lead anywhere.
-    pub allow: Option<Vec<PathBuf>>,
+    /// What they may show.
+    pub access: Access,
     /// The state directory: snapshots, spooled blobs, and the lengths of
     /// converted files.
     pub state: PathBuf,
@@ -91,7 +92,7 @@ impl Catalog {
         use anyhow::Context as _;
         let CatalogOptions {
             repos,
-            allow,
+            access,
             state,
             cache,
         } = options;
@@ -108,11 +109,10 @@ impl Catalog {
         if let Some(error) = ignored {
             warn!(%error, "lengths of converted files are measured anew");
         }
-        let repos = Repos::new(repos, allow.as_deref()).with_context(served)?;
-        let state_name = (state.as_path(), "the state directory".to_owned());
+        let repos = Repos::new(repos, access).with_context(served)?;
         let canonical = fs::canonicalize(state)?;
-        let canonical = (canonical.as_path(), state_name.1.clone());
-        let shown = ShownPaths::new(repos.named().chain([state_name, canonical]));
+        let states = [state, &canonical].map(|path| (&**path, "the state directory".into()));
+        let shown = ShownPaths::new(repos.named().chain(states));
         Ok(Self(Arc::new(Shared {
             repos,
             shown: Arc::new(shown),
@@ -245,6 +245,9 @@ impl Shared {
                 Repository::open_within(&path, self.repos.wall())
             })
             .map_err(of_repo)?;
+        if !self.repos.show_hidden() {
+            hidden::check(name, &repository).map_err(of_repo)?;
+        }
         let (pinned, pin) = self.resolve(name, &repository).map_err(of_repo)?;
         let Pinned {
             commit,
@@ -374,25 +377,4 @@ impl Shared {
             Ok(Disk::new(canonical, image, self.pool.clone()))
         })
     }
-}
-
-/// What a name that may move stands for.
-#[derive(Clone, Debug)]
-struct Pinned {
-    commit: ObjectId,
-    /// The branch that the name names.
-    head: Option<BString>,
-    /// The latest time that its files have, unless the name says one; `None` for
-    /// a canonical name, which says all.
-    latest: Option<FileTime>,
-}
-
-/// How far files are behind the clock at least: tools take a file for changed
-/// that has the time of the present second, or of one to come.
-const BEHIND: Duration = Duration::from_secs(2);
-
-fn latest_time() -> FileTime {
-    // A clock that shows the first second of all has nothing before it.
-    let now = SystemTime::now();
-    FileTime::at(now.checked_sub(BEHIND).unwrap_or(now))
 }

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::{Error, Kind};
 use tracing::warn;
 
-use super::{Pinned, disk::Disk, revision_pins::PinGuard, shown_paths::ShownPaths};
+use super::{disk::Disk, pinned::Pinned, revision_pins::PinGuard, shown_paths::ShownPaths};
 use blockd_nbd::{Export, ExportInfo, Extent, OpenError, ReadError};
 
 /// The error for a client that has asked for `name`. What it does not see of it

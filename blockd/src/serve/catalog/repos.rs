@@ -14,16 +14,26 @@ const MAX_DEPTH: usize = 4;
 /// opened all the same.
 const MAX_LISTED: usize = 1000;
 
+/// What repositories may show.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The directories beside the served one that repositories may lead into, by
+    /// links and alternates; `None` if they may lead anywhere.
+    pub allow: Option<Vec<PathBuf>>,
+    /// Whether they show what they hide from who fetches.
+    pub show_hidden: bool,
+}
+
 /// A repository, or a directory with repositories below it.
 #[derive(Debug)]
 pub(crate) struct Repos {
     root: PathBuf,
     wall: Wall,
+    show_hidden: bool,
 }
 
 impl Repos {
-    /// Resolves the symbolic links of `root` once. Nothing may lead out of it, but
-    /// into the directories `allow`; with `None`, anywhere.
+    /// Resolves the symbolic links of `root` once.
     ///
     /// A root that is itself a repository was named by the operator: what it
     /// consists of now, such as the repository of which it is a linked work tree
@@ -32,11 +42,16 @@ impl Repos {
     /// # Errors
     ///
     /// There is no such directory.
-    pub(crate) fn new(root: &Path, allow: Option<&[PathBuf]>) -> io::Result<Self> {
+    pub(crate) fn new(root: &Path, access: &Access) -> io::Result<Self> {
         let root = fs::canonicalize(root)?;
-        let Some(allow) = allow else {
+        let show_hidden = access.show_hidden;
+        let Some(allow) = &access.allow else {
             let wall = Wall::none();
-            return Ok(Self { root, wall });
+            return Ok(Self {
+                root,
+                wall,
+                show_hidden,
+            });
         };
         let own = if is_repository(&root) {
             parts(&root)
@@ -46,7 +61,16 @@ impl Repos {
         let allow = allow.iter().cloned();
         let all = [root.clone()].into_iter().chain(own).chain(allow);
         let wall = Wall::around(all).map_err(io::Error::other)?;
-        Ok(Self { root, wall })
+        Ok(Self {
+            root,
+            wall,
+            show_hidden,
+        })
+    }
+
+    /// Whether repositories show what they hide from who fetches.
+    pub(crate) fn show_hidden(&self) -> bool {
+        self.show_hidden
     }
 
     /// The directories that repositories may lead into.
@@ -121,6 +145,7 @@ impl Repos {
         let name: PathBuf = Path::new(name).components().collect();
         let name = name.to_str().expect("it is made of parts of a text");
         let name = name.strip_suffix(".git").unwrap_or(name);
+        let name = name.trim_end_matches('/');
         let candidates = [self.root.join(name), self.root.join(format!("{name}.git"))];
         let path = candidates
             .into_iter()
@@ -241,12 +266,19 @@ mod tests {
         fs::write(path.join("HEAD"), "ref: refs/heads/main\n").unwrap();
     }
 
+    fn beside(allow: &[PathBuf]) -> Access {
+        Access {
+            allow: Some(allow.to_vec()),
+            show_hidden: false,
+        }
+    }
+
     #[test]
     fn repositories_are_found_below_the_root() {
         let dir = tempfile::tempdir().unwrap();
         repository(&dir.path().join("a.git"));
         repository(&dir.path().join("team/b/.git"));
-        let repos = Repos::new(dir.path(), Some(&[])).unwrap();
+        let repos = Repos::new(dir.path(), &beside(&[])).unwrap();
         assert_eq!(repos.list(), ["a", "team/b"]);
         assert!(repos.find("a").unwrap().1.ends_with("a.git"));
         assert!(repos.find("team/b").unwrap().1.ends_with("team/b"));
@@ -258,7 +290,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("one.git");
         repository(&root);
-        let repos = Repos::new(&root, Some(&[])).unwrap();
+        let repos = Repos::new(&root, &beside(&[])).unwrap();
         assert_eq!(repos.find("").unwrap().0, "one");
         assert_eq!(repos.find("one").unwrap().0, "one");
         assert!(repos.find("two").is_err());
@@ -271,7 +303,7 @@ mod tests {
         repository(&dir.path().join("secret"));
         repository(&root.join("own"));
         symlink(dir.path().join("secret"), root.join("link")).unwrap();
-        let repos = Repos::new(&root, Some(&[])).unwrap();
+        let repos = Repos::new(&root, &beside(&[])).unwrap();
         for name in [
             "../secret",
             "/etc",
@@ -291,7 +323,7 @@ mod tests {
         repository(&pool.join("a"));
         repository(&root.join("own"));
         symlink(pool.join("a"), root.join("link")).unwrap();
-        let repos = |allow: &[PathBuf]| Repos::new(&root, Some(allow)).unwrap();
+        let repos = |allow: &[PathBuf]| Repos::new(&root, &beside(allow)).unwrap();
         assert!(repos(&[]).find("link").unwrap_err().contains("--allow"));
         assert!(repos(&[pool]).find("link").is_ok());
     }
@@ -307,12 +339,11 @@ mod tests {
         repository(&root.join("bare.git"));
         repository(&root.join("bare.git/x"));
         symlink("app/x", root.join("link")).unwrap();
-        let repos = Repos::new(root, Some(&[])).unwrap();
+        let repos = Repos::new(root, &beside(&[])).unwrap();
         assert_eq!(repos.list(), ["app", "bare"]);
         for name in [
             "app/x",
             "app/deep/er/y",
-            "app/.git",
             "app/.git/modules/z",
             "bare.git/x",
             "link",
@@ -325,8 +356,8 @@ mod tests {
     fn a_repository_has_one_name() {
         let dir = tempfile::tempdir().unwrap();
         repository(&dir.path().join("team/b.git"));
-        let repos = Repos::new(dir.path(), Some(&[])).unwrap();
-        for name in ["team//b", "team/./b.git/", "team/b/"] {
+        let repos = Repos::new(dir.path(), &beside(&[])).unwrap();
+        for name in ["team//b", "team/./b.git/", "team/b/", "team/b.git"] {
             assert_eq!(repos.find(name).unwrap().0, "team/b");
         }
     }
