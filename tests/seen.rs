@@ -61,6 +61,11 @@ impl Place {
     }
 }
 
+fn commit_file(path: &Path, name: &str) -> String {
+    fs::write(path.join(name), name).unwrap();
+    commit(path, name)
+}
+
 fn commit(path: &Path, message: &str) -> String {
     run(git(path).args(["add", "."]));
     run(git(path).args(["commit", "-q", "-m", message]));
@@ -211,8 +216,7 @@ fn what_was_purged_is_not_served_any_more() {
     let place = Place::new();
     let (app, state) = (place.repos().join("app"), place.path("state"));
     let public = stdout(git(&app).args(["rev-parse", "HEAD"]));
-    fs::write(app.join("password"), "PURGED").unwrap();
-    let purged = commit(&app, "a password");
+    let purged = commit_file(&app, "password");
     let server = TestBlockd::serve_with_state(&place.repos(), &state);
     let names = [
         format!("app@{purged}"),
@@ -244,6 +248,31 @@ fn what_was_purged_is_not_served_any_more() {
     forget.arg("forget").arg(&app).arg("--state").arg(&state);
     let said = stdout(&mut forget);
     assert!(said.contains("1 snapshots removed"), "{said}");
+    assert_refused(&server, &kept, UNKNOWN, "has no snapshot");
+}
+
+#[test]
+fn another_repository_at_a_path_does_not_show_what_the_first_one_had() {
+    let place = Place::new();
+    let (app, state) = (place.repos().join("app"), place.path("state"));
+    let first = stdout(git(&app).args(["rev-parse", "HEAD"]));
+    let copy = place.path("copy");
+    let mut clone = git(place.0.path());
+    run(clone
+        .args(["clone", "-q", "--no-hardlinks"])
+        .args([&app, &copy]));
+    commit_file(&app, "private");
+    let server = TestBlockd::serve_with_state(&place.repos(), &state);
+    let kept = canonical(&server, &format!("app@{first}"));
+    assert!(kept.contains(":snapshot="), "{kept}");
+    // Restored from a copy it is the same.
+    let restored = place.path("restored");
+    run(program("cp").arg("-a").args([&app, &restored]));
+    fs::remove_dir_all(&app).unwrap();
+    fs::rename(&restored, &app).unwrap();
+    assert_eq!(canonical(&server, &kept), kept);
+    fs::remove_dir_all(&app).unwrap();
+    fs::rename(&copy, &app).unwrap();
     assert_refused(&server, &kept, UNKNOWN, "has no snapshot");
 }
 

@@ -10,6 +10,7 @@ mod expire;
 mod file;
 mod forget;
 mod id;
+mod identity;
 mod link;
 mod manifest;
 mod multi_pack_index;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <state>/snapshots.2/<repository>/<snapshot id>/manifest     its content
+//!                                               /repository   whose it is
 //!                                               /objects/…    links to its files
 //!                                 /commits/<commit id>        the id of its snapshot
 //! <state>/snapshots/…                                         the same of format 1
@@ -24,7 +25,7 @@ use gix::ObjectId;
 use tempfile::TempDir;
 
 use super::{
-    Snapshot, SnapshotId, link,
+    Snapshot, SnapshotId, identity, link,
     survey::{Survey, SurveyError},
 };
 use crate::{
@@ -132,6 +133,9 @@ impl SnapshotStore {
         cache: &Arc<Cache>,
     ) -> Result<Option<Arc<Snapshot>>> {
         let directory = self.home(repository)?.join(id.to_string());
+        if !identity::is_of(&directory, id, repository, cache)? {
+            return Ok(None);
+        }
         let mut open = lock(&self.open);
         let is_kept = directory.join("manifest").exists();
         let found = open.get(&directory).and_then(Weak::upgrade);
@@ -230,6 +234,7 @@ impl SnapshotStore {
             Ok(()) | Err(SurveyError::Vanished) => return Ok(None),
             Err(SurveyError::Failed(error)) => return Err(error),
         }
+        identity::write(new.path(), repository)?;
         write_manifest(&new.path().join("manifest"), &survey.manifest.encode())?;
         self.publish(&new.keep(), &home.join(id.to_string()))?;
         self.find(repository, id, cache)
