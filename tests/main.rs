@@ -32,6 +32,8 @@ mod real;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod seen;
+#[cfg(test)]
 mod smoke;
 #[cfg(test)]
 mod snapshots;

@@ -27,7 +27,7 @@ fn python(name: &str, uri: &str) -> Command {
 
 /// What the server calls this export for good.
 #[track_caller]
-fn canonical(server: &TestBlockd, export: &str) -> String {
+pub(crate) fn canonical(server: &TestBlockd, export: &str) -> String {
     let said = stdout(&mut python("canonical.py", &server.uri(export)));
     said.lines().next().unwrap().to_owned()
 }

@@ -46,6 +46,7 @@ fn run(command: Command) -> Result<()> {
         Command::RelayDaemon(args) => args.run(),
         Command::Image(args) => runtime()?.block_on(local::image(&args.options()?)),
         Command::Info(args) => local::info(&args.options()?),
+        Command::Forget(args) => local::forget(&args.options()?),
         Command::Attach(args) => {
             let report = attach::attach(&args.options()?)?;
             for warning in &report.warnings {

@@ -21,6 +21,37 @@ pub enum Kind {
     Unsupported,
     /// An argument is out of range or malformed.
     Invalid,
+    /// A repository leads out of the directories that may be read, or shows what
+    /// it may not.
+    Refused,
+}
+
+/// Why a file is not opened, as the source of an [`io::Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barred {
+    /// It lies outside of the directories that may be read.
+    LeadsOut,
+    /// It is this, and not a regular file.
+    NotRegular(&'static str),
+}
+
+impl fmt::Display for Barred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LeadsOut => f.write_str(
+                "it leads out of the directories that may be read; --allow DIR permits another one",
+            ),
+            Self::NotRegular(found) => write!(f, "it is {found}, and not a regular file"),
+        }
+    }
+}
+
+impl error::Error for Barred {}
+
+impl From<Barred> for io::Error {
+    fn from(barred: Barred) -> Self {
+        Self::other(barred)
+    }
 }
 
 /// An error with a [`Kind`], a message and, if another error caused it, that
@@ -55,11 +86,16 @@ impl Error {
     }
 
     /// The error `cannot DOING PATH: SOURCE` of the operating system. It is
-    /// [`Kind::NotFound`] if `path` does not exist, else [`Kind::Io`].
+    /// [`Kind::NotFound`] if `path` does not exist, [`Kind::Refused`] if it may
+    /// not be read, [`Kind::Corrupt`] if it is no regular file, else
+    /// [`Kind::Io`].
     pub fn io(doing: &str, path: &Path, source: io::Error) -> Self {
-        let kind = match source.kind() {
-            io::ErrorKind::NotFound => Kind::NotFound,
-            _ => Kind::Io,
+        let barred = source.get_ref().and_then(|inner| inner.downcast_ref());
+        let kind = match (barred, source.kind()) {
+            (Some(Barred::LeadsOut), _) => Kind::Refused,
+            (Some(Barred::NotRegular(_)), _) => Kind::Corrupt,
+            (None, io::ErrorKind::NotFound) => Kind::NotFound,
+            (None, _) => Kind::Io,
         };
         Self::with_source(
             kind,

@@ -121,6 +121,11 @@ fn replay(target: &str, run: fn(&[u8])) {
 }
 
 #[test]
+fn access() {
+    replay("access", targets::access);
+}
+
+#[test]
 fn attributes() {
     replay("attributes", targets::attributes);
 }

@@ -95,6 +95,12 @@ impl TestBlockd {
         Self::start(repos, None, &[tls, &["--listen", "127.0.0.1:0"]].concat())
     }
 
+    /// With these arguments too.
+    #[track_caller]
+    pub(crate) fn serve_with(repos: &Path, more: &[&str]) -> Self {
+        Self::start(repos, None, more)
+    }
+
     /// May open so many files, sockets among them.
     #[track_caller]
     pub(crate) fn serve_with_open_files(repos: &Path, limit: u32) -> Self {
@@ -126,7 +132,7 @@ impl TestBlockd {
         let mut arguments: Vec<OsString> = vec!["serve".into(), "--repos".into(), repos.into()];
         arguments.extend(["--state".into(), state.unwrap_or(&own_state).into()]);
         arguments.extend(more.iter().map(OsString::from));
-        if more.is_empty() {
+        if !more.contains(&"--listen") {
             arguments.extend(["--unix".into(), folder.path().join("socket").into()]);
         }
         let child = spawn(&arguments, folder.path());

@@ -9,6 +9,7 @@ pub mod background;
 pub mod detach;
 pub mod diff;
 pub mod doctor;
+pub mod forget;
 pub mod hydrate;
 pub mod image;
 pub mod info;
@@ -24,6 +25,7 @@ use self::{
     detach::DetachArgs,
     diff::DiffArgs,
     doctor::DoctorArgs,
+    forget::ForgetArgs,
     hydrate::HydrateArgs,
     image::ImageArgs,
     info::InfoArgs,
@@ -59,6 +61,8 @@ pub enum Command {
     Image(ImageArgs),
     /// Plan the disk of one commit, and describe it.
     Info(InfoArgs),
+    /// Remove kept snapshots that hold what was purged from a repository.
+    Forget(ForgetArgs),
     /// Attach an export as a work tree.
     Attach(AttachArgs),
     /// Detach a work tree; its changes are kept.

@@ -7,7 +7,10 @@ use blockd_nbd::tls::VerifyPeer;
 use clap::{Args, builder::FalseyValueParser};
 
 use super::values::{StoreArgs, absolute};
-use crate::serve::{Inherited, ServeOptions, catalog::CatalogOptions};
+use crate::serve::{
+    Inherited, ServeOptions,
+    catalog::{Access, CatalogOptions},
+};
 
 /// Serve repositories over NBD.
 #[derive(Clone, Debug, Args)]
@@ -16,6 +19,16 @@ pub struct ServeArgs {
     /// One repository, or a directory with repositories below it.
     #[arg(long, env = "BLOCKD_REPOS", value_name = "DIR", default_value = ".")]
     pub repos: PathBuf,
+    /// Repositories may lead into this directory too, by a link, an alternate or
+    /// a .git file; may be given more than once. Without it they may lead nowhere
+    /// out of --repos.
+    #[arg(long, env = "BLOCKD_ALLOW", value_name = "DIR", value_delimiter = ',')]
+    pub allow: Vec<PathBuf>,
+    /// Show the history of repositories that hide refs (transfer.hideRefs or
+    /// uploadpack.hideRefs), hidden objects and all, and open hidden refs. Without
+    /// it their files are served, with history=none.
+    #[arg(long, env = "BLOCKD_SHOW_HIDDEN", value_parser = FalseyValueParser::new())]
+    pub show_hidden: bool,
     /// Listen on this address; may be given more than once. Without it, and
     /// without --unix: port 10809 of this host only.
     #[arg(
@@ -85,6 +98,10 @@ impl ServeArgs {
         Ok(ServeOptions {
             catalog: CatalogOptions {
                 repos: absolute(&self.repos)?,
+                access: Access {
+                    allow: Some(self.allow.iter().map(absolute).collect::<Result<_>>()?),
+                    show_hidden: self.show_hidden,
+                },
                 state: absolute(&self.store.state()?)?,
                 cache: self.store.cache,
             },

@@ -1,6 +1,7 @@
-//! A commit of a repository on this host, without a server: `blockd image` and
-//! `blockd info`.
+//! A repository on this host, without a server: `blockd image`, `blockd info` and
+//! `blockd forget`.
 
+mod forget;
 mod image_file;
 
 use std::{
@@ -12,9 +13,10 @@ use std::{
 use anyhow::{Result, anyhow};
 use blockd_nbd::printable;
 
+pub use self::forget::{ForgetOptions, forget};
 use crate::{
     open_files,
-    serve::catalog::{Catalog, CatalogOptions, ImageInfo},
+    serve::catalog::{Access, Catalog, CatalogOptions, ImageInfo},
     signals::{EndSignals, HangUp},
 };
 
@@ -119,6 +121,11 @@ impl LocalExport {
         let (repo, name) = self.name.split_at(end);
         let options = CatalogOptions {
             repos: if repo.is_empty() { "." } else { repo }.into(),
+            // It is the caller's own file that it comes to.
+            access: Access {
+                allow: None,
+                show_hidden: true,
+            },
             state: self.state.clone(),
             cache: self.cache,
         };

@@ -103,7 +103,11 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     .run(shutdown)
     .await;
     expiry.abort();
-    info!(blob_bytes_inflated = catalog.inflated(), "stopped");
+    let damaged_packs = catalog.damaged();
+    info!(
+        blob_bytes_inflated = catalog.inflated(),
+        damaged_packs, "stopped"
+    );
     Ok(())
 }
 

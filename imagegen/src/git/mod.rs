@@ -13,6 +13,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod admission;
 mod attributes;
 mod blob;
 mod byte_lru;
@@ -20,14 +21,19 @@ mod cache;
 mod commit;
 pub(crate) mod dotgit;
 mod filter;
+mod format;
+mod hidden;
 mod listing;
+mod mapping;
 mod measure_all;
 mod measure_file;
 mod measures;
 mod object_hash;
 mod objects;
 mod open_files;
+mod origin_url;
 mod prefetch;
+mod private;
 mod refs;
 mod repository;
 mod single_flight;
@@ -41,6 +47,7 @@ mod tree;
 mod tree_names;
 #[cfg(test)]
 mod vanilla;
+mod wall;
 
 pub use attributes::Attributes;
 pub use blob::{Blob, Spooled};
@@ -48,12 +55,16 @@ pub use cache::Cache;
 pub use commit::Commit;
 pub use filter::{Conversion, Measured};
 pub use gix::{ObjectId, bstr::BString};
+pub use hidden::HiddenRefs;
 pub use listing::{Entry, EntryMode, Listing};
+pub use mapping::damaged_maps;
 pub use measure_all::{Job, MeasuredAll};
 pub use objects::Objects;
+pub use private::state_directory;
 pub(crate) use refs::{Ref, Refs};
 pub use repository::{Repository, Resolved, is_branch_name};
-pub use snapshot::{Snapshot, SnapshotId, SnapshotStore};
+pub use snapshot::{Forget, Forgotten, Snapshot, SnapshotId, SnapshotStore};
+pub use wall::Wall;
 
 /// Parses a tree whose blobs are all empty. For the fuzz targets only.
 #[doc(hidden)]

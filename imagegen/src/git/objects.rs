@@ -1,16 +1,20 @@
 //! Commits, listings and blobs of one object directory and its alternates.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use gix::{
     ObjectId,
     bstr::{BStr, ByteSlice},
-    hash, objs, oid,
+    objs, oid,
 };
 
 use super::{
-    Blob, Cache, Commit, EntryMode, Listing, cache::Domain, single_flight::SingleFlight, spool,
-    store::Store, tree,
+    Blob, Cache, Commit, EntryMode, Listing,
+    cache::Domain,
+    single_flight::SingleFlight,
+    spool,
+    store::{Directory, Store},
+    tree,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -29,35 +33,31 @@ pub struct Objects {
     single_flight: SingleFlight,
 }
 
-/// An object directory and what it belongs to.
-pub(super) struct ObjectDirectory<'a> {
-    /// The name of its owner in error messages.
-    pub(super) label: String,
-    /// The repository it belongs to.
-    pub(super) domain: Domain,
-    pub(super) path: &'a Path,
-    pub(super) format: hash::Kind,
-    /// Whether packs and loose objects may be added and removed.
-    pub(super) live: bool,
-}
-
 impl Objects {
-    /// The objects in `directory`, read through a shared cache.
-    pub(super) fn open(directory: ObjectDirectory<'_>, cache: &Arc<Cache>) -> Self {
-        let ObjectDirectory {
-            label,
-            domain,
-            path,
-            format,
-            live,
-        } = directory;
-        let store = Store::open(label, path, format, live, cache.packs());
+    /// The objects in a directory of the repository `domain`, read through a
+    /// shared cache.
+    pub(super) fn open(directory: Directory<'_>, domain: Domain, cache: &Arc<Cache>) -> Self {
+        let store = Store::open(directory, cache.packs());
         let (cache, single_flight) = (Arc::clone(cache), SingleFlight::default());
         Self {
             store,
             domain,
             cache,
             single_flight,
+        }
+    }
+
+    /// Whether there is an object of any kind, of which nothing is read but where
+    /// it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] or [`Kind::Io`] if that cannot be known.
+    pub(super) fn has(&self, id: &oid) -> Result<bool> {
+        match self.store.read(id, None, |_| Ok(())) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -16,27 +16,18 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Cache, Objects, Refs,
-    objects::ObjectDirectory,
-    refs,
-    store::{causes, message},
+    admission::{self, Places},
+    format,
+    mapping::guarded,
+    origin_url, refs,
+    store::{Directory, causes, message},
+    wall::Wall,
 };
 use crate::error::{Error, Kind, Result};
 
 /// The most memory that gix may allocate for one object while it resolves a
 /// revision, in bytes.
 const ALLOCATION_LIMIT: &str = "gitoxide.objects.allocLimit=134217728";
-
-/// The extensions of the repository format that can be ignored, or are
-/// supported.
-const EXTENSIONS: [&str; 7] = [
-    "noop",
-    "noop-v1",
-    "objectformat",
-    "partialclone",
-    "preciousobjects",
-    "relativeworktrees",
-    "worktreeconfig",
-];
 
 /// What a revision stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +49,8 @@ pub struct Repository {
     /// The absolute path of `GIT_COMMON_DIR`.
     common_dir: PathBuf,
     format: hash::Kind,
+    /// Nothing of it may lead out of this.
+    wall: Wall,
 }
 
 impl Repository {
@@ -73,14 +66,47 @@ impl Repository {
     /// it has a format or an extension that cannot be read, [`Kind::Io`] if a
     /// disk fails.
     pub fn open(path: &Path) -> Result<Self> {
-        let repository = open(path)?;
+        Self::open_within(path, &Wall::none())
+    }
+
+    /// The same, of a repository of which nothing may lead out of `wall`: neither
+    /// its git directory, nor an alternate, nor a link in the place of a file.
+    ///
+    /// # Errors
+    ///
+    /// The same, and [`Kind::Refused`] if it leads out now. What leads out later
+    /// is an error of what reads it.
+    pub fn open_within(path: &Path, wall: &Wall) -> Result<Self> {
+        let repository = open(path, wall)?;
         let common_dir = std::fs::canonicalize(repository.common_dir())
             .map_err(|error| Error::io("open", repository.common_dir(), error))?;
         Ok(Self {
             path: path.into(),
             common_dir,
             format: repository.object_hash(),
+            wall: wall.clone(),
         })
+    }
+
+    /// The directories that the repository at `path` consists of now: its git
+    /// directory, that of which it is a linked work tree, and its alternates.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Repository::open`].
+    pub fn directories(path: &Path) -> Result<Vec<PathBuf>> {
+        let Some(places) = admission::places(path, &Wall::none())? else {
+            return Ok(Vec::new());
+        };
+        let links = admission::links(&places);
+        let Places { git, objects } = places;
+        let canonical = |path: PathBuf| {
+            std::fs::canonicalize(&path).map_err(|error| Error::io("open", &path, error))
+        };
+        let all = git.into_iter().chain(objects).map(canonical);
+        let mut all = all.collect::<Result<Vec<_>>>()?;
+        all.extend(links);
+        Ok(all)
     }
 
     /// The path it was opened with.
@@ -103,11 +129,16 @@ impl Repository {
     /// [`Kind::Invalid`] if `rev` is malformed or is not a commit;
     /// [`Kind::Corrupt`] if the repository is damaged.
     pub fn resolve(&self, rev: &str) -> Result<Resolved> {
+        let resolved = guarded(|| self.resolve_now(rev));
+        resolved.map_err(|error| Error::io("read", &self.common_dir, error))?
+    }
+
+    fn resolve_now(&self, rev: &str) -> Result<Resolved> {
         let here = |error: Error| error.within(format!("{:?} in {}", rev, self.path.display()));
         if rev.is_empty() || rev.contains(':') || rev.contains("..") || rev.starts_with('-') {
             return Err(here(Error::new(Kind::Invalid, "not a revision")));
         }
-        let repository = open(&self.path)?;
+        let repository = open(&self.path, &self.wall)?;
         let head = repository
             .head_name()
             .map_err(|error| here(unresolved(error)))?;
@@ -154,6 +185,35 @@ impl Repository {
             })
     }
 
+    /// Whether the repository has a commit now. It has the null id, which stands
+    /// for an unborn branch.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Objects::commit`]; not that it does not exist.
+    pub fn has_commit(&self, commit: ObjectId, cache: &Arc<Cache>) -> Result<bool> {
+        if commit.is_null() {
+            return Ok(true);
+        }
+        match self.objects(cache)?.commit(commit) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == Kind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The full name of the ref that `name` means; `None` if there is none.
+    pub(super) fn full_name(&self, name: &str) -> Result<Option<BString>> {
+        let find = || {
+            let repository = open(&self.path, &self.wall)?;
+            let found = repository.try_find_reference(name);
+            let found = found.map_err(|error| unresolved(error).within(format!("{name:?}")))?;
+            Ok(found.map(|found| found.name().as_bstr().to_owned()))
+        };
+        let found = guarded(find);
+        found.map_err(|error| Error::io("read", &self.common_dir, error))?
+    }
+
     /// The damage because of which objects may not be found: gix skips packs
     /// whose index it cannot read.
     fn damage(&self) -> Option<Error> {
@@ -174,22 +234,25 @@ impl Repository {
             let message = format!("{} has no object directory", self.path.display());
             return Err(Error::new(Kind::NotFound, message));
         }
-        let directory = ObjectDirectory {
+        let directory = Directory {
             label: self.label(),
-            domain: self.key(),
             path: &directory,
             format: self.format,
             live: true,
+            wall: self.wall.clone(),
         };
-        Ok(Objects::open(directory, cache))
+        Ok(Objects::open(directory, self.key(), cache))
     }
 
     /// Identifies the repository on this machine; linked work trees of one
     /// repository have the same key.
     pub(super) fn key(&self) -> u64 {
-        let hash: [u8; 32] = Sha256::digest(self.common_dir.as_os_str().as_encoded_bytes()).into();
-        let (first, _) = hash.split_first_chunk().expect("32 bytes have a first 8");
-        u64::from_be_bytes(*first)
+        key_of(&self.common_dir)
+    }
+
+    /// What nothing of it may lead out of.
+    pub(super) fn wall(&self) -> &Wall {
+        &self.wall
     }
 
     /// Its name in error messages.
@@ -206,9 +269,7 @@ impl Repository {
         self.common_dir.join("objects")
     }
 
-    /// Its current refs, and its `remote.origin.url`, if it has one that is a line
-    /// of UTF-8. A user name and password are removed, since images are public to
-    /// their clients.
+    /// Its current refs, and its `remote.origin.url` as clients may see it.
     ///
     /// # Errors
     ///
@@ -216,8 +277,13 @@ impl Repository {
     /// fetches from the promisor remote when it needs them, and of a snapshot it
     /// could not (git, `partial-clone.adoc`).
     pub(super) fn refs_and_origin(&self) -> Result<(Refs, Option<String>)> {
-        let repository = open(&self.path)?;
-        if is_partial(&repository) {
+        let read = guarded(|| self.read_refs_and_origin());
+        read.map_err(|error| Error::io("read", &self.common_dir, error))?
+    }
+
+    fn read_refs_and_origin(&self) -> Result<(Refs, Option<String>)> {
+        let repository = open(&self.path, &self.wall)?;
+        if format::is_partial(&repository) {
             let message = format!(
                 "{} is a partial clone, and its history is not complete: serve a full clone \
                  (`git clone --mirror`), or show the files alone with history=none",
@@ -230,42 +296,23 @@ impl Repository {
     }
 }
 
-fn is_partial(repository: &gix::Repository) -> bool {
-    let config = repository.config_snapshot();
-    let remotes = config.plumbing().sections_by_name("remote");
-    let mut remotes = remotes.into_iter().flatten();
-    let promises = remotes.any(|section| {
-        let name = section.header().subsection_name();
-        name.is_some_and(|name| config.boolean(&format!("remote.{name}.promisor")) == Some(true))
-    });
-    promises || config.string("extensions.partialClone").is_some()
+/// The key of the repository with this `GIT_COMMON_DIR`.
+pub(super) fn key_of(common_dir: &Path) -> u64 {
+    let hash: [u8; 32] = Sha256::digest(common_dir.as_os_str().as_encoded_bytes()).into();
+    let (first, _) = hash.split_first_chunk().expect("32 bytes have a first 8");
+    u64::from_be_bytes(*first)
 }
 
 fn origin(repository: &gix::Repository) -> Option<String> {
     let url = repository.config_snapshot().string("remote.origin.url")?;
-    let url = String::from_utf8(url.into()).ok()?;
-    let is_line = !url.is_empty() && !url.contains(char::is_control);
-    is_line.then(|| without_password(url))
-}
-
-/// `https://host/…` for `https://user:password@host/…`, and for
-/// `https://user@host/…`, where the user may be a token. Other schemes keep a
-/// user without a password.
-fn without_password(url: String) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url;
-    };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((user, host)) if scheme.starts_with("http") || user.contains(':') => {
-            format!("{scheme}://{host}{path}")
-        }
-        _ => url,
-    }
+    origin_url::shown(String::from_utf8(url.into()).ok()?)
 }
 
 /// Opens the repository anew, since gix caches what it has read.
-fn open(path: &Path) -> Result<gix::Repository> {
+fn open(path: &Path, wall: &Wall) -> Result<gix::Repository> {
+    if path.exists() {
+        admission::check(path, wall)?;
+    }
     let options = gix::open::Options::isolated()
         .with(sec::Trust::Full)
         .config_overrides(["core.useReplaceRefs=false", ALLOCATION_LIMIT]);
@@ -273,7 +320,7 @@ fn open(path: &Path) -> Result<gix::Repository> {
         Ok(repository) => repository.to_thread_local(),
         Err(error) => return Err(not_opened(path, error)),
     };
-    check_format(&repository).map_err(|error| error.within(path.display()))?;
+    format::check(&repository).map_err(|error| error.within(path.display()))?;
     Ok(repository)
 }
 
@@ -293,43 +340,6 @@ fn not_opened(path: &Path, error: gix::Error) -> Error {
         format!("{path_text} cannot be opened as a repository: {reason}"),
         error,
     )
-}
-
-/// Refuses repository formats and extensions that are not supported, as git's
-/// `Documentation/technical/repository-version.adoc` requires.
-fn check_format(repository: &gix::Repository) -> Result<()> {
-    let config = repository.config_snapshot();
-    let unsupported = |what: String| {
-        Err(Error::new(
-            Kind::Unsupported,
-            format!("{what}, which is not supported"),
-        ))
-    };
-    let version = match config.try_integer("core.repositoryFormatVersion") {
-        // Without one, git assumes version 0.
-        Ok(version) => version.unwrap_or(0),
-        Err(_) => return unsupported("the repository format is not a number".into()),
-    };
-    if !(0..=1).contains(&version) {
-        return unsupported(format!("the repository format is {version}"));
-    }
-    let storage = config.string("extensions.refStorage");
-    if let Some(storage) = storage.filter(|storage| *storage != "files") {
-        return unsupported(format!("refs are stored as {storage}"));
-    }
-    let sections = config
-        .plumbing()
-        .sections_by_name("extensions")
-        .into_iter()
-        .flatten();
-    let unknown = sections
-        .flat_map(|section| section.value_names().collect::<Vec<_>>())
-        .map(|name| name.to_ascii_lowercase())
-        .find(|name| name != "refstorage" && !EXTENSIONS.contains(&name.as_str()));
-    match unknown {
-        Some(name) if version == 1 => unsupported(format!("it uses the extension {name}")),
-        _ => Ok(()),
-    }
 }
 
 /// The branch that `rev` names, without `refs/heads/`, if it is the ref `name`
@@ -357,28 +367,4 @@ pub fn is_branch_name(name: &BStr) -> bool {
 fn unresolved(error: gix::Error) -> Error {
     let cause = causes(&error).pop().unwrap_or_else(|| error.to_string());
     Error::with_source(Kind::NotFound, cause, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_removed_from_urls() {
-        for (url, shown) in [
-            ("https://example.org/a.git", "https://example.org/a.git"),
-            (
-                "https://me:secret@example.org/a@b.git",
-                "https://example.org/a@b.git",
-            ),
-            ("https://token@example.org/", "https://example.org/"),
-            ("https://a@b:c@example.org", "https://example.org"),
-            ("ssh://git@example.org:22/a", "ssh://git@example.org:22/a"),
-            ("ssh://git:secret@example.org/a", "ssh://example.org/a"),
-            ("git@example.org:a.git", "git@example.org:a.git"),
-            ("/srv/a@b", "/srv/a@b"),
-        ] {
-            assert_eq!(without_password(url.into()), shown);
-        }
-    }
 }

@@ -1,23 +1,22 @@
 //! Maps export names to images: each is opened once, and shared by all clients.
 
 mod disk;
+mod forget;
+mod hidden;
 mod name;
 mod open_cache;
+mod opened;
+mod pinned;
 mod repos;
 mod revision_pins;
+mod shown_paths;
 
-use std::{
-    fmt, fs,
-    num::NonZeroUsize,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::{
     Error, Kind,
-    git::{BString, Cache, ObjectId, Repository, Resolved, SnapshotStore},
+    git::{self, Cache, ObjectId, Repository, Resolved, SnapshotStore},
     image::{FileTime, Image, LAYOUT_VERSION, Options, Origin},
 };
 use tracing::{info, warn};
@@ -26,12 +25,19 @@ use self::{
     disk::{Disk, Pool},
     name::ExportName,
     open_cache::OpenCache,
+    opened::Opened,
+    pinned::{Pinned, latest_time},
     repos::Repos,
     revision_pins::{PinGuard, RevisionPins},
+    shown_paths::ShownPaths,
 };
-use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use blockd_nbd::{Export, Exports, OpenError, ReadError};
 
-pub use self::disk::ImageInfo;
+pub use self::{
+    disk::ImageInfo,
+    forget::{Forgotten, forget},
+    repos::Access,
+};
 
 /// Images, and repositories, that stay open though nobody uses them.
 const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -42,6 +48,8 @@ const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
 pub struct CatalogOptions {
     /// A repository, or a directory of repositories.
     pub repos: PathBuf,
+    /// What they may show.
+    pub access: Access,
     /// The state directory: snapshots, spooled blobs, and the lengths of
     /// converted files.
     pub state: PathBuf,
@@ -54,6 +62,7 @@ pub struct Catalog(Arc<Shared>);
 
 struct Shared {
     repos: Repos,
+    shown: Arc<ShownPaths>,
     snapshots: SnapshotStore,
     cache: Arc<Cache>,
     /// Of reads, so that they need not wait for images that are being opened.
@@ -83,12 +92,14 @@ impl Catalog {
         use anyhow::Context as _;
         let CatalogOptions {
             repos,
+            access,
             state,
             cache,
         } = options;
         let served = || format!("cannot serve {}", repos.display());
         let spool = state.join("spool");
-        fs::create_dir_all(&spool).with_context(|| {
+        let made = git::state_directory(state).and_then(|()| git::state_directory(&spool));
+        made.with_context(|| {
             format!(
                 "cannot use {}: name another directory with --state",
                 state.display()
@@ -98,8 +109,13 @@ impl Catalog {
         if let Some(error) = ignored {
             warn!(%error, "lengths of converted files are measured anew");
         }
+        let repos = Repos::new(repos, access).with_context(served)?;
+        let canonical = fs::canonicalize(state)?;
+        let states = [state, &canonical].map(|path| (&**path, "the state directory".into()));
+        let shown = ShownPaths::new(repos.named().chain(states));
         Ok(Self(Arc::new(Shared {
-            repos: Repos::new(repos).with_context(served)?,
+            repos,
+            shown: Arc::new(shown),
             snapshots: SnapshotStore::open(state)?,
             cache,
             pool: Pool::default(),
@@ -117,7 +133,7 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        self.0.open(name)
+        self.0.open(name, None)
     }
 
     /// Plans an image and describes it. Blocks.
@@ -147,6 +163,11 @@ impl Catalog {
     /// Bytes of blobs that were inflated since the server started.
     pub fn inflated(&self) -> u64 {
         self.0.cache.inflated()
+    }
+
+    /// Mapped files that have lost a page since the server started.
+    pub fn damaged(&self) -> u64 {
+        git::damaged_maps()
     }
 
     /// The names of all repositories.
@@ -179,7 +200,11 @@ impl Exports for Catalog {
         let shared = Arc::clone(&self.0);
         let name = name.to_owned();
         async move {
-            let opened = self.0.opening.run(move || shared.open(&name)).await;
+            let open = move || {
+                let opened = shared.open(&name, Some(&shared.shown));
+                opened.map_err(|error| opened::shown_error(&shared.shown, &name, error))
+            };
+            let opened = self.0.opening.run(open).await;
             opened.map_err(|ReadError(reason)| OpenError::Failed(reason))?
         }
         .boxed()
@@ -187,10 +212,16 @@ impl Exports for Catalog {
 }
 
 impl Shared {
-    fn open(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
+    /// Opens an export, which hides paths of the server with `shown`.
+    fn open(
+        &self,
+        name: &str,
+        shown: Option<&Arc<ShownPaths>>,
+    ) -> Result<Arc<dyn Export>, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
         let (disk, pin) = self.open_disk(&mut name)?;
-        Ok(Arc::new(Opened { disk, _pin: pin }))
+        let shown = shown.cloned();
+        Ok(Arc::new(Opened::new(disk, shown, pin)))
     }
 
     /// Opens the disk of a name. An empty repository is replaced by the name of
@@ -207,11 +238,16 @@ impl Shared {
         let (repo, path) = self.repos.find(&name.repo).map_err(OpenError::Unknown)?;
         name.repo = repo;
         let within = format!("repository {:?}", name.repo);
-        let of_repo = |error: Error| open_error(&error.within(&within));
+        let of_repo = |error: Error| opened::error(&error.within(&within));
         let repository = self
             .repositories
-            .get(path.clone(), || Repository::open(&path))
+            .get(path.clone(), || {
+                Repository::open_within(&path, self.repos.wall())
+            })
             .map_err(of_repo)?;
+        if !self.repos.show_hidden() {
+            hidden::check(name, &repository).map_err(of_repo)?;
+        }
         let (pinned, pin) = self.resolve(name, &repository).map_err(of_repo)?;
         let Pinned {
             commit,
@@ -243,6 +279,12 @@ impl Shared {
                     latest,
                 })
             };
+            let (pinned, pin) = self.pins.pin(revision.clone(), resolve)?;
+            if repository.has_commit(pinned.commit, &self.cache)? {
+                return Ok((pinned, Some(pin)));
+            }
+            // Purged meanwhile.
+            self.pins.forget(&revision);
             let (pinned, pin) = self.pins.pin(revision, resolve)?;
             return Ok((pinned, Some(pin)));
         }
@@ -255,6 +297,13 @@ impl Shared {
                 ),
             )
         })?;
+        if !repository.has_commit(full, &self.cache)? {
+            let reason = format!(
+                "it has no commit {full}, or has it no longer: attach a branch or a commit that \
+                 it has"
+            );
+            return Err(Error::new(Kind::NotFound, reason));
+        }
         let canonical = Pinned {
             commit: full,
             head: None,
@@ -327,72 +376,5 @@ impl Shared {
             info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
             Ok(Disk::new(canonical, image, self.pool.clone()))
         })
-    }
-}
-
-/// What a name that may move stands for.
-#[derive(Clone, Debug)]
-struct Pinned {
-    commit: ObjectId,
-    /// The branch that the name names.
-    head: Option<BString>,
-    /// The latest time that its files have, unless the name says one; `None` for
-    /// a canonical name, which says all.
-    latest: Option<FileTime>,
-}
-
-/// How far files are behind the clock at least: tools take a file for changed
-/// that has the time of the present second, or of one to come.
-const BEHIND: Duration = Duration::from_secs(2);
-
-fn latest_time() -> FileTime {
-    // A clock that shows the first second of all has nothing before it.
-    let now = SystemTime::now();
-    FileTime::at(now.checked_sub(BEHIND).unwrap_or(now))
-}
-
-fn open_error(error: &Error) -> OpenError {
-    let text = error.to_string();
-    match error.kind() {
-        Kind::NotFound => OpenError::Unknown(text),
-        Kind::Invalid => OpenError::Invalid(text),
-        Kind::Io | Kind::Corrupt | Kind::Unsupported => OpenError::Failed(text),
-    }
-}
-
-/// A disk as one connection has opened it: while it lives, the revision of its
-/// name stays pinned.
-struct Opened {
-    disk: Arc<Disk>,
-    _pin: Option<PinGuard<Pinned>>,
-}
-
-impl Export for Opened {
-    fn info(&self) -> &ExportInfo {
-        self.disk.info()
-    }
-
-    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
-        self.disk.try_read_cached(offset, buffer)
-    }
-
-    fn read(
-        self: Arc<Self>,
-        offset: u64,
-        length: u32,
-    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
-        Arc::clone(&self.disk).read(offset, length)
-    }
-
-    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
-        self.disk.extents(offset, each);
-    }
-
-    fn prefetch(
-        self: Arc<Self>,
-        offset: u64,
-        length: u64,
-    ) -> BoxFuture<'static, Result<(), ReadError>> {
-        Arc::clone(&self.disk).prefetch(offset, length)
     }
 }

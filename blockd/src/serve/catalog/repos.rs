@@ -5,7 +5,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use tracing::debug;
+use imagegen::git::{Repository, Wall};
+use tracing::{debug, info};
 
 /// How deep below the root repositories are listed.
 const MAX_DEPTH: usize = 4;
@@ -13,22 +14,81 @@ const MAX_DEPTH: usize = 4;
 /// opened all the same.
 const MAX_LISTED: usize = 1000;
 
+/// What repositories may show.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// The directories beside the served one that repositories may lead into, by
+    /// links and alternates; `None` if they may lead anywhere.
+    pub allow: Option<Vec<PathBuf>>,
+    /// Whether they show what they hide from who fetches.
+    pub show_hidden: bool,
+}
+
 /// A repository, or a directory with repositories below it.
 #[derive(Debug)]
 pub(crate) struct Repos {
     root: PathBuf,
+    wall: Wall,
+    show_hidden: bool,
 }
 
 impl Repos {
     /// Resolves the symbolic links of `root` once.
     ///
+    /// A root that is itself a repository was named by the operator: what it
+    /// consists of now, such as the repository of which it is a linked work tree
+    /// and its alternates, is part of it. What is added later is not.
+    ///
     /// # Errors
     ///
     /// There is no such directory.
-    pub(crate) fn new(root: &Path) -> io::Result<Self> {
+    pub(crate) fn new(root: &Path, access: &Access) -> io::Result<Self> {
+        let root = fs::canonicalize(root)?;
+        let show_hidden = access.show_hidden;
+        let Some(allow) = &access.allow else {
+            let wall = Wall::none();
+            return Ok(Self {
+                root,
+                wall,
+                show_hidden,
+            });
+        };
+        let own = if is_repository(&root) {
+            parts(&root)
+        } else {
+            Vec::new()
+        };
+        let allow = allow.iter().cloned();
+        let all = [root.clone()].into_iter().chain(own).chain(allow);
+        let wall = Wall::around(all).map_err(io::Error::other)?;
         Ok(Self {
-            root: fs::canonicalize(root)?,
+            root,
+            wall,
+            show_hidden,
         })
+    }
+
+    /// Whether repositories show what they hide from who fetches.
+    pub(crate) fn show_hidden(&self) -> bool {
+        self.show_hidden
+    }
+
+    /// The directories that repositories may lead into.
+    pub(crate) fn wall(&self) -> &Wall {
+        &self.wall
+    }
+
+    /// Directories with what they are called in texts for clients.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&Path, String)> {
+        let own = if is_repository(&self.root) {
+            self.own_name()
+        } else {
+            String::new()
+        };
+        let roots = self.wall.roots().unwrap_or_default();
+        let others = roots.iter().filter(|root| **root != self.root);
+        let others = others.map(|root| (root.as_path(), "an allowed directory".to_owned()));
+        others.chain([(self.root.as_path(), own)])
     }
 
     /// The name and the path of a repository; an empty `name` is that of the
@@ -51,7 +111,7 @@ impl Repos {
         if name.is_empty() {
             return self.only();
         }
-        self.below(name).map(|path| (name.to_owned(), path))
+        self.below(name)
     }
 
     fn only(&self) -> Result<(String, PathBuf), String> {
@@ -74,22 +134,47 @@ impl Repos {
         }
     }
 
-    fn below(&self, name: &str) -> Result<PathBuf, String> {
+    /// The plain name and the path of a repository below the root.
+    fn below(&self, name: &str) -> Result<(String, PathBuf), String> {
         let unknown = || format!("there is no repository {name:?}");
         let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
         if name.contains('\0') || !Path::new(name).components().all(plain) {
             return Err(format!("{name:?} is no path below the served directory"));
         }
+        // One name for each: without `//`, `/./` and a slash at the end.
+        let name: PathBuf = Path::new(name).components().collect();
+        let name = name.to_str().expect("it is made of parts of a text");
+        let name = name.strip_suffix(".git").unwrap_or(name);
+        let name = name.trim_end_matches('/');
         let candidates = [self.root.join(name), self.root.join(format!("{name}.git"))];
         let path = candidates
             .into_iter()
             .find(|path| is_repository(path))
             .ok_or_else(unknown)?;
         let real = fs::canonicalize(&path).map_err(|_| unknown())?;
-        if real.starts_with(&self.root) {
-            return Ok(real);
+        let roots = self.wall.roots();
+        if roots.is_some_and(|roots| !roots.iter().any(|root| real.starts_with(root))) {
+            return Err(format!(
+                "{name:?} leads out of the served directory; serve --allow DIR permits another one"
+            ));
         }
-        Err(format!("{name:?} leads out of the served directory"))
+        if self.is_inside_another(&path) || self.is_inside_another(&real) {
+            debug!("{} lies in another repository", real.display());
+            return Err(unknown());
+        }
+        Ok((name.to_owned(), real))
+    }
+
+    /// Whether a path lies in another repository or its work tree, which may have
+    /// any files: those that a push brought.
+    fn is_inside_another(&self, path: &Path) -> bool {
+        let roots = self
+            .wall
+            .roots()
+            .unwrap_or(std::slice::from_ref(&self.root));
+        let is_below = |dir: &&Path| roots.iter().any(|root| dir.starts_with(root));
+        let mut above = path.ancestors().skip(1).take_while(is_below);
+        above.any(is_repository)
     }
 
     /// The names of all repositories, sorted.
@@ -147,6 +232,22 @@ impl Repos {
     }
 }
 
+/// The directories that a repository consists of; none if it cannot be opened,
+/// which its clients are told.
+fn parts(repository: &Path) -> Vec<PathBuf> {
+    let parts = match Repository::directories(repository) {
+        Ok(parts) => parts,
+        Err(error) => {
+            debug!("{} cannot be opened: {error}", repository.display());
+            return Vec::new();
+        }
+    };
+    for part in parts.iter().filter(|part| !part.starts_with(repository)) {
+        info!("{} is a part of {}", part.display(), repository.display());
+    }
+    parts
+}
+
 /// Whether git would accept `path` as a repository (git, `is_git_directory`).
 fn is_repository(path: &Path) -> bool {
     let bare = |path: &Path| path.join("HEAD").exists() && path.join("objects").is_dir();
@@ -165,12 +266,19 @@ mod tests {
         fs::write(path.join("HEAD"), "ref: refs/heads/main\n").unwrap();
     }
 
+    fn beside(allow: &[PathBuf]) -> Access {
+        Access {
+            allow: Some(allow.to_vec()),
+            show_hidden: false,
+        }
+    }
+
     #[test]
     fn repositories_are_found_below_the_root() {
         let dir = tempfile::tempdir().unwrap();
         repository(&dir.path().join("a.git"));
         repository(&dir.path().join("team/b/.git"));
-        let repos = Repos::new(dir.path()).unwrap();
+        let repos = Repos::new(dir.path(), &beside(&[])).unwrap();
         assert_eq!(repos.list(), ["a", "team/b"]);
         assert!(repos.find("a").unwrap().1.ends_with("a.git"));
         assert!(repos.find("team/b").unwrap().1.ends_with("team/b"));
@@ -182,7 +290,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("one.git");
         repository(&root);
-        let repos = Repos::new(&root).unwrap();
+        let repos = Repos::new(&root, &beside(&[])).unwrap();
         assert_eq!(repos.find("").unwrap().0, "one");
         assert_eq!(repos.find("one").unwrap().0, "one");
         assert!(repos.find("two").is_err());
@@ -195,7 +303,7 @@ mod tests {
         repository(&dir.path().join("secret"));
         repository(&root.join("own"));
         symlink(dir.path().join("secret"), root.join("link")).unwrap();
-        let repos = Repos::new(&root).unwrap();
+        let repos = Repos::new(&root, &beside(&[])).unwrap();
         for name in [
             "../secret",
             "/etc",
@@ -205,6 +313,52 @@ mod tests {
             ".",
         ] {
             assert!(repos.find(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_out_is_followed_where_it_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, pool) = (dir.path().join("root"), dir.path().join("pool"));
+        repository(&pool.join("a"));
+        repository(&root.join("own"));
+        symlink(pool.join("a"), root.join("link")).unwrap();
+        let repos = |allow: &[PathBuf]| Repos::new(&root, &beside(allow)).unwrap();
+        assert!(repos(&[]).find("link").unwrap_err().contains("--allow"));
+        assert!(repos(&[pool]).find("link").is_ok());
+    }
+
+    #[test]
+    fn what_lies_in_a_repository_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        repository(&root.join("app/.git"));
+        for inside in ["app/x", "app/deep/er/y.git", "app/.git/modules/z"] {
+            repository(&root.join(inside));
+        }
+        repository(&root.join("bare.git"));
+        repository(&root.join("bare.git/x"));
+        symlink("app/x", root.join("link")).unwrap();
+        let repos = Repos::new(root, &beside(&[])).unwrap();
+        assert_eq!(repos.list(), ["app", "bare"]);
+        for name in [
+            "app/x",
+            "app/deep/er/y",
+            "app/.git/modules/z",
+            "bare.git/x",
+            "link",
+        ] {
+            assert!(repos.find(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_repository_has_one_name() {
+        let dir = tempfile::tempdir().unwrap();
+        repository(&dir.path().join("team/b.git"));
+        let repos = Repos::new(dir.path(), &beside(&[])).unwrap();
+        for name in ["team//b", "team/./b.git/", "team/b/", "team/b.git"] {
+            assert_eq!(repos.find(name).unwrap().0, "team/b");
         }
     }
 }

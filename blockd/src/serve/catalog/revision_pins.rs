@@ -62,6 +62,11 @@ impl<T: Clone> RevisionPins<T> {
         Ok((pin.value.clone(), PinGuard(Arc::clone(pin))))
     }
 
+    /// Forgets what `name` is pinned to, whoever uses it.
+    pub(crate) fn forget(&self, name: &str) {
+        self.pins().remove(name);
+    }
+
     fn find(&self, name: &str) -> Option<Arc<Pin<T>>> {
         let mut pins = self.pins();
         pins.retain(|_, pin| pin.is_in_use());

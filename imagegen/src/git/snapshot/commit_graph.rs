@@ -9,7 +9,10 @@ use std::{
 
 use gix::hash;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    git::wall::Wall,
+};
 
 const CHAIN: &str = "info/commit-graphs/commit-graph-chain";
 
@@ -26,6 +29,7 @@ const CHAIN_LIMIT: u64 = 1 << 20;
 pub(super) fn list(
     directories: &[PathBuf],
     format: hash::Kind,
+    wall: &Wall,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     for directory in directories {
@@ -33,7 +37,7 @@ pub(super) fn list(
         if whole.is_file() {
             found.insert(path.to_owned(), whole);
         }
-        found.extend(chain(directory, directories, format)?);
+        found.extend(chain(directory, directories, format, wall)?);
         if !found.is_empty() {
             break;
         }
@@ -46,11 +50,12 @@ fn chain(
     directory: &Path,
     directories: &[PathBuf],
     format: hash::Kind,
+    wall: &Wall,
 ) -> Result<BTreeMap<String, PathBuf>> {
     let path = directory.join(CHAIN);
     let text = match fs::metadata(&path) {
         Ok(metadata) if metadata.len() > CHAIN_LIMIT => return Ok(BTreeMap::new()),
-        Ok(_) => fs::read(&path),
+        Ok(_) => wall.read(&path, CHAIN_LIMIT),
         Err(error) => Err(error),
     };
     let text = match text {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    git::{Cache, Objects, Refs, Repository, objects::ObjectDirectory},
+    git::{Cache, Objects, Refs, Repository, Wall, store::Directory},
 };
 
 /// The packs, loose objects and refs of a repository at one point in time.
@@ -90,7 +90,9 @@ impl Snapshot {
             return Ok(None);
         };
         let objects = directory.join("objects");
-        if !is_complete(&objects, &manifest)? {
+        // Its files may be links into the repository.
+        let wall = repository.wall().with(directory);
+        if !is_complete(&objects, &manifest, &wall)? {
             return Ok(None);
         }
         let home = Arc::new(Home {
@@ -99,14 +101,14 @@ impl Snapshot {
         });
         let (files, held) = open_files(&manifest.files, &home)?;
         let warning = (held > 0).then(|| depends_on_repository(&home.objects, held, id));
-        let directory = ObjectDirectory {
+        let directory = Directory {
             label: format!("snapshot {id} of {}", repository.label()),
-            domain: repository.key(),
             path: &home.objects,
             format: manifest.format,
             live: false,
+            wall,
         };
-        let objects = Objects::open(directory, cache);
+        let objects = Objects::open(directory, repository.key(), cache);
         let Manifest {
             format,
             origin,
@@ -141,7 +143,7 @@ impl Snapshot {
             return Ok(false);
         };
         match read_manifest(directory, id) {
-            Ok(Some(manifest)) => is_complete(&directory.join("objects"), &manifest),
+            Ok(Some(manifest)) => is_complete(&directory.join("objects"), &manifest, &Wall::none()),
             Ok(None) => Ok(false),
             Err(error) if error.kind() == Kind::Corrupt => Ok(false),
             Err(error) => Err(error),
@@ -149,7 +151,7 @@ impl Snapshot {
     }
 }
 
-fn read_manifest(directory: &Path, id: SnapshotId) -> Result<Option<Manifest>> {
+pub(super) fn read_manifest(directory: &Path, id: SnapshotId) -> Result<Option<Manifest>> {
     let path = directory.join("manifest");
     match fs::read(&path) {
         Ok(text) => Manifest::decode(&text, id).map(Some),
@@ -160,9 +162,9 @@ fn read_manifest(directory: &Path, id: SnapshotId) -> Result<Option<Manifest>> {
 
 /// Whether all files are those of the manifest. A symlinked file may have been
 /// removed or replaced.
-fn is_complete(objects: &Path, manifest: &Manifest) -> Result<bool> {
+fn is_complete(objects: &Path, manifest: &Manifest, wall: &Wall) -> Result<bool> {
     for line in &manifest.files {
-        let found = survey::file_line(&line.path, &objects.join(&line.path), manifest.format);
+        let found = survey::file_line(&line.path, &objects.join(&line.path), manifest.format, wall);
         match found {
             Ok(found) if found == *line => {}
             Ok(_) | Err(SurveyError::Vanished) => return Ok(false),

@@ -96,7 +96,7 @@ fn is_id_of_format_1(name: &str) -> bool {
 }
 
 /// Removes the pointers of commits whose snapshot does not exist.
-fn forget_commits(home: &Path) {
+pub(super) fn forget_commits(home: &Path) {
     for pointer in fs::read_dir(home.join("commits"))
         .into_iter()
         .flatten()
@@ -121,7 +121,7 @@ fn is_older(directory: &Path, age: Duration) -> bool {
     })
 }
 
-fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn subdirectories(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory).map_err(|error| Error::io("list", directory, error))?;
     let paths = entries.flatten().map(|entry| entry.path());
     Ok(paths.filter(|path| path.is_dir()).collect())

@@ -3,14 +3,17 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::symlink,
+    os::{fd::AsRawFd, unix::fs::symlink},
     path::Path,
 };
 
 use rustix::fs::{AtFlags, CWD, ioctl_ficlone, linkat};
 
 use super::survey::{Attempt, Survey, SurveyError};
-use crate::error::Error;
+use crate::{
+    error::Error,
+    git::{private, wall::Wall},
+};
 
 /// The largest file in bytes that is always copied if it can be neither linked
 /// nor cloned.
@@ -24,71 +27,83 @@ const MAX_SYMLINKS: usize = 32;
 ///
 /// A file becomes the same file as the one of the repository: a hard link, else
 /// a clone that shares its blocks, else a copy, or for a large pack a symlink.
-pub(super) fn link_all(directory: &Path, survey: &Survey) -> Attempt<()> {
+pub(super) fn link_all(directory: &Path, survey: &Survey, wall: &Wall) -> Attempt<()> {
     let mut large = Vec::new();
     for (line, source) in survey.manifest.files.iter().zip(&survey.sources) {
         let target = directory.join(&line.path);
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
+            private::create_dir_all(parent).map_err(|error| Error::io("create", parent, error))?;
         }
-        if share(source, &target)? {
+        let wall = if survey.has_made(source) {
+            &Wall::none()
+        } else {
+            wall
+        };
+        let from = wall.open(source);
+        let mut from = from.map_err(|error| unreadable(source, error))?;
+        if share(&from, &target)? {
             continue;
         }
         // Loose objects are many, and rarely large.
         if line.size > COPY_LIMIT && line.path.starts_with("pack/") {
             large.push((line.size, source, target));
         } else {
-            copy(source, &target)?;
+            copy(&mut from, &target)?;
         }
     }
     large.sort_by(|(one, ..), (other, ..)| other.cmp(one));
     for (at, (_, source, target)) in large.into_iter().enumerate() {
         if at < MAX_SYMLINKS {
-            symlink_to(source, &target)?;
+            symlink_to(source, &target, wall)?;
         } else {
-            copy(source, &target)?;
+            let from = wall.open(source);
+            copy(
+                &mut from.map_err(|error| unreadable(source, error))?,
+                &target,
+            )?;
         }
     }
     for required in ["pack", "info"] {
         let path = directory.join(required);
-        fs::create_dir_all(&path).map_err(|error| Error::io("create", &path, error))?;
+        private::create_dir_all(&path).map_err(|error| Error::io("create", &path, error))?;
     }
     Ok(())
 }
 
-/// Makes `target` a hard link to `source`, else a clone; `false` if it can be
-/// neither.
-fn share(source: &Path, target: &Path) -> Attempt<bool> {
-    match linkat(CWD, source, CWD, target, AtFlags::SYMLINK_FOLLOW) {
-        Ok(()) => return Ok(true),
-        Err(rustix::io::Errno::NOENT) => return Err(SurveyError::Vanished),
-        // Another file system, another owner, too many links.
-        Err(_) => {}
+/// Makes `target` a hard link to an open file, else a clone; `false` if it can be
+/// neither. The file is linked that was opened, and no other that has its path
+/// meanwhile.
+fn share(source: &File, target: &Path) -> Attempt<bool> {
+    let path = format!("/proc/self/fd/{}", source.as_raw_fd());
+    // On another file system, of another owner, with too many links, or removed.
+    if linkat(CWD, path, CWD, target, AtFlags::SYMLINK_FOLLOW).is_ok() {
+        return Ok(true);
     }
-    let (from, to) = open_both(source, target)?;
-    if ioctl_ficlone(&to, &from).is_ok() {
+    let to = create(target)?;
+    if ioctl_ficlone(&to, source).is_ok() {
         return Ok(true);
     }
     fs::remove_file(target).map_err(|error| Error::io("remove", target, error))?;
     Ok(false)
 }
 
-fn copy(source: &Path, target: &Path) -> Attempt<()> {
-    let (mut from, mut to) = open_both(source, target)?;
-    io::copy(&mut from, &mut to).map_err(|error| Error::io("write", target, error))?;
+fn copy(source: &mut File, target: &Path) -> Attempt<()> {
+    let mut to = create(target)?;
+    io::copy(source, &mut to).map_err(|error| Error::io("write", target, error))?;
     Ok(())
 }
 
-fn symlink_to(source: &Path, target: &Path) -> Attempt<()> {
-    let source = fs::canonicalize(source).map_err(|error| unreadable(source, error))?;
+fn symlink_to(source: &Path, target: &Path, wall: &Wall) -> Attempt<()> {
+    let source = wall
+        .admit(source)
+        .map_err(|error| unreadable(source, error))?;
     symlink(source, target).map_err(|error| Error::io("write", target, error))?;
     Ok(())
 }
 
-fn open_both(source: &Path, target: &Path) -> Attempt<(File, File)> {
-    let from = File::open(source).map_err(|error| unreadable(source, error))?;
-    let to = File::create_new(target).map_err(|error| Error::io("write", target, error))?;
-    Ok((from, to))
+fn create(target: &Path) -> Attempt<File> {
+    let created = private::create_new(target);
+    Ok(created.map_err(|error| Error::io("write", target, error))?)
 }
 
 fn unreadable(source: &Path, error: io::Error) -> SurveyError {

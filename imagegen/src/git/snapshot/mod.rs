@@ -8,7 +8,9 @@ mod commit_graph;
 mod directory;
 mod expire;
 mod file;
+mod forget;
 mod id;
+mod identity;
 mod link;
 mod manifest;
 mod multi_pack_index;
@@ -16,4 +18,9 @@ mod store;
 mod survey;
 
 pub(crate) use self::file::SnapshotFile;
-pub use self::{directory::Snapshot, id::SnapshotId, store::SnapshotStore};
+pub use self::{
+    directory::Snapshot,
+    forget::{Forget, Forgotten},
+    id::SnapshotId,
+    store::SnapshotStore,
+};

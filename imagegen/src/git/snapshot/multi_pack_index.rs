@@ -17,8 +17,11 @@ use tempfile::TempDir;
 use crate::{
     error::{Error, Result},
     git::{
+        mapping::Mapping,
         object_hash::{Hashing, ObjectHash},
+        private,
         store::open_multi_index,
+        wall::Wall,
     },
     numbers::to_u64,
 };
@@ -42,12 +45,13 @@ pub(super) fn existing(
     directories: &[PathBuf],
     found: &Found,
     format: hash::Kind,
+    wall: &Wall,
 ) -> Option<PathBuf> {
     let packs = indexes(found).count();
     let fits = |directory: &PathBuf| {
         let path = directory.join(PATH);
         // Without one, or with one that git cannot read either.
-        let file = open_multi_index(&path, format).ok()?;
+        let (file, _) = open_multi_index(&path, format, wall).ok()?;
         let is_shown = |name: &PathBuf| {
             let source = found.get(&format!("pack/{}", name.display()));
             source.is_some_and(|source| *source == directory.join("pack").join(name))
@@ -76,6 +80,7 @@ pub(super) struct Made {
 pub(super) fn make(
     found: &Found,
     format: hash::Kind,
+    wall: &Wall,
     new_directory: &dyn Fn() -> Result<TempDir>,
 ) -> Result<Option<Made>> {
     if found.contains_key(PATH) || indexes(found).count() <= MANY_PACKS {
@@ -96,7 +101,7 @@ pub(super) fn make(
         left = rest;
         packs.insert(name, source);
     }
-    let merged = merge(&packs, format)?;
+    let merged = merge(&packs, format, wall)?;
     // All are too large, or malformed.
     if merged.names.len() < 2 {
         return Ok(None);
@@ -104,7 +109,7 @@ pub(super) fn make(
     let directory = new_directory()?;
     let path = directory.path().join("multi-pack-index");
     let failed = |error| Error::io("write", &path, error);
-    let file = File::create_new(&path).map_err(failed)?;
+    let file = private::create_new(&path).map_err(failed)?;
     write(&merged, ObjectHash::of_file(format)?, &file).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     Ok(Some(Made {
@@ -142,13 +147,23 @@ struct Merged<'a> {
 }
 
 /// Merges the indexes. One that is malformed is left out.
-fn merge<'a>(packs: &BTreeMap<&'a str, &Path>, format: hash::Kind) -> Result<Merged<'a>> {
+fn merge<'a>(
+    packs: &BTreeMap<&'a str, &Path>,
+    format: hash::Kind,
+    wall: &Wall,
+) -> Result<Merged<'a>> {
     let (mut names, mut entries) = (Vec::new(), Vec::new());
     for (name, source) in packs {
-        let index = match index::File::at(source, format) {
-            Ok(index) => index,
-            Err(_) if source.exists() => continue,
-            Err(_) => return Err(Error::io("read", source, io::ErrorKind::NotFound.into())),
+        let opened = wall.open(source).and_then(|file| Mapping::of(&file));
+        let mapping = match opened {
+            Ok(mapping) => mapping,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::io("read", source, error));
+            }
+            Err(_) => continue,
+        };
+        let Ok(index) = index::File::from_data(mapping.clone(), source.into(), format) else {
+            continue;
         };
         let pack = u32::try_from(names.len()).expect("the indexes of so many packs are larger");
         names.push(*name);
@@ -158,6 +173,8 @@ fn merge<'a>(packs: &BTreeMap<&'a str, &Path>, format: hash::Kind) -> Result<Mer
             pack,
             offset: entry.pack_offset,
         }));
+        let checked = mapping.check();
+        checked.map_err(|error| Error::io("read", source, error))?;
     }
     entries.sort_unstable();
     entries.dedup_by_key(|entry| entry.id);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <state>/snapshots.2/<repository>/<snapshot id>/manifest     its content
+//!                                               /repository   whose it is
 //!                                               /objects/…    links to its files
 //!                                 /commits/<commit id>        the id of its snapshot
 //! <state>/snapshots/…                                         the same of format 1
@@ -24,12 +25,12 @@ use gix::ObjectId;
 use tempfile::TempDir;
 
 use super::{
-    Snapshot, SnapshotId, link,
+    Snapshot, SnapshotId, identity, link,
     survey::{Survey, SurveyError},
 };
 use crate::{
     error::{Error, Kind, Result},
-    git::{Cache, Repository, sync::lock},
+    git::{Cache, Repository, private, sync::lock},
 };
 
 /// The number of attempts to take a snapshot while the repository is being
@@ -69,7 +70,14 @@ impl SnapshotStore {
     /// [`Kind::Io`] if the directory cannot be created.
     pub fn open(dir: &Path) -> Result<Self> {
         let (directory, older) = (dir.join(DIRECTORY), dir.join(DIRECTORY_1));
-        fs::create_dir_all(&directory).map_err(|error| Error::io("create", &directory, error))?;
+        private::create_dir_all(&directory)
+            .map_err(|error| Error::io("create", &directory, error))?;
+        for directory in [&directory, &older] {
+            if directory.exists() {
+                private::repair(directory)
+                    .map_err(|error| Error::io("change the mode of", directory, error))?;
+            }
+        }
         let directory = fs::canonicalize(&directory)
             .map_err(|error| Error::io("resolve", &directory, error))?;
         Ok(Self {
@@ -125,8 +133,14 @@ impl SnapshotStore {
         cache: &Arc<Cache>,
     ) -> Result<Option<Arc<Snapshot>>> {
         let directory = self.home(repository)?.join(id.to_string());
+        if !identity::is_of(&directory, id, repository, cache)? {
+            return Ok(None);
+        }
         let mut open = lock(&self.open);
-        if let Some(snapshot) = open.get(&directory).and_then(Weak::upgrade) {
+        let is_kept = directory.join("manifest").exists();
+        let found = open.get(&directory).and_then(Weak::upgrade);
+        // Another process may have forgotten one that is open here.
+        if let Some(snapshot) = found.filter(|_| is_kept) {
             touch(&directory);
             return Ok(Some(snapshot));
         }
@@ -145,7 +159,7 @@ impl SnapshotStore {
     fn home(&self, repository: &Repository) -> Result<PathBuf> {
         let home = self.directory.join(format!("{:016x}", repository.key()));
         let commits = home.join("commits");
-        fs::create_dir_all(&commits).map_err(|error| Error::io("create", &commits, error))?;
+        private::create_dir_all(&commits).map_err(|error| Error::io("create", &commits, error))?;
         Ok(home)
     }
 
@@ -215,11 +229,12 @@ impl SnapshotStore {
             return Ok(Some(snapshot));
         }
         let new = unfinished(home)?;
-        match link::link_all(&new.path().join("objects"), survey) {
+        match link::link_all(&new.path().join("objects"), survey, repository.wall()) {
             Ok(()) if survey.is_current(repository)? => {}
             Ok(()) | Err(SurveyError::Vanished) => return Ok(None),
             Err(SurveyError::Failed(error)) => return Err(error),
         }
+        identity::write(new.path(), repository)?;
         write_manifest(&new.path().join("manifest"), &survey.manifest.encode())?;
         self.publish(&new.keep(), &home.join(id.to_string()))?;
         self.find(repository, id, cache)
@@ -248,7 +263,7 @@ impl SnapshotStore {
 
 /// A new directory in which something is being created.
 fn unfinished(home: &Path) -> Result<TempDir> {
-    let directory = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(home);
+    let directory = private::tempdir_in(home, UNFINISHED);
     directory.map_err(|error| Error::io("create a directory in", home, error))
 }
 
@@ -277,7 +292,7 @@ fn point(pointer: &Path, id: SnapshotId) -> Result<bool> {
 
 fn write_manifest(path: &Path, text: &[u8]) -> Result<()> {
     let failed = |error| Error::io("write", path, error);
-    let mut file = File::create_new(path).map_err(failed)?;
+    let mut file = private::create_new(path).map_err(failed)?;
     io::Write::write_all(&mut file, text).map_err(failed)?;
     file.sync_all().map_err(failed)
 }
@@ -294,10 +309,7 @@ fn touch(directory: &Path) {
 /// removed, then deletes it.
 pub(super) fn remove(directory: &Path) -> Result<()> {
     let failed = |error| Error::io("remove", directory, error);
-    let temporary = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .tempdir_in(parent(directory))
-        .map_err(failed)?;
+    let temporary = private::tempdir_in(parent(directory), UNFINISHED).map_err(failed)?;
     fs::rename(directory, temporary.path().join("removed")).map_err(failed)?;
     temporary.close().map_err(failed)
 }

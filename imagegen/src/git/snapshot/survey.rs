@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io,
+    fs, io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     result,
@@ -19,7 +18,10 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    git::{Repository, store},
+    git::{
+        Repository, store,
+        wall::{self, Wall},
+    },
     numbers::to_u64,
 };
 
@@ -48,6 +50,9 @@ impl From<Error> for SurveyError {
     }
 }
 
+/// The longest file `shallow` in bytes: a million commits.
+const SHALLOW_LIMIT: u64 = 64 << 20;
+
 type Found = BTreeMap<String, PathBuf>;
 
 impl Survey {
@@ -62,15 +67,18 @@ impl Survey {
     ) -> Attempt<Self> {
         let format = repository.object_format();
         let (refs, origin) = repository.refs_and_origin()?;
-        let shallow = shallow(&repository.common_dir().join("shallow"))?;
+        let wall = repository.wall();
+        let shallow = shallow(&repository.common_dir().join("shallow"), wall)?;
         let mut found = list(repository)?;
-        let made = make_index(&found, format, new_directory)?;
+        let made = make_index(&found, format, wall, new_directory)?;
         if let Some(made) = &made {
             found.insert(multi_pack_index::PATH.into(), made.path.clone());
         }
         let mut files = Vec::new();
         for (path, source) in &found {
-            files.push(file_line(path, source, format)?);
+            let made = made.as_ref().is_some_and(|made| made.path == *source);
+            let wall = if made { &Wall::none() } else { wall };
+            files.push(file_line(path, source, format, wall)?);
         }
         let manifest = Manifest {
             format,
@@ -86,6 +94,11 @@ impl Survey {
         })
     }
 
+    /// Whether a source is not of the repository.
+    pub(super) fn has_made(&self, source: &Path) -> bool {
+        self.made.as_ref().is_some_and(|made| made.path == source)
+    }
+
     /// Whether the repository still has exactly these files.
     pub(super) fn is_current(&self, repository: &Repository) -> Result<bool> {
         let made = self.made.as_ref().map(|made| &made.path);
@@ -98,15 +111,16 @@ impl Survey {
 /// the repository and in an alternate is taken from the repository.
 fn list(repository: &Repository) -> Result<Found> {
     let format = repository.object_format();
-    let directories = store::directories(&repository.object_directory(), &mut Vec::new());
-    let mut found = commit_graph::list(&directories, format)?;
+    let wall = repository.wall();
+    let directories = store::directories(&repository.object_directory(), wall, &mut Vec::new());
+    let mut found = commit_graph::list(&directories, format, wall)?;
     for directory in &directories {
         list_loose(directory, format, &mut found)?;
     }
     for directory in &directories {
         list_packs(directory, &mut found)?;
     }
-    if let Some(index) = multi_pack_index::existing(&directories, &found, format) {
+    if let Some(index) = multi_pack_index::existing(&directories, &found, format, wall) {
         found.insert(multi_pack_index::PATH.into(), index);
     }
     Ok(found)
@@ -116,9 +130,10 @@ fn list(repository: &Repository) -> Result<Found> {
 fn make_index(
     found: &Found,
     format: hash::Kind,
+    wall: &Wall,
     new_directory: &dyn Fn() -> Result<TempDir>,
 ) -> Attempt<Option<Made>> {
-    let made = multi_pack_index::make(found, format, new_directory);
+    let made = multi_pack_index::make(found, format, wall, new_directory);
     made.map_err(|error| match error.kind() {
         Kind::NotFound => SurveyError::Vanished,
         _ => SurveyError::Failed(error),
@@ -185,12 +200,18 @@ fn names(directory: &Path) -> Result<BTreeSet<String>> {
 
 /// The size of a file, and unless it is a loose object, the checksum at its
 /// end.
-pub(super) fn file_line(path: &str, source: &Path, format: hash::Kind) -> Attempt<FileLine> {
+pub(super) fn file_line(
+    path: &str,
+    source: &Path,
+    format: hash::Kind,
+    wall: &Wall,
+) -> Attempt<FileLine> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => SurveyError::Vanished,
         _ => SurveyError::Failed(Error::io("read", source, error)),
     };
     let metadata = fs::metadata(source).map_err(failed)?;
+    wall::regular(metadata.file_type()).map_err(failed)?;
     let loose = !path.starts_with("pack/") && !path.starts_with("info/");
     let mut line = FileLine {
         path: path.into(),
@@ -204,7 +225,7 @@ pub(super) fn file_line(path: &str, source: &Path, format: hash::Kind) -> Attemp
             let message = format!("{} is truncated", source.display());
             SurveyError::Failed(Error::new(Kind::Corrupt, message))
         })?;
-        let file = File::open(source).map_err(failed)?;
+        let file = wall.open(source).map_err(failed)?;
         file.read_exact_at(&mut trailer, start).map_err(failed)?;
         let id = ObjectId::try_from(trailer.as_slice());
         line.trailer = Some(id.expect("it has the length of an id").to_string());
@@ -213,8 +234,8 @@ pub(super) fn file_line(path: &str, source: &Path, format: hash::Kind) -> Attemp
 }
 
 /// The commits at which a shallow history ends, sorted.
-fn shallow(path: &Path) -> Result<Vec<ObjectId>> {
-    let text = match fs::read(path) {
+fn shallow(path: &Path, wall: &Wall) -> Result<Vec<ObjectId>> {
+    let text = match wall.read(path, SHALLOW_LIMIT) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::io("read", path, error)),

@@ -43,7 +43,7 @@ impl Store {
         loop {
             for copy in self.copies(&scan, id, except) {
                 let failed = match copy {
-                    Copy::At(location) => match read(location) {
+                    Copy::At(location) => match checked(location, &mut read) {
                         Ok(object) => {
                             damaged.iter().for_each(read_elsewhere);
                             return Ok(object);
@@ -101,10 +101,11 @@ impl Store {
             Some(copy)
         });
         let directories = scan.directories.iter();
-        let loose = directories.filter_map(|directory| match Loose::open(directory, id) {
-            Ok(loose) => Some(Copy::At(Location::Loose(Box::new(loose?)))),
-            Err(error) => Some(Copy::Damaged(error)),
-        });
+        let loose =
+            directories.filter_map(|directory| match Loose::open(directory, id, &self.wall) {
+                Ok(loose) => Some(Copy::At(Location::Loose(Box::new(loose?)))),
+                Err(error) => Some(Copy::Damaged(error)),
+            });
         let covered = scan
             .multi
             .iter()
@@ -123,10 +124,27 @@ impl Store {
     }
 }
 
+/// What is read at a location, unless a page of the pack was gone.
+fn checked<T>(location: Location, read: &mut impl FnMut(Location) -> Result<T>) -> Result<T> {
+    let pack = match &location {
+        Location::Packed(pack, _) => Some(Arc::clone(pack)),
+        Location::Loose(_) => None,
+    };
+    let found = read(location);
+    pack.map_or(Ok(()), |pack| pack.check())?;
+    found
+}
+
 /// The copy in a pack; `None` if `locate` finds none, or the pack was removed.
 fn opened(file: &PackFile, locate: impl FnOnce(Arc<Pack>) -> Option<Location>) -> Option<Copy> {
     match file.open() {
-        Ok(pack) => locate(pack).map(Copy::At),
+        Ok(pack) => {
+            let found = locate(Arc::clone(&pack));
+            match pack.check() {
+                Ok(()) => found.map(Copy::At),
+                Err(damage) => Some(Copy::Unknown(damage)),
+            }
+        }
         Err(error) if error.kind() == Kind::NotFound => None,
         Err(error) => Some(Copy::Unknown(error)),
     }

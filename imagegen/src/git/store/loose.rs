@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    git::wall::Wall,
     numbers::{to_u64, to_usize},
 };
 
@@ -41,11 +42,11 @@ impl Loose {
     ///
     /// # Errors
     ///
-    /// [`Kind::Corrupt`] if the header is malformed, [`Kind::Io`] if the disk
-    /// fails.
-    pub(super) fn open(directory: &Path, id: &oid) -> Result<Option<Self>> {
+    /// [`Kind::Corrupt`] if the header is malformed, [`Kind::Refused`] if the
+    /// file leads out, [`Kind::Io`] if the disk fails.
+    pub(super) fn open(directory: &Path, id: &oid, wall: &Wall) -> Result<Option<Self>> {
         let path = Self::path_in(directory, id);
-        let file = match File::open(&path) {
+        let file = match wall.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("open", &path, error)),

@@ -38,7 +38,7 @@ pub(super) use self::{
     scan::directories,
     scratch::{Decoder, Scratch},
 };
-use super::{object_hash, sync::lock};
+use super::{object_hash, sync::lock, wall::Wall};
 use crate::error::{Error, Kind, Result};
 
 /// How many delta bases are read from another pack than the delta, one because
@@ -58,32 +58,46 @@ pub(super) struct Store {
     /// Held during a rescan, so that many threads that miss an object cause
     /// one.
     rescanning: Mutex<()>,
+    wall: Wall,
     scan: RwLock<Arc<Scan>>,
     /// The pack of the last object found.
     recent: AtomicUsize,
     mapped: Arc<MappedPacks>,
 }
 
+/// An object directory.
+pub(super) struct Directory<'a> {
+    /// The name of its owner in error messages.
+    pub(super) label: String,
+    pub(super) path: &'a Path,
+    pub(super) format: hash::Kind,
+    /// Whether packs and loose objects may be added and removed.
+    pub(super) live: bool,
+    /// What nothing of it may lead out of.
+    pub(super) wall: Wall,
+}
+
 impl Store {
-    /// Opens the object directory `objects`. With `live`, packs and loose
-    /// objects may be added and removed while it is open.
-    pub(super) fn open(
-        label: String,
-        objects: &Path,
-        format: hash::Kind,
-        live: bool,
-        mapped: &Arc<MappedPacks>,
-    ) -> Self {
-        let scan = Scan::new(objects, format, &Scan::default(), mapped);
+    /// Opens an object directory.
+    pub(super) fn open(directory: Directory<'_>, mapped: &Arc<MappedPacks>) -> Self {
+        let Directory {
+            label,
+            path,
+            format,
+            live,
+            wall,
+        } = directory;
+        let scan = Scan::new(path, format, &Scan::default(), &wall, mapped);
         if !live {
             scan.pin_symlinks();
         }
         Self {
             label,
-            objects: objects.into(),
+            objects: path.into(),
             format,
             live,
             rescanning: Mutex::new(()),
+            wall,
             scan: RwLock::new(Arc::new(scan)),
             recent: AtomicUsize::new(0),
             mapped: Arc::clone(mapped),
@@ -174,7 +188,8 @@ impl Store {
         if !Arc::ptr_eq(&now, before) {
             return Some(now);
         }
-        let newer = Arc::new(Scan::new(&self.objects, self.format, before, &self.mapped));
+        let (wall, mapped) = (&self.wall, &self.mapped);
+        let newer = Arc::new(Scan::new(&self.objects, self.format, before, wall, mapped));
         if newer.is_same(before) {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Packs and their indexes.
 
-use std::{iter, path::Path, sync::Arc};
+use std::{fs::File, io, iter, path::Path, sync::Arc};
 
 use gix::{ObjectId, hash, oid, zlib};
 use gix_pack::{
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    git::{mapping::Mapping, wall::Wall},
     numbers::{to_u64, to_usize},
 };
 
@@ -42,8 +43,10 @@ pub(super) type Elsewhere<'a> =
 
 /// A pack and its index, both mapped into memory.
 pub(in crate::git) struct Pack {
-    index: index::File,
-    data: data::File,
+    index: index::File<Mapping>,
+    data: data::File<Mapping>,
+    /// Those of the index and of the pack.
+    mappings: [Mapping; 2],
 }
 
 impl Pack {
@@ -53,17 +56,44 @@ impl Pack {
     /// # Errors
     ///
     /// [`Kind::Corrupt`] if one of them is malformed, or the index is that of
-    /// another pack; [`Kind::Io`] if no file can be opened or mapped.
-    pub(super) fn open(path: &Path, format: hash::Kind, id: u32) -> Result<Self> {
+    /// another pack; [`Kind::Refused`] if one of them leads out;
+    /// [`Kind::Io`] if no file can be opened or mapped.
+    pub(super) fn open(path: &Path, format: hash::Kind, id: u32, wall: &Wall) -> Result<Self> {
         let failed = |error: gix::Error| corrupt(path, "cannot be opened", error);
-        let index = index::File::at(path, format).map_err(failed)?;
-        let mut data = data::File::at(path.with_extension("pack"), format).map_err(failed)?;
+        let pack = path.with_extension("pack");
+        let mappings = [map(path, wall)?, map(&pack, wall)?];
+        let [index, data] = mappings.clone();
+        let index = index::File::from_data(index, path.into(), format);
+        let index = index.map_err(failed)?;
+        let data = data::File::from_data(data, pack, format);
+        let mut data = data.map_err(failed)?;
         if index.pack_checksum() != data.checksum() || index.num_objects() != data.num_objects() {
             let message = format!("{} is the index of another pack", path.display());
             return Err(Error::new(Kind::Corrupt, message));
         }
         data.id = id;
-        Ok(Self { index, data })
+        let pack = Self {
+            index,
+            data,
+            mappings,
+        };
+        pack.check()?;
+        Ok(pack)
+    }
+
+    /// Checks what was read since the pack was opened: before it is used, if
+    /// nothing else shows that it is right.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Corrupt`] if a page of the pack or the index is gone.
+    pub(super) fn check(&self) -> Result<()> {
+        let damaged = |path, error: io::Error| corrupt(path, "is damaged", error);
+        let [index, data] = &self.mappings;
+        let index = index.check();
+        index.map_err(|error| damaged(self.index.path(), error))?;
+        let data = data.check();
+        data.map_err(|error| damaged(self.data.path(), error))
     }
 
     /// The id that it was opened with.
@@ -300,6 +330,13 @@ impl Pack {
             .entry_slice(entry.data_offset..end)
             .ok_or_else(|| self.corrupt(entry.pack_offset(), "an entry without data"))
     }
+}
+
+/// Maps a file of a pack.
+fn map(path: &Path, wall: &Wall) -> Result<Mapping> {
+    let map = |file: File| Mapping::of(&file);
+    let mapped = wall.open(path).and_then(map);
+    mapped.map_err(|error| Error::io("open", path, error))
 }
 
 /// `size` bytes, which the caller has bounded, written by `write`.

@@ -21,7 +21,7 @@ use tracing::warn;
 use super::pack::Pack;
 use crate::{
     error::{Error, Kind, Result},
-    git::sync::lock,
+    git::{sync::lock, wall::Wall},
 };
 
 /// The packs that are mapped, of all repositories: at most `most` of them, each
@@ -62,6 +62,7 @@ pub(super) struct PackFile {
     /// That of the index.
     origin: Origin,
     format: hash::Kind,
+    wall: Wall,
     mapped: Arc<MappedPacks>,
     /// Set if it remains mapped.
     pinned: OnceLock<Arc<Pack>>,
@@ -70,12 +71,18 @@ pub(super) struct PackFile {
 }
 
 impl PackFile {
-    pub(super) fn new(origin: Origin, format: hash::Kind, mapped: &Arc<MappedPacks>) -> Self {
+    pub(super) fn new(
+        origin: Origin,
+        format: hash::Kind,
+        wall: &Wall,
+        mapped: &Arc<MappedPacks>,
+    ) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             origin,
             format,
+            wall: wall.clone(),
             mapped: Arc::clone(mapped),
             pinned: OnceLock::new(),
             damage: OnceLock::new(),
@@ -115,20 +122,32 @@ impl PackFile {
     /// [`Kind::Io`] if the disk fails.
     pub(super) fn open(&self) -> Result<Arc<Pack>> {
         if let Some(pack) = self.pinned.get() {
-            return Ok(Arc::clone(pack));
+            return self.checked(Arc::clone(pack));
         }
-        if let Some(pack) = lock(&self.mapped.0).get(&self.id) {
-            return Ok(Arc::clone(pack));
+        let mapped = lock(&self.mapped.0).get(&self.id).cloned();
+        if let Some(pack) = mapped {
+            return self.checked(pack);
         }
         if let Some(damage) = self.damage() {
             return Err(Error::new(Kind::Corrupt, damage));
         }
-        let pack = Pack::open(&self.origin.path, self.format, self.id);
+        let pack = Pack::open(&self.origin.path, self.format, self.id, &self.wall);
         let pack = Arc::new(pack.map_err(|error| self.failed(error))?);
         let evicted = lock(&self.mapped.0).push(self.id, Arc::clone(&pack));
         // Unmapped without the lock.
         drop(evicted);
         Ok(pack)
+    }
+
+    /// The pack, if no page of it is gone; else it is not used again.
+    fn checked(&self, pack: Arc<Pack>) -> Result<Arc<Pack>> {
+        match pack.check() {
+            Ok(()) => Ok(pack),
+            Err(damage) => {
+                drop(lock(&self.mapped.0).pop(&self.id));
+                Err(self.failed(damage))
+            }
+        }
     }
 
     /// Records damage, with a line in the log; not that it was removed.

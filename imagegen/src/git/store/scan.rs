@@ -14,7 +14,10 @@ use super::{
     multi_index::MultiIndex,
     pack_file::{MappedPacks, Origin, PackFile},
 };
+use crate::git::wall::Wall;
 
+/// The longest list of alternates in bytes.
+const ALTERNATES_LIMIT: u64 = 1 << 20;
 /// How many levels of alternates git follows.
 const ALTERNATES_DEPTH: usize = 5;
 
@@ -43,10 +46,11 @@ impl Scan {
         objects: &Path,
         format: hash::Kind,
         before: &Self,
+        wall: &Wall,
         mapped: &Arc<MappedPacks>,
     ) -> Self {
         let mut scan = Self::default();
-        scan.directories = directories(objects, &mut scan.damaged);
+        scan.directories = directories(objects, wall, &mut scan.damaged);
         let mut origins = Vec::new();
         for directory in &scan.directories {
             let directory = directory.join("pack");
@@ -68,7 +72,7 @@ impl Scan {
         for origin in origins {
             let known = known.get(origin.path.as_path()).copied();
             let known = known.filter(|known| *known.origin() == origin);
-            let new = || Arc::new(PackFile::new(origin.clone(), format, mapped));
+            let new = || Arc::new(PackFile::new(origin.clone(), format, wall, mapped));
             scan.packs.push(match known {
                 Some(pack) if pack.damage().is_some() => Some(new())
                     .filter(|new| new.open().is_ok())
@@ -77,16 +81,17 @@ impl Scan {
                 None => new(),
             });
         }
-        scan.open_multi(format);
+        scan.open_multi(format, wall);
         scan
     }
 
     /// Opens the multi-pack-indexes, and finds the packs that are in none.
-    fn open_multi(&mut self, format: hash::Kind) {
+    fn open_multi(&mut self, format: hash::Kind, wall: &Wall) {
         let packs = self.packs.iter().enumerate();
         let positions = packs.map(|(at, pack)| (pack.path(), at)).collect();
-        let open =
-            |directory: &PathBuf| MultiIndex::open(&directory.join("pack"), &positions, format);
+        let open = |directory: &PathBuf| {
+            MultiIndex::open(&directory.join("pack"), &positions, format, wall)
+        };
         self.multi = self.directories.iter().filter_map(open).collect();
         let covered: HashSet<_> = self.multi.iter().flat_map(MultiIndex::covered).collect();
         let all = 0..self.packs.len();
@@ -151,19 +156,23 @@ fn list_packs(directory: &Path, origins: &mut Vec<Origin>) -> io::Result<bool> {
 
 /// `objects` and all its alternates, each once. As in git, an alternate that
 /// cannot be read is skipped; the reason is added to `damaged`, in case that
-/// objects are missing.
-pub(in crate::git) fn directories(objects: &Path, damaged: &mut Vec<String>) -> Vec<PathBuf> {
+/// objects are missing. So is one that leads out.
+pub(in crate::git) fn directories(
+    objects: &Path,
+    wall: &Wall,
+    damaged: &mut Vec<String>,
+) -> Vec<PathBuf> {
     let mut found = vec![objects.to_path_buf()];
     let mut seen: Vec<_> = fs::canonicalize(objects).into_iter().collect();
     let mut level = found.clone();
     for _ in 0..ALTERNATES_DEPTH {
         let mut next = Vec::new();
         for directory in &level {
-            next.extend(alternates(directory, damaged));
+            next.extend(alternates(directory, wall, damaged));
         }
         level.clear();
         for path in next {
-            match fs::canonicalize(&path) {
+            match wall.admit(&path) {
                 Ok(path) if seen.contains(&path) => {}
                 Ok(path) => {
                     seen.push(path.clone());
@@ -181,9 +190,9 @@ pub(in crate::git) fn directories(objects: &Path, damaged: &mut Vec<String>) -> 
 }
 
 /// The directories listed in `info/alternates`.
-fn alternates(directory: &Path, damaged: &mut Vec<String>) -> Vec<PathBuf> {
+fn alternates(directory: &Path, wall: &Wall, damaged: &mut Vec<String>) -> Vec<PathBuf> {
     let path = directory.join("info/alternates");
-    let text = match fs::read(&path) {
+    let text = match wall.read(&path, ALTERNATES_LIMIT) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {

@@ -1,0 +1,209 @@
+//! What is looked at before gix opens a repository: gix follows every link, and
+//! waits for a FIFO.
+//!
+//! Whoever can write into the repository at this moment may change it in
+//! between. What the image is made of is opened by [`Wall::open`], which is not
+//! to be outrun.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    store,
+    wall::{self, Wall},
+};
+use crate::error::{Error, Kind, Result};
+
+/// The longest `.git` file and `commondir` in bytes: a path.
+const PATH_LIMIT: u64 = 8 << 10;
+/// How deep refs and objects are looked at. The name of a ref is a path.
+const MAX_DEPTH: usize = 128;
+
+/// The files of a git directory that are read (git, `gitrepository-layout.adoc`).
+const FILES: [&str; 6] = [
+    "HEAD",
+    "config",
+    "config.worktree",
+    "packed-refs",
+    "shallow",
+    "commondir",
+];
+/// Its directories, of which any file may be read.
+const DIRECTORIES: [&str; 3] = ["refs", "logs", "worktrees"];
+
+/// The directories of a repository, with canonical paths.
+pub(super) struct Places {
+    /// `GIT_DIR` and `GIT_COMMON_DIR`, which may be the same.
+    pub(super) git: [PathBuf; 2],
+    /// The object directory and its alternates.
+    pub(super) objects: Vec<PathBuf>,
+}
+
+/// Finds the directories of the repository at `path`; `None` if there is none,
+/// which is for gix to say.
+///
+/// # Errors
+///
+/// [`Kind::Refused`] if one of them leads out of `wall`.
+pub(super) fn places(path: &Path, wall: &Wall) -> Result<Option<Places>> {
+    let Some(git) = git_directory(path, wall)? else {
+        return Ok(None);
+    };
+    let common = match read_path(&git.join("commondir"), wall)? {
+        Some(common) => admit(&git.join(common), wall)?,
+        None => git.clone(),
+    };
+    let own = common.join("objects");
+    if own.symlink_metadata().is_err() {
+        return Ok(Some(Places {
+            git: [git, common],
+            objects: Vec::new(),
+        }));
+    }
+    admit(&own, wall)?;
+    let mut damaged = Vec::new();
+    let objects = store::directories(&own, wall, &mut damaged);
+    if let Some(refused) = damaged.iter().find(|text| text.contains("--allow DIR")) {
+        return Err(Error::new(Kind::Refused, refused));
+    }
+    Ok(Some(Places {
+        git: [git, common],
+        objects,
+    }))
+}
+
+/// Where the links in git directories lead that stand for a file or directory of
+/// git, as in what `git-new-workdir` makes: canonical paths.
+pub(super) fn links(places: &Places) -> Vec<PathBuf> {
+    let names = || FILES.iter().chain(&DIRECTORIES);
+    let all = places
+        .git
+        .iter()
+        .flat_map(|git| names().map(|name| git.join(name)));
+    let links = all.filter(|path| path.is_symlink());
+    links
+        .filter_map(|path| fs::canonicalize(path).ok())
+        .collect()
+}
+
+/// Checks that the repository at `path` leads nowhere outside of `wall`, and has
+/// nothing but regular files where git has files.
+///
+/// # Errors
+///
+/// [`Kind::Refused`] if it leads out, [`Kind::Corrupt`] if a file is none.
+pub(super) fn check(path: &Path, wall: &Wall) -> Result<()> {
+    if wall.roots().is_none() {
+        return Ok(());
+    }
+    let Some(Places { git, objects }) = places(path, wall)? else {
+        return Ok(());
+    };
+    let [own, common] = &git;
+    let both = [own].into_iter().chain((own != common).then_some(common));
+    for directory in both {
+        for file in FILES {
+            check_file(&directory.join(file), wall)?;
+        }
+        for below in DIRECTORIES {
+            check_all(&directory.join(below), wall, MAX_DEPTH)?;
+        }
+    }
+    for directory in objects {
+        check_all(&directory, wall, MAX_DEPTH)?;
+    }
+    Ok(())
+}
+
+/// As gix: `.git` in a work tree, else the path itself.
+fn git_directory(path: &Path, wall: &Wall) -> Result<Option<PathBuf>> {
+    admit(path, wall)?;
+    let dot_git = path.join(".git");
+    if path.ends_with(".git") || dot_git.symlink_metadata().is_err() {
+        return admit(path, wall).map(Some);
+    }
+    if admit(&dot_git, wall)?.is_dir() {
+        return admit(&dot_git, wall).map(Some);
+    }
+    let text = read(&dot_git, wall)?;
+    let target = text.strip_prefix(b"gitdir: ").map(trimmed);
+    match target {
+        Some(target) => admit(&path.join(target), wall).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The path in a file; `None` if there is no such file.
+fn read_path(file: &Path, wall: &Wall) -> Result<Option<PathBuf>> {
+    if file.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    read(file, wall).map(|text| Some(trimmed(&text)))
+}
+
+fn trimmed(text: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    let end = text.trim_ascii_end();
+    PathBuf::from(std::ffi::OsStr::from_bytes(end))
+}
+
+fn read(file: &Path, wall: &Wall) -> Result<Vec<u8>> {
+    let text = wall.read(file, PATH_LIMIT);
+    text.map_err(|error| Error::io("read", file, error))
+}
+
+fn admit(path: &Path, wall: &Wall) -> Result<PathBuf> {
+    let admitted = wall.admit(path);
+    admitted.map_err(|error| Error::io("use", path, error))
+}
+
+/// Checks a file that need not exist: an unborn branch may be a symlink to
+/// nothing.
+fn check_file(path: &Path, wall: &Wall) -> Result<()> {
+    let checked = fs::symlink_metadata(path).and_then(|metadata| {
+        if metadata.is_symlink() {
+            let target = wall.admit(path)?;
+            return wall::regular(fs::metadata(target)?.file_type());
+        }
+        wall::regular(metadata.file_type())
+    });
+    match checked {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        checked => checked.map_err(|error| Error::io("use", path, error)),
+    }
+}
+
+/// Checks all files below a directory, which need not exist.
+fn check_all(directory: &Path, wall: &Wall, depth: usize) -> Result<()> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
+        _ => Err(Error::io("list", directory, error)),
+    };
+    let entries = match wall.admit(directory).and_then(fs::read_dir) {
+        Ok(entries) => entries,
+        Err(error) => return failed(error),
+    };
+    let below = depth.checked_sub(1).ok_or_else(|| {
+        let message = format!("{} is nested too deep", directory.display());
+        Error::new(Kind::Corrupt, message)
+    })?;
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return failed(error),
+        };
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_file() => {}
+            Ok(kind) if kind.is_dir() => check_all(&path, wall, below)?,
+            Ok(kind) if kind.is_symlink() && path.is_dir() => check_all(&path, wall, below)?,
+            Ok(_) => check_file(&path, wall)?,
+            // Removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("use", &path, error)),
+        }
+    }
+    Ok(())
+}
