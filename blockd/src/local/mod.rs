@@ -13,7 +13,7 @@ use anyhow::{Result, anyhow};
 
 use crate::{
     open_files,
-    serve::catalog::{Catalog, CatalogOptions, ImageInfo},
+    serve::catalog::{Catalog, CatalogOptions, ImageInfo, RevisionLimits},
     signals::{EndSignals, HangUp},
 };
 
@@ -120,6 +120,12 @@ impl LocalExport {
             repos: if repo.is_empty() { "." } else { repo }.into(),
             state: self.state.clone(),
             cache: self.cache,
+            // Whoever asks pays for it himself.
+            revisions: RevisionLimits {
+                commits: u64::MAX,
+                search: true,
+            },
+            attribute_bytes: u64::MAX,
         };
         open_files::raise_limit();
         Ok((Catalog::new(&options)?, name.to_owned()))

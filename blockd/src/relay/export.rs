@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{ahead::Ahead, cache::Cache};
-use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError, budget::Spender};
 
 /// The disk of the servers, and what is cached of it.
 #[derive(Clone, Debug)]
@@ -76,7 +76,11 @@ impl Exports for Only {
         async move { list }.boxed()
     }
 
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        _: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let canonical = &self.0.info().name;
         let opened = if name.is_empty() || name == canonical {
             Ok(Arc::clone(&self.0))

@@ -4,6 +4,7 @@ mod disk;
 mod name;
 mod open_cache;
 mod repos;
+mod revision;
 mod revision_pins;
 
 use std::{
@@ -29,9 +30,12 @@ use self::{
     repos::Repos,
     revision_pins::{PinGuard, RevisionPins},
 };
-use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use blockd_nbd::{
+    Export, ExportInfo, Exports, Extent, OpenError, ReadError,
+    budget::{Peer, Spender},
+};
 
-pub use self::disk::ImageInfo;
+pub use self::{disk::ImageInfo, revision::RevisionLimits};
 
 /// Images, and repositories, that stay open though nobody uses them.
 const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -47,6 +51,10 @@ pub struct CatalogOptions {
     pub state: PathBuf,
     /// Bytes of memory for cached blobs and listings.
     pub cache: usize,
+    /// How much of the history a revision may make the server walk.
+    pub revisions: RevisionLimits,
+    /// The bytes of `.gitattributes` that may be in force for a file.
+    pub attribute_bytes: u64,
 }
 
 /// All exports of a server.
@@ -59,6 +67,7 @@ struct Shared {
     /// Of reads, so that they need not wait for images that are being opened.
     pool: Pool,
     opening: Pool,
+    revisions: RevisionLimits,
     pins: RevisionPins<Pinned>,
     repositories: OpenCache<PathBuf, Repository>,
     /// By canonical name without owner, group and time, which cost no second
@@ -85,6 +94,8 @@ impl Catalog {
             repos,
             state,
             cache,
+            revisions,
+            attribute_bytes,
         } = options;
         let served = || format!("cannot serve {}", repos.display());
         let spool = state.join("spool");
@@ -95,6 +106,7 @@ impl Catalog {
             )
         })?;
         let (cache, ignored) = Cache::with_measures(*cache, &spool, &state.join("converted-sizes"));
+        cache.set_attribute_limit(*attribute_bytes);
         if let Some(error) = ignored {
             warn!(%error, "lengths of converted files are measured anew");
         }
@@ -104,6 +116,7 @@ impl Catalog {
             cache,
             pool: Pool::default(),
             opening: Pool::default(),
+            revisions: *revisions,
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
             images: OpenCache::new(CACHED),
@@ -117,7 +130,7 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        self.0.open(name)
+        self.0.open(name, Spender::new(Peer::Own))
     }
 
     /// Plans an image and describes it. Blocks.
@@ -134,9 +147,9 @@ impl Catalog {
     /// Removes snapshots that nobody has opened for `age`, except those that are
     /// open.
     pub async fn expire(&self, age: Duration) {
-        let shared = Arc::clone(&self.0);
+        let (shared, own) = (Arc::clone(&self.0), Spender::new(Peer::Own));
         let expire = move || shared.snapshots.expire(age, &|_| false);
-        match self.0.opening.run(expire).await {
+        match self.0.opening.run(own, expire).await {
             Ok(Ok(0)) => {}
             Ok(Ok(count)) => info!(count, "removed snapshots that nobody has opened"),
             Ok(Err(error)) => warn!(%error, "cannot remove snapshots"),
@@ -163,7 +176,7 @@ impl Exports for Catalog {
                 let describe = |name: String| (name, "HEAD; any revision as NAME@REV".to_owned());
                 shared.repos.list().into_iter().map(describe).collect()
             };
-            match self.0.opening.run(list).await {
+            match self.0.opening.run(Spender::new(Peer::Own), list).await {
                 Ok(list) => list,
                 // The protocol's listing has no error; an empty one is valid.
                 Err(error) => {
@@ -175,11 +188,15 @@ impl Exports for Catalog {
         .boxed()
     }
 
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        by: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let shared = Arc::clone(&self.0);
         let name = name.to_owned();
         async move {
-            let opened = self.0.opening.run(move || shared.open(&name)).await;
+            let opened = self.0.opening.run(by, move || shared.open(&name, by)).await;
             opened.map_err(|ReadError(reason)| OpenError::Failed(reason))?
         }
         .boxed()
@@ -187,10 +204,14 @@ impl Exports for Catalog {
 }
 
 impl Shared {
-    fn open(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
+    fn open(&self, name: &str, by: Spender) -> Result<Arc<dyn Export>, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
         let (disk, pin) = self.open_disk(&mut name)?;
-        Ok(Arc::new(Opened { disk, _pin: pin }))
+        Ok(Arc::new(Opened {
+            disk,
+            by,
+            _pin: pin,
+        }))
     }
 
     /// Opens the disk of a name. An empty repository is replaced by the name of
@@ -235,6 +256,7 @@ impl Shared {
         if name.layout.is_none() {
             let revision = format!("{}@{}", name.repo, name.rev);
             let resolve = || {
+                revision::check(&name.rev, self.revisions)?;
                 let Resolved { commit, head } = repository.resolve(&name.rev)?;
                 let latest = Some(latest_time());
                 imagegen::Result::Ok(Pinned {
@@ -364,6 +386,7 @@ fn open_error(error: &Error) -> OpenError {
 /// name stays pinned.
 struct Opened {
     disk: Arc<Disk>,
+    by: Spender,
     _pin: Option<PinGuard<Pinned>>,
 }
 
@@ -381,7 +404,7 @@ impl Export for Opened {
         offset: u64,
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
-        Arc::clone(&self.disk).read(offset, length)
+        Arc::clone(&self.disk).read(self.by, offset, length)
     }
 
     fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
@@ -393,6 +416,6 @@ impl Export for Opened {
         offset: u64,
         length: u64,
     ) -> BoxFuture<'static, Result<(), ReadError>> {
-        Arc::clone(&self.disk).prefetch(offset, length)
+        Arc::clone(&self.disk).prefetch(self.by, offset, length)
     }
 }

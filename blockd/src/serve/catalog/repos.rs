@@ -51,7 +51,10 @@ impl Repos {
         if name.is_empty() {
             return self.only();
         }
-        self.below(name).map(|path| (name.to_owned(), path))
+        // One name for each repository, however it is spelt: `a//b`, `a/./b`, `a/b/`.
+        let plain: PathBuf = Path::new(name).components().collect();
+        let plain = plain.to_str().expect("it is made of UTF-8");
+        self.below(plain).map(|path| (plain.to_owned(), path))
     }
 
     fn only(&self) -> Result<(String, PathBuf), String> {
@@ -174,6 +177,9 @@ mod tests {
         assert_eq!(repos.list(), ["a", "team/b"]);
         assert!(repos.find("a").unwrap().1.ends_with("a.git"));
         assert!(repos.find("team/b").unwrap().1.ends_with("team/b"));
+        for name in ["team//b", "team/./b", "team/b/", "team/b/."] {
+            assert_eq!(repos.find(name), repos.find("team/b"), "{name}");
+        }
         assert!(repos.find("").unwrap_err().contains("several"));
     }
 
