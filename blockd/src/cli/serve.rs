@@ -105,6 +105,10 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOCKD_ATTRIBUTES", value_name = "SIZE", default_value = "1M",
           value_parser = size)]
     pub attributes: u64,
+    /// Memory for the plans of images, in use and kept, beside --cache.
+    #[arg(long, env = "BLOCKD_PLANS", value_name = "SIZE", default_value = "512M",
+          value_parser = size)]
+    pub plans: u64,
     /// What all exports have in common.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -144,6 +148,7 @@ impl ServeArgs {
                     search: self.revision_search,
                 },
                 attribute_bytes: self.attributes,
+                plan_bytes: self.plans,
             },
             listen: self.listen.clone(),
             unix: self.unix.as_ref().map(absolute).transpose()?,

@@ -126,6 +126,7 @@ impl LocalExport {
                 search: true,
             },
             attribute_bytes: u64::MAX,
+            plan_bytes: u64::MAX,
         };
         open_files::raise_limit();
         Ok((Catalog::new(&options)?, name.to_owned()))

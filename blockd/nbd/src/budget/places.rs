@@ -213,7 +213,9 @@ mod tests {
     fn nobody_goes_who_is_busy_or_not_quiet_for_long() {
         let busy = places(Duration::ZERO);
         let held = [of(1), of(1)].map(|spender| busy.take(spender).unwrap());
-        held.iter().for_each(|place| place.set_busy(true));
+        for place in &held {
+            place.set_busy(true);
+        }
         assert_eq!(busy.take(of(1)).unwrap_err(), Full::Peer(2));
         let active = places(Duration::from_secs(60));
         let held = [of(1), of(1), of(2)].map(|spender| active.take(spender).unwrap());

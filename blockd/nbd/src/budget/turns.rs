@@ -48,10 +48,10 @@ impl Turns {
     /// Waits for a turn.
     pub async fn take(&self, spender: Spender) -> Turn {
         loop {
-            let (sender, receiver) = oneshot::channel();
+            let (ticket, receiver) = oneshot::channel();
             {
                 let mut state = self.state();
-                state.queue(spender, sender);
+                state.queue(spender, ticket);
             }
             self.hand_out();
             if let Ok(turn) = receiver.await {
@@ -74,13 +74,13 @@ impl Turns {
     fn hand_out(&self) {
         loop {
             let next = self.state().next();
-            let Some((peer, sender)) = next else { return };
+            let Some((peer, ticket)) = next else { return };
             let turn = Turn {
                 turns: Some(self.clone()),
                 peer,
             };
             // Whoever does not wait any more gives it back at once, by its drop.
-            if let Err(turn) = sender.send(turn) {
+            if let Err(turn) = ticket.send(turn) {
                 turn.end();
             }
         }
@@ -92,9 +92,9 @@ impl Turns {
 }
 
 impl State {
-    fn queue(&mut self, spender: Spender, sender: oneshot::Sender<Turn>) {
+    fn queue(&mut self, spender: Spender, ticket: oneshot::Sender<Turn>) {
         let connections = entry(&mut self.waiting, spender.peer);
-        entry(connections, spender.connection).push_back(sender);
+        entry(connections, spender.connection).push_back(ticket);
     }
 
     /// Takes the next one out of the queue, and a turn for it.
@@ -106,7 +106,7 @@ impl State {
         let at = self.waiting.iter().position(|(peer, _)| may(peer))?;
         let (peer, mut connections) = self.waiting.remove(at)?;
         let (connection, mut queue) = connections.pop_front()?;
-        let sender = queue.pop_front();
+        let ticket = queue.pop_front();
         if !queue.is_empty() {
             connections.push_back((connection, queue));
         }
@@ -116,7 +116,7 @@ impl State {
         self.free = self.free.saturating_sub(1);
         let held = self.held.entry(peer).or_default();
         *held = held.saturating_add(1);
-        Some((peer, sender?))
+        Some((peer, ticket?))
     }
 
     fn give_back(&mut self, peer: Peer) {

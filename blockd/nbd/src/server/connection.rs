@@ -101,9 +101,8 @@ impl<S: Stream> ClientConnection<S> {
             &mut self.stream,
             &mut self.incoming,
             &mut self.outgoing,
-            (&self.context, &mut self.shutdown, self.deadline),
-            &self.admission,
-            security,
+            (&self.context, &self.admission),
+            (&mut self.shutdown, self.deadline, security),
         )
         .await
     }

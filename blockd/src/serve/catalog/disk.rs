@@ -13,6 +13,8 @@ use tokio::{
 };
 use tracing::warn;
 
+use super::plans::Charge;
+
 use blockd_nbd::{
     BlockSize, ExportInfo, Extent, ReadError,
     budget::{Spender, Turns},
@@ -57,6 +59,7 @@ impl Pool {
 pub(crate) struct Disk {
     info: ExportInfo,
     image: Arc<Image>,
+    _charge: Arc<Charge>,
     pool: Pool,
 }
 
@@ -99,7 +102,7 @@ const SLOW_READ_INTERVAL: Duration = Duration::from_secs(10);
 const PREFETCH_STEP: usize = 1 << 20;
 
 impl Disk {
-    pub(crate) fn new(name: String, image: Image, pool: Pool) -> Self {
+    pub(super) fn new(name: String, image: Image, charge: Arc<Charge>, pool: Pool) -> Self {
         let description = format!("{name}, ext4, read-only, prefix={}", image.prefix());
         let info = ExportInfo {
             description,
@@ -110,6 +113,7 @@ impl Disk {
         Self {
             info,
             image: Arc::new(image),
+            _charge: charge,
             pool,
         }
     }

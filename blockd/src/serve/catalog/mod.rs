@@ -3,6 +3,8 @@
 mod disk;
 mod name;
 mod open_cache;
+mod opened;
+mod plans;
 mod repos;
 mod revision;
 mod revision_pins;
@@ -27,11 +29,13 @@ use self::{
     disk::{Disk, Pool},
     name::ExportName,
     open_cache::OpenCache,
+    opened::Opened,
+    plans::{Planned, Plans},
     repos::Repos,
     revision_pins::{PinGuard, RevisionPins},
 };
 use blockd_nbd::{
-    Export, ExportInfo, Exports, Extent, OpenError, ReadError,
+    Export, Exports, OpenError, ReadError,
     budget::{Peer, Spender},
 };
 
@@ -55,6 +59,8 @@ pub struct CatalogOptions {
     pub revisions: RevisionLimits,
     /// The bytes of `.gitattributes` that may be in force for a file.
     pub attribute_bytes: u64,
+    /// Bytes of memory for plans, in use and kept.
+    pub plan_bytes: u64,
 }
 
 /// All exports of a server.
@@ -72,7 +78,8 @@ struct Shared {
     repositories: OpenCache<PathBuf, Repository>,
     /// By canonical name without owner, group and time, which cost no second
     /// plan.
-    images: OpenCache<String, Image>,
+    images: OpenCache<String, Planned>,
+    plans: Arc<Plans>,
     disks: OpenCache<String, Disk>,
 }
 
@@ -96,6 +103,7 @@ impl Catalog {
             cache,
             revisions,
             attribute_bytes,
+            plan_bytes,
         } = options;
         let served = || format!("cannot serve {}", repos.display());
         let spool = state.join("spool");
@@ -120,6 +128,7 @@ impl Catalog {
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
             images: OpenCache::new(CACHED),
+            plans: Plans::new(*plan_bytes),
             disks: OpenCache::new(CACHED),
         })))
     }
@@ -207,11 +216,7 @@ impl Shared {
     fn open(&self, name: &str, by: Spender) -> Result<Arc<dyn Export>, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
         let (disk, pin) = self.open_disk(&mut name)?;
-        Ok(Arc::new(Opened {
-            disk,
-            by,
-            _pin: pin,
-        }))
+        Ok(Arc::new(Opened { disk, by, pin }))
     }
 
     /// Opens the disk of a name. An empty repository is replaced by the name of
@@ -331,15 +336,18 @@ impl Shared {
             options: unstamped.clone(),
             ..canonical.clone()
         };
-        let image = self.images.get(key.to_string(), || {
+        let planned = self.images.get(key.to_string(), || {
             let snapshot = origin.snapshot();
             let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
             let image = Image::open(origin, commit, &unstamped)?;
             for notice in warning.iter().chain(image.notices()) {
                 warn!(export = %key, "{notice}");
             }
-            imagegen::Result::Ok(image)
+            let forget = || self.disks.forget_unused() || self.images.forget_unused();
+            let charge = Arc::new(self.plans.charge(image.heap_bytes(), forget)?);
+            imagegen::Result::Ok(Planned { image, charge })
         })?;
+        let image = &planned.image;
         let too_late = || latest.filter(|latest| image.mtime() > *latest);
         canonical.options.mtime = mtime.or_else(too_late);
         let mtime = canonical.options.mtime;
@@ -347,7 +355,12 @@ impl Shared {
         self.disks.get(canonical.clone(), || {
             let image = image.restamped(uid, gid, mtime);
             info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
-            Ok(Disk::new(canonical, image, self.pool.clone()))
+            Ok(Disk::new(
+                canonical,
+                image,
+                Arc::clone(&planned.charge),
+                self.pool.clone(),
+            ))
         })
     }
 }
@@ -379,43 +392,5 @@ fn open_error(error: &Error) -> OpenError {
         Kind::NotFound => OpenError::Unknown(text),
         Kind::Invalid => OpenError::Invalid(text),
         Kind::Io | Kind::Corrupt | Kind::Unsupported => OpenError::Failed(text),
-    }
-}
-
-/// A disk as one connection has opened it: while it lives, the revision of its
-/// name stays pinned.
-struct Opened {
-    disk: Arc<Disk>,
-    by: Spender,
-    _pin: Option<PinGuard<Pinned>>,
-}
-
-impl Export for Opened {
-    fn info(&self) -> &ExportInfo {
-        self.disk.info()
-    }
-
-    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
-        self.disk.try_read_cached(offset, buffer)
-    }
-
-    fn read(
-        self: Arc<Self>,
-        offset: u64,
-        length: u32,
-    ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
-        Arc::clone(&self.disk).read(self.by, offset, length)
-    }
-
-    fn extents(&self, offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
-        self.disk.extents(offset, each);
-    }
-
-    fn prefetch(
-        self: Arc<Self>,
-        offset: u64,
-        length: u64,
-    ) -> BoxFuture<'static, Result<(), ReadError>> {
-        Arc::clone(&self.disk).prefetch(self.by, offset, length)
     }
 }

@@ -37,9 +37,8 @@ pub(super) async fn negotiate<S: Stream>(
     stream: &mut S,
     incoming: &mut ReceiveBuffer,
     outgoing: &mut SendBuffer,
-    (context, shutdown, deadline): (&Context, &mut Shutdown, Instant),
-    admission: &Admission,
-    security: Security,
+    (context, admission): (&Context, &Admission),
+    (shutdown, deadline, security): (&mut Shutdown, Instant, Security),
 ) -> Result<Outcome, ConnectionError> {
     let limits = &context.limits;
     let mut handshake = Handshake {
