@@ -98,7 +98,7 @@ const CRATES: [Crate; 4] = [
                     "open_files",
                 ],
             ),
-            room("serve", &["units", "signals", "open_files"]),
+            room("serve", &["units", "signals"]),
             room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
             room("attach::layers", &["device_node", "relay", "attach::state"]),
@@ -121,6 +121,7 @@ const CRATES: [Crate; 4] = [
             room(
                 "cli",
                 &[
+                    "open_files",
                     "units",
                     "relay",
                     "serve",

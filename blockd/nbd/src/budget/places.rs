@@ -12,7 +12,7 @@ use std::{
 use thiserror::Error;
 use tokio::sync::Notify;
 
-use super::{Peer, Spender};
+use super::spender::{Peer, Spender};
 
 /// So many places in all, and of each peer. When there are none left, the holder
 /// goes that was quiet for longest: of the peer itself if it has its share, else

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Peer, Spender};
+use super::spender::{Peer, Spender};
 
 /// So many at once. Of those that wait, each peer has its turn, and of a peer
 /// each connection; one peer never has all of them, where there are several.

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use blockd_nbd::{Export, ExportInfo, Extent, ReadError, budget::Spender};
 use futures_util::future::BoxFuture;
 
-use super::{Pinned, disk::Disk, revision_pins::PinGuard};
+use super::{disk::Disk, revision_pins::PinGuard};
 
 /// A disk as one connection has opened it: while it lives, the revision of its
 /// name stays pinned.
-pub(super) struct Opened {
+pub(super) struct Opened<T> {
     pub(super) disk: Arc<Disk>,
     pub(super) by: Spender,
     #[expect(dead_code, reason = "it is held, not read")]
-    pub(super) pin: Option<PinGuard<Pinned>>,
+    pub(super) pin: Option<PinGuard<T>>,
 }
 
-impl Export for Opened {
+impl<T: Send + Sync + 'static> Export for Opened<T> {
     fn info(&self) -> &ExportInfo {
         self.disk.info()
     }
