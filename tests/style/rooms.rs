@@ -51,13 +51,14 @@ const CRATES: [Crate; 4] = [
             room("keepalive", &[]),
             room("wire", &[]),
             room("string", &["wire"]),
-            room("export", &[]),
+            room("budget", &[]),
+            room("export", &["budget"]),
             room("uri", &[]),
             room("tls", &[]),
-            room("memory", &["width", "export"]),
+            room("memory", &["width", "budget", "export"]),
             room(
                 "server",
-                &["string", "width", "keepalive", "wire", "export"],
+                &["string", "width", "keepalive", "wire", "budget", "export"],
             ),
             room(
                 "client",
@@ -75,7 +76,7 @@ const CRATES: [Crate; 4] = [
             room(
                 "fuzz",
                 &[
-                    "width", "wire", "export", "uri", "memory", "server", "client",
+                    "width", "wire", "budget", "export", "uri", "memory", "server", "client",
                 ],
             ),
             room("", &["export", "printable", "server"]),
@@ -102,7 +103,7 @@ const CRATES: [Crate; 4] = [
                     "open_files",
                 ],
             ),
-            room("serve", &["units", "signals", "open_files"]),
+            room("serve", &["units", "signals"]),
             room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
             room("attach::layers", &["device_node", "relay", "attach::state"]),
@@ -125,6 +126,7 @@ const CRATES: [Crate; 4] = [
             room(
                 "cli",
                 &[
+                    "open_files",
                     "units",
                     "relay",
                     "serve",

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
+use crate::budget::Spender;
+
 /// Which requests an export takes, in bytes (proto.md, "Size constraints").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockSize {
@@ -186,11 +188,16 @@ pub trait Exports: Send + Sync + 'static {
     /// longer than 4096 bytes is left out. Other names may be opened too.
     fn list(&self) -> BoxFuture<'_, Vec<(String, String)>>;
 
-    /// Opens an export by name; the empty name is the default export. A connection
+    /// Opens an export by name for the connection `by`; the empty name is the default
+    /// export. A connection
     /// calls it once for each name, and keeps the result.
     ///
     /// # Errors
     ///
     /// If there is no such export, or it cannot be opened for this client.
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>>;
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        by: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>>;
 }

@@ -24,10 +24,11 @@ use tokio::{
 use zerocopy::FromBytes;
 
 use crate::{
+    budget::Spender,
     client::{Client, Stream},
     export::{Export, ExportInfo, Exports, Extent, OpenError, ReadError},
     memory::MemoryExport,
-    server::{ConnectionError, Context, Limits, ShutdownTrigger, serve},
+    server::{Admission, ConnectionError, Context, Limits, ShutdownTrigger, serve},
     uri::Address,
     width::to_usize,
     wire::{self, StructuredReply},
@@ -139,8 +140,13 @@ fn converse(input: Vec<u8>) -> Vec<u8> {
     let context = Context::new(Arc::new(FuzzDisk::new()), Limits::default());
     let runtime = Builder::new_current_thread().enable_time().build();
     let runtime = runtime.expect("a runtime needs nothing that may be missing");
-    let served = runtime
-        .block_on(async { timeout(HANG_TIMEOUT, serve(&mut script, context, shutdown, ())).await });
+    let served = runtime.block_on(async {
+        timeout(
+            HANG_TIMEOUT,
+            serve(&mut script, context, shutdown, Admission::only()),
+        )
+        .await
+    });
     let served = served.expect("nothing hangs");
     if let Err(
         error @ (ConnectionError::ExportPanicked(_) | ConnectionError::HandshakeTimeout(_)),
@@ -297,7 +303,11 @@ impl Exports for FuzzDisk {
         async { vec![("fuzz".into(), "a disk to be fuzzed".into())] }.boxed()
     }
 
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        _: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         async move {
             let export: Arc<dyn Export> = Arc::new(Self::new());
             match name {

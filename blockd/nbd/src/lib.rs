@@ -21,6 +21,7 @@
 //!     BlockSize, Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError,
 //!     client::{self, Client},
 //!     server::{Listener, Server},
+//!     budget::Spender,
 //!     uri::Address,
 //! };
 //! use futures_util::{FutureExt, future::BoxFuture};
@@ -72,7 +73,11 @@
 //!         async { list }.boxed()
 //!     }
 //!
-//!     fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+//!     fn open<'a>(
+//!         &'a self,
+//!         _: &'a str,
+//!         _: Spender,
+//!     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
 //!         let export: Arc<dyn Export> = self.0.clone();
 //!         async { Ok(export) }.boxed()
 //!     }
@@ -131,7 +136,7 @@
 //! # Limits
 //!
 //! [`Limits`] bound what clients occupy: connections, handshakes and their time,
-//! and bytes of requests in flight, by connection and in all. No request or reply is
+//! of each peer ([`budget`]) and in all, and bytes of requests in flight, by connection and in all. No request or reply is
 //! longer than 64 MiB. A client has at most 64 MiB in flight.
 //!
 //! # TLS
@@ -149,6 +154,7 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+pub mod budget;
 pub mod client;
 mod export;
 #[doc(hidden)]

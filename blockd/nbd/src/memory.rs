@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
+    budget::Spender,
     export::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError},
     width::{to_u64, to_usize},
 };
@@ -119,7 +120,11 @@ impl Exports for MemoryExports {
         async move { list }.boxed()
     }
 
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        _: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let found = self
             .0
             .iter()

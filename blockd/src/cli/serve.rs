@@ -1,15 +1,18 @@
 //! The command line of `serve`.
 
-use std::{env, path::PathBuf};
+use std::{env, path::PathBuf, time::Duration};
 
 use anyhow::Result;
-use blockd_nbd::tls::VerifyPeer;
+use blockd_nbd::{Limits, tls::VerifyPeer};
 use clap::{Args, builder::FalseyValueParser};
 
-use super::values::{StoreArgs, absolute};
-use crate::serve::{
-    Inherited, ServeOptions,
-    catalog::{Access, CatalogOptions},
+use super::values::{StoreArgs, absolute, size, time};
+use crate::{
+    open_files,
+    serve::{
+        Inherited, ServeOptions,
+        catalog::{Access, CatalogOptions, RevisionLimits},
+    },
 };
 
 /// Serve repositories over NBD.
@@ -67,6 +70,61 @@ pub struct ServeArgs {
     /// nobody has opened the image for this many days.
     #[arg(long, env = "BLOCKD_KEEP", value_name = "DAYS", default_value_t = 30)]
     pub keep: u32,
+    /// How many connections may be open; 0: as many as the open files allow, up to
+    /// 10000. One more closes the one that was idle for longest.
+    #[arg(
+        long,
+        env = "BLOCKD_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    pub connections: usize,
+    /// How many connections one peer may have: a TCP address, or a user of the
+    /// unix socket.
+    #[arg(
+        long,
+        env = "BLOCKD_PEER_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 1000
+    )]
+    pub peer_connections: usize,
+    /// How long a connection must be idle before it may be closed for another,
+    /// where there are no more.
+    #[arg(long, env = "BLOCKD_IDLE_TIME", value_name = "TIME", default_value = "60s",
+          value_parser = time)]
+    pub idle_time: Duration,
+    /// How many connections may be in the handshake. One more closes the oldest
+    /// silent one.
+    #[arg(
+        long,
+        env = "BLOCKD_HANDSHAKES",
+        value_name = "N",
+        default_value_t = 512
+    )]
+    pub handshakes: usize,
+    /// How many of them may be of one peer.
+    #[arg(
+        long,
+        env = "BLOCKD_PEER_HANDSHAKES",
+        value_name = "N",
+        default_value_t = 128
+    )]
+    pub peer_handshakes: usize,
+    /// How many commits a revision like main~N may step over.
+    #[arg(long, env = "BLOCKD_REVISION_COMMITS", value_name = "N",
+          default_value_t = RevisionLimits::COMMITS)]
+    pub revision_commits: u64,
+    /// Serve revisions that search the history, like HEAD^{/TEXT}.
+    #[arg(long, env = "BLOCKD_REVISION_SEARCH", value_parser = FalseyValueParser::new())]
+    pub revision_search: bool,
+    /// How many bytes of .gitattributes may be in force for a file.
+    #[arg(long, env = "BLOCKD_ATTRIBUTES", value_name = "SIZE", default_value = "1M",
+          value_parser = size)]
+    pub attributes: u64,
+    /// Memory for the plans of images, in use and kept, beside --cache.
+    #[arg(long, env = "BLOCKD_PLANS", value_name = "SIZE", default_value = "512M",
+          value_parser = size)]
+    pub plans: u64,
     /// What all exports have in common.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -95,6 +153,8 @@ impl ServeArgs {
     /// A path is empty, or relative to a current directory that is gone; or there is
     /// no state directory.
     pub fn options(&self) -> Result<ServeOptions> {
+        // Before the limits are taken from it.
+        open_files::raise_limit();
         Ok(ServeOptions {
             catalog: CatalogOptions {
                 repos: absolute(&self.repos)?,
@@ -104,6 +164,12 @@ impl ServeArgs {
                 },
                 state: absolute(&self.store.state()?)?,
                 cache: self.store.cache,
+                revisions: RevisionLimits {
+                    commits: self.revision_commits,
+                    search: self.revision_search,
+                },
+                attribute_bytes: self.attributes,
+                plan_bytes: self.plans,
             },
             listen: self.listen.clone(),
             unix: self.unix.as_ref().map(absolute).transpose()?,
@@ -115,8 +181,30 @@ impl ServeArgs {
                 (true, true) => VerifyPeer::AnyUsage,
             },
             keep_days: self.keep,
+            limits: self.limits(),
             inherited: inherited(),
         })
+    }
+}
+
+impl ServeArgs {
+    fn limits(&self) -> Limits {
+        let files = open_files::server_limits();
+        let connections = match self.connections {
+            0 => files.connections,
+            connections => connections,
+        };
+        // However few the connections are, some are left for other peers, and for
+        // those that are beyond the handshake.
+        let handshakes = self.handshakes.min(connections.div_ceil(2));
+        Limits {
+            connections,
+            peer_connections: self.peer_connections.min(connections - connections / 4),
+            idle_time: self.idle_time,
+            handshakes,
+            peer_handshakes: self.peer_handshakes.min(handshakes.div_ceil(4)),
+            ..files
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use blockd_nbd::printable;
 pub use self::forget::{ForgetOptions, forget};
 use crate::{
     open_files,
-    serve::catalog::{Access, Catalog, CatalogOptions, ImageInfo},
+    serve::catalog::{Access, Catalog, CatalogOptions, ImageInfo, RevisionLimits},
     signals::{EndSignals, HangUp},
 };
 
@@ -128,6 +128,13 @@ impl LocalExport {
             },
             state: self.state.clone(),
             cache: self.cache,
+            // Whoever asks pays for it himself.
+            revisions: RevisionLimits {
+                commits: u64::MAX,
+                search: true,
+            },
+            attribute_bytes: u64::MAX,
+            plan_bytes: u64::MAX,
         };
         open_files::raise_limit();
         Ok((Catalog::new(&options)?, name.to_owned()))

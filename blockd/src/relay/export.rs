@@ -9,7 +9,7 @@ use super::{
     cache::Cache,
     first_block::{self, FirstBlock},
 };
-use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError, budget::Spender};
 
 /// The disk of the servers, and what is cached of it.
 #[derive(Clone, Debug)]
@@ -114,7 +114,11 @@ impl Exports for Only {
         async move { list }.boxed()
     }
 
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        _: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let canonical = &self.0.info().name;
         let opened = if name.is_empty() || name == canonical {
             Ok(Arc::clone(&self.0))

@@ -13,7 +13,7 @@ use rustix::process::chdir;
 use tracing::info;
 
 use blockd_nbd::{
-    Exports,
+    Exports, Limits,
     server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
     tls::{self, VerifyPeer},
     uri::{Address, NbdUri, Tls},
@@ -21,10 +21,7 @@ use blockd_nbd::{
 pub mod catalog;
 
 use self::catalog::{Catalog, CatalogOptions};
-use crate::{
-    open_files,
-    signals::{EndSignals, HangUp},
-};
+use crate::signals::{EndSignals, HangUp};
 
 /// What a server serves, where it listens, and whom it accepts. Paths are
 /// absolute: a server has `/` as its directory.
@@ -45,6 +42,8 @@ pub struct ServeOptions {
     pub verify_peer: VerifyPeer,
     /// Days after which a snapshot that nobody has opened is removed.
     pub keep_days: u32,
+    /// What its clients may use.
+    pub limits: Limits,
     /// The sockets that a service manager has opened.
     pub inherited: Inherited,
 }
@@ -76,9 +75,8 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     // The directory it was started in may be removed, and gix opens nothing
     // without one.
     chdir("/").context("cannot leave the current directory")?;
-    open_files::raise_limit();
     let catalog = Arc::new(Catalog::new(&options.catalog)?);
-    let limits = open_files::server_limits();
+    let limits = options.limits;
     // Before the addresses are printed, and signals may come.
     let shutdown = shutdown()?;
     if options.stdio {

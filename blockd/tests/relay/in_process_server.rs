@@ -4,6 +4,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use blockd_nbd::{
     Export, Exports, Limits, OpenError,
+    budget::Spender,
     server::{Listener, Server},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -38,7 +39,11 @@ impl Exports for EveryName {
         async { Vec::new() }.boxed()
     }
 
-    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        _: &'a str,
+        _: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         async {
             sleep(self.opening).await;
             Ok(Arc::clone(&self.disk))

@@ -39,6 +39,10 @@ const MEASURES: u64 = 16;
 const SPARE_SCRATCHES: usize = 16;
 const SPARE_BUFFER: usize = 1 << 20;
 
+/// The default bound for the `.gitattributes` in force for a file, in bytes. Of
+/// each byte, some 20 are held while an image is planned.
+const ATTRIBUTE_LIMIT: u64 = 1 << 20;
+
 /// The memory that an entry takes besides its value, in bytes.
 const ENTRY_BYTES: u64 = 128;
 
@@ -60,6 +64,7 @@ pub struct Cache {
     measures: Measures,
     max_in_memory: u64,
     inflated: AtomicU64,
+    attribute_limit: AtomicU64,
 }
 
 /// A blob of any repository, or a tree of one.
@@ -133,7 +138,18 @@ impl Cache {
             measures,
             max_in_memory: bases.min(MAX_IN_MEMORY),
             inflated: AtomicU64::new(0),
+            attribute_limit: AtomicU64::new(ATTRIBUTE_LIMIT),
         }
+    }
+
+    /// Sets how many bytes of `.gitattributes` may be in force for a file of an
+    /// image that is planned from now on; 1 MiB by default.
+    pub fn set_attribute_limit(&self, bytes: u64) {
+        self.attribute_limit.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn attribute_limit(&self) -> u64 {
+        self.attribute_limit.load(Ordering::Relaxed)
     }
 
     /// The memory in use, in bytes.

@@ -65,6 +65,11 @@ impl Objects {
         &self.cache
     }
 
+    /// The bytes of `.gitattributes` that may be in force for a file.
+    pub(crate) fn attribute_limit(&self) -> u64 {
+        self.cache.attribute_limit()
+    }
+
     /// Reads a commit.
     ///
     /// # Errors

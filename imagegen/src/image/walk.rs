@@ -292,6 +292,11 @@ impl Trees<'_> {
                 && entry.mode.is_blob()
                 && entry.size < Attributes::MAX_FILE
         });
+        let in_force = self.attributes.bytes() + own.map_or(0, |entry| entry.size);
+        let limit = self.objects.attribute_limit();
+        if in_force > limit {
+            return Err(too_many_attributes(in_force, limit));
+        }
         let blob = own
             .map(|entry| self.objects.blob(entry.id, entry.size))
             .transpose()?;
@@ -315,6 +320,14 @@ impl Trees<'_> {
             .filter_map(conversion)
             .collect()
     }
+}
+
+fn too_many_attributes(in_force: u64, limit: u64) -> Error {
+    let text = format!(
+        ".gitattributes: {in_force} bytes of attributes are in force here, and the limit is \
+         {limit}: raise --attributes of the server"
+    );
+    Error::new(Kind::Unsupported, text)
 }
 
 fn not_canonical(dir: &BStr, id: &ObjectId) -> String {

@@ -70,6 +70,18 @@ fn five_thousand_nested_trees() {
     );
 }
 
+/// Each byte of attributes costs some 20 bytes while an image is planned.
+#[test]
+fn more_attributes_in_force_than_the_limit() {
+    let half = "a eol=crlf\n".repeat((1 << 19) / 11);
+    let mut files = file(".gitattributes", half.clone());
+    files.extend(file("beside/.gitattributes", half.clone()));
+    let (repo, head) = TestRepo::holding(&files);
+    repo.open_live(head, &bare()).unwrap();
+    files.extend(file("beside/below/.gitattributes", half));
+    refuse(&files, &["beside/below", ".gitattributes", "--attributes"]);
+}
+
 #[test]
 fn a_missing_blob_or_tree() {
     let repo = TestRepo::new();

@@ -2,14 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{io::AsyncWriteExt, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::{Span, debug, info};
 
 use super::{
+    admission::Admission,
     context::Context,
     error::ConnectionError,
-    handshake::{self, Outcome, Security},
+    handshake::{self, Outcome, Security, later},
     receive_buffer::ReceiveBuffer,
     send_buffer::SendBuffer,
     shutdown::Shutdown,
@@ -22,7 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Serves one client until it or the server ends.
 ///
-/// `in_handshake` is dropped when the handshake is over, however it ends.
+/// The place in the handshake is given back when that is over, however it ends.
 ///
 /// # Errors
 ///
@@ -31,11 +35,11 @@ pub(crate) async fn serve<S: Stream>(
     stream: S,
     context: Arc<Context>,
     shutdown: Shutdown,
-    in_handshake: impl Send,
+    admission: Admission,
 ) -> Result<(), ConnectionError> {
-    let mut client = ClientConnection::new(stream, context, shutdown);
+    let mut client = ClientConnection::new(stream, context, shutdown, admission);
     let outcome = client.negotiate(Security::Clear).await?;
-    drop(in_handshake);
+    client.admission.handshake = None;
     client.finish(outcome).await
 }
 
@@ -50,9 +54,9 @@ pub(crate) async fn serve_tls<S: Stream>(
     acceptor: &TlsAcceptor,
     context: Arc<Context>,
     shutdown: Shutdown,
-    in_handshake: impl Send,
+    admission: Admission,
 ) -> Result<(), ConnectionError> {
-    let mut client = ClientConnection::new(stream, context, shutdown);
+    let mut client = ClientConnection::new(stream, context, shutdown, admission);
     let outcome = client.negotiate(Security::Required).await?;
     let Outcome::StartTls { no_zeroes } = outcome else {
         return client.finish(outcome).await;
@@ -61,7 +65,7 @@ pub(crate) async fn serve_tls<S: Stream>(
         return Ok(());
     };
     let outcome = client.negotiate(Security::Tls { no_zeroes }).await?;
-    drop(in_handshake);
+    client.admission.handshake = None;
     client.finish(outcome).await
 }
 
@@ -72,10 +76,14 @@ struct ClientConnection<S> {
     outgoing: SendBuffer,
     context: Arc<Context>,
     shutdown: Shutdown,
+    admission: Admission,
+    /// When the handshake must be over.
+    deadline: Instant,
 }
 
 impl<S: Stream> ClientConnection<S> {
-    fn new(stream: S, context: Arc<Context>, shutdown: Shutdown) -> Self {
+    fn new(stream: S, context: Arc<Context>, shutdown: Shutdown, admission: Admission) -> Self {
+        let deadline = later(Instant::now(), context.limits.handshake_time);
         let outgoing = SendBuffer::new(context.limits.stall_time, Arc::clone(&context.memory));
         Self {
             stream,
@@ -83,6 +91,8 @@ impl<S: Stream> ClientConnection<S> {
             outgoing,
             context,
             shutdown,
+            admission,
+            deadline,
         }
     }
 
@@ -91,8 +101,8 @@ impl<S: Stream> ClientConnection<S> {
             &mut self.stream,
             &mut self.incoming,
             &mut self.outgoing,
-            (&self.context, &mut self.shutdown),
-            security,
+            (&self.context, &self.admission),
+            (&mut self.shutdown, self.deadline, security),
         )
         .await
     }
@@ -106,16 +116,19 @@ impl<S: Stream> ClientConnection<S> {
             stream,
             context,
             mut shutdown,
+            admission,
+            deadline,
             ..
         } = self;
         let allowed = context.limits.handshake_time;
         let accepted = tokio::select! {
             () = shutdown.requested() => return Ok(None),
-            accepted = timeout(allowed, acceptor.accept(stream)) => accepted,
+            accepted = timeout_at(deadline, acceptor.accept(stream)) => accepted,
         };
         let accepted = accepted.map_err(|_| ConnectionError::HandshakeTimeout(allowed))?;
         let stream = accepted.map_err(ConnectionError::Tls)?;
-        Ok(Some(ClientConnection::new(stream, context, shutdown)))
+        let client = ClientConnection::new(stream, context, shutdown, admission);
+        Ok(Some(ClientConnection { deadline, ..client }))
     }
 
     /// The transmission phase, if the handshake leads to one, and the end.
@@ -126,6 +139,8 @@ impl<S: Stream> ClientConnection<S> {
             outgoing,
             context,
             shutdown,
+            admission,
+            deadline: _,
         } = self;
         let Outcome::Transmission(negotiated) = outcome else {
             close(&mut stream).await;
@@ -140,6 +155,7 @@ impl<S: Stream> ClientConnection<S> {
 
         let mut transmission =
             Transmission::new(&mut stream, incoming, outgoing, (context, negotiated));
+        transmission.place = admission.connection;
         let result = transmission.run(shutdown).await;
         let (requests, bytes) = transmission.served();
         debug!(requests, bytes, "transmission ends");

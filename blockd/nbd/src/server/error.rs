@@ -22,6 +22,10 @@ pub enum ConnectionError {
     /// [`Limits::handshake_time`](crate::Limits::handshake_time).
     #[error("the client did not finish the handshake within {0:?}")]
     HandshakeTimeout(Duration),
+    /// Its place was given to another client: [`Limits`](crate::Limits) has how many
+    /// there are.
+    #[error("it was {0}, and its place was needed for another client")]
+    Evicted(&'static str),
     /// The client chose, by `NBD_OPT_EXPORT_NAME`, an export that cannot be
     /// opened; that option has no error reply.
     #[error("the client chose an export that cannot be opened: {0}")]

@@ -5,13 +5,21 @@ use std::time::Duration;
 /// The limits of a server. Clients can reach them, never exceed them.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many connections may be open; further ones are closed at once.
+    /// How many connections may be open. One more closes the one that was idle for
+    /// longest, if that is [`Limits::idle_time`], else it is closed itself.
     pub connections: usize,
-    /// How many connections may be in the handshake; further ones wait to be
-    /// accepted.
+    /// The same for one peer.
+    pub peer_connections: usize,
+    /// How long a connection is idle before it may be closed for another, where
+    /// places are scarce.
+    pub idle_time: Duration,
+    /// How many connections may be in the handshake. One more closes the oldest
+    /// that waits for its client.
     pub handshakes: usize,
-    /// How long the server waits for a client in the handshake, in all; what
-    /// [`Exports`](crate::Exports) takes is not counted.
+    /// The same for one peer.
+    pub peer_handshakes: usize,
+    /// How long the server waits for a client in the handshake, TLS and all
+    /// options together; what [`Exports`](crate::Exports) takes is not counted.
     pub handshake_time: Duration,
     /// How many options a client may send; after `NBD_OPT_LIST`, 4 more for each
     /// export.
@@ -29,13 +37,17 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1000 connections, 100 handshakes of at most 10 seconds with 32 options,
+    /// 10,000 connections, 1000 of a peer, of which one may go that was idle for a
+    /// minute; 512 handshakes, 128 of a peer, of at most 10 seconds with 32 options;
     /// 64 MiB in flight a connection and 1 GiB in all, 30 seconds of stalling, 10
     /// seconds of draining.
     fn default() -> Self {
         Self {
-            connections: 1000,
-            handshakes: 100,
+            connections: 10_000,
+            peer_connections: 1000,
+            idle_time: Duration::from_secs(60),
+            handshakes: 512,
+            peer_handshakes: 128,
             handshake_time: Duration::from_secs(10),
             options: 32,
             connection_bytes: 64 << 20,

@@ -13,6 +13,7 @@
 //! or a [`ConnectionError`] in the log, and [`Limits`] bound what it occupies.
 
 mod accept;
+mod admission;
 mod connection;
 mod context;
 mod error;
@@ -30,6 +31,8 @@ pub use self::{
     error::ConnectionError,
     limits::Limits,
 };
-pub(crate) use self::{connection::serve, context::Context, shutdown::ShutdownTrigger};
+pub(crate) use self::{
+    admission::Admission, connection::serve, context::Context, shutdown::ShutdownTrigger,
+};
 #[cfg(test)]
 pub(crate) use self::{connection::serve_tls, shutdown::Shutdown};

@@ -26,7 +26,9 @@ pub(crate) use self::{
 };
 use crate::{
     export::Exports,
-    server::{ConnectionError, Context, Limits, Shutdown, ShutdownTrigger, serve, serve_tls},
+    server::{
+        Admission, ConnectionError, Context, Limits, Shutdown, ShutdownTrigger, serve, serve_tls,
+    },
     wire::{self, Hello, OptionHeader, OptionReply, Request, SimpleReply, StructuredReply},
 };
 
@@ -57,7 +59,7 @@ impl Client {
 
     pub(crate) fn of_context(context: &Arc<Context>) -> Self {
         let context = Arc::clone(context);
-        Self::served_by(|other, stop| serve(other, context, stop, ()))
+        Self::served_by(|other, stop| serve(other, context, stop, Admission::only()))
     }
 
     fn served_by<F>(serve: impl FnOnce(UnixStream, Shutdown) -> F) -> Self
@@ -97,7 +99,9 @@ impl Client {
             .with_no_client_auth()
             .with_cert_resolver(no_certificate);
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let serve = async move |other, stop| serve_tls(other, &acceptor, context, stop, ()).await;
+        let serve = async move |other, stop| {
+            serve_tls(other, &acceptor, context, stop, Admission::only()).await
+        };
         Self::served_by(serve).with_hello().await
     }
 

@@ -14,6 +14,7 @@ use tokio::{
     time::sleep,
 };
 
+use crate::budget::Spender;
 use crate::export::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError};
 
 /// The disk is cut into regions of this size, each with a [`Region`].
@@ -183,7 +184,11 @@ impl Exports for ScriptedExports {
         async move { list }.boxed()
     }
 
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        _: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         async move {
             self.0.opened.fetch_add(1, Ordering::Relaxed);
             let export: Arc<dyn Export> = Arc::<Scripted>::clone(&self.0);

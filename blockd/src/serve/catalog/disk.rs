@@ -8,23 +8,27 @@ use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::image::Image;
 use serde::Serialize;
 use tokio::{
-    sync::Semaphore,
     task::spawn_blocking,
     time::{Instant, timeout},
 };
 use tracing::warn;
 
-use blockd_nbd::{BlockSize, Export, ExportInfo, Extent, ReadError};
+use super::plans::Charge;
 
-/// Limits how much work that may block is done at once.
+use blockd_nbd::{
+    BlockSize, ExportInfo, Extent, ReadError,
+    budget::{Spender, Turns},
+};
+
+/// Limits how much work that may block is done at once; clients take turns.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool(Arc<Semaphore>);
+pub(crate) struct Pool(Turns);
 
 impl Default for Pool {
     fn default() -> Self {
         // On a system that does not tell, as on one with two.
         let cores = available_parallelism().map_or(2, NonZeroUsize::get);
-        Self(Arc::new(Semaphore::new(cores * 2)))
+        Self(Turns::new(cores * 2))
     }
 }
 
@@ -34,13 +38,12 @@ impl Pool {
     /// # Errors
     ///
     /// The work has panicked, or the server is stopping.
-    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, ReadError>
+    pub(crate) async fn run<T, F>(&self, by: Spender, work: F) -> Result<T, ReadError>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let stopped = |_| ReadError("the server is stopping".into());
-        let permit = Arc::clone(&self.0).acquire_owned().await.map_err(stopped)?;
+        let permit = self.0.take(by).await;
         let work = move || {
             let done = work();
             drop(permit);
@@ -56,6 +59,7 @@ impl Pool {
 pub(crate) struct Disk {
     info: ExportInfo,
     image: Arc<Image>,
+    _charge: Arc<Charge>,
     pool: Pool,
 }
 
@@ -98,7 +102,7 @@ const SLOW_READ_INTERVAL: Duration = Duration::from_secs(10);
 const PREFETCH_STEP: usize = 1 << 20;
 
 impl Disk {
-    pub(crate) fn new(name: String, image: Image, pool: Pool) -> Self {
+    pub(super) fn new(name: String, image: Image, charge: Arc<Charge>, pool: Pool) -> Self {
         let description = format!("{name}, ext4, read-only, prefix={}", image.prefix());
         let info = ExportInfo {
             description,
@@ -109,6 +113,7 @@ impl Disk {
         Self {
             info,
             image: Arc::new(image),
+            _charge: charge,
             pool,
         }
     }
@@ -148,12 +153,17 @@ impl Disk {
     }
 }
 
-impl Export for Disk {
-    fn info(&self) -> &ExportInfo {
+/// As [`blockd_nbd::Export`] has them, for one of the connections that share it.
+impl Disk {
+    pub(crate) fn info(&self) -> &ExportInfo {
         &self.info
     }
 
-    fn try_read_cached(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), ReadError>> {
+    pub(crate) fn try_read_cached(
+        &self,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Option<Result<(), ReadError>> {
         match self.image.try_read_cached(offset, buffer) {
             Ok(true) => Some(Ok(())),
             Ok(false) => None,
@@ -161,8 +171,9 @@ impl Export for Disk {
         }
     }
 
-    fn read(
+    pub(crate) fn read(
         self: Arc<Self>,
+        by: Spender,
         offset: u64,
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
@@ -175,12 +186,12 @@ impl Export for Disk {
                 read.map(|()| buffer)
                     .map_err(|error| disk.failed(offset, &error))
             };
-            self.warn_if_slow(offset, self.pool.run(read)).await?
+            self.warn_if_slow(offset, self.pool.run(by, read)).await?
         }
         .boxed()
     }
 
-    fn extents(&self, mut offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
+    pub(crate) fn extents(&self, mut offset: u64, each: &mut dyn FnMut(Extent) -> bool) {
         while let Some(run) = self.image.allocated(offset) {
             let empty = !run.allocated;
             if !each(Extent {
@@ -194,32 +205,30 @@ impl Export for Disk {
         }
     }
 
-    fn prefetch(
+    /// Reads, and discards, a step at a time, so that others have their turns
+    /// between the steps, and a client that is gone ends it.
+    pub(crate) fn prefetch(
         self: Arc<Self>,
+        by: Spender,
         offset: u64,
         length: u64,
     ) -> BoxFuture<'static, Result<(), ReadError>> {
         async move {
-            let disk = Arc::clone(&self);
-            self.pool.run(move || disk.warm(offset, length)).await?
+            let end = offset + length;
+            for start in (offset..end).step_by(PREFETCH_STEP) {
+                // The last part may be shorter, and then it fits a usize.
+                let left = usize::try_from(end - start);
+                let step = left.map_or(PREFETCH_STEP, |left| left.min(PREFETCH_STEP));
+                let disk = Arc::clone(&self);
+                let read = move || {
+                    let mut buffer = vec![0; step];
+                    let read = disk.image.read_at(start, &mut buffer);
+                    read.map_err(|error| disk.failed(start, &error))
+                };
+                self.pool.run(by, read).await??;
+            }
+            Ok(())
         }
         .boxed()
-    }
-}
-
-impl Disk {
-    fn warm(&self, mut offset: u64, length: u64) -> Result<(), ReadError> {
-        let end = offset + length;
-        let mut buffer = vec![0; PREFETCH_STEP];
-        while offset < end {
-            // The last part may be shorter, and then it fits a usize.
-            let left = usize::try_from(end - offset);
-            let step = left.map_or(PREFETCH_STEP, |left| left.min(PREFETCH_STEP));
-            self.image
-                .read_at(offset, &mut buffer[..step])
-                .map_err(|error| self.failed(offset, &error))?;
-            offset += u64::try_from(step).expect("a step has 64 bits at most");
-        }
-        Ok(())
     }
 }

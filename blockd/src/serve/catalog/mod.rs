@@ -7,7 +7,9 @@ mod name;
 mod open_cache;
 mod opened;
 mod pinned;
+mod plans;
 mod repos;
+mod revision;
 mod revision_pins;
 mod shown_paths;
 
@@ -27,16 +29,21 @@ use self::{
     open_cache::OpenCache,
     opened::Opened,
     pinned::{Pinned, latest_time},
+    plans::{Planned, Plans},
     repos::Repos,
     revision_pins::{PinGuard, RevisionPins},
     shown_paths::ShownPaths,
 };
-use blockd_nbd::{Export, Exports, OpenError, ReadError};
+use blockd_nbd::{
+    Export, Exports, OpenError, ReadError,
+    budget::{Peer, Spender},
+};
 
 pub use self::{
     disk::ImageInfo,
     forget::{Forgotten, forget},
     repos::Access,
+    revision::RevisionLimits,
 };
 
 /// Images, and repositories, that stay open though nobody uses them.
@@ -55,6 +62,12 @@ pub struct CatalogOptions {
     pub state: PathBuf,
     /// Bytes of memory for cached blobs and listings.
     pub cache: usize,
+    /// How much of the history a revision may make the server walk.
+    pub revisions: RevisionLimits,
+    /// The bytes of `.gitattributes` that may be in force for a file.
+    pub attribute_bytes: u64,
+    /// Bytes of memory for plans, in use and kept.
+    pub plan_bytes: u64,
 }
 
 /// All exports of a server.
@@ -68,11 +81,13 @@ struct Shared {
     /// Of reads, so that they need not wait for images that are being opened.
     pool: Pool,
     opening: Pool,
+    revisions: RevisionLimits,
     pins: RevisionPins<Pinned>,
     repositories: OpenCache<PathBuf, Repository>,
     /// By canonical name without owner, group and time, which cost no second
     /// plan.
-    images: OpenCache<String, Image>,
+    images: OpenCache<String, Planned>,
+    plans: Arc<Plans>,
     disks: OpenCache<String, Disk>,
 }
 
@@ -95,6 +110,9 @@ impl Catalog {
             access,
             state,
             cache,
+            revisions,
+            attribute_bytes,
+            plan_bytes,
         } = options;
         let served = || format!("cannot serve {}", repos.display());
         let spool = state.join("spool");
@@ -106,6 +124,7 @@ impl Catalog {
             )
         })?;
         let (cache, ignored) = Cache::with_measures(*cache, &spool, &state.join("converted-sizes"));
+        cache.set_attribute_limit(*attribute_bytes);
         if let Some(error) = ignored {
             warn!(%error, "lengths of converted files are measured anew");
         }
@@ -120,9 +139,11 @@ impl Catalog {
             cache,
             pool: Pool::default(),
             opening: Pool::default(),
+            revisions: *revisions,
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
             images: OpenCache::new(CACHED),
+            plans: Plans::new(*plan_bytes),
             disks: OpenCache::new(CACHED),
         })))
     }
@@ -133,7 +154,7 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        self.0.open(name, None)
+        self.0.open(name, Spender::new(Peer::Own), None)
     }
 
     /// Plans an image and describes it. Blocks.
@@ -150,9 +171,9 @@ impl Catalog {
     /// Removes snapshots that nobody has opened for `age`, except those that are
     /// open.
     pub async fn expire(&self, age: Duration) {
-        let shared = Arc::clone(&self.0);
+        let (shared, own) = (Arc::clone(&self.0), Spender::new(Peer::Own));
         let expire = move || shared.snapshots.expire(age, &|_| false);
-        match self.0.opening.run(expire).await {
+        match self.0.opening.run(own, expire).await {
             Ok(Ok(0)) => {}
             Ok(Ok(count)) => info!(count, "removed snapshots that nobody has opened"),
             Ok(Err(error)) => warn!(%error, "cannot remove snapshots"),
@@ -184,7 +205,7 @@ impl Exports for Catalog {
                 let describe = |name: String| (name, "HEAD; any revision as NAME@REV".to_owned());
                 shared.repos.list().into_iter().map(describe).collect()
             };
-            match self.0.opening.run(list).await {
+            match self.0.opening.run(Spender::new(Peer::Own), list).await {
                 Ok(list) => list,
                 // The protocol's listing has no error; an empty one is valid.
                 Err(error) => {
@@ -196,15 +217,19 @@ impl Exports for Catalog {
         .boxed()
     }
 
-    fn open<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        by: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let shared = Arc::clone(&self.0);
         let name = name.to_owned();
         async move {
             let open = move || {
-                let opened = shared.open(&name, Some(&shared.shown));
+                let opened = shared.open(&name, by, Some(&shared.shown));
                 opened.map_err(|error| opened::shown_error(&shared.shown, &name, error))
             };
-            let opened = self.0.opening.run(open).await;
+            let opened = self.0.opening.run(by, open).await;
             opened.map_err(|ReadError(reason)| OpenError::Failed(reason))?
         }
         .boxed()
@@ -212,16 +237,18 @@ impl Exports for Catalog {
 }
 
 impl Shared {
-    /// Opens an export, which hides paths of the server with `shown`.
+    /// Opens an export for a connection, which hides paths of the server with
+    /// `shown`.
     fn open(
         &self,
         name: &str,
+        by: Spender,
         shown: Option<&Arc<ShownPaths>>,
     ) -> Result<Arc<dyn Export>, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
         let (disk, pin) = self.open_disk(&mut name)?;
         let shown = shown.cloned();
-        Ok(Arc::new(Opened::new(disk, shown, pin)))
+        Ok(Arc::new(Opened::new(disk, by, shown, pin)))
     }
 
     /// Opens the disk of a name. An empty repository is replaced by the name of
@@ -271,6 +298,7 @@ impl Shared {
         if name.layout.is_none() {
             let revision = format!("{}@{}", name.repo, name.rev);
             let resolve = || {
+                revision::check(&name.rev, self.revisions)?;
                 let Resolved { commit, head } = repository.resolve(&name.rev)?;
                 let latest = Some(latest_time());
                 imagegen::Result::Ok(Pinned {
@@ -358,15 +386,18 @@ impl Shared {
             options: unstamped.clone(),
             ..canonical.clone()
         };
-        let image = self.images.get(key.to_string(), || {
+        let planned = self.images.get(key.to_string(), || {
             let snapshot = origin.snapshot();
             let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
             let image = Image::open(origin, commit, &unstamped)?;
             for notice in warning.iter().chain(image.notices()) {
                 warn!(export = %key, "{notice}");
             }
-            imagegen::Result::Ok(image)
+            let forget = || self.disks.forget_unused() || self.images.forget_unused();
+            let charge = Arc::new(self.plans.charge(image.heap_bytes(), forget)?);
+            imagegen::Result::Ok(Planned { image, charge })
         })?;
+        let image = &planned.image;
         let too_late = || latest.filter(|latest| image.mtime() > *latest);
         canonical.options.mtime = mtime.or_else(too_late);
         let mtime = canonical.options.mtime;
@@ -374,7 +405,12 @@ impl Shared {
         self.disks.get(canonical.clone(), || {
             let image = image.restamped(uid, gid, mtime);
             info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
-            Ok(Disk::new(canonical, image, self.pool.clone()))
+            Ok(Disk::new(
+                canonical,
+                image,
+                Arc::clone(&planned.charge),
+                self.pool.clone(),
+            ))
         })
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct OpenCache<K: Hash + Eq, V>(Mutex<LruCache<K, Slot<V>>>);
 /// Locked while the value is being opened.
 type Slot<V> = Arc<Mutex<Option<Arc<V>>>>;
 
-impl<K: Hash + Eq, V> OpenCache<K, V> {
+impl<K: Hash + Eq + Clone, V> OpenCache<K, V> {
     /// A cache of `size` values.
     pub(crate) fn new(size: NonZeroUsize) -> Self {
         Self(Mutex::new(LruCache::new(size)))
@@ -41,6 +41,23 @@ impl<K: Hash + Eq, V> OpenCache<K, V> {
         let value = Arc::new(open()?);
         *slot = Some(Arc::clone(&value));
         Ok(value)
+    }
+
+    /// Forgets the value that was used last before all others that nobody uses;
+    /// `false` if there is none.
+    pub(crate) fn forget_unused(&self) -> bool {
+        let mut slots = self.0.lock().expect("no holder of this lock panics");
+        // One that is being opened is locked.
+        let is_unused = |slot: &Slot<V>| {
+            let value = slot.try_lock().ok();
+            value.is_some_and(|value| value.as_ref().is_some_and(|v| Arc::strong_count(v) == 1))
+        };
+        let mut oldest_first = slots.iter().rev();
+        let unused = oldest_first.find(|(_, slot)| is_unused(slot));
+        let Some(key) = unused.map(|(key, _)| key.clone()) else {
+            return false;
+        };
+        slots.pop(&key).is_some()
     }
 }
 
@@ -66,6 +83,16 @@ mod tests {
         assert_eq!(cache.get("a", || Err("broken")), Err("broken"));
         assert_eq!(cache.get("a", || Ok::<_, Infallible>(1)), Ok(Arc::new(1)));
         assert_eq!(cache.get("a", || Ok::<_, Infallible>(2)), Ok(Arc::new(1)));
+    }
+
+    #[test]
+    fn what_somebody_uses_is_not_forgotten() {
+        let cache = cache();
+        let used = cache.get("a", || Ok::<_, Infallible>(1)).unwrap();
+        cache.get("b", || Ok::<_, Infallible>(2)).unwrap();
+        assert!(cache.forget_unused());
+        assert!(!cache.forget_unused());
+        assert_eq!(cache.get("a", || Ok::<_, Infallible>(3)), Ok(used));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use imagegen::{Error, Kind};
 use tracing::warn;
 
 use super::{disk::Disk, pinned::Pinned, revision_pins::PinGuard, shown_paths::ShownPaths};
-use blockd_nbd::{Export, ExportInfo, Extent, OpenError, ReadError};
+use blockd_nbd::{Export, ExportInfo, Extent, OpenError, ReadError, budget::Spender};
 
 /// The error for a client that has asked for `name`. What it does not see of it
 /// is in the log.
@@ -42,6 +42,8 @@ pub(super) fn error(error: &Error) -> OpenError {
 /// name stays pinned.
 pub(super) struct Opened {
     disk: Arc<Disk>,
+    /// Who pays for what is read.
+    by: Spender,
     /// Hides paths of the server; `None` for the operator.
     shown: Option<Arc<ShownPaths>>,
     _pin: Option<PinGuard<Pinned>>,
@@ -50,11 +52,13 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn new(
         disk: Arc<Disk>,
+        by: Spender,
         shown: Option<Arc<ShownPaths>>,
         pin: Option<PinGuard<Pinned>>,
     ) -> Self {
         Self {
             disk,
+            by,
             shown,
             _pin: pin,
         }
@@ -84,7 +88,7 @@ impl Export for Opened {
         length: u32,
     ) -> BoxFuture<'static, Result<Vec<u8>, ReadError>> {
         async move {
-            let read = Arc::clone(&self.disk).read(offset, length).await;
+            let read = Arc::clone(&self.disk).read(self.by, offset, length).await;
             read.map_err(|error| self.hide(error))
         }
         .boxed()
@@ -100,7 +104,9 @@ impl Export for Opened {
         length: u64,
     ) -> BoxFuture<'static, Result<(), ReadError>> {
         async move {
-            let read = Arc::clone(&self.disk).prefetch(offset, length).await;
+            let read = Arc::clone(&self.disk)
+                .prefetch(self.by, offset, length)
+                .await;
             read.map_err(|error| self.hide(error))
         }
         .boxed()

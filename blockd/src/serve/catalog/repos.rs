@@ -282,6 +282,9 @@ mod tests {
         assert_eq!(repos.list(), ["a", "team/b"]);
         assert!(repos.find("a").unwrap().1.ends_with("a.git"));
         assert!(repos.find("team/b").unwrap().1.ends_with("team/b"));
+        for name in ["team//b", "team/./b", "team/b/", "team/b/."] {
+            assert_eq!(repos.find(name), repos.find("team/b"), "{name}");
+        }
         assert!(repos.find("").unwrap_err().contains("several"));
     }
 

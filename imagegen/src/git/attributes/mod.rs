@@ -22,6 +22,7 @@ use std::mem;
 use gix::bstr::{BStr, BString, ByteSlice};
 
 use super::filter::{Conversion, Request, Setting};
+use crate::numbers::to_u64;
 
 use fingerprint::hash;
 use line::State;
@@ -38,6 +39,8 @@ pub struct Attributes {
 #[derive(Debug, Default)]
 struct Level {
     dir: BString,
+    /// The length of its file.
+    bytes: u64,
     rules: Vec<Rule>,
     /// A hash of the rules of this directory and its parents.
     fingerprint: u64,
@@ -131,11 +134,17 @@ impl Attributes {
         };
         self.levels.push(Level {
             dir: dir.to_owned(),
+            bytes: to_u64(file.len()),
             fingerprint,
             active: parent.active || rules.iter().any(|rule| rule.active),
             anchored: parent.anchored || rules.iter().any(|rule| rule.pattern.is_anchored()),
             rules,
         });
+    }
+
+    /// The bytes of all `.gitattributes` that are in force.
+    pub fn bytes(&self) -> u64 {
+        self.levels.iter().map(|level| level.bytes).sum()
     }
 
     /// Leaves the directory entered last, if any.

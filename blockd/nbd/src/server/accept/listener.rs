@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream, lookup_host};
 use tracing::warn;
 
 use super::socket::Socket;
+use crate::budget::Peer;
 
 /// How many connections may wait to be accepted (listen(2)).
 const BACKLOG: u32 = 1024;
@@ -166,24 +167,27 @@ impl Listener {
     /// As accept(2), and [`io::ErrorKind::Unsupported`] for a TCP listener.
     pub async fn accept_unix(&mut self) -> io::Result<UnixStream> {
         match self.accept().await? {
-            (Socket::Unix(stream), _) => Ok(stream),
-            (Socket::Tcp(_), _) => Err(io::ErrorKind::Unsupported.into()),
+            (Socket::Unix(stream), ..) => Ok(stream),
+            (Socket::Tcp(_), ..) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
     /// Accepts a connection, and says in words for the log who the client is.
     /// Cancel-safe.
-    pub(super) async fn accept(&mut self) -> io::Result<(Socket, String)> {
+    pub(super) async fn accept(&mut self) -> io::Result<(Socket, String, Peer)> {
         match &self.kind {
             ListenerKind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((Socket::tcp(stream), peer.to_string()))
+                Ok((Socket::tcp(stream), peer.to_string(), Peer::of(peer.ip())))
             }
             ListenerKind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                let process = stream.peer_cred().ok().and_then(|peer| peer.pid());
+                let credentials = stream.peer_cred().ok();
+                // Whom the system does not name shares with nobody.
+                let user = credentials.map_or(u32::MAX, |peer| peer.uid());
+                let process = credentials.and_then(|peer| peer.pid());
                 let peer = process.map_or("Unix".into(), |process| format!("process {process}"));
-                Ok((Socket::Unix(stream), peer))
+                Ok((Socket::Unix(stream), peer, Peer::User(user)))
             }
         }
     }

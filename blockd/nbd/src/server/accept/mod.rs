@@ -12,17 +12,17 @@ mod tests;
 use std::{
     collections::HashMap,
     fmt,
+    future::pending,
     pin::pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::{Id, JoinError, JoinSet},
     time::{sleep, timeout},
 };
@@ -36,17 +36,24 @@ pub use self::{
     stdio::serve_stdio,
 };
 use super::{
+    admission::Admission,
     connection,
     context::Context,
     error::ConnectionError,
     limits::Limits,
     shutdown::{Shutdown, ShutdownTrigger},
 };
-use crate::export::Exports;
+use crate::{
+    budget::{Full, Peer, Place, Places, Spender},
+    export::Exports,
+};
 
 /// How long a listener pauses after accept(2) has failed, as it does when no file
 /// descriptor is free.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often the log says at most that clients find no place.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// An NBD server, bound and ready to run.
 ///
@@ -105,50 +112,66 @@ impl Server {
 struct ServerState {
     context: Arc<Context>,
     tls: Option<TlsAcceptor>,
-    handshakes: Arc<Semaphore>,
-    connections: Arc<Semaphore>,
-    /// Whether the last client was turned away, so that a run of them is logged
-    /// once.
-    full: AtomicBool,
+    handshakes: Arc<Places>,
+    connections: Arc<Places>,
+    refused: Mutex<Refused>,
     /// How many connections a panic has ended.
     panics: AtomicU64,
 }
 
 impl ServerState {
     fn new(exports: Arc<dyn Exports>, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
-        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let Limits {
+            handshakes,
+            peer_handshakes,
+            connections,
+            peer_connections,
+            idle_time,
+            ..
+        } = limits;
         Self {
             context: Context::new(exports, limits),
             tls,
-            handshakes: permits(limits.handshakes),
-            connections: permits(limits.connections),
-            full: AtomicBool::new(false),
+            handshakes: Places::new(handshakes, peer_handshakes, Duration::ZERO),
+            connections: Places::new(connections, peer_connections, idle_time),
+            refused: Mutex::default(),
             panics: AtomicU64::new(0),
         }
     }
 
-    /// Permits for one more client; `None` when the server is full or shuts down.
-    /// While too many clients are in the handshake, it waits.
-    async fn admit(&self, stop: &mut Shutdown) -> Option<Permits> {
-        // The only error is that none is free: nobody closes the semaphore.
-        let connection = Arc::clone(&self.connections).try_acquire_owned().ok();
-        let was_full = self.full.swap(connection.is_none(), Ordering::Relaxed);
-        if connection.is_none() && !was_full {
-            let limit = self.context.limits.connections;
-            warn!(
-                limit,
-                "too many connections: further ones are closed at once"
-            );
+    /// A place for one more client; `None` when there is none for its peer.
+    fn admit(&self, peer: Peer) -> Option<Admission> {
+        let spender = Spender::new(peer);
+        let places = self.connections.take(spender).and_then(|connection| {
+            let handshake = self.handshakes.take(spender)?;
+            Ok((connection, handshake))
+        });
+        match places {
+            Ok((connection, handshake)) => Some(Admission {
+                spender,
+                handshake: Some(handshake),
+                connection: Some(Arc::new(connection)),
+            }),
+            Err(full) => {
+                self.log_refused(peer, full);
+                None
+            }
         }
-        let connection = connection?;
-        let handshake = tokio::select! {
-            () = stop.requested() => return None,
-            handshake = Arc::clone(&self.handshakes).acquire_owned() => handshake,
+    }
+
+    /// A line a second at most, however many are refused.
+    fn log_refused(&self, peer: Peer, full: Full) {
+        let mut refused = self.refused.lock().expect("no holder of this lock panics");
+        refused.count = refused.count.saturating_add(1);
+        let recent = |at: Instant| at.elapsed() < REFUSED_INTERVAL;
+        if refused.logged.is_some_and(recent) {
+            return;
+        }
+        warn!(%peer, reason = %full, refused = refused.count, "connections are closed at once");
+        *refused = Refused {
+            logged: Some(Instant::now()),
+            count: 0,
         };
-        Some(Permits {
-            connection,
-            handshake: handshake.expect("nobody closes the semaphore"),
-        })
     }
 
     /// Counts a panic; returns how many there were.
@@ -158,11 +181,11 @@ impl ServerState {
     }
 }
 
-/// What a client occupies.
-struct Permits {
-    connection: OwnedSemaphorePermit,
-    /// Until the handshake is over.
-    handshake: OwnedSemaphorePermit,
+/// Connections that found no place since the last line in the log.
+#[derive(Debug, Default)]
+struct Refused {
+    logged: Option<Instant>,
+    count: u64,
 }
 
 /// The connections of one listener, each a task.
@@ -174,9 +197,10 @@ struct Clients {
 }
 
 impl Clients {
-    fn spawn(&mut self, (socket, peer): (Socket, String), stop: Shutdown, permits: Permits) {
-        let span = info_span!("connection", peer, export = field::Empty);
-        let client = serve(socket, Arc::clone(&self.state), stop, permits);
+    fn spawn(&mut self, (socket, name): (Socket, String), stop: Shutdown, admission: Admission) {
+        let id = admission.spender.connection;
+        let span = info_span!("connection", id, peer = name, export = field::Empty);
+        let client = serve(socket, Arc::clone(&self.state), stop, admission);
         let task = self.tasks.spawn(client.instrument(span.clone()));
         self.spans.insert(task.id(), span);
     }
@@ -211,9 +235,9 @@ async fn accept_loop(mut listener: Listener, state: Arc<ServerState>, mut stop: 
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok(client) => {
-                if let Some(permits) = state.admit(&mut stop).await {
-                    clients.spawn(client, stop.clone(), permits);
+            Ok((socket, name, peer)) => {
+                if let Some(admission) = state.admit(peer) {
+                    clients.spawn((socket, name), stop.clone(), admission);
                 }
             }
             Err(error) => {
@@ -226,27 +250,45 @@ async fn accept_loop(mut listener: Listener, state: Arc<ServerState>, mut stop: 
     while clients.join_next().await.is_some() {}
 }
 
-async fn serve(socket: Socket, state: Arc<ServerState>, stop: Shutdown, permits: Permits) {
-    let Permits {
-        connection,
-        handshake,
-    } = permits;
+async fn serve(socket: Socket, state: Arc<ServerState>, stop: Shutdown, admission: Admission) {
     let context = Arc::clone(&state.context);
-    let ended = match (socket, &state.tls) {
-        (Socket::Tcp(stream), Some(tls)) => {
-            connection::serve_tls(stream, tls, context, stop, handshake).await
+    let silent = until_evicted(admission.handshake.as_ref());
+    let idle = until_evicted(admission.connection.as_deref());
+    let client = async {
+        match (socket, &state.tls) {
+            (Socket::Tcp(stream), Some(tls)) => {
+                connection::serve_tls(stream, tls, context, stop, admission).await
+            }
+            (Socket::Tcp(stream), None) => {
+                connection::serve(stream, context, stop, admission).await
+            }
+            (Socket::Unix(stream), _) => connection::serve(stream, context, stop, admission).await,
         }
-        (Socket::Tcp(stream), None) => connection::serve(stream, context, stop, handshake).await,
-        (Socket::Unix(stream), _) => connection::serve(stream, context, stop, handshake).await,
     };
-    drop(connection);
+    let ended = tokio::select! {
+        ended = client => ended,
+        () = silent => Err(ConnectionError::Evicted("silent in the handshake")),
+        () = idle => Err(ConnectionError::Evicted("idle")),
+    };
     match ended {
         Ok(()) => debug!("connection closed"),
+        Err(error @ ConnectionError::Evicted(_)) => debug!(%error, "connection ended"),
         Err(error @ ConnectionError::Io(_)) => info!(%error, "connection ended"),
         Err(error @ ConnectionError::ExportPanicked(_)) => {
             let panics = state.count_panic();
             error!(%error, panics, "connection ended by a panic");
         }
         Err(error) => warn!(%error, "connection ended"),
+    }
+}
+
+/// Waits until the place must be given up; for ever where none is counted.
+fn until_evicted(place: Option<&Place>) -> impl Future<Output = ()> + Send + use<> {
+    let must_go = place.map(Place::must_go);
+    async move {
+        match must_go {
+            Some(must_go) => must_go.await,
+            None => pending().await,
+        }
     }
 }

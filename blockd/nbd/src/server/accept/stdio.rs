@@ -19,6 +19,7 @@ use super::socket::Socket;
 use crate::{
     export::Exports,
     server::{
+        admission::Admission,
         connection,
         context::Context,
         error::ConnectionError,
@@ -56,17 +57,21 @@ pub async fn serve_stdio(
 
 async fn serve(context: Arc<Context>, stop: Shutdown) -> Result<(), ConnectionError> {
     match socket()? {
-        Some(Socket::Tcp(stream)) => return connection::serve(stream, context, stop, ()).await,
-        Some(Socket::Unix(stream)) => return connection::serve(stream, context, stop, ()).await,
+        Some(Socket::Tcp(stream)) => {
+            return connection::serve(stream, context, stop, Admission::only()).await;
+        }
+        Some(Socket::Unix(stream)) => {
+            return connection::serve(stream, context, stop, Admission::only()).await;
+        }
         None => {}
     }
     match pipes() {
         Ok((receiver, sender)) => {
-            connection::serve(join(receiver, sender), context, stop, ()).await
+            connection::serve(join(receiver, sender), context, stop, Admission::only()).await
         }
         Err(error) => {
             debug!(%error, "stdin and stdout are not both pipes: they are used by blocking calls");
-            connection::serve(join(stdin(), stdout()), context, stop, ()).await
+            connection::serve(join(stdin(), stdout()), context, stop, Admission::only()).await
         }
     }
 }

@@ -15,15 +15,19 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use tokio::time::Instant;
 use tracing::debug;
 
-pub(super) use self::state::{Outcome, Security};
+pub(super) use self::{
+    option_stream::later,
+    state::{Outcome, Security},
+};
 use self::{
     option_stream::{OptionRequest, OptionStream},
     state::{Handshake, Step, TLS_REQUIRED},
 };
 use super::{
-    context::Context, error::ConnectionError, receive_buffer::ReceiveBuffer,
+    admission::Admission, context::Context, error::ConnectionError, receive_buffer::ReceiveBuffer,
     send_buffer::SendBuffer, shutdown::Shutdown, stream::Stream,
 };
 use crate::wire::{self, ClientHello, Hello};
@@ -33,8 +37,8 @@ pub(super) async fn negotiate<S: Stream>(
     stream: &mut S,
     incoming: &mut ReceiveBuffer,
     outgoing: &mut SendBuffer,
-    (context, shutdown): (&Context, &mut Shutdown),
-    security: Security,
+    (context, admission): (&Context, &Admission),
+    (shutdown, deadline, security): (&mut Shutdown, Instant, Security),
 ) -> Result<Outcome, ConnectionError> {
     let limits = &context.limits;
     let mut handshake = Handshake {
@@ -42,9 +46,10 @@ pub(super) async fn negotiate<S: Stream>(
             stream,
             incoming,
             outgoing,
-            (limits.handshake_time, shutdown),
+            (limits.handshake_time, deadline, shutdown),
         ),
         exports: &*context.exports,
+        admission,
         security,
         no_zeroes: false,
         structured_replies: false,

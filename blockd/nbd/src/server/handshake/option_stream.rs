@@ -55,9 +55,8 @@ impl<'a, S: Stream> OptionStream<'a, S> {
         stream: &'a mut S,
         incoming: &'a mut ReceiveBuffer,
         outgoing: &'a mut SendBuffer,
-        (allowed, shutdown): (Duration, &'a mut Shutdown),
+        (allowed, deadline, shutdown): (Duration, Instant, &'a mut Shutdown),
     ) -> Self {
-        let deadline = later(Instant::now(), allowed);
         let shutting_down = false;
         Self {
             stream,
@@ -234,7 +233,7 @@ fn broken_off() -> ConnectionError {
 }
 
 /// `instant` and `duration` later, which counts as a day if it is longer.
-fn later(instant: Instant, duration: Duration) -> Instant {
+pub(in crate::server) fn later(instant: Instant, duration: Duration) -> Instant {
     const DAY: Duration = Duration::from_secs(86_400);
     instant
         .checked_add(duration.min(DAY))

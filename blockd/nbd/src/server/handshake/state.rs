@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::option_stream::OptionStream;
 use crate::{
     export::{Export, Exports, OpenError},
-    server::{negotiated::Negotiated, stream::Stream},
+    server::{admission::Admission, negotiated::Negotiated, stream::Stream},
     wire,
 };
 
@@ -52,6 +52,7 @@ pub(super) enum Step {
 pub(super) struct Handshake<'a, S> {
     pub(super) options: OptionStream<'a, S>,
     pub(super) exports: &'a dyn Exports,
+    pub(super) admission: &'a Admission,
     pub(super) security: Security,
     /// Whether the zeroes after `NBD_OPT_EXPORT_NAME` are omitted.
     pub(super) no_zeroes: bool,
@@ -79,7 +80,13 @@ impl<S: Stream> Handshake<'_, S> {
         if let Some((_, export)) = self.opened.iter().find(|(known, _)| known == name) {
             return Ok(Arc::clone(export));
         }
-        let export = self.options.off_the_clock(self.exports.open(name)).await?;
+        let opening = self.exports.open(name, self.admission.spender);
+        let place = self.admission.handshake.as_ref();
+        // Whoever waits for the server is not silent.
+        place.inspect(|place| place.set_busy(true));
+        let opened = self.options.off_the_clock(opening).await;
+        place.inspect(|place| place.set_busy(false));
+        let export = opened?;
         let block_size = export.info().block_size;
         if !block_size.is_valid() {
             let text = format!("the export has invalid block sizes: {block_size:?}");

@@ -61,10 +61,15 @@ impl<S: Stream> Transmission<'_, S> {
         }
         let permit = self.reserve(MIN_CHARGE).await?;
         let export = Arc::clone(&self.negotiated.export);
+        let mut ending = self.ending.subscribe();
         self.deferred.spawn(async move {
+            let prefetched = tokio::select! {
+                prefetched = export.prefetch(offset, length.into()) => prefetched,
+                _ = ending.wait_for(|ending| *ending) => Ok(()),
+            };
             Completion {
                 reply,
-                outcome: Outcome::Cache(export.prefetch(offset, length.into()).await),
+                outcome: Outcome::Cache(prefetched),
                 charge: MIN_CHARGE,
                 permit,
             }

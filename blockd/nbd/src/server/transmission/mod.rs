@@ -76,11 +76,24 @@ impl<S: Stream> Transmission<'_, S> {
             if self.shutting_down && self.deferred.is_empty() {
                 break;
             }
+            self.mark_activity();
             if self.wait(&mut shutdown, &mut idle).await? == Next::Disconnect {
                 break;
             }
         }
+        // Nobody will read what they prepare for.
+        self.ending.send_replace(true);
         self.complete_all().await
+    }
+
+    /// A connection that waits for its client is idle, and may lose its place.
+    fn mark_activity(&self) {
+        if let Some(place) = &self.place {
+            place.set_busy(!self.deferred.is_empty());
+            if self.requests != self.requests_at_tick {
+                place.touch();
+            }
+        }
     }
 
     /// Waits for the next thing to do.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tracing::debug;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     request::{Refusal, Terms},
 };
 use crate::{
+    budget::Place,
     export::Writes,
     server::{
         context::Context, negotiated::Negotiated, receive_buffer::ReceiveBuffer,
@@ -39,6 +40,10 @@ pub(in crate::server) struct Transmission<'a, S> {
     /// Empty between requests; retained for its capacity.
     pub(super) pieces: Vec<Piece>,
     pub(super) shutting_down: bool,
+    /// Its place among the connections, if those are counted.
+    pub(in crate::server) place: Option<Arc<Place>>,
+    /// Says to the prefetches that the client is gone.
+    pub(super) ending: watch::Sender<bool>,
     /// Requests so far.
     pub(super) requests: u64,
     /// The same at the last tick.
@@ -67,6 +72,8 @@ impl<'a, S> Transmission<'a, S> {
             incoming_write: None,
             pieces: Vec::new(),
             shutting_down: false,
+            place: None,
+            ending: watch::Sender::new(false),
             requests: 0,
             requests_at_tick: 0,
             bytes: 0,

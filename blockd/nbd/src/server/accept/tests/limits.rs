@@ -28,28 +28,37 @@ async fn connections_over_the_limit_are_closed_at_once() {
 }
 
 #[tokio::test]
-async fn handshakes_over_the_limit_wait() {
+async fn an_idle_connection_goes_where_places_are_scarce() {
     let limits = Limits {
-        handshakes: 1,
+        connections: 1,
+        idle_time: Duration::ZERO,
         ..Limits::default()
     };
     let (running, path, _directory) = Running::on_unix(limits).await;
-    let mut first = greeted(&path).await.unwrap();
-    let second = tokio::spawn({
-        let path = path.clone();
-        async move { in_transmission(&path).await }
-    });
-    // There is no event for what must not happen.
-    sleep(Duration::from_millis(150)).await;
-    assert!(!second.is_finished());
-    first.write_all(GO).await.unwrap();
-    first.read_exact(&mut [0; GO_REPLIES]).await.unwrap();
-    let mut second = timeout(Duration::from_secs(10), second)
-        .await
-        .unwrap()
-        .unwrap();
+    let mut idle = in_transmission(&path).await;
+    let mut second = in_transmission(&path).await;
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0);
     assert_eq!(read(&mut second, 0, 9).await, [7; 9]);
-    assert_eq!(read(&mut first, 0, 9).await, [7; 9]);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn of_too_many_handshakes_the_oldest_silent_one_goes() {
+    let limits = Limits {
+        handshakes: 4,
+        peer_handshakes: 2,
+        ..Limits::default()
+    };
+    let (running, path, _directory) = Running::on_unix(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(greeted(&path).await.unwrap());
+    }
+    // Without waiting for the time that a handshake has.
+    let other = timeout(Duration::from_secs(5), in_transmission(&path)).await;
+    let mut other = other.unwrap();
+    assert_eq!(read(&mut other, 0, 9).await, [7; 9]);
+    assert_eq!(silent[0].read(&mut [0; 1]).await.unwrap_or(0), 0);
     running.end().await;
 }
 

@@ -6,6 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::*;
 use crate::{
+    budget::Spender,
     export::{
         BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError, WriteError, Writes,
         Written,
@@ -79,7 +80,11 @@ impl Exports for Recorder {
         async { Vec::new() }.boxed()
     }
 
-    fn open<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
+    fn open<'a>(
+        &'a self,
+        _: &'a str,
+        _: Spender,
+    ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let export: Arc<dyn Export> = Arc::new(self.clone());
         async { Ok(export) }.boxed()
     }
