@@ -127,6 +127,11 @@ impl Screen {
         self.parser.screen().bracketed_paste()
     }
 
+    /// The terminal, to look at its cells.
+    pub fn terminal(&self) -> &Vt {
+        self.parser.screen()
+    }
+
     /// The whole state of the terminal, to draw it or to compare with it.
     pub fn state(&self) -> Vt {
         self.parser.screen().clone()

@@ -120,11 +120,6 @@ fn runs(pid: u32) -> bool {
     state_of(pid).is_some_and(|state| state != 'Z')
 }
 
-/// Codex's report of a state.
-fn report(state: &str) -> String {
-    format!("\x1b]7501;state={state}:app=codex\x1b\\")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_reported_and_codex_goes_on() {
     let server = Launch::on_a_small_disk(FAKE).start();
@@ -194,14 +189,11 @@ async fn a_log_resumes_when_there_is_room_again() {
         status["missing"]
     );
     let after = rest.strip_prefix(mark.as_bytes()).unwrap();
-    let again = report("working") + "did <again>\r\n" + &report("done");
-    assert!(after.starts_with(again.as_bytes()), "{after:?}");
+    assert!(String::from_utf8_lossy(after).contains("did <again>\r\n"));
     // All of the output is in the log, or counted as missing.
-    let flood = b"0123456789abcdef";
-    let begin = before.windows(16).position(|part| part == flood).unwrap();
-    let ends = "did <flood 32>\r\n".to_owned() + &report("done") + &report("working");
-    let ends = ends + "did <after>\r\n" + &report("done");
-    let missing = 32 * LINE + ends.len() - (before.len() - begin);
+    let written = fs::read_to_string(server.home().join("codex/written")).unwrap();
+    let logged = u64::try_from(live.len() - mark.len()).unwrap();
+    let missing = written.parse::<u64>().unwrap() - logged;
     assert_eq!(status["missing"], missing);
 }
 

@@ -381,13 +381,9 @@ mod tests {
     }
 
     #[test]
-    fn seeds_of_client_and_their_mutations_do_no_harm() {
-        replay("client", fuzz_client);
-    }
-
-    #[test]
-    fn seeds_of_transmission_and_their_mutations_do_no_harm() {
+    fn seeds_of_transmission_and_client_and_their_mutations_do_no_harm() {
         replay("transmission", fuzz_transmission);
+        replay("client", fuzz_client);
     }
 
     proptest! {

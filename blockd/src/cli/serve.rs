@@ -18,6 +18,7 @@ use crate::{
 /// Serve repositories over NBD.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct ServeArgs {
     /// One repository, or a directory with repositories below it.
     #[arg(long, env = "BLOCKD_REPOS", value_name = "DIR", default_value = ".")]

@@ -2,6 +2,8 @@
 //! its home and its environment. The user's files in the home stay as they are:
 //! settings for a run are passed on the command line.
 
+pub mod composer;
+mod interface;
 mod rollout;
 #[cfg(test)]
 mod tests;

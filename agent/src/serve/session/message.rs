@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::{
-    composer::{erase, holds, is_left, is_unknown},
     run::Run,
     state::{Phase, Seen, State},
 };
 use crate::{
     serve::codex::Rollouts,
+    serve::codex::composer::{Input, erase, is_queued, is_unknown},
     serve::pty::WriteError,
     serve::text::{Text, TextError},
 };
@@ -34,6 +34,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// When a text that is still in the input line gets a second Enter. Where codex
 /// was only slow, the input line is empty by then and Enter does nothing.
 const SECOND_ENTER_DELAY: Duration = Duration::from_secs(2);
+
+/// How long codex may take to show an empty input line.
+const INPUT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a message was not typed.
 #[derive(Debug, Error)]
@@ -57,6 +60,11 @@ pub enum Refusal {
         /// The screen with the dialog.
         screen: String,
     },
+    /// The screen does not show an empty input line: Enter might choose something.
+    #[error(
+        "nothing was typed: codex shows no empty input line, but a list, a dialog or the text of a person, which a person answers at /terminal; its screen shows:\n{0}"
+    )]
+    NoInputLine(String),
     /// It could not be written.
     #[error("{0}")]
     Write(#[from] WriteError),
@@ -99,6 +107,9 @@ impl Run {
     pub(super) async fn message(&self, text: &Text) -> Result<Sent, Refusal> {
         let in_order = self.writing.lock().await;
         self.check_ready()?;
+        if self.is_codex {
+            self.until_empty().await?;
+        }
         let before = self.seen.borrow().clone();
         if self.unconfirmed.load(Ordering::SeqCst) == 0 {
             self.with_rollouts(Rollouts::skip);
@@ -127,6 +138,33 @@ impl Run {
             evidence,
             screen,
         })
+    }
+
+    /// Waits until the screen shows an empty input line: a message that was typed
+    /// before is submitted by then. Where a list or a dialog is open Enter would
+    /// choose something.
+    async fn until_empty(&self) -> Result<(), Refusal> {
+        let deadline = Instant::now() + INPUT_TIMEOUT;
+        loop {
+            self.check_ready()?;
+            let input = self.input();
+            if input.is_some_and(|input| input.is_empty()) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Refusal::NoInputLine(self.screen().text()));
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// Codex's input line, if its screen shows one.
+    fn input(&self) -> Option<Input> {
+        Input::of(self.screen().terminal())
+    }
+
+    fn holds(&self, text: &Text) -> bool {
+        self.input().is_some_and(|input| input.holds(text))
     }
 
     /// Checks that Enter would submit a message.
@@ -205,7 +243,7 @@ impl Run {
     fn was_left(&self, text: &Text) -> bool {
         let now = self.seen.borrow().clone();
         let is_idle = now.reports && matches!(now.state(), State::Idle | State::Error);
-        is_idle && holds(&self.screen().text(), text)
+        is_idle && self.holds(text)
     }
 
     /// Evidence other than codex's record.
@@ -215,7 +253,7 @@ impl Run {
         if is_unknown(&screen, text) {
             Evidence::None
         // A report alone is none: codex may work of its own accord when it comes up.
-        } else if now.workings > before.workings && !holds(&screen, text) {
+        } else if now.workings > before.workings && !self.holds(text) {
             Evidence::Report
         } else if !now.reports {
             if now.shown > before.shown {
@@ -223,11 +261,17 @@ impl Run {
             } else {
                 Evidence::None
             }
-        } else if (worked || text.is_command()) && !is_left(&screen, text) {
+        } else if (worked || text.is_command()) && self.is_taken(&screen, text) {
             Evidence::Composer
         } else {
             Evidence::None
         }
+    }
+
+    /// Whether the text is not in the input line any more.
+    fn is_taken(&self, screen: &str, text: &Text) -> bool {
+        let is_empty = self.input().is_some_and(|input| input.is_empty());
+        is_empty || is_queued(screen, text)
     }
 
     fn with_rollouts<T>(&self, use_it: impl FnOnce(&mut Rollouts) -> T) -> Option<T> {

@@ -1,7 +1,6 @@
 //! The one program of this process, and its runs: what MCP, HTTP and the
 //! terminal share.
 
-mod composer;
 mod error;
 mod message;
 mod run;

@@ -102,7 +102,7 @@ pub async fn serve(options: Options) -> Result<()> {
     });
     let routes = router(Arc::clone(&server));
     http_server::serve(listener, routes, async move { signals.received().await }).await;
-    Ok(server.clear().await?)
+    server.clear().await
 }
 
 fn router(server: Arc<Server>) -> Router {

@@ -111,6 +111,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// A server of the fake codex.
     pub(crate) fn fake(more: &[&str]) -> Self {
         let mut launch = Launch::of(FAKE);

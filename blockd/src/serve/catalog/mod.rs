@@ -6,6 +6,7 @@ mod hidden;
 mod name;
 mod open_cache;
 mod opened;
+mod options;
 mod pinned;
 mod plans;
 mod repos;
@@ -42,33 +43,13 @@ use blockd_nbd::{
 pub use self::{
     disk::ImageInfo,
     forget::{Forgotten, forget},
+    options::CatalogOptions,
     repos::Access,
     revision::RevisionLimits,
 };
 
 /// Images, and repositories, that stay open though nobody uses them.
 const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
-
-/// Where the repositories and the server's own state are, and how much memory
-/// its caches use.
-#[derive(Clone, Debug)]
-pub struct CatalogOptions {
-    /// A repository, or a directory of repositories.
-    pub repos: PathBuf,
-    /// What they may show.
-    pub access: Access,
-    /// The state directory: snapshots, spooled blobs, and the lengths of
-    /// converted files.
-    pub state: PathBuf,
-    /// Bytes of memory for cached blobs and listings.
-    pub cache: usize,
-    /// How much of the history a revision may make the server walk.
-    pub revisions: RevisionLimits,
-    /// The bytes of `.gitattributes` that may be in force for a file.
-    pub attribute_bytes: u64,
-    /// Bytes of memory for plans, in use and kept.
-    pub plan_bytes: u64,
-}
 
 /// All exports of a server.
 pub struct Catalog(Arc<Shared>);

@@ -1,3 +1,5 @@
+mod lists;
+
 use std::{
     fs,
     num::NonZeroU16,

@@ -1,0 +1,26 @@
+//! The options of a catalog.
+
+use std::path::PathBuf;
+
+use super::{repos::Access, revision::RevisionLimits};
+
+/// Where the repositories and the server's own state are, and how much memory
+/// its caches use.
+#[derive(Clone, Debug)]
+pub struct CatalogOptions {
+    /// A repository, or a directory of repositories.
+    pub repos: PathBuf,
+    /// What they may show.
+    pub access: Access,
+    /// The state directory: snapshots, spooled blobs, and the lengths of
+    /// converted files.
+    pub state: PathBuf,
+    /// Bytes of memory for cached blobs and listings.
+    pub cache: usize,
+    /// How much of the history a revision may make the server walk.
+    pub revisions: RevisionLimits,
+    /// The bytes of `.gitattributes` that may be in force for a file.
+    pub attribute_bytes: u64,
+    /// Bytes of memory for plans, in use and kept.
+    pub plan_bytes: u64,
+}
