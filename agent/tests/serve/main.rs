@@ -18,6 +18,8 @@ mod keys;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod mcp_clients;
+#[cfg(test)]
 mod messages;
 #[cfg(test)]
 mod process_lifecycle;

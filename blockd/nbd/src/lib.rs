@@ -128,7 +128,7 @@
 //! | everything that a client does | [`client::Error`] | the caller; it tells an error of one read from the end of a connection |
 //!
 //! What a peer says is in the text of an error on one line, without control characters
-//! ([`printable`]); its fields have it as it came.
+//! ([`printable()`]); its fields have it as it came.
 //!
 //! A peer's bytes never cause a panic, and a panic in an [`Export`] ends one
 //! connection.

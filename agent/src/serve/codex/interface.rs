@@ -1,5 +1,5 @@
 //! What this agent relies on of codex's screen, which changes every week. Each
-//! was seen in every version of [`TRIED`].
+//! was seen in every version of the recordings.
 
 /// The versions whose screens were recorded.
 #[cfg(test)]
