@@ -137,9 +137,9 @@ async fn a_call_may_be_made_again_with_the_same_id() {
         // The same bytes, and then another id.
         for number in [1, 1, 2] {
             let message = call(number, "message", &json!({ "text": "again" }));
-            let sent = send(&message).await;
-            assert_eq!(sent["id"], number);
-            assert_eq!(sent["result"]["structuredContent"]["submitted"], true);
+            let answer = send(&message).await;
+            assert_eq!(answer["id"], number);
+            assert_eq!(answer["result"]["structuredContent"]["submitted"], true);
         }
         send(&call(1, "message", &json!({ "text": "the last" }))).await;
         // The agent types in order: when the last text is done, the others are.
