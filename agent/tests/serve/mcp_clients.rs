@@ -46,7 +46,7 @@ impl<'a> Raw<'a> {
         let data = events
             .lines()
             .filter_map(|line| line.strip_prefix("data: "));
-        let answer: Value = data.last().unwrap().parse().unwrap();
+        let answer: Value = data.next_back().unwrap().parse().unwrap();
         assert_eq!(answer["id"], 1, "{answer}");
         answer["result"]["structuredContent"].clone()
     }
