@@ -43,7 +43,7 @@ impl<'a> Raw<'a> {
     async fn call(&self, tool: &str, arguments: Value) -> Value {
         let call = call(tool, &arguments);
         let events = self.post(&call).await.text().await.unwrap();
-        let data = events
+        let mut data = events
             .lines()
             .filter_map(|line| line.strip_prefix("data: "));
         let answer: Value = data.next_back().unwrap().parse().unwrap();
