@@ -9,8 +9,8 @@ const PUBLIC: [&str; 8] = [
 /// The URL without what is nobody's business: a user name and password, a query
 /// and a fragment, which may hold a token. `None` for a path of the server, which
 /// is of no use elsewhere, and for what is no line.
-pub(super) fn shown(url: String) -> Option<String> {
-    if url.is_empty() || url.contains(char::is_control) {
+pub(super) fn shown(url: &str) -> Option<String> {
+    if !is_line(url) {
         return None;
     }
     match url.split_once("://") {
@@ -20,8 +20,18 @@ pub(super) fn shown(url: String) -> Option<String> {
                 .contains(&scheme.as_str())
                 .then(|| without_secrets(&scheme, rest))
         }
-        None => is_of_ssh(&url).then_some(url),
+        None => is_of_ssh(url).then(|| url.to_owned()),
     }
+}
+
+/// The URL if it is an absolute path, or one with `file://`.
+pub(super) fn path(url: &str) -> Option<String> {
+    let path = url.strip_prefix("file://").unwrap_or(url);
+    (is_line(url) && path.starts_with('/')).then(|| url.to_owned())
+}
+
+fn is_line(url: &str) -> bool {
+    !url.is_empty() && !url.contains(char::is_control)
 }
 
 /// `https://host/…` for `https://user:password@host/…`, and for
@@ -70,7 +80,7 @@ mod tests {
             ("ssh://git:secret@example.org/a", "ssh://example.org/a"),
             ("git@example.org:a.git", "git@example.org:a.git"),
         ] {
-            assert_eq!(shown(url.into()).as_deref(), Some(expected));
+            assert_eq!(shown(url).as_deref(), Some(expected));
         }
     }
 
@@ -85,7 +95,20 @@ mod tests {
             "",
             "https://a\nb",
         ] {
-            assert_eq!(shown(url.into()), None, "{url}");
+            assert_eq!(shown(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn paths_are_told_from_what_runs_a_program() {
+        for (url, is_path) in [
+            ("/srv/a@b", true),
+            ("file:///srv/a", true),
+            ("../a", false),
+            ("ext::sh -c x", false),
+            ("/srv/a\nb", false),
+        ] {
+            assert_eq!(path(url).is_some(), is_path, "{url}");
         }
     }
 }

@@ -292,7 +292,8 @@ impl Repository {
             return Err(Error::new(Kind::Unsupported, message));
         }
         let refs = refs::read(&repository).map_err(|error| error.within(self.label()))?;
-        Ok((refs, origin(&repository)))
+        let origin = origin(&repository, !refs.tracking.is_empty());
+        Ok((refs, origin))
     }
 }
 
@@ -303,9 +304,13 @@ pub(super) fn key_of(common_dir: &Path) -> u64 {
     u64::from_be_bytes(*first)
 }
 
-fn origin(repository: &gix::Repository) -> Option<String> {
+/// The `remote.origin.url` as clients may see it; a path only of a repository
+/// whose `origin/*` are shown, which would have no source without it.
+fn origin(repository: &gix::Repository, with_path: bool) -> Option<String> {
     let url = repository.config_snapshot().string("remote.origin.url")?;
-    origin_url::shown(String::from_utf8(url.into()).ok()?)
+    let url = String::from_utf8(url.into()).ok()?;
+    let path = || with_path.then(|| origin_url::path(&url))?;
+    origin_url::shown(&url).or_else(path)
 }
 
 /// Opens the repository anew, since gix caches what it has read.

@@ -273,7 +273,7 @@ fn sha256_and_shallow_repositories_are_supported_and_partial_ones_refused() {
     let opened = Repository::open(&clone).unwrap();
     let snapshot = store.store.take(&opened, head, &store.cache).unwrap();
     assert_eq!(snapshot.shallow().unwrap(), format!("{head}\n").as_bytes());
-    assert_eq!(snapshot.origin(), None, "it is a path of the server");
+    assert_eq!(snapshot.origin(), Some(url.as_str()), "origin/* are of it");
     fsck(&snapshot, head);
 
     repo.git(&["config", "uploadpack.allowFilter", "true"]);
