@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use crate::harness::{Bench, failure, git, run, wait_until};
@@ -84,15 +84,7 @@ fn a_mount_below_the_mountpoint_is_named() {
 fn force_leaves_a_process_of_another_namespace_alone() {
     let bench = Bench::alone();
     let script = "mount -t tmpfs x \"$1\" && cd \"$1\" && echo && read line && echo alive";
-    let mut other = Command::new("unshare")
-        .args(["--mount", "--propagation", "private", "sh", "-c", script])
-        .args(["sh", &bench.mountpoint().display().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut output = other.stdout.take().unwrap();
-    output.read_exact(&mut [0]).unwrap();
+    let (mut other, mut output) = in_a_namespace(&bench, script);
     bench.attach("repo", &[]);
     let mut inside = Command::new("sleep");
     let mut inside = inside
@@ -114,15 +106,7 @@ fn force_leaves_a_process_of_another_namespace_alone() {
 fn a_namespace_that_ends_at_once_is_waited_for() {
     let bench = Bench::alone();
     bench.attach("repo", &[]);
-    let mut other = Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .args(["sh", "-c", "echo; read line"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut output = other.stdout.take().unwrap();
-    output.read_exact(&mut [0]).unwrap();
+    let (mut other, _output) = in_a_namespace(&bench, "echo; read line");
     let mut detach = bench
         .detach_command(&[])
         .stdout(Stdio::null())
@@ -143,22 +127,7 @@ fn a_namespace_that_ends_at_once_is_waited_for() {
 fn a_mount_in_another_namespace_is_named() {
     let bench = Bench::alone();
     bench.attach("repo", &[]);
-    let mut other = Command::new("unshare")
-        .args([
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            "echo; read line; cat \"$1\"/README",
-        ])
-        .args(["sh", &bench.mountpoint().display().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut output = other.stdout.take().unwrap();
-    output.read_exact(&mut [0]).unwrap();
+    let (mut other, mut output) = in_a_namespace(&bench, "echo; read line; cat \"$1\"/README");
     let error = failure(&mut bench.detach_command(&[]));
     assert!(
         error.contains("another mount namespace") && error.contains("--lazy"),
@@ -171,4 +140,20 @@ fn a_mount_in_another_namespace_is_named() {
     assert_eq!(read, "a repository\n");
     other.wait().unwrap();
     bench.nothing_will_be_left();
+}
+
+/// Runs a shell script in a mount namespace of its own, with the mountpoint as its
+/// first argument, up to its first line: an empty one. Then its input, and its
+/// output from there on, are the test's.
+fn in_a_namespace(bench: &Bench, script: &str) -> (Child, ChildStdout) {
+    let mut other = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", script])
+        .args(["sh", &bench.mountpoint().display().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = other.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    (other, output)
 }
