@@ -177,13 +177,19 @@ fn check_file(path: &Path, wall: &Wall) -> Result<()> {
 
 /// Checks all files below a directory, which need not exist.
 fn check_all(directory: &Path, wall: &Wall, depth: usize) -> Result<()> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
-        _ => Err(Error::io("list", directory, error)),
-    };
-    let entries = match wall.admit(directory).and_then(fs::read_dir) {
+    match wall.admit(directory) {
+        Ok(_) => check_below(directory, wall, depth),
+        Err(error) => unless_absent(directory, error),
+    }
+}
+
+/// The same, of one that was admitted. What is not a link in it lies inside too,
+/// and is not resolved once more: a repository has 256 directories of loose
+/// objects.
+fn check_below(directory: &Path, wall: &Wall, depth: usize) -> Result<()> {
+    let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) => return failed(error),
+        Err(error) => return unless_absent(directory, error),
     };
     let below = depth.checked_sub(1).ok_or_else(|| {
         let message = format!("{} is nested too deep", directory.display());
@@ -192,18 +198,26 @@ fn check_all(directory: &Path, wall: &Wall, depth: usize) -> Result<()> {
     for entry in entries {
         let entry = match entry {
             Ok(entry) => entry,
-            Err(error) => return failed(error),
+            Err(error) => return unless_absent(directory, error),
         };
-        let path = entry.path();
         match entry.file_type() {
             Ok(kind) if kind.is_file() => {}
-            Ok(kind) if kind.is_dir() => check_all(&path, wall, below)?,
-            Ok(kind) if kind.is_symlink() && path.is_dir() => check_all(&path, wall, below)?,
-            Ok(_) => check_file(&path, wall)?,
+            Ok(kind) if kind.is_dir() => check_below(&entry.path(), wall, below)?,
+            Ok(kind) if kind.is_symlink() && entry.path().is_dir() => {
+                check_all(&entry.path(), wall, below)?;
+            }
+            Ok(_) => check_file(&entry.path(), wall)?,
             // Removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("use", &path, error)),
+            Err(error) => return Err(Error::io("use", &entry.path(), error)),
         }
     }
     Ok(())
+}
+
+fn unless_absent(directory: &Path, error: io::Error) -> Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(()),
+        _ => Err(Error::io("list", directory, error)),
+    }
 }

@@ -19,7 +19,7 @@ use std::{fmt, fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::{
     Error, Kind,
-    git::{self, Cache, ObjectId, Repository, Resolved, SnapshotStore},
+    git::{self, Cache, ObjectId, Repository, SnapshotStore},
     image::{FileTime, Image, LAYOUT_VERSION, Options, Origin},
 };
 use tracing::{info, warn};
@@ -29,7 +29,7 @@ use self::{
     name::ExportName,
     open_cache::OpenCache,
     opened::Opened,
-    pinned::{Pinned, latest_time},
+    pinned::Pinned,
     plans::{Planned, Plans},
     repos::Repos,
     revision_pins::{PinGuard, RevisionPins},
@@ -268,57 +268,6 @@ impl Shared {
         let origin = self.origin(name, &repository, commit).map_err(of_repo)?;
         let disk = self.disk(name, origin, commit, latest).map_err(of_repo)?;
         Ok((disk, pin))
-    }
-
-    /// What a name stands for; a revision, which may move, is pinned to it.
-    fn resolve(
-        &self,
-        name: &ExportName,
-        repository: &Repository,
-    ) -> imagegen::Result<(Pinned, Option<PinGuard<Pinned>>)> {
-        if name.layout.is_none() {
-            let revision = format!("{}@{}", name.repo, name.rev);
-            let resolve = || {
-                revision::check(&name.rev, self.revisions)?;
-                let Resolved { commit, head } = repository.resolve(&name.rev)?;
-                let latest = Some(latest_time());
-                imagegen::Result::Ok(Pinned {
-                    commit,
-                    head,
-                    latest,
-                })
-            };
-            let (pinned, pin) = self.pins.pin(revision.clone(), resolve)?;
-            if repository.has_commit(pinned.commit, &self.cache)? {
-                return Ok((pinned, Some(pin)));
-            }
-            // Purged meanwhile.
-            self.pins.forget(&revision);
-            let (pinned, pin) = self.pins.pin(revision, resolve)?;
-            return Ok((pinned, Some(pin)));
-        }
-        let full = ObjectId::from_hex(name.rev.as_bytes()).map_err(|_| {
-            Error::new(
-                Kind::Invalid,
-                format!(
-                    "{:?} is no full commit id, as a canonical name has",
-                    name.rev
-                ),
-            )
-        })?;
-        if !repository.has_commit(full, &self.cache)? {
-            let reason = format!(
-                "it has no commit {full}, or has it no longer: attach a branch or a commit that \
-                 it has"
-            );
-            return Err(Error::new(Kind::NotFound, reason));
-        }
-        let canonical = Pinned {
-            commit: full,
-            head: None,
-            latest: None,
-        };
-        Ok((canonical, None))
     }
 
     fn origin(
