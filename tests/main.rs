@@ -2,6 +2,8 @@
 //! clients. `tests/setup.sh` installs the programs that judge it.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod attachment;
 #[cfg(test)]
 mod bad_input;

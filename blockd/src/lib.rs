@@ -7,6 +7,7 @@
 //! attach:  device (kernel nbd, or FUSE and loop) ─► lower (ext4) ─► diff (overlayfs)
 //! ```
 
+pub mod access;
 mod atomic_file;
 pub mod attach;
 pub mod cli;

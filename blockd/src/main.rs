@@ -47,6 +47,8 @@ fn run(command: Command) -> Result<()> {
         Command::Image(args) => runtime()?.block_on(local::image(&args.options()?)),
         Command::Info(args) => local::info(&args.options()?),
         Command::Forget(args) => local::forget(&args.options()?),
+        Command::Token(args) => args.run(),
+        Command::CheckConfig(args) => args.run(),
         Command::Attach(args) => {
             let report = attach::attach(&args.options()?)?;
             for warning in &report.warnings {

@@ -44,6 +44,28 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `30m`, `12h` or `7d`: 1 minute to 366 days.
+///
+/// # Errors
+///
+/// What is expected instead.
+pub(crate) fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    const LONGEST: u64 = 366 * 24 * 3600;
+    let wrong = || "expected a time like 30m, 12h or 7d, of 1 minute to 366 days".to_owned();
+    let (number, unit) = split_number(text);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return Err(wrong()),
+    };
+    let seconds = number
+        .checked_mul(seconds)
+        .filter(|time| (60..=LONGEST).contains(time));
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+
 /// The digits at the front, and the rest.
 fn split_number(text: &str) -> (&str, &str) {
     let is_unit = |c: char| !c.is_ascii_digit();

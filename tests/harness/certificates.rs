@@ -31,7 +31,10 @@ impl Certificates {
             fs::copy(&authority, certificates.of(who).join("ca-cert.pem")).unwrap();
         }
         certificates.vouch("server", "subjectAltName=DNS:localhost");
-        certificates.vouch("client", "extendedKeyUsage=clientAuth");
+        certificates.vouch(
+            "client",
+            "extendedKeyUsage=clientAuth\nsubjectAltName=DNS:client.example",
+        );
         certificates
     }
 
@@ -39,6 +42,36 @@ impl Certificates {
     /// certificate and believes the same authority.
     pub(crate) fn of(&self, who: &str) -> PathBuf {
         self.folder.path().join(who)
+    }
+
+    /// Writes a revocation list with this certificate for the server.
+    #[track_caller]
+    pub(crate) fn revoke(&self, who: &str) {
+        let server = self.of("server");
+        // A list with a number is one of version 2, which RFC 5280 demands.
+        let config = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\ncrlnumber=number\n\
+            default_md=sha256\ndefault_crl_days=2\n";
+        fs::write(self.folder.path().join("number"), "01\n").unwrap();
+        fs::write(self.folder.path().join("ca.conf"), config).unwrap();
+        fs::write(self.folder.path().join("index"), "").unwrap();
+        let authority = || {
+            let mut openssl = program("openssl");
+            openssl.current_dir(self.folder.path());
+            openssl.args([
+                "ca",
+                "-config",
+                "ca.conf",
+                "-keyfile",
+                "ca-key.pem",
+                "-cert",
+            ]);
+            openssl.arg(server.join("ca-cert.pem"));
+            openssl
+        };
+        let certificate = self.of(who).join(format!("{who}-cert.pem"));
+        run(authority().arg("-revoke").arg(certificate));
+        let list = server.join("client-crl.pem");
+        run(authority().args(["-gencrl", "-out"]).arg(list));
     }
 
     fn key(&self) -> PathBuf {

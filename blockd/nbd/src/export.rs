@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 
-use crate::budget::Spender;
+use crate::identity::Identity;
 
 /// Which requests an export takes, in bytes (proto.md, "Size constraints").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,13 +184,15 @@ pub trait Writes: Send + Sync + 'static {
 
 /// The disks of a server, by name.
 pub trait Exports: Send + Sync + 'static {
-    /// Name and description of each export to advertise (`NBD_OPT_LIST`); a name
-    /// longer than 4096 bytes is left out. Other names may be opened too.
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>>;
+    /// Name and description of each export to advertise to a client
+    /// (`NBD_OPT_LIST`); a name longer than 4096 bytes is left out. Other names may
+    /// be opened too.
+    fn list(&self, by: &Identity) -> BoxFuture<'_, Vec<(String, String)>>;
 
-    /// Opens an export by name for the connection `by`; the empty name is the default
-    /// export. A connection
-    /// calls it once for each name, and keeps the result.
+    /// Opens an export by name for a client; the empty name is the default export. A
+    /// connection calls it once for each name, and keeps the result. A name may have
+    /// a secret in it, so that the server logs none: the error says what of it may be
+    /// shown.
     ///
     /// # Errors
     ///
@@ -198,6 +200,6 @@ pub trait Exports: Send + Sync + 'static {
     fn open<'a>(
         &'a self,
         name: &'a str,
-        by: Spender,
+        by: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>>;
 }

@@ -24,7 +24,7 @@ use tokio::{
 use zerocopy::FromBytes;
 
 use crate::{
-    budget::Spender,
+    Identity,
     client::{Client, Stream},
     export::{Export, ExportInfo, Exports, Extent, OpenError, ReadError},
     memory::MemoryExport,
@@ -299,14 +299,14 @@ impl Export for FuzzDisk {
 }
 
 impl Exports for FuzzDisk {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+    fn list(&self, _: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
         async { vec![("fuzz".into(), "a disk to be fuzzed".into())] }.boxed()
     }
 
     fn open<'a>(
         &'a self,
         name: &'a str,
-        _: Spender,
+        _: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         async move {
             let export: Arc<dyn Export> = Arc::new(Self::new());

@@ -18,10 +18,9 @@
 //! use std::{num::NonZeroUsize, sync::Arc};
 //!
 //! use blockd_nbd::{
-//!     BlockSize, Export, ExportInfo, Exports, Extent, Limits, OpenError, ReadError,
+//!     BlockSize, Export, ExportInfo, Exports, Extent, Identity, Limits, OpenError, ReadError,
 //!     client::{self, Client},
 //!     server::{Listener, Server},
-//!     budget::Spender,
 //!     uri::Address,
 //! };
 //! use futures_util::{FutureExt, future::BoxFuture};
@@ -67,7 +66,7 @@
 //! struct Single(Arc<Counting>);
 //!
 //! impl Exports for Single {
-//!     fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+//!     fn list(&self, _: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
 //!         let info = self.0.info();
 //!         let list = vec![(info.name.clone(), info.description.clone())];
 //!         async { list }.boxed()
@@ -76,7 +75,7 @@
 //!     fn open<'a>(
 //!         &'a self,
 //!         _: &'a str,
-//!         _: Spender,
+//!         _: &Identity,
 //!     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
 //!         let export: Arc<dyn Export> = self.0.clone();
 //!         async { Ok(export) }.boxed()
@@ -114,7 +113,8 @@
 //! ```
 //!
 //! `nbdinfo nbd+unix:///?socket=…` and every other NBD client see the same disk.
-//! [`memory`] has exports for tests; [`uri`] parses and prints NBD URIs.
+//! [`memory`] has exports for tests; [`uri`] parses and prints NBD URIs; [`token`] is
+//! how a name carries a secret.
 //!
 //! # Errors
 //!
@@ -141,7 +141,7 @@
 //!
 //! # TLS
 //!
-//! [`tls::acceptor`] reads a server's certificates for [`server::Server::tls`]; a
+//! [`tls::ServerTls`] reads a server's certificates for [`server::Server::tls`]; a
 //! client uses TLS for `nbds://` ([`uri::Tls`]). There is no opportunistic mode: a
 //! connection that should be encrypted and cannot be is an error.
 //!
@@ -159,6 +159,7 @@ pub mod client;
 mod export;
 #[doc(hidden)]
 pub mod fuzz;
+mod identity;
 mod keepalive;
 pub mod memory;
 mod printable;
@@ -172,6 +173,7 @@ mod string;
 )]
 pub(crate) mod testing;
 pub mod tls;
+pub mod token;
 pub mod uri;
 mod width;
 pub mod wire;
@@ -181,6 +183,7 @@ pub use self::{
         BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError, WriteError, Writes,
         Written,
     },
+    identity::Identity,
     printable::printable,
     server::{ConnectionError, Limits},
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
-    budget::Spender,
+    Identity,
     export::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError},
     width::{to_u64, to_usize},
 };
@@ -112,7 +112,7 @@ impl MemoryExports {
 }
 
 impl Exports for MemoryExports {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+    fn list(&self, _: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
         let infos = self.0.iter().map(|export| &export.info);
         let list = infos
             .map(|info| (info.name.clone(), info.description.clone()))
@@ -123,7 +123,7 @@ impl Exports for MemoryExports {
     fn open<'a>(
         &'a self,
         name: &'a str,
-        _: Spender,
+        _: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let found = self
             .0

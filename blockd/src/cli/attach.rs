@@ -15,6 +15,7 @@ use rustix::process::{getegid, geteuid};
 use super::{
     relay::relay_program,
     state::StateArgs,
+    token_file::TokenFileArgs,
     values::{check_tls, running_program, size, time, uri},
 };
 use crate::attach::{AttachOptions, RelaySettings, UpperKind, Via};
@@ -38,6 +39,10 @@ pub struct AttachArgs {
     #[arg(value_parser = uri)]
     #[arg(help = "Another server that has the export: nbd://HOST[:PORT]/; may be repeated")]
     pub also: Vec<NbdUri>,
+
+    /// The token that the servers ask for.
+    #[command(flatten)]
+    pub token: TokenFileArgs,
 
     /// Let servers without TLS (nbd://) stand in for servers with it (nbds://)
     #[arg(long, env = "BLOCKD_ALLOW_CLEAR", value_parser = FalseyValueParser::new())]
@@ -164,10 +169,16 @@ impl AttachArgs {
     /// without TLS would stand in for servers with it.
     pub fn options(&self) -> Result<AttachOptions> {
         check_tls(iter::once(&self.uri).chain(&self.also), self.allow_clear)?;
+        let (mut uris, token) = self
+            .token
+            .taken_from(iter::once(&self.uri).chain(&self.also))?;
+        let also = uris.split_off(1);
+        let uri = uris.remove(0);
         Ok(AttachOptions {
             relay: RelaySettings {
-                uri: self.uri.clone(),
-                also: self.also.clone(),
+                uri,
+                also,
+                token,
                 timeout: self.timeout,
                 connections: self.connections,
                 cache_size: self.cache_size,

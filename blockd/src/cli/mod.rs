@@ -17,6 +17,8 @@ pub mod relay;
 pub mod serve;
 pub mod state;
 pub mod status;
+pub mod token;
+pub mod token_file;
 pub(crate) mod values;
 
 use self::{
@@ -32,6 +34,7 @@ use self::{
     relay::{RelayArgs, RelayDaemonArgs},
     serve::ServeArgs,
     status::StatusArgs,
+    token::{CheckConfigArgs, TokenArgs},
 };
 
 /// Any commit of a git repository as an ext4 disk over NBD.
@@ -63,6 +66,10 @@ pub enum Command {
     Info(InfoArgs),
     /// Remove kept snapshots that hold what was purged from a repository.
     Forget(ForgetArgs),
+    /// Make tokens, which permit what an access file does not.
+    Token(TokenArgs),
+    /// Check an access file.
+    CheckConfig(CheckConfigArgs),
     /// Attach an export as a work tree.
     Attach(AttachArgs),
     /// Detach a work tree; its changes are kept.

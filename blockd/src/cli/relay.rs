@@ -13,7 +13,10 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, builder::FalseyValueParser};
 
-use super::values::{absolute, check_tls, running_program, size, time, uri};
+use super::{
+    token_file::TokenFileArgs,
+    values::{absolute, check_tls, running_program, size, time, uri},
+};
 use crate::relay::{self, RelayOptions, RelayProgram};
 use blockd_nbd::uri::NbdUri;
 
@@ -25,6 +28,10 @@ pub struct RelayArgs {
     #[arg(required = true, value_name = "URI", value_parser = uri)]
     #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]…, once for each server that has it")]
     pub uris: Vec<NbdUri>,
+
+    /// The token that the servers ask for.
+    #[command(flatten)]
+    pub token: TokenFileArgs,
 
     /// Let servers without TLS (nbd://) stand in for servers with it (nbds://)
     #[arg(long, env = "BLOCKD_ALLOW_CLEAR", value_parser = FalseyValueParser::new())]
@@ -135,9 +142,11 @@ impl RelayArgs {
     /// without TLS would stand in for servers with it.
     pub fn options(&self) -> Result<RelayOptions> {
         check_tls(self.uris.iter(), self.allow_clear)?;
+        let (uris, token) = self.token.taken_from(&self.uris)?;
         let optional = |path: &Option<PathBuf>| path.as_ref().map(absolute).transpose();
         Ok(RelayOptions {
-            uris: self.uris.clone(),
+            uris,
+            token,
             unix: absolute(&self.unix)?,
             fuse: optional(&self.fuse)?,
             cow: optional(&self.cow)?,

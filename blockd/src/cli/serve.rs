@@ -28,6 +28,10 @@ pub struct ServeArgs {
     /// out of --repos.
     #[arg(long, env = "BLOCKD_ALLOW", value_name = "DIR", value_delimiter = ',')]
     pub allow: Vec<PathBuf>,
+    /// Who may open what: rules, and the keys of tokens (blockd check-config). SIGHUP
+    /// reads it anew. Without it, whoever connects may open everything.
+    #[arg(long, env = "BLOCKD_ACCESS", value_name = "FILE")]
+    pub access: Option<PathBuf>,
     /// Show the history of repositories that hide refs (transfer.hideRefs or
     /// uploadpack.hideRefs), hidden objects and all, and open hidden refs. Without
     /// it their files are served, with history=none.
@@ -141,6 +145,7 @@ An export is called REPO[@REV][:key=value]…, for example team/project@v1.2:uid
   head=BRANCH        the branch that HEAD is on
   mtime=SECONDS      the time of every file, since 1970
   index=2|4          the version of .git/index (2)
+  token=TOKEN        permits what --access does not (blockd token create)
   path=DIR           only this directory, without .git; stands last
 
 Sockets passed by a service manager (LISTEN_FDS) are served too.";
@@ -163,6 +168,7 @@ impl ServeArgs {
                     allow: Some(self.allow.iter().map(absolute).collect::<Result<_>>()?),
                     show_hidden: self.show_hidden,
                 },
+                access_file: self.access.as_ref().map(absolute).transpose()?,
                 state: absolute(&self.store.state()?)?,
                 cache: self.store.cache,
                 revisions: RevisionLimits {

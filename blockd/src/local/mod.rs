@@ -120,6 +120,7 @@ impl LocalExport {
         let end = self.name.find(['@', ':']).unwrap_or(self.name.len());
         let (repo, name) = self.name.split_at(end);
         let options = CatalogOptions {
+            access_file: None,
             repos: if repo.is_empty() { "." } else { repo }.into(),
             // It is the caller's own file that it comes to.
             access: Access {

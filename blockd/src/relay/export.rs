@@ -9,7 +9,7 @@ use super::{
     cache::Cache,
     first_block::{self, FirstBlock},
 };
-use blockd_nbd::{Export, ExportInfo, Exports, Extent, OpenError, ReadError, budget::Spender};
+use blockd_nbd::{Export, ExportInfo, Exports, Extent, Identity, OpenError, ReadError};
 
 /// The disk of the servers, and what is cached of it.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl Export for RelayExport {
 pub(super) struct Only(pub(super) Arc<dyn Export>);
 
 impl Exports for Only {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+    fn list(&self, _: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
         let info = self.0.info();
         let list = vec![(info.name.clone(), info.description.clone())];
         async move { list }.boxed()
@@ -117,7 +117,7 @@ impl Exports for Only {
     fn open<'a>(
         &'a self,
         name: &'a str,
-        _: Spender,
+        _: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let canonical = &self.0.info().name;
         let opened = if name.is_empty() || name == canonical {

@@ -167,7 +167,7 @@ impl Relay {
         memory::stay_in_memory();
         // After the files of /proc/self were written, which are root's from here on.
         privacy::hide_memory()?;
-        let resolved = resolve(&options.uris).await?;
+        let resolved = resolve(&options.uris, options.token.as_ref()).await?;
         let name = resolved.disk.info().name.clone();
         let listener = privacy::bind(&options.unix).await?;
         let round_trip = resolved.round_trip;

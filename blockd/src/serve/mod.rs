@@ -10,12 +10,16 @@ use std::{
 
 use anyhow::{Context, Result};
 use rustix::process::chdir;
-use tracing::info;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tracing::{error, info, warn};
 
 use blockd_nbd::{
     Exports, Limits,
     server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
-    tls::{self, VerifyPeer},
+    tls::{ServerTls, VerifyPeer},
     uri::{Address, NbdUri, Tls},
 };
 pub mod catalog;
@@ -83,15 +87,18 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
         return Ok(serve_stdio(catalog, limits, shutdown).await?);
     }
     let certificates = options.tls.as_deref();
-    let tls = certificates.map(|folder| tls::acceptor(folder, options.verify_peer));
+    let tls = certificates.map(|folder| ServerTls::load(folder, options.verify_peer));
     let tls = tls
         .transpose()
-        .context("the certificates of --tls cannot be used")?;
+        .context("the certificates of --tls cannot be used")?
+        .map(Arc::new);
     let listeners = listeners(options).await?;
+    warn_if_open(options, &listeners);
     announce(&catalog, &listeners, tls.is_some())
         .context("cannot print where the server listens")?;
     let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
     let expiry = tokio::spawn(expire_regularly(Arc::clone(&catalog), options.keep_days));
+    let reloading = reloading(options, &catalog, tls.clone())?;
     Server {
         listeners,
         limits,
@@ -101,6 +108,7 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     .run(shutdown)
     .await;
     expiry.abort();
+    reloading.inspect(JoinHandle::abort);
     let damaged_packs = catalog.damaged();
     info!(
         blob_bytes_inflated = catalog.inflated(),
@@ -115,6 +123,49 @@ async fn expire_regularly(catalog: Arc<Catalog>, days: u32) {
     loop {
         ticks.tick().await;
         catalog.expire(DAY * days).await;
+    }
+}
+
+/// Reads the access file and the certificates anew at each SIGHUP; `None` without
+/// either: then SIGHUP ends the server, as when a terminal is closed.
+fn reloading(
+    options: &ServeOptions,
+    catalog: &Arc<Catalog>,
+    tls: Option<Arc<ServerTls>>,
+) -> Result<Option<JoinHandle<()>>> {
+    if options.catalog.access_file.is_none() && tls.is_none() {
+        return Ok(None);
+    }
+    let mut signals = signal(SignalKind::hangup()).context("cannot catch SIGHUP")?;
+    let catalog = Arc::clone(catalog);
+    Ok(Some(tokio::spawn(async move {
+        while signals.recv().await.is_some() {
+            let access = catalog.reload_access();
+            let certificates = tls.as_ref().map_or(Ok(()), |tls| tls.reload());
+            match access.and(certificates.map_err(Into::into)) {
+                Ok(()) => info!("read the access file and the certificates anew"),
+                Err(error) => error!("what was read before stays in force: {error:#}"),
+            }
+        }
+    })))
+}
+
+/// Says so where whoever reaches this server may open everything.
+fn warn_if_open(options: &ServeOptions, listeners: &[Listener]) {
+    let is_far = |listener: &&Listener| match listener.bound() {
+        Bound::Tcp(address) => !address.ip().is_loopback(),
+        Bound::Unix(_) | Bound::UnixWithoutPath => false,
+    };
+    let far = listeners.iter().find(is_far);
+    if let (Some(listener), None) = (far, &options.catalog.access_file) {
+        let whoever = match options.verify_peer {
+            VerifyPeer::No => "whoever reaches it",
+            VerifyPeer::Client | VerifyPeer::AnyUsage => "every client with a certificate",
+        };
+        warn!(
+            "{whoever} may open every repository at {listener}: --access FILE says who may open \
+             what"
+        );
     }
 }
 

@@ -3,8 +3,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use blockd_nbd::{
-    Export, Exports, Limits, OpenError,
-    budget::Spender,
+    Export, Exports, Identity, Limits, OpenError,
     server::{Listener, Server},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -35,14 +34,14 @@ struct EveryName {
 }
 
 impl Exports for EveryName {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+    fn list(&self, _: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
         async { Vec::new() }.boxed()
     }
 
     fn open<'a>(
         &'a self,
         _: &'a str,
-        _: Spender,
+        _: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         async {
             sleep(self.opening).await;

@@ -15,6 +15,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
+    token::Asked,
     uri::Address,
     wire::{
         MAX_ALIGNED_LENGTH, NBD_CMD_BLOCK_STATUS, NBD_REPLY_TYPE_BLOCK_STATUS,
@@ -39,11 +40,11 @@ const MAX_RANGES: usize = 1 << 20;
 ///
 /// As [`info`](super::info()), and [`Error::Remote`] when the server fails to
 /// answer `NBD_CMD_BLOCK_STATUS`.
-pub async fn allocation(
+pub async fn allocation<'a>(
     address: &Address,
-    export: &str,
+    export: impl Into<Asked<'a>>,
 ) -> Result<(Offer, Option<Vec<Range<u64>>>)> {
-    let (mut stream, offer, context) = open_with_allocation(address, export).await?;
+    let (mut stream, offer, context) = open_with_allocation(address, export.into()).await?;
     let Some(context) = context else {
         return Ok((offer, None));
     };

@@ -10,7 +10,7 @@ use super::{
     start_tls,
     stream::{self, Stream},
 };
-use crate::uri::Address;
+use crate::{token::Asked, uri::Address};
 
 /// How long a server may take from the connect to the end of the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,7 +21,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// [`Error::Connect`], [`Error::NotNbd`], [`Error::Tls`], [`Error::Refused`],
 /// [`Error::Protocol`], [`Error::Lost`], and [`Error::TimedOut`] after 10 seconds.
-pub async fn info(address: &Address, export: &str) -> Result<Offer> {
+pub async fn info<'a>(address: &Address, export: impl Into<Asked<'a>>) -> Result<Offer> {
+    let export = export.into();
     let asked = async {
         let mut stream = greeted(address).await?;
         handshake::info(&mut stream, export).await
@@ -30,7 +31,7 @@ pub async fn info(address: &Address, export: &str) -> Result<Offer> {
 }
 
 /// A connection in the transmission phase of `export`.
-pub(super) async fn open(address: &Address, export: &str) -> Result<(Box<dyn Stream>, Offer)> {
+pub(super) async fn open(address: &Address, export: Asked<'_>) -> Result<(Box<dyn Stream>, Offer)> {
     let opened = async {
         let mut stream = greeted(address).await?;
         let offer = handshake::go(&mut stream, export).await?;
@@ -42,7 +43,7 @@ pub(super) async fn open(address: &Address, export: &str) -> Result<(Box<dyn Str
 /// The same, and the id of its `base:allocation` context, if the server has it.
 pub(super) async fn open_with_allocation(
     address: &Address,
-    export: &str,
+    export: Asked<'_>,
 ) -> Result<(Box<dyn Stream>, Offer, Option<u32>)> {
     let opened = async {
         let mut stream = greeted(address).await?;

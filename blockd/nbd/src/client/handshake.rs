@@ -13,6 +13,7 @@ use super::{
 use crate::{
     export::{BlockSize, ExportInfo},
     string::parse_string,
+    token::Asked,
     width::to_usize,
     wire::{
         IHAVEOPT, InfoBlockSize, InfoExport, MAX_STRING, META_BASE_ALLOCATION,
@@ -89,7 +90,7 @@ pub(super) async fn start_tls(stream: &mut Box<dyn Stream>) -> Result<bool> {
 }
 
 /// `NBD_OPT_INFO`, then `NBD_OPT_ABORT`.
-pub(super) async fn info(stream: &mut Box<dyn Stream>, export: &str) -> Result<Offer> {
+pub(super) async fn info(stream: &mut Box<dyn Stream>, export: Asked<'_>) -> Result<Offer> {
     let offer = choose(stream, NBD_OPT_INFO, export).await?;
     // The server need not have received it: it may close the connection at once.
     let _best_effort = send_option(stream, NBD_OPT_ABORT, &[]).await;
@@ -97,7 +98,7 @@ pub(super) async fn info(stream: &mut Box<dyn Stream>, export: &str) -> Result<O
 }
 
 /// `NBD_OPT_STRUCTURED_REPLY` and `NBD_OPT_GO`: the transmission phase follows.
-pub(super) async fn go(stream: &mut Box<dyn Stream>, export: &str) -> Result<Offer> {
+pub(super) async fn go(stream: &mut Box<dyn Stream>, export: Asked<'_>) -> Result<Offer> {
     let structured = structured(stream).await?;
     let offer = choose(stream, NBD_OPT_GO, export).await?;
     Ok(Offer {
@@ -110,7 +111,7 @@ pub(super) async fn go(stream: &mut Box<dyn Stream>, export: &str) -> Result<Off
 /// of `base:allocation` too, if the server has it.
 pub(super) async fn go_with_allocation(
     stream: &mut Box<dyn Stream>,
-    export: &str,
+    export: Asked<'_>,
 ) -> Result<(Offer, Option<u32>)> {
     let structured = structured(stream).await?;
     let context = if structured {
@@ -140,9 +141,9 @@ async fn accepts(stream: &mut Box<dyn Stream>, code: u32) -> Result<bool> {
     }
 }
 
-async fn set_meta_context(stream: &mut Box<dyn Stream>, export: &str) -> Result<Option<u32>> {
+async fn set_meta_context(stream: &mut Box<dyn Stream>, export: Asked<'_>) -> Result<Option<u32>> {
     let code = NBD_OPT_SET_META_CONTEXT;
-    let mut data = prefixed(export)?;
+    let mut data = prefixed(&export.sent())?;
     data.extend_from_slice(&1_u32.to_be_bytes());
     data.extend_from_slice(&prefixed(META_BASE_ALLOCATION)?);
     send_option(stream, code, &data).await?;
@@ -166,7 +167,7 @@ async fn set_meta_context(stream: &mut Box<dyn Stream>, export: &str) -> Result<
 }
 
 /// `NBD_OPT_INFO` or `NBD_OPT_GO`.
-async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: &str) -> Result<Offer> {
+async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: Asked<'_>) -> Result<Offer> {
     send_option(stream, code, &info_request(export)?).await?;
     let mut infos = Infos::default();
     for _ in 0..MAX_REPLIES {
@@ -176,7 +177,7 @@ async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: &str) -> Result
             (kind, text) if kind & NBD_REP_FLAG_ERROR != 0 => {
                 let text = String::from_utf8_lossy(&text).trim().to_owned();
                 return Err(Error::Refused {
-                    export: export.to_owned(),
+                    export: export.name.to_owned(),
                     code: kind,
                     text,
                 });
@@ -188,8 +189,8 @@ async fn choose(stream: &mut Box<dyn Stream>, code: u32, export: &str) -> Result
 }
 
 /// The data of `NBD_OPT_INFO` and `NBD_OPT_GO`: the name and three requests.
-fn info_request(export: &str) -> Result<Vec<u8>> {
-    let mut data = prefixed(export)?;
+fn info_request(export: Asked<'_>) -> Result<Vec<u8>> {
+    let mut data = prefixed(&export.sent())?;
     for word in [3, NBD_INFO_NAME, NBD_INFO_DESCRIPTION, NBD_INFO_BLOCK_SIZE] {
         data.extend_from_slice(&word.to_be_bytes());
     }
@@ -276,7 +277,7 @@ impl Infos {
         Ok(())
     }
 
-    fn finish(self, export: &str) -> Result<Offer> {
+    fn finish(self, export: Asked<'_>) -> Result<Offer> {
         let (size, flags) = self
             .export
             .ok_or_else(|| Error::protocol("no NBD_INFO_EXPORT before the ACK"))?;
@@ -288,7 +289,7 @@ impl Infos {
         Ok(Offer {
             named: self.name.is_some(),
             info: ExportInfo {
-                name: self.name.unwrap_or_else(|| export.to_owned()),
+                name: self.name.unwrap_or_else(|| export.name.to_owned()),
                 description: self.description.unwrap_or_default(),
                 size,
                 block_size: self.block_size.unwrap_or(assumed),

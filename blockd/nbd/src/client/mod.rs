@@ -50,7 +50,12 @@ pub use self::{
     handshake::Offer,
 };
 use self::{connect::open, connection::Connection, liveness::Liveness};
-use crate::{export::ExportInfo, uri::Address, width::to_usize};
+use crate::{
+    export::ExportInfo,
+    token::{Asked, Token},
+    uri::Address,
+    width::to_usize,
+};
 
 /// The longest request, in bytes, to a server that states no maximum (proto.md,
 /// "Size constraints").
@@ -67,6 +72,7 @@ const MIN_CHARGE: u32 = 16 << 10;
 #[derive(Debug)]
 pub struct Client {
     address: Address,
+    token: Option<Token>,
     offer: Offer,
     /// Never empty. Ended ones stay until they are replaced.
     connections: RwLock<Vec<Arc<Connection>>>,
@@ -81,17 +87,24 @@ impl Client {
     /// # Errors
     ///
     /// As [`info`].
-    pub async fn open(address: &Address, export: &str) -> Result<Self> {
+    pub async fn open<'a>(address: &Address, export: impl Into<Asked<'a>>) -> Result<Self> {
+        let export = export.into();
         let (stream, offer) = open(address, export).await?;
-        Ok(Self::over(stream, offer, address))
+        Ok(Self::over(stream, offer, address, export.token))
     }
 
     /// A client with one connection, which is in the transmission phase.
-    fn over(stream: Box<dyn Stream>, offer: Offer, address: &Address) -> Self {
+    fn over(
+        stream: Box<dyn Stream>,
+        offer: Offer,
+        address: &Address,
+        token: Option<&Token>,
+    ) -> Self {
         let liveness = Arc::new(Liveness::new());
         let first = Connection::start(stream, offer.structured, Arc::clone(&liveness));
         Self {
             address: address.clone(),
+            token: token.cloned(),
             offer,
             connections: RwLock::new(vec![Arc::new(first)]),
             turn: AtomicUsize::new(0),
@@ -113,8 +126,8 @@ impl Client {
         handshake::greet(&mut stream)
             .await
             .map_err(Error::protocol)?;
-        let offer = handshake::go(&mut stream, export).await?;
-        Ok(Self::over(stream, offer, address))
+        let offer = handshake::go(&mut stream, export.into()).await?;
+        Ok(Self::over(stream, offer, address, None))
     }
 
     /// Opens `export` over this many connections, or over one if the server does
@@ -123,9 +136,9 @@ impl Client {
     /// # Errors
     ///
     /// As [`Client::ensure_connections`].
-    pub async fn connect(
+    pub async fn connect<'a>(
         address: &Address,
-        export: &str,
+        export: impl Into<Asked<'a>>,
         connections: NonZeroUsize,
     ) -> Result<Self> {
         let client = Self::open(address, export).await?;
@@ -147,8 +160,11 @@ impl Client {
         }
         // More may be live than asked for, from an earlier call.
         let missing = connections.get().saturating_sub(self.live_connections());
-        let name = &self.offer.info.name;
-        for opened in future::join_all((0..missing).map(|_| open(&self.address, name))).await {
+        let export = Asked {
+            name: &self.offer.info.name,
+            token: self.token.as_ref(),
+        };
+        for opened in future::join_all((0..missing).map(|_| open(&self.address, export))).await {
             let (stream, offer) = opened?;
             if !self.offer.is_same_disk(&offer) {
                 return Err(Error::protocol(

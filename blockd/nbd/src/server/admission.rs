@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::budget::{Peer, Place, Spender};
+use crate::{
+    budget::{Peer, Place},
+    identity::Identity,
+};
 
 /// A client that was let in.
 pub(crate) struct Admission {
-    pub(super) spender: Spender,
+    pub(super) identity: Identity,
     /// Until the handshake is over; `None` where nobody counts.
     pub(super) handshake: Option<Place>,
     /// Until the connection is.
@@ -17,7 +20,7 @@ impl Admission {
     /// The only client there is: nothing is counted.
     pub(crate) fn only() -> Self {
         Self {
-            spender: Spender::new(Peer::Own),
+            identity: Identity::new(Peer::Own),
             handshake: None,
             connection: None,
         }

@@ -20,6 +20,7 @@ use super::{
     stream::Stream,
     transmission::Transmission,
 };
+use crate::tls::certificate_names;
 
 /// How long the server waits, after its last reply, for the client to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -116,7 +117,7 @@ impl<S: Stream> ClientConnection<S> {
             stream,
             context,
             mut shutdown,
-            admission,
+            mut admission,
             deadline,
             ..
         } = self;
@@ -127,6 +128,8 @@ impl<S: Stream> ClientConnection<S> {
         };
         let accepted = accepted.map_err(|_| ConnectionError::HandshakeTimeout(allowed))?;
         let stream = accepted.map_err(ConnectionError::Tls)?;
+        let (_, session) = stream.get_ref();
+        admission.identity.certificate_names = certificate_names(session.peer_certificates());
         let client = ClientConnection::new(stream, context, shutdown, admission);
         Ok(Some(ClientConnection { deadline, ..client }))
     }

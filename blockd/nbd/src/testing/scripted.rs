@@ -14,8 +14,8 @@ use tokio::{
     time::sleep,
 };
 
-use crate::budget::Spender;
 use crate::export::{BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError};
+use crate::identity::Identity;
 
 /// The disk is cut into regions of this size, each with a [`Region`].
 pub(crate) const REGION: u64 = 64 << 10;
@@ -173,7 +173,7 @@ impl Export for Scripted {
 pub(crate) struct ScriptedExports(pub(crate) Arc<Scripted>);
 
 impl Exports for ScriptedExports {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+    fn list(&self, _: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
         let named = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let list = vec![
             named("disk", "first"),
@@ -187,7 +187,7 @@ impl Exports for ScriptedExports {
     fn open<'a>(
         &'a self,
         name: &'a str,
-        _: Spender,
+        _: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         async move {
             self.0.opened.fetch_add(1, Ordering::Relaxed);

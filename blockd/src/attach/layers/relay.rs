@@ -92,6 +92,7 @@ fn options(lower: &LowerDir, spec: &RelaySpec<'_>) -> Result<RelayOptions> {
     });
     Ok(RelayOptions {
         uris: servers.collect(),
+        token: settings.token.clone(),
         unix: lower.socket(),
         fuse: spec.fuse.then(|| lower.device()),
         cow: spec.blocks.map(Path::to_owned),

@@ -3,7 +3,10 @@
 use std::{iter, num::NonZeroUsize, time::Duration};
 
 use crate::relay::RelayProgram;
-use blockd_nbd::uri::NbdUri;
+use blockd_nbd::{
+    token::{Asked, Token},
+    uri::NbdUri,
+};
 
 /// The servers that the relay of an attachment reads from, and how.
 #[derive(Clone, Debug)]
@@ -12,6 +15,8 @@ pub struct RelaySettings {
     pub uri: NbdUri,
     /// Other servers that have the same export.
     pub also: Vec<NbdUri>,
+    /// What goes to every server with the export's name.
+    pub token: Option<Token>,
     /// How long a read waits for a server before it fails.
     pub timeout: Duration,
     /// Connections to each server.
@@ -23,6 +28,12 @@ pub struct RelaySettings {
 }
 
 impl RelaySettings {
+    /// An export as the servers are asked for it.
+    pub(crate) fn asked<'a>(&'a self, name: &'a str) -> Asked<'a> {
+        let token = self.token.as_ref();
+        Asked { name, token }
+    }
+
     /// All servers, in the order of preference.
     pub(crate) fn servers(&self) -> impl Iterator<Item = &NbdUri> {
         iter::once(&self.uri).chain(&self.also)

@@ -17,11 +17,11 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
-use blockd_nbd::uri::NbdUri;
+use blockd_nbd::{token::Token, uri::NbdUri};
 
 /// The number of the document's format, raised with every change of its
 /// fields. A relay is started by the program that it is, so it reads one.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How many bytes of data the cache holds at most, unless another limit is
 /// given: 4 GiB.
@@ -36,6 +36,9 @@ pub struct RelayOptions {
     /// same export name.
     #[serde(with = "as_text")]
     pub uris: Vec<NbdUri>,
+    /// What goes to every server with the export's name.
+    #[serde(with = "secret")]
+    pub token: Option<Token>,
     /// The unix socket that NBD clients connect to.
     #[serde(with = "os_path")]
     pub unix: PathBuf,
@@ -148,6 +151,28 @@ mod as_text {
     }
 }
 
+/// A token, which only this document and the server see.
+mod secret {
+    use blockd_nbd::token::Token;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde hands the field over")]
+    pub(super) fn serialize<S: Serializer>(
+        token: &Option<Token>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        token.as_ref().map(Token::secret).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Token>, D::Error> {
+        let secret = Option::<String>::deserialize(deserializer)?;
+        let token = secret.map(|secret| secret.parse()).transpose();
+        token.map_err(D::Error::custom)
+    }
+}
+
 /// A path of any bytes: serde's own form of a path is UTF-8.
 mod os_path {
     use std::{
@@ -206,6 +231,7 @@ mod tests {
         ];
         RelayOptions {
             uris: uris.map(|uri| uri.parse().unwrap()).to_vec(),
+            token: Some("a.b-c_d".parse().unwrap()),
             unix: OsStr::from_bytes(b"/run/\xff.sock").into(),
             fuse: Some("/mnt".into()),
             cow: None,
@@ -232,7 +258,7 @@ mod tests {
             serde_json::from_reader(options().to_file().unwrap()).unwrap();
         document["format"] = (FORMAT + 1).into();
         let error = RelayOptions::from_reader(document.to_string().as_bytes()).unwrap_err();
-        assert!(error.to_string().contains("reads 1"), "{error}");
+        assert!(error.to_string().contains("reads 2"), "{error}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Pool {
 
     async fn allocation_of(&self, index: usize) -> Result<Option<Vec<Range<u64>>>, String> {
         let uri = self.uri(index);
-        let asked = client::allocation(&uri.address, &uri.export).await;
+        let asked = client::allocation(&uri.address, self.asked(&uri.export)).await;
         let (offer, found) = asked.map_err(|error| message(&error))?;
         self.disk().check(&offer)?;
         Ok(found)

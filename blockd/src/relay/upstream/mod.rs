@@ -11,6 +11,7 @@ mod backoff;
 mod disk;
 mod events;
 mod pool;
+mod resolve;
 mod server;
 
-pub(super) use self::pool::{Pool, resolve};
+pub(super) use self::{pool::Pool, resolve::resolve};

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
     task::JoinSet,
@@ -18,7 +18,8 @@ use tracing::{info, warn};
 use super::{
     disk::Disk,
     events::{Changes, UpstreamEvents},
-    server::{ConnectionPolicy, Upstream, message},
+    resolve::Resolved,
+    server::{ConnectionPolicy, Upstream},
 };
 use crate::relay::{
     counters::Counters,
@@ -26,7 +27,8 @@ use crate::relay::{
 };
 use blockd_nbd::{
     ReadError,
-    client::{self, Client, Error, first_of},
+    client::{self, Client, Error},
+    token::{Asked, Token},
     uri::NbdUri,
     wire::NBD_ESHUTDOWN,
 };
@@ -36,13 +38,12 @@ use blockd_nbd::{
 const HEDGE_DELAY: Duration = Duration::from_millis(300);
 /// How long a read waits at most after one that has timed out.
 const OUTAGE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Round trips to open an export: the connect, the greeting, and two options.
-const ROUND_TRIPS: u32 = 4;
 
 /// Reads of one disk, from any of its upstreams.
 #[derive(Debug)]
 pub(in crate::relay) struct Pool {
     disk: Disk,
+    token: Option<Token>,
     upstreams: Vec<Arc<Upstream>>,
     events: Arc<UpstreamEvents>,
     /// How long a read waits before it fails.
@@ -52,52 +53,15 @@ pub(in crate::relay) struct Pool {
     _maintainers: JoinSet<()>,
 }
 
-/// The first upstream that answers, and its index in the list.
-#[derive(Debug)]
-pub(in crate::relay) struct Resolved {
-    client: Client,
-    index: usize,
-    pub(in crate::relay) disk: Disk,
-    /// About how long a request and its reply take on the network.
-    pub(in crate::relay) round_trip: Duration,
-}
-
-/// Asks all upstreams for the export by the name that was given. From here on
-/// only the canonical name of the first that answers is used.
-///
-/// # Errors
-///
-/// No upstream can be used; the error says why, of each.
-pub(in crate::relay) async fn resolve(uris: &[NbdUri]) -> Result<Resolved> {
-    let asked = uris.iter().enumerate().map(|(index, uri)| ask(index, uri));
-    first_of(asked).await.map_err(|reasons| {
-        if let [(_, reason)] = reasons.as_slice() {
-            return anyhow!("{reason}");
-        }
-        let each = reasons
-            .iter()
-            .map(|(uri, reason)| format!("{uri}: {reason}"));
-        let each: Vec<_> = each.collect();
-        anyhow!("no upstream can be used: {}", each.join("; "))
-    })
-}
-
-async fn ask(index: usize, uri: &NbdUri) -> Result<Resolved, (&NbdUri, String)> {
-    let begun = Instant::now();
-    let opened = Client::open(&uri.address, &uri.export).await;
-    let client = opened.map_err(|error| (uri, message(&error)))?;
-    let disk = Disk::of(client.offer()).map_err(|reason| (uri, reason))?;
-    Ok(Resolved {
-        client,
-        index,
-        disk,
-        round_trip: begun.elapsed() / ROUND_TRIPS,
-    })
-}
-
 type Attempt<'a> = BoxFuture<'a, (usize, Instant, client::Result<Vec<u8>>)>;
 
 impl Pool {
+    /// An export as the upstreams are asked for it.
+    pub(super) fn asked<'a>(&'a self, name: &'a str) -> Asked<'a> {
+        let token = self.token.as_ref();
+        Asked { name, token }
+    }
+
     /// Keeps all upstreams connected. Must be called inside a runtime.
     pub(in crate::relay) fn start(
         uris: &[NbdUri],
@@ -109,11 +73,13 @@ impl Pool {
             client,
             index: active,
             disk,
+            token,
             ..
         } = resolved;
         let events = Arc::new(UpstreamEvents::new(active));
         let policy = ConnectionPolicy {
             disk: disk.clone(),
+            token: token.clone(),
             connections,
             timeout,
             events: Arc::clone(&events),
@@ -133,6 +99,7 @@ impl Pool {
         }
         Arc::new(Self {
             disk,
+            token,
             upstreams,
             events,
             timeout,

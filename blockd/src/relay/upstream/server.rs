@@ -17,6 +17,7 @@ use super::{
 use crate::relay::protocol::UpstreamState as State;
 use blockd_nbd::{
     client::{self, Client, Error},
+    token::{Asked, Token},
     uri::NbdUri,
     wire,
 };
@@ -55,6 +56,8 @@ pub(super) struct Link {
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionPolicy {
     pub(super) disk: Disk,
+    /// What goes to every upstream with the name.
+    pub(super) token: Option<Token>,
     /// Connections to the active upstream; others have one.
     pub(super) connections: NonZeroUsize,
     /// A connection that owes an answer for longer is closed.
@@ -120,7 +123,7 @@ impl Upstream {
         loop {
             let opened = match first.take() {
                 Some(client) => Ok(client),
-                None => self.open(&policy.disk).await,
+                None => self.open(&policy).await,
             };
             let pause = match opened {
                 Ok(client) => {
@@ -153,14 +156,21 @@ impl Upstream {
         }
     }
 
-    async fn open(&self, disk: &Disk) -> Result<Client, (State, String)> {
+    async fn open(&self, policy: &ConnectionPolicy) -> Result<Client, (State, String)> {
         self.set_connecting();
-        let (address, name) = (&self.uri.address, &disk.info().name);
-        let mut opened = Client::open(address, name).await;
+        let ConnectionPolicy { disk, token, .. } = policy;
+        let token = token.as_ref();
+        let (address, name) = (&self.uri.address, disk.info().name.as_str());
+        let mut opened = Client::open(address, Asked { name, token }).await;
         if let Err(Error::Refused { .. }) = &opened {
-            let made = client::info(address, &disk.name_of_commit()).await;
+            let name_of_commit = disk.name_of_commit();
+            let of_commit = Asked {
+                name: &name_of_commit,
+                token,
+            };
+            let made = client::info(address, of_commit).await;
             if made.is_ok_and(|offer| disk.check(&offer).is_ok()) {
-                opened = Client::open(address, name).await;
+                opened = Client::open(address, Asked { name, token }).await;
             }
         }
         let client = opened.map_err(|error| (state_after(&error), message(&error)))?;

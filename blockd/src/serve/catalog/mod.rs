@@ -1,5 +1,6 @@
 //! Maps export names to images: each is opened once, and shared by all clients.
 
+mod access_control;
 mod disk;
 mod forget;
 mod hidden;
@@ -25,19 +26,22 @@ use imagegen::{
 use tracing::{info, warn};
 
 use self::{
+    access_control::AccessControl,
     disk::{Disk, Pool},
     name::ExportName,
     open_cache::OpenCache,
     opened::Opened,
-    pinned::Pinned,
+    pinned::{Pinned, Revisions},
     plans::{Planned, Plans},
     repos::Repos,
-    revision_pins::{PinGuard, RevisionPins},
+    revision_pins::PinGuard,
     shown_paths::ShownPaths,
 };
+use crate::access::Permissions;
 use blockd_nbd::{
-    Export, Exports, OpenError, ReadError,
+    Export, Exports, Identity, OpenError, ReadError,
     budget::{Peer, Spender},
+    token::Token,
 };
 
 pub use self::{
@@ -56,14 +60,14 @@ pub struct Catalog(Arc<Shared>);
 
 struct Shared {
     repos: Repos,
+    access: AccessControl,
     shown: Arc<ShownPaths>,
     snapshots: SnapshotStore,
     cache: Arc<Cache>,
     /// Of reads, so that they need not wait for images that are being opened.
     pool: Pool,
     opening: Pool,
-    revisions: RevisionLimits,
-    pins: RevisionPins<Pinned>,
+    revisions: Revisions,
     repositories: OpenCache<PathBuf, Repository>,
     /// By canonical name without owner, group and time, which cost no second
     /// plan.
@@ -89,6 +93,7 @@ impl Catalog {
         let CatalogOptions {
             repos,
             access,
+            access_file,
             state,
             cache,
             revisions,
@@ -109,19 +114,20 @@ impl Catalog {
         if let Some(error) = ignored {
             warn!(%error, "lengths of converted files are measured anew");
         }
+        let revisions = Revisions::new(*revisions, &cache);
         let repos = Repos::new(repos, access).with_context(served)?;
         let canonical = fs::canonicalize(state)?;
         let states = [state, &canonical].map(|path| (&**path, "the state directory".into()));
         let shown = ShownPaths::new(repos.named().chain(states));
         Ok(Self(Arc::new(Shared {
             repos,
+            access: AccessControl::open(access_file.as_deref())?,
             shown: Arc::new(shown),
             snapshots: SnapshotStore::open(state)?,
             cache,
             pool: Pool::default(),
             opening: Pool::default(),
-            revisions: *revisions,
-            pins: RevisionPins::default(),
+            revisions,
             repositories: OpenCache::new(CACHED),
             images: OpenCache::new(CACHED),
             plans: Plans::new(*plan_bytes),
@@ -135,7 +141,8 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        self.0.open(name, Spender::new(Peer::Own), None)
+        let own = Spender::new(Peer::Own);
+        self.0.open(name, own, None, &Permissions::All)
     }
 
     /// Plans an image and describes it. Blocks.
@@ -145,8 +152,17 @@ impl Catalog {
     /// As the protocol has them for a client.
     pub fn image_info(&self, name: &str) -> Result<ImageInfo, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
-        let (disk, _pin) = self.0.open_disk(&mut name)?;
+        let (disk, _pin) = self.0.open_disk(&mut name, &Permissions::All)?;
         Ok(disk.image_info())
+    }
+
+    /// Reads the access file anew, if there is one, for what is opened from now on.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is wrong; what it said before stays in force.
+    pub fn reload_access(&self) -> anyhow::Result<()> {
+        self.0.access.reload()
     }
 
     /// Removes snapshots that nobody has opened for `age`, except those that are
@@ -174,19 +190,21 @@ impl Catalog {
 
     /// The names of all repositories.
     pub fn repositories(&self) -> Vec<String> {
-        self.0.repos.list()
+        self.0.repos.list(&Permissions::All)
     }
 }
 
 impl Exports for Catalog {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
-        let shared = Arc::clone(&self.0);
+    fn list(&self, by: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
+        let (shared, by) = (Arc::clone(&self.0), by.clone());
         async move {
+            let spender = by.spender;
             let list = move || {
-                let describe = |name: String| (name, "HEAD; any revision as NAME@REV".to_owned());
-                shared.repos.list().into_iter().map(describe).collect()
+                let names = shared.access.list(&shared.repos, &by).into_iter();
+                let describe = |name| (name, "HEAD; any revision as NAME@REV".to_owned());
+                names.map(describe).collect()
             };
-            match self.0.opening.run(Spender::new(Peer::Own), list).await {
+            match self.0.opening.run(spender, list).await {
                 Ok(list) => list,
                 // The protocol's listing has no error; an empty one is valid.
                 Err(error) => {
@@ -201,16 +219,20 @@ impl Exports for Catalog {
     fn open<'a>(
         &'a self,
         name: &'a str,
-        by: Spender,
+        by: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
-        let shared = Arc::clone(&self.0);
-        let name = name.to_owned();
+        let (shared, by) = (Arc::clone(&self.0), by.clone());
+        // No more is seen of the token but what it permits.
+        let split = Token::split(name).map(|(name, token)| (name.into_owned(), token));
         async move {
+            let spender = by.spender;
+            let (name, token) = split.map_err(|error| OpenError::Invalid(error.to_string()))?;
             let open = move || {
-                let opened = shared.open(&name, by, Some(&shared.shown));
+                let permissions = shared.access.permissions(&by, token.as_ref())?;
+                let opened = shared.open(&name, spender, Some(&shared.shown), &permissions);
                 opened.map_err(|error| opened::shown_error(&shared.shown, &name, error))
             };
-            let opened = self.0.opening.run(by, open).await;
+            let opened = self.0.opening.run(spender, open).await;
             opened.map_err(|ReadError(reason)| OpenError::Failed(reason))?
         }
         .boxed()
@@ -225,9 +247,10 @@ impl Shared {
         name: &str,
         by: Spender,
         shown: Option<&Arc<ShownPaths>>,
+        permissions: &Permissions,
     ) -> Result<Arc<dyn Export>, OpenError> {
         let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
-        let (disk, pin) = self.open_disk(&mut name)?;
+        let (disk, pin) = self.open_disk(&mut name, permissions)?;
         let shown = shown.cloned();
         Ok(Arc::new(Opened::new(disk, by, shown, pin)))
     }
@@ -237,14 +260,17 @@ impl Shared {
     fn open_disk(
         &self,
         name: &mut ExportName,
+        permissions: &Permissions,
     ) -> Result<(Arc<Disk>, Option<PinGuard<Pinned>>), OpenError> {
         if let Some(layout) = name.layout.filter(|&layout| layout != LAYOUT_VERSION) {
             return Err(OpenError::Unknown(format!(
                 "this server makes images of layout {LAYOUT_VERSION}, and none of layout {layout}"
             )));
         }
-        let (repo, path) = self.repos.find(&name.repo).map_err(OpenError::Unknown)?;
+        let found = self.repos.find(&name.repo, permissions);
+        let (repo, path) = found.map_err(OpenError::Unknown)?;
         name.repo = repo;
+        access_control::restrict(name, permissions)?;
         let within = format!("repository {:?}", name.repo);
         let of_repo = |error: Error| opened::error(&error.within(&within));
         let repository = self
@@ -256,7 +282,7 @@ impl Shared {
         if !self.repos.show_hidden() {
             hidden::check(name, &repository).map_err(of_repo)?;
         }
-        let (pinned, pin) = self.resolve(name, &repository).map_err(of_repo)?;
+        let (pinned, pin) = self.revisions.resolve(name, &repository).map_err(of_repo)?;
         let Pinned {
             commit,
             head,

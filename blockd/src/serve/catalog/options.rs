@@ -12,6 +12,9 @@ pub struct CatalogOptions {
     pub repos: PathBuf,
     /// What they may show.
     pub access: Access,
+    /// The file that says who may open what; without it, whoever connects may open
+    /// everything.
+    pub access_file: Option<PathBuf>,
     /// The state directory: snapshots, spooled blobs, and the lengths of
     /// converted files.
     pub state: PathBuf,

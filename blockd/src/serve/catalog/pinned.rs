@@ -2,16 +2,21 @@
 
 use std::{
     cell::Cell,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use imagegen::{
     Error, Kind, Result,
-    git::{BString, ObjectId, Repository, Resolved},
+    git::{BString, Cache, ObjectId, Repository, Resolved},
     image::FileTime,
 };
 
-use super::{Shared, name::ExportName, revision, revision_pins::PinGuard};
+use super::{
+    name::ExportName,
+    revision::{self, RevisionLimits},
+    revision_pins::{PinGuard, RevisionPins},
+};
 
 /// What a name that may move stands for.
 #[derive(Clone, Debug)]
@@ -34,7 +39,23 @@ fn latest_time() -> FileTime {
     FileTime::at(now.checked_sub(BEHIND).unwrap_or(now))
 }
 
-impl Shared {
+/// What names stand for.
+#[derive(Debug)]
+pub(super) struct Revisions {
+    pins: RevisionPins<Pinned>,
+    limits: RevisionLimits,
+    cache: Arc<Cache>,
+}
+
+impl Revisions {
+    pub(super) fn new(limits: RevisionLimits, cache: &Arc<Cache>) -> Self {
+        Self {
+            pins: RevisionPins::default(),
+            limits,
+            cache: Arc::clone(cache),
+        }
+    }
+
     /// What a name stands for; a revision, which may move, is pinned to it.
     ///
     /// # Errors
@@ -53,7 +74,7 @@ impl Shared {
         let is_new = Cell::new(false);
         let resolve = || {
             is_new.set(true);
-            revision::check(&name.rev, self.revisions)?;
+            revision::check(&name.rev, self.limits)?;
             let Resolved { commit, head } = repository.resolve(&name.rev)?;
             let latest = Some(latest_time());
             Result::Ok(Pinned {

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream, lookup_host};
 use tracing::warn;
 
 use super::socket::Socket;
-use crate::budget::Peer;
+use crate::{budget::Peer, identity::Identity};
 
 /// How many connections may wait to be accepted (listen(2)).
 const BACKLOG: u32 = 1024;
@@ -174,11 +174,12 @@ impl Listener {
 
     /// Accepts a connection, and says in words for the log who the client is.
     /// Cancel-safe.
-    pub(super) async fn accept(&mut self) -> io::Result<(Socket, String, Peer)> {
+    pub(super) async fn accept(&mut self) -> io::Result<(Socket, String, Identity)> {
         match &self.kind {
             ListenerKind::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((Socket::tcp(stream), peer.to_string(), Peer::of(peer.ip())))
+                let identity = Identity::of_address(peer.ip());
+                Ok((Socket::tcp(stream), peer.to_string(), identity))
             }
             ListenerKind::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
@@ -187,7 +188,7 @@ impl Listener {
                 let user = credentials.map_or(u32::MAX, |peer| peer.uid());
                 let process = credentials.and_then(|peer| peer.pid());
                 let peer = process.map_or("Unix".into(), |process| format!("process {process}"));
-                Ok((Socket::Unix(stream), peer, Peer::User(user)))
+                Ok((Socket::Unix(stream), peer, Identity::new(Peer::User(user))))
             }
         }
     }

@@ -26,7 +26,6 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
 
 use self::socket::Socket;
@@ -44,8 +43,10 @@ use super::{
     shutdown::{Shutdown, ShutdownTrigger},
 };
 use crate::{
-    budget::{Full, Peer, Place, Places, Spender},
+    budget::{Full, Peer, Place, Places},
     export::Exports,
+    identity::Identity,
+    tls::ServerTls,
 };
 
 /// How long a listener pauses after accept(2) has failed, as it does when no file
@@ -65,9 +66,9 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     /// What it allows its clients.
     pub limits: Limits,
-    /// With an acceptor, TCP is served by TLS only (proto.md, "FORCEDTLS mode").
+    /// With certificates, TCP is served by TLS only (proto.md, "FORCEDTLS mode").
     /// Unix sockets do not leave the host, and are always served without.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<ServerTls>>,
     /// What it serves.
     pub exports: Arc<dyn Exports>,
 }
@@ -111,7 +112,7 @@ impl Server {
 /// What all listeners share.
 struct ServerState {
     context: Arc<Context>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerTls>>,
     handshakes: Arc<Places>,
     connections: Arc<Places>,
     refused: Mutex<Refused>,
@@ -120,7 +121,7 @@ struct ServerState {
 }
 
 impl ServerState {
-    fn new(exports: Arc<dyn Exports>, limits: Limits, tls: Option<TlsAcceptor>) -> Self {
+    fn new(exports: Arc<dyn Exports>, limits: Limits, tls: Option<Arc<ServerTls>>) -> Self {
         let Limits {
             handshakes,
             peer_handshakes,
@@ -140,20 +141,20 @@ impl ServerState {
     }
 
     /// A place for one more client; `None` when there is none for its peer.
-    fn admit(&self, peer: Peer) -> Option<Admission> {
-        let spender = Spender::new(peer);
+    fn admit(&self, identity: Identity) -> Option<Admission> {
+        let spender = identity.spender;
         let places = self.connections.take(spender).and_then(|connection| {
             let handshake = self.handshakes.take(spender)?;
             Ok((connection, handshake))
         });
         match places {
             Ok((connection, handshake)) => Some(Admission {
-                spender,
+                identity,
                 handshake: Some(handshake),
                 connection: Some(Arc::new(connection)),
             }),
             Err(full) => {
-                self.log_refused(peer, full);
+                self.log_refused(spender.peer, full);
                 None
             }
         }
@@ -198,7 +199,7 @@ struct Clients {
 
 impl Clients {
     fn spawn(&mut self, (socket, name): (Socket, String), stop: Shutdown, admission: Admission) {
-        let id = admission.spender.connection;
+        let id = admission.identity.spender.connection;
         let span = info_span!("connection", id, peer = name, export = field::Empty);
         let client = serve(socket, Arc::clone(&self.state), stop, admission);
         let task = self.tasks.spawn(client.instrument(span.clone()));
@@ -235,8 +236,8 @@ async fn accept_loop(mut listener: Listener, state: Arc<ServerState>, mut stop: 
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((socket, name, peer)) => {
-                if let Some(admission) = state.admit(peer) {
+            Ok((socket, name, identity)) => {
+                if let Some(admission) = state.admit(identity) {
                     clients.spawn((socket, name), stop.clone(), admission);
                 }
             }
@@ -257,7 +258,7 @@ async fn serve(socket: Socket, state: Arc<ServerState>, stop: Shutdown, admissio
     let client = async {
         match (socket, &state.tls) {
             (Socket::Tcp(stream), Some(tls)) => {
-                connection::serve_tls(stream, tls, context, stop, admission).await
+                connection::serve_tls(stream, &tls.acceptor(), context, stop, admission).await
             }
             (Socket::Tcp(stream), None) => {
                 connection::serve(stream, context, stop, admission).await

@@ -39,7 +39,7 @@ impl<S: Stream> Handshake<'_, S> {
         let export = self
             .open(name)
             .await
-            .map_err(|error| ConnectionError::NoExport(format!("{name:?}: {error}")))?;
+            .map_err(|error| ConnectionError::NoExport(error.to_string()))?;
         self.options.outgoing.put(&ExportNameReply {
             size: export.info().size.into(),
             flags: self.transmission_flags(&*export).into(),

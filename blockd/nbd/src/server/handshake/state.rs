@@ -80,7 +80,7 @@ impl<S: Stream> Handshake<'_, S> {
         if let Some((_, export)) = self.opened.iter().find(|(known, _)| known == name) {
             return Ok(Arc::clone(export));
         }
-        let opening = self.exports.open(name, self.admission.spender);
+        let opening = self.exports.open(name, &self.admission.identity);
         let place = self.admission.handshake.as_ref();
         // Whoever waits for the server is not silent.
         place.inspect(|place| place.set_busy(true));

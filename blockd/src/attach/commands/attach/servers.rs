@@ -34,7 +34,7 @@ pub(super) struct Answer {
 /// When no server has it: what each says to the plain name.
 pub(super) async fn ask(settings: &RelaySettings, name: &str, plain: &str) -> Result<Answer> {
     let servers = settings.servers();
-    let answers = servers.map(|server| ask_one(server, name, plain));
+    let answers = servers.map(|server| ask_one(server, settings, (name, plain)));
     let answer = client::first_of(answers).await;
     answer.map_err(|errors: Vec<Error>| {
         let reasons = errors.into_iter();
@@ -45,8 +45,12 @@ pub(super) async fn ask(settings: &RelaySettings, name: &str, plain: &str) -> Re
 
 /// A server that refuses `name` is of an older release, and one whose answer is no
 /// canonical name is not blockd, and may take any name.
-async fn ask_one(server: &NbdUri, name: &str, plain: &str) -> Result<Answer, Error> {
-    let answer = client::info(&server.address, name).await;
+async fn ask_one(
+    server: &NbdUri,
+    settings: &RelaySettings,
+    (name, plain): (&str, &str),
+) -> Result<Answer, Error> {
+    let answer = client::info(&server.address, settings.asked(name)).await;
     let refusal = match answer {
         Err(refused @ Error::Refused { .. }) if name != plain => {
             Some(format!("{server}: {refused}"))
@@ -58,7 +62,7 @@ async fn ask_one(server: &NbdUri, name: &str, plain: &str) -> Result<Answer, Err
         Ok(_) => None,
         Err(error) => return Err(error),
     };
-    let offer = client::info(&server.address, plain).await?;
+    let offer = client::info(&server.address, settings.asked(plain)).await?;
     Ok(Answer { offer, refusal })
 }
 
@@ -89,7 +93,9 @@ pub(super) async fn check_all(settings: &RelaySettings, offer: &Offer) -> Result
         return Ok(Vec::new());
     }
     let name = &offer.info.name;
-    let checks = settings.servers().map(|server| shown_by(server, name));
+    let checks = settings
+        .servers()
+        .map(|server| shown_by(server, settings, name));
     let mut warnings = Vec::new();
     for (server, shown) in settings.servers().zip(join_all(checks).await) {
         match shown {
@@ -116,11 +122,13 @@ enum Shown {
 
 /// A server that has never opened the commit refuses its canonical name; by the
 /// name of the commit it makes a snapshot of its own, which may be the same.
-async fn shown_by(server: &NbdUri, name: &str) -> Shown {
+async fn shown_by(server: &NbdUri, settings: &RelaySettings, name: &str) -> Shown {
     let of_commit = ExportName::parse(name).of_commit().to_string();
     let ask = async {
-        match client::info(&server.address, name).await {
-            Err(Error::Refused { .. }) => client::info(&server.address, &of_commit).await,
+        match client::info(&server.address, settings.asked(name)).await {
+            Err(Error::Refused { .. }) => {
+                client::info(&server.address, settings.asked(&of_commit)).await
+            }
             answer => answer,
         }
     };

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::*;
 use crate::{
-    budget::Spender,
+    Identity,
     export::{
         BlockSize, Export, ExportInfo, Exports, Extent, OpenError, ReadError, WriteError, Writes,
         Written,
@@ -76,14 +76,14 @@ impl Recorder {
 }
 
 impl Exports for Recorder {
-    fn list(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+    fn list(&self, _: &Identity) -> BoxFuture<'_, Vec<(String, String)>> {
         async { Vec::new() }.boxed()
     }
 
     fn open<'a>(
         &'a self,
         _: &'a str,
-        _: Spender,
+        _: &Identity,
     ) -> BoxFuture<'a, Result<Arc<dyn Export>, OpenError>> {
         let export: Arc<dyn Export> = Arc::new(self.clone());
         async { Ok(export) }.boxed()

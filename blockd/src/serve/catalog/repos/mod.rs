@@ -1,5 +1,8 @@
 //! The repositories below a directory.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs, io,
     path::{Component, Path, PathBuf},
@@ -7,6 +10,8 @@ use std::{
 
 use imagegen::git::{Repository, Wall};
 use tracing::{debug, info};
+
+use crate::access::Permissions;
 
 /// How deep below the root repositories are listed.
 const MAX_DEPTH: usize = 4;
@@ -96,28 +101,40 @@ impl Repos {
     ///
     /// # Errors
     ///
-    /// There is no such repository, it lies outside of the root, or an empty
-    /// name could mean several. The text is for the client.
-    pub(crate) fn find(&self, name: &str) -> Result<(String, PathBuf), String> {
+    /// There is no such repository, or none that may be opened; it lies outside of
+    /// the root, or an empty name could mean several. The text is for the client.
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        permissions: &Permissions,
+    ) -> Result<(String, PathBuf), String> {
         if is_repository(&self.root) {
-            let own = self.own_name();
-            if name.is_empty() || name == own {
-                return Ok((own, self.root.clone()));
-            }
-            return Err(format!(
-                "there is no repository {name:?}; the only one here is {own:?}"
-            ));
+            return self.own(name, permissions);
         }
         if name.is_empty() {
-            return self.only();
+            return self.only(permissions);
         }
-        self.below(name)
+        self.below(name, permissions)
     }
 
-    fn only(&self) -> Result<(String, PathBuf), String> {
-        match self.list().as_slice() {
-            [] => Err(self.none_here()),
-            [name] => self.find(name),
+    fn own(&self, name: &str, permissions: &Permissions) -> Result<(String, PathBuf), String> {
+        let own = self.own_name();
+        if !permissions.cover(&own) {
+            return Err(unknown(name));
+        }
+        if name.is_empty() || name == own {
+            return Ok((own, self.root.clone()));
+        }
+        Err(format!(
+            "there is no repository {name:?}; the only one here is {own:?}"
+        ))
+    }
+
+    fn only(&self, permissions: &Permissions) -> Result<(String, PathBuf), String> {
+        match self.list(permissions).as_slice() {
+            [] if *permissions == Permissions::All => Err(self.none_here()),
+            [] => Err(unknown("")),
+            [name] => self.find(name, permissions),
             [first, ..] => Err(format!(
                 "there are several repositories here: name one, like {first:?}"
             )),
@@ -135,8 +152,8 @@ impl Repos {
     }
 
     /// The plain name and the path of a repository below the root.
-    fn below(&self, name: &str) -> Result<(String, PathBuf), String> {
-        let unknown = || format!("there is no repository {name:?}");
+    fn below(&self, name: &str, permissions: &Permissions) -> Result<(String, PathBuf), String> {
+        let unknown = || unknown(name);
         let plain = |part: Component<'_>| matches!(part, Component::Normal(_));
         if name.contains('\0') || !Path::new(name).components().all(plain) {
             return Err(format!("{name:?} is no path below the served directory"));
@@ -146,6 +163,11 @@ impl Repos {
         let name = name.to_str().expect("it is made of parts of a text");
         let name = name.strip_suffix(".git").unwrap_or(name);
         let name = name.trim_end_matches('/');
+        // Before the disk is looked at: the answer takes no other time for one that
+        // is there.
+        if !permissions.cover(name) {
+            return Err(unknown());
+        }
         let candidates = [self.root.join(name), self.root.join(format!("{name}.git"))];
         let path = candidates
             .into_iter()
@@ -177,18 +199,25 @@ impl Repos {
         above.any(is_repository)
     }
 
-    /// The names of all repositories, sorted.
-    pub(crate) fn list(&self) -> Vec<String> {
-        if is_repository(&self.root) {
-            return vec![self.own_name()];
-        }
+    /// The names of all repositories that may be opened, sorted.
+    pub(crate) fn list(&self, permissions: &Permissions) -> Vec<String> {
         let mut names = Vec::new();
-        self.list_below(&self.root, MAX_DEPTH, &mut names);
+        if is_repository(&self.root) {
+            names.extend(Some(self.own_name()).filter(|name| permissions.cover(name)));
+        } else {
+            self.list_below(&self.root, MAX_DEPTH, permissions, &mut names);
+        }
         names.sort_unstable();
         names
     }
 
-    fn list_below(&self, dir: &Path, depth: usize, names: &mut Vec<String>) {
+    fn list_below(
+        &self,
+        dir: &Path,
+        depth: usize,
+        permissions: &Permissions,
+        names: &mut Vec<String>,
+    ) {
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(error) => return debug!("{} is not listed: {error}", dir.display()),
@@ -200,9 +229,9 @@ impl Repos {
                 continue;
             }
             if is_repository(&path) {
-                names.extend(self.name_of(&path));
+                names.extend(self.name_of(&path).filter(|name| permissions.cover(name)));
             } else if depth > 1 {
-                self.list_below(&path, depth - 1, names);
+                self.list_below(&path, depth - 1, permissions, names);
             }
         }
     }
@@ -255,113 +284,7 @@ fn is_repository(path: &Path) -> bool {
     bare(path) || bare(&dot_git) || dot_git.is_file()
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    fn repository(path: &Path) {
-        fs::create_dir_all(path.join("objects")).unwrap();
-        fs::write(path.join("HEAD"), "ref: refs/heads/main\n").unwrap();
-    }
-
-    fn beside(allow: &[PathBuf]) -> Access {
-        Access {
-            allow: Some(allow.to_vec()),
-            show_hidden: false,
-        }
-    }
-
-    #[test]
-    fn repositories_are_found_below_the_root() {
-        let dir = tempfile::tempdir().unwrap();
-        repository(&dir.path().join("a.git"));
-        repository(&dir.path().join("team/b/.git"));
-        let repos = Repos::new(dir.path(), &beside(&[])).unwrap();
-        assert_eq!(repos.list(), ["a", "team/b"]);
-        assert!(repos.find("a").unwrap().1.ends_with("a.git"));
-        assert!(repos.find("team/b").unwrap().1.ends_with("team/b"));
-        for name in ["team//b", "team/./b", "team/b/", "team/b/."] {
-            assert_eq!(repos.find(name), repos.find("team/b"), "{name}");
-        }
-        assert!(repos.find("").unwrap_err().contains("several"));
-    }
-
-    #[test]
-    fn a_root_that_is_a_repository_is_the_only_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("one.git");
-        repository(&root);
-        let repos = Repos::new(&root, &beside(&[])).unwrap();
-        assert_eq!(repos.find("").unwrap().0, "one");
-        assert_eq!(repos.find("one").unwrap().0, "one");
-        assert!(repos.find("two").is_err());
-    }
-
-    #[test]
-    fn nothing_outside_is_reached() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
-        repository(&dir.path().join("secret"));
-        repository(&root.join("own"));
-        symlink(dir.path().join("secret"), root.join("link")).unwrap();
-        let repos = Repos::new(&root, &beside(&[])).unwrap();
-        for name in [
-            "../secret",
-            "/etc",
-            "own/../../secret",
-            "link",
-            "own\0",
-            ".",
-        ] {
-            assert!(repos.find(name).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_link_that_leads_out_is_followed_where_it_may() {
-        let dir = tempfile::tempdir().unwrap();
-        let (root, pool) = (dir.path().join("root"), dir.path().join("pool"));
-        repository(&pool.join("a"));
-        repository(&root.join("own"));
-        symlink(pool.join("a"), root.join("link")).unwrap();
-        let repos = |allow: &[PathBuf]| Repos::new(&root, &beside(allow)).unwrap();
-        assert!(repos(&[]).find("link").unwrap_err().contains("--allow"));
-        assert!(repos(&[pool]).find("link").is_ok());
-    }
-
-    #[test]
-    fn what_lies_in_a_repository_is_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        repository(&root.join("app/.git"));
-        for inside in ["app/x", "app/deep/er/y.git", "app/.git/modules/z"] {
-            repository(&root.join(inside));
-        }
-        repository(&root.join("bare.git"));
-        repository(&root.join("bare.git/x"));
-        symlink("app/x", root.join("link")).unwrap();
-        let repos = Repos::new(root, &beside(&[])).unwrap();
-        assert_eq!(repos.list(), ["app", "bare"]);
-        for name in [
-            "app/x",
-            "app/deep/er/y",
-            "app/.git/modules/z",
-            "bare.git/x",
-            "link",
-        ] {
-            assert!(repos.find(name).is_err(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_repository_has_one_name() {
-        let dir = tempfile::tempdir().unwrap();
-        repository(&dir.path().join("team/b.git"));
-        let repos = Repos::new(dir.path(), &beside(&[])).unwrap();
-        for name in ["team//b", "team/./b.git/", "team/b/", "team/b.git"] {
-            assert_eq!(repos.find(name).unwrap().0, "team/b");
-        }
-    }
+/// The same of what is not there and of what may not be opened.
+fn unknown(name: &str) -> String {
+    format!("there is no repository {name:?}")
 }
