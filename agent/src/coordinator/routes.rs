@@ -24,7 +24,7 @@ use super::{
     image::is_marked,
     manage, page,
     promote::{Candidate, Promoted, PromotionError},
-    proxy, replay,
+    proxy, replaced, replay,
     target::{Target, may_wake, names_agent, target},
 };
 use crate::{
@@ -98,19 +98,41 @@ impl App {
                 "session of that id: its machine is stopped".into(),
             ));
         }
-        let id = match target {
-            Target::Machine(id) | Target::Session(id) => id,
-            Target::Agent(spec) => self.picker.pick(&spec).await?,
+        let agent = match &target {
+            Target::Agent(spec) => {
+                if replay::has_failed(request.headers()) {
+                    self.waker.invalidate(&self.picker.pick(spec).await?);
+                }
+                self.ready_for(spec).await?
+            }
+            Target::Session(id) => {
+                self.forget_failed(&request, id);
+                self.waker.ensure(id).await.map_err(session_error)?
+            }
+            Target::Machine(id) => {
+                self.forget_failed(&request, id);
+                let agent = self.ready(id).await?;
+                if agent.machine != *id
+                    && let Some(response) = replaced::response(&request, id, &agent.machine)
+                {
+                    return Ok(response);
+                }
+                agent
+            }
         };
-        if replay::has_failed(request.headers()) {
-            self.waker.invalidate(&id);
-        }
-        let agent = self.waker.ensure(&id).await?;
         if replay::can_be_replayed(request.method(), request.headers()) {
-            let token = self.agents.token(&id);
-            return Ok(replay::replay_to(self.client.app(), &id, &token));
+            let token = self.agents.token(&agent.machine);
+            let app = self.client.app();
+            return Ok(replay::replay_to(app, &agent.machine, &token));
         }
         Ok(proxy::forward(&self.agents, &agent, request).await)
+    }
+
+    /// Forgets that a machine was ready where the replay of a request has failed.
+    fn forget_failed(&self, request: &Request, id: &MachineId) {
+        if replay::has_failed(request.headers()) {
+            self.waker.invalidate(id);
+        }
     }
 
     /// Whether the sessions on a machine are still in its memory.
@@ -120,6 +142,17 @@ impl App {
             machine.state,
             MachineState::Stopped | MachineState::Stopping | MachineState::Created
         );
-        Ok(!is_stopped && !is_marked(&machine))
+        Ok(!is_stopped && !machine.state.is_gone() && !is_marked(&machine))
+    }
+}
+
+/// A session is never replaced: MCP has a client that is answered 404 initialize a
+/// new one, and that request gets the machine in the place of a lost one.
+fn session_error(error: Error) -> Error {
+    match error {
+        Error::Unstartable { machine, state } => Error::NotFound(format!(
+            "session of that id: machine {machine} is {state}; initialize a new session"
+        )),
+        other => other,
     }
 }

@@ -63,8 +63,17 @@ async fn start_stop_suspend_resize_restart_and_destroy() {
             (200, Some("destroyed"))
         );
         let (status, message) = act(&fleet, &id, "start", Value::Null).await;
-        assert_eq!(status, 404, "{message}");
-        assert_eq!(message["error"], format!("there is no machine {id}"));
+        let (expected, sentence) = if fleet.platform.shared.switches.remembers {
+            (
+                410,
+                format!("machine {id} is gone: it was destroyed on request; ask"),
+            )
+        } else {
+            (404, format!("there is no machine {id}"))
+        };
+        assert_eq!(status, expected, "{message}");
+        let message = message["error"].as_str().unwrap();
+        assert!(message.starts_with(&sentence), "{message}");
     })
     .await;
 }

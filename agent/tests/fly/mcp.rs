@@ -9,9 +9,9 @@ use crate::{
     platform::APP,
 };
 
-const SESSION: &str = "mcp-session-id";
+pub(crate) const SESSION: &str = "mcp-session-id";
 
-async fn post(
+pub(crate) async fn post(
     fleet: &Fleet,
     app: &str,
     path: &str,
@@ -27,7 +27,7 @@ async fn post(
     request.send().await.unwrap()
 }
 
-async fn initialize(fleet: &Fleet, path: &str) -> String {
+pub(crate) async fn initialize(fleet: &Fleet, path: &str) -> String {
     let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": { "name": "test", "version": "1" } } });
@@ -42,7 +42,7 @@ async fn initialize(fleet: &Fleet, path: &str) -> String {
     session
 }
 
-fn call(id: u32, tool: &str, arguments: &Value) -> Value {
+pub(crate) fn call(id: u32, tool: &str, arguments: &Value) -> Value {
     let params = json!({ "name": tool, "arguments": arguments });
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
 }
