@@ -14,8 +14,9 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Request, State},
+    http::{Method, StatusCode, header},
     middleware::from_fn_with_state,
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 
@@ -94,9 +95,7 @@ impl App {
             && !may_wake(&target, request.method())
             && !self.has_sessions(id).await?
         {
-            return Err(Error::NotFound(
-                "session of that id: its machine is stopped".into(),
-            ));
+            return asleep(request.method());
         }
         let agent = match &target {
             Target::Agent(spec) => {
@@ -135,15 +134,36 @@ impl App {
         }
     }
 
-    /// Whether the sessions on a machine are still in its memory.
+    /// Whether the sessions on a machine are still in its memory. Those of a machine
+    /// that is lost are an error.
     async fn has_sessions(&self, id: &MachineId) -> Result<bool, Error> {
         let machine = self.client.get(id, self.deadline()).await?;
+        if machine.state.is_gone() {
+            let state = machine.state;
+            return Err(Error::NotFound(format!(
+                "session of that id: machine {id} is {state}; initialize a new session"
+            )));
+        }
         let is_stopped = matches!(
             machine.state,
             MachineState::Stopped | MachineState::Stopping | MachineState::Created
         );
-        Ok(!is_stopped && !machine.state.is_gone() && !is_marked(&machine))
+        Ok(!is_stopped && !is_marked(&machine))
     }
+}
+
+/// The answer about a session whose machine is stopped, where it is on disk. It has
+/// no stream, which MCP says by 405 (a 404 would end the session); the client's next
+/// request starts the machine.
+fn asleep(method: &Method) -> Result<Response, Error> {
+    let message = "the machine of that session is stopped: a POST starts it\n";
+    if *method == Method::GET {
+        let allow = [(header::ALLOW, "POST, DELETE")];
+        return Ok((StatusCode::METHOD_NOT_ALLOWED, allow, message).into_response());
+    }
+    Err(Error::NotFound(
+        "session of that id: its machine is stopped".into(),
+    ))
 }
 
 /// A session is never replaced: MCP has a client that is answered 404 initialize a

@@ -87,11 +87,9 @@ impl AgentSpec {
     /// the next one finds them.
     pub(super) fn changes_name(&self) -> String {
         let digest = Sha256::digest([self.key(), self.task.clone()].join("\0"));
-        let first: String = digest[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        format!("task-{first}")
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        format!("task-{:032x}", u128::from_be_bytes(first))
     }
 
     /// Assigns a machine that works on the same to the task.

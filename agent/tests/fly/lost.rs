@@ -35,11 +35,10 @@ async fn a_lost_machine_is_replaced_once_with_its_changes() {
         fleet.coordinator(&[]);
         for (state, name) in [("failed", "task-x"), ("launch_failed", "")] {
             let old = fleet.stopped(state);
-            if !name.is_empty() {
-                fleet.platform.change(&old, |machine| {
-                    machine.config["env"]["AGENT_NAME"] = name.into()
-                });
-            }
+            let set_name = |config: &mut Value| config["env"]["AGENT_NAME"] = name.into();
+            fleet
+                .platform
+                .change(&old, |machine| set_name(&mut machine.config));
             let before = fleet.platform.count("create", "");
             fleet.platform.lose(&old, state);
             let answers = join_all((0..20).map(|_| fleet.status_of(&old))).await;
@@ -54,8 +53,8 @@ async fn a_lost_machine_is_replaced_once_with_its_changes() {
             assert_eq!(config["metadata"]["replaces"], old.as_str());
             assert_eq!(config["metadata"]["unproven"], "", "it has become ready");
             // What the old one has stored is stored under this name.
-            let changes = if name.is_empty() { &old } else { name };
-            assert_eq!(config["env"]["AGENT_NAME"], changes);
+            let stored = if name.is_empty() { &old } else { name };
+            assert_eq!(config["env"]["AGENT_NAME"], stored);
             let moved = unfollowed(&url, &format!("/?machine={old}")).await;
             assert_eq!(moved.status(), 307);
             assert_eq!(moved.headers()["location"], format!("/?machine={new}"));
@@ -85,7 +84,7 @@ async fn a_destroyed_machine_is_replaced_where_the_platform_remembers_it() {
         let first = pick(&fleet, COMMIT, "rw", "one").await;
         fleet.platform.lose(id(&first), "destroyed");
         let answer = fleet.status_of(id(&first)).await;
-        if fleet.platform.shared.switches.remembers {
+        if fleet.platform.remembers() {
             assert_eq!(answer.status(), 200);
             let new = fleet.platform.config(&other(&fleet, id(&first)));
             assert_eq!(new["metadata"]["replaces"], id(&first));
@@ -113,7 +112,7 @@ async fn a_machine_that_was_destroyed_on_request_is_not_replaced() {
         let (status, message) = fleet.manage("DELETE", &path, Value::Null).await;
         assert_eq!(status, 200, "{message}");
         let status = fleet.status_of(id(&first)).await.status();
-        let remembers = fleet.platform.shared.switches.remembers;
+        let remembers = fleet.platform.remembers();
         assert_eq!(status, if remembers { 410 } else { 404 });
         assert_eq!(fleet.platform.count("create", ""), 1);
     })

@@ -16,7 +16,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{HopelessWait, Record, Shared, World, lifecycle};
+use super::{Destroyed, HopelessWait, Record, Shared, World, lifecycle};
 
 type Asked = BTreeMap<String, String>;
 type Answer = Result<Value, (u16, String)>;
@@ -218,7 +218,7 @@ fn changed(
         lifecycle::end(machine);
         machine.state = "destroyed";
         machine.destroyed_by = Some("user");
-        if !shared.switches.remembers {
+        if shared.switches.destroyed == Destroyed::Forgotten {
             world.machines.remove(id);
         }
         return Ok(json!({ "ok": true }));

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Fault, Platform, Record};
+use super::{Destroyed, Fault, Platform, Record};
 
 impl Platform {
     /// Creates a stopped machine, without a call of the API.
@@ -54,6 +54,11 @@ impl Platform {
     /// Loses a machine: it is `failed`, `launch_failed` or `destroyed`.
     pub(crate) fn lose(&self, id: &str, state: &'static str) {
         self.shared.lose(id, state);
+    }
+
+    /// Whether a destroyed machine is shown as it was.
+    pub(crate) fn remembers(&self) -> bool {
+        self.shared.switches.destroyed == Destroyed::Remembered
     }
 
     /// Answers so many calls 429 from now on.

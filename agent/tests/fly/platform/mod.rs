@@ -58,9 +58,8 @@ pub(crate) struct Switches {
     pub(crate) autostart_default: bool,
     /// What a wait does when the machine can no longer reach the state.
     pub(crate) hopeless_wait: HopelessWait,
-    /// Whether a destroyed machine is shown with its configuration, and one that was
-    /// destroyed on request at all.
-    pub(crate) remembers: bool,
+    /// How a destroyed machine is shown.
+    pub(crate) destroyed: Destroyed,
 }
 
 /// What a wait does when the machine can no longer reach the state: the documents
@@ -69,6 +68,15 @@ pub(crate) struct Switches {
 pub(crate) enum HopelessWait {
     GoesOn,
     Ends,
+}
+
+/// How a destroyed machine is shown: the documents do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destroyed {
+    /// Without its configuration, or not at all if somebody had it destroyed.
+    Forgotten,
+    /// As it was.
+    Remembered,
 }
 
 /// Which requests a cordoned machine gets: the documents do not say.
@@ -86,7 +94,7 @@ pub(crate) const STRICT: Switches = Switches {
     separator: ';',
     autostart_default: false,
     hopeless_wait: HopelessWait::GoesOn,
-    remembers: false,
+    destroyed: Destroyed::Forgotten,
 };
 
 pub(crate) const LENIENT: Switches = Switches {
@@ -97,7 +105,7 @@ pub(crate) const LENIENT: Switches = Switches {
     separator: ',',
     autostart_default: true,
     hopeless_wait: HopelessWait::Ends,
-    remembers: true,
+    destroyed: Destroyed::Remembered,
 };
 
 /// A fault of a machine's next start.
@@ -354,7 +362,7 @@ impl Record {
             "region": "iad",
             "instance_id": self.instance(),
             "private_ip": self.ip,
-            "config": if self.state == "destroyed" && !switches.remembers {
+            "config": if self.state == "destroyed" && switches.destroyed == Destroyed::Forgotten {
                 Value::Null
             } else {
                 self.config.clone()
