@@ -5,6 +5,7 @@
 #   FOLDER/codex-VERSION/    the native package of codex
 #   FOLDER/npm-VERSIONS/     node, MCP's conformance suite and inspector
 #   FOLDER/python-VERSION/   MCP's Python SDK
+#   FOLDER/typescript-VERSION/   MCP's TypeScript SDK
 # The versions are in versions.sh.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
@@ -58,6 +59,12 @@ python_sdk() {
     "../python-$python/bin/pip" install --quiet "mcp==$python"
 }
 
+typescript_sdk() {
+    npm init --yes
+    npm install --no-audit --no-fund "@modelcontextprotocol/sdk@$typescript"
+}
+
 make_folder "codex-$codex" codex
 make_folder "npm-$node-$conformance-$inspector" tools
 make_folder "python-$python.ready" python_sdk
+make_folder "typescript-$typescript" typescript_sdk

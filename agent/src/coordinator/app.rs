@@ -6,9 +6,15 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use super::{
-    agents::Agents, options::Options, picker::Picker, promote::Promoter, roll::Roller, waker::Waker,
+    agents::{AgentAddress, Agents},
+    options::Options,
+    picker::Picker,
+    promote::Promoter,
+    roll::Roller,
+    spec::AgentSpec,
+    waker::Waker,
 };
-use crate::fly::Client;
+use crate::fly::{Client, Error, MachineId};
 
 /// The parts of a coordinator.
 #[derive(Debug)]
@@ -55,6 +61,47 @@ impl App {
             roller,
             request_timeout,
         }))
+    }
+
+    /// Makes sure that the agent of a machine is ready, or that of the machine in its
+    /// place if the platform has lost it.
+    pub(super) async fn ready(&self, id: &MachineId) -> Result<AgentAddress, Error> {
+        match self.waker.ensure(id).await {
+            Err(Error::Unstartable { .. } | Error::NotFound(_)) => {}
+            outcome => return outcome,
+        }
+        let next = self.picker.replacement(id).await?;
+        self.ready_instead(id, next).await
+    }
+
+    /// [`Self::ready`] for the machine of a task.
+    pub(super) async fn ready_for(&self, spec: &AgentSpec) -> Result<AgentAddress, Error> {
+        let id = self.picker.pick(spec).await?;
+        match self.ready(&id).await {
+            // The platform has destroyed it, and does not say what it was: we know.
+            Err(Error::Gone { .. }) => {}
+            outcome => return outcome,
+        }
+        let next = self.picker.pick(spec).await?;
+        self.ready_instead(&id, next).await
+    }
+
+    /// Makes sure that the agent of a machine in the place of a lost one is ready.
+    async fn ready_instead(
+        &self,
+        lost: &MachineId,
+        next: MachineId,
+    ) -> Result<AgentAddress, Error> {
+        self.waker.ensure(&next).await.map_err(|error| match error {
+            Error::Unstartable { .. } | Error::Died { .. } | Error::NotReady { .. } => {
+                Error::NotReplaced {
+                    lost: lost.clone(),
+                    replacement: next,
+                    last: error.to_string(),
+                }
+            }
+            other => other,
+        })
     }
 
     /// The deadline of a request that has just arrived.

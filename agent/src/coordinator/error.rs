@@ -48,9 +48,11 @@ fn status(error: &Error) -> StatusCode {
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::NameTaken(_) | Error::Conflict { .. } | Error::Busy(_) => StatusCode::CONFLICT,
-        Error::Refused { .. } | Error::Died { .. } | Error::Unstartable { .. } => {
-            StatusCode::BAD_GATEWAY
-        }
+        Error::Gone { .. } => StatusCode::GONE,
+        Error::Refused { .. }
+        | Error::Died { .. }
+        | Error::Unstartable { .. }
+        | Error::NotReplaced { .. } => StatusCode::BAD_GATEWAY,
         Error::TimedOut { .. } | Error::NotReady { .. } => StatusCode::GATEWAY_TIMEOUT,
         Error::Leased(_) | Error::LeaseLost(_) | Error::NoCapacity { .. } => {
             StatusCode::SERVICE_UNAVAILABLE

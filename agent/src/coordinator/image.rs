@@ -6,7 +6,7 @@ use std::mem;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::metadata::{BEFORE, REFUSED, ROLLING, value};
+use super::metadata::{BEFORE, REFUSED, ROLLING, UNPROVEN, value};
 use crate::fly::{self, Client, Config, Error, Lease, Machine, MachineId};
 
 /// Whether a machine has another image than this, which it did not refuse.
@@ -72,14 +72,16 @@ pub(super) async fn wait_unmarked(
     client.leased(id, deadline, work).await
 }
 
-/// Forgets the image before: the present one has become ready.
-pub(super) async fn forget_previous(client: &Client, machine: &Machine, deadline: Instant) {
-    if value(machine, BEFORE).is_none() {
-        return;
-    }
-    let forgotten = client.set_metadata(&machine.id, (BEFORE, ""), None, deadline);
-    if let Err(error) = forgotten.await {
-        warn!(machine = %machine.id, %error, "cannot forget the image before; the next start tries again");
+/// Forgets what was noted in case the machine would not become ready: it has.
+pub(super) async fn prove(client: &Client, machine: &Machine, deadline: Instant) {
+    for note in [BEFORE, UNPROVEN] {
+        if value(machine, note).is_none() {
+            continue;
+        }
+        let forgotten = client.set_metadata(&machine.id, (note, ""), None, deadline);
+        if let Err(error) = forgotten.await {
+            warn!(machine = %machine.id, note, %error, "cannot forget a note; the next start tries again");
+        }
     }
 }
 

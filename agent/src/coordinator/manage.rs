@@ -61,8 +61,9 @@ async fn show(State(app): Shared, Path(id): Path<MachineId>) -> Result<Json<Mach
 /// Picks or creates a machine, and wakes it.
 async fn create(State(app): Shared, Json(spec): Json<AgentSpec>) -> Result<Json<Machine>, Error> {
     spec.check()?;
-    let id = app.picker.pick(&spec).await?;
-    Ok(Json(app.started(&id).await?))
+    let agent = app.ready_for(&spec).await?;
+    let machine = app.client.get(&agent.machine, app.deadline()).await?;
+    Ok(Json(machine))
 }
 
 async fn destroy(
@@ -143,19 +144,14 @@ impl App {
                 self.started(id).await
             }
             Action::Resize(size) => self.resize(id, &size).await,
-            Action::Destroy => {
-                let machine = client.get(id, deadline).await?;
-                client.destroy(id, deadline).await?;
-                let state = MachineState::Destroyed;
-                Ok(Machine { state, ..machine })
-            }
+            Action::Destroy => fly::destroy(client, id, deadline).await,
         }
     }
 
-    /// Wakes the machine, and shows it.
+    /// Wakes the machine, or the one in its place, and shows it.
     async fn started(&self, id: &MachineId) -> Result<Machine, Error> {
-        self.waker.ensure(id).await?;
-        self.client.get(id, self.deadline()).await
+        let agent = self.ready(id).await?;
+        self.client.get(&agent.machine, self.deadline()).await
     }
 
     async fn resize(&self, id: &MachineId, size: &Size) -> Result<Machine, Error> {

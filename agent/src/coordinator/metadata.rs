@@ -25,6 +25,12 @@ pub(super) const ROLLING: &str = "rolling";
 pub(super) const BEFORE: &str = "image-before";
 /// An image that did not become ready here.
 pub(super) const REFUSED: &str = "image-refused";
+/// The id of the lost machine in whose place this one was made.
+pub(super) const REPLACES: &str = "replaces";
+/// Of a lost machine: the id of the one in its place.
+pub(super) const REPLACED_BY: &str = "replaced-by";
+/// Set on a machine in the place of another until it has become ready.
+pub(super) const UNPROVEN: &str = "unproven";
 
 /// The value of a key, unless it is empty.
 pub(super) fn value<'a>(machine: &'a Machine, key: &str) -> Option<&'a str> {

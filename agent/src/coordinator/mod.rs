@@ -21,6 +21,7 @@ mod page;
 mod picker;
 mod promote;
 mod proxy;
+mod replaced;
 mod replay;
 mod roll;
 mod routes;

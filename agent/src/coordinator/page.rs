@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::metadata::{AGENT, ROLE, TASK, value};
+use super::metadata::{AGENT, REPLACED_BY, ROLE, TASK, value};
 use crate::fly::Machine;
 
 /// Nothing is loaded, run, framed or submitted.
@@ -43,12 +43,16 @@ fn html(machines: &[Machine]) -> String {
     for machine in machines {
         let repository = value(machine, "repository").unwrap_or("-");
         let task = value(machine, TASK).unwrap_or("-");
+        let state = match value(machine, REPLACED_BY) {
+            Some(by) => format!("{}, replaced by {by}", machine.state),
+            None => machine.state.to_string(),
+        };
         write!(
             page,
             "\n<tr><td><a href=\"?machine={id}\">{id}</a> {name}<td>{state}<td>{repository}<td>{task}",
             id = machine.id,
             name = escaped(&machine.name),
-            state = machine.state,
+            state = escaped(&state),
             repository = escaped(repository),
             task = escaped(task),
         )
@@ -75,11 +79,11 @@ mod tests {
     #[test]
     fn text_of_others_is_not_markup() {
         let machine = json!({ "id": "m1", "name": "<b>", "state": "launch_failed", "config": {
-            "metadata": { "role": "agent", "repository": "a&b", "task": "<script>" } } });
+            "metadata": { "role": "agent", "repository": "a&b", "task": "<script>", "replaced-by": "<i>" } } });
         let page = html(&[serde_json::from_value(machine).unwrap()]);
         for expected in [
             "?machine=m1",
-            "launch_failed",
+            "launch_failed, replaced by &lt;i&gt;",
             "a&amp;b",
             "&lt;script&gt;",
             "&lt;b&gt;",

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Request, State},
+    http::{Method, StatusCode, header},
     middleware::from_fn_with_state,
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 
@@ -24,7 +25,7 @@ use super::{
     image::is_marked,
     manage, page,
     promote::{Candidate, Promoted, PromotionError},
-    proxy, replay,
+    proxy, replaced, replay,
     target::{Target, may_wake, names_agent, target},
 };
 use crate::{
@@ -94,32 +95,84 @@ impl App {
             && !may_wake(&target, request.method())
             && !self.has_sessions(id).await?
         {
-            return Err(Error::NotFound(
-                "session of that id: its machine is stopped".into(),
-            ));
+            return asleep(request.method());
         }
-        let id = match target {
-            Target::Machine(id) | Target::Session(id) => id,
-            Target::Agent(spec) => self.picker.pick(&spec).await?,
+        let agent = match &target {
+            Target::Agent(spec) => {
+                if replay::has_failed(request.headers()) {
+                    self.waker.invalidate(&self.picker.pick(spec).await?);
+                }
+                self.ready_for(spec).await?
+            }
+            Target::Session(id) => {
+                self.forget_failed(&request, id);
+                self.waker.ensure(id).await.map_err(session_error)?
+            }
+            Target::Machine(id) => {
+                self.forget_failed(&request, id);
+                let agent = self.ready(id).await?;
+                if agent.machine != *id
+                    && let Some(response) = replaced::response(&request, id, &agent.machine)
+                {
+                    return Ok(response);
+                }
+                agent
+            }
         };
-        if replay::has_failed(request.headers()) {
-            self.waker.invalidate(&id);
-        }
-        let agent = self.waker.ensure(&id).await?;
         if replay::can_be_replayed(request.method(), request.headers()) {
-            let token = self.agents.token(&id);
-            return Ok(replay::replay_to(self.client.app(), &id, &token));
+            let token = self.agents.token(&agent.machine);
+            let app = self.client.app();
+            return Ok(replay::replay_to(app, &agent.machine, &token));
         }
         Ok(proxy::forward(&self.agents, &agent, request).await)
     }
 
-    /// Whether the sessions on a machine are still in its memory.
+    /// Forgets that a machine was ready where the replay of a request has failed.
+    fn forget_failed(&self, request: &Request, id: &MachineId) {
+        if replay::has_failed(request.headers()) {
+            self.waker.invalidate(id);
+        }
+    }
+
+    /// Whether the sessions on a machine are still in its memory. Those of a machine
+    /// that is lost are an error.
     async fn has_sessions(&self, id: &MachineId) -> Result<bool, Error> {
         let machine = self.client.get(id, self.deadline()).await?;
+        if machine.state.is_gone() {
+            let state = machine.state;
+            return Err(Error::NotFound(format!(
+                "session of that id: machine {id} is {state}; initialize a new session"
+            )));
+        }
         let is_stopped = matches!(
             machine.state,
             MachineState::Stopped | MachineState::Stopping | MachineState::Created
         );
         Ok(!is_stopped && !is_marked(&machine))
+    }
+}
+
+/// The answer about a session whose machine is stopped, where it is on disk. It has
+/// no stream, which MCP says by 405 (a 404 would end the session); the client's next
+/// request starts the machine.
+fn asleep(method: &Method) -> Result<Response, Error> {
+    let message = "the machine of that session is stopped: a POST starts it\n";
+    if *method == Method::GET {
+        let allow = [(header::ALLOW, "POST, DELETE")];
+        return Ok((StatusCode::METHOD_NOT_ALLOWED, allow, message).into_response());
+    }
+    Err(Error::NotFound(
+        "session of that id: its machine is stopped".into(),
+    ))
+}
+
+/// A session is never replaced: MCP has a client that is answered 404 initialize a
+/// new one, and that request gets the machine in the place of a lost one.
+fn session_error(error: Error) -> Error {
+    match error {
+        Error::Unstartable { machine, state } => Error::NotFound(format!(
+            "session of that id: machine {machine} is {state}; initialize a new session"
+        )),
+        other => other,
     }
 }

@@ -9,6 +9,10 @@ use crate::{
     mode::Mode,
 };
 
+/// Of a machine's environment: the name of its changes in the store; its own id
+/// if it is not set.
+pub(super) const CHANGES_NAME: &str = "AGENT_NAME";
+
 /// What an agent is asked to work on, and for which task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct AgentSpec {
@@ -79,6 +83,23 @@ impl AgentSpec {
         format!("ag-{}", hash(&[&self.key(), &self.task, &nth]))
     }
 
+    /// The name of the task's changes in the store: whatever becomes of its machine,
+    /// the next one finds them.
+    pub(super) fn changes_name(&self) -> String {
+        let digest = Sha256::digest([self.key(), self.task.clone()].join("\0"));
+        let mut first = [0; 16];
+        first.copy_from_slice(&digest[..16]);
+        format!("task-{:032x}", u128::from_be_bytes(first))
+    }
+
+    /// Assigns a machine that works on the same to the task.
+    pub(super) fn assign(&self, config: &mut Config) {
+        let task = (TASK.to_owned(), self.task.clone());
+        config.metadata.extend([task]);
+        let name = (CHANGES_NAME.to_owned(), self.changes_name());
+        config.env.extend([name]);
+    }
+
     /// Turns the template's configuration into that of a machine for this spec.
     pub(super) fn apply(&self, config: &mut Config) {
         for (name, value) in [("REPO", &self.repository), ("BASE", &self.commit)] {
@@ -87,7 +108,6 @@ impl AgentSpec {
         let metadata = [
             (ROLE, AGENT.to_owned()),
             (KEY, self.key()),
-            (TASK, self.task.clone()),
             ("repository", self.repository.clone()),
             ("commit", self.commit.clone()),
         ];
@@ -95,6 +115,7 @@ impl AgentSpec {
         config.metadata.extend(metadata);
         config.metadata.remove(PROMOTED);
         config.set_mode(self.mode);
+        self.assign(config);
     }
 }
 

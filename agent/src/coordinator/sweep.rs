@@ -91,7 +91,7 @@ impl Sweep {
         if is_marked(machine) {
             wait_unmarked(client, id, Instant::now() + LEASE_TIMEOUT).await?;
         }
-        match (machine.state, image) {
+        match (&machine.state, image) {
             (State::Started, _) => self.stop_idle(machine).await,
             // Not while it runs: an update would restart it.
             (State::Stopped, Some(image)) => {

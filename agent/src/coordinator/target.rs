@@ -19,7 +19,7 @@ const MACHINE: HeaderName = HeaderName::from_static("agent-machine");
 pub(super) enum Target {
     /// This machine.
     Machine(MachineId),
-    /// A session in the memory of this machine.
+    /// A session of this machine.
     Session(MachineId),
     /// Any machine for this spec.
     Agent(AgentSpec),
@@ -87,8 +87,8 @@ pub(super) fn names_agent(uri: &Uri, headers: &HeaderMap) -> bool {
 }
 
 /// Whether a request may start a machine. The end of a session and the stream of
-/// its notifications may not: a session does not survive a stop, and clients open
-/// the stream again whenever it is closed.
+/// its notifications may not: clients open the stream again whenever it is closed,
+/// and a machine that is stopped has nothing to say.
 pub(super) fn may_wake(target: &Target, method: &Method) -> bool {
     !matches!(target, Target::Session(_)) || *method == Method::POST
 }

@@ -12,7 +12,8 @@ use tracing::warn;
 
 use super::{
     agents::{AgentAddress, Agents},
-    image::{forget_previous, is_marked, roll_back, wait_unmarked},
+    image::{is_marked, prove, roll_back, wait_unmarked},
+    metadata::{REPLACED_BY, value},
     single_flight::SingleFlight,
 };
 use crate::fly::{Client, Error, Machine, MachineId, Starts, State, start_counted};
@@ -93,6 +94,7 @@ impl Waker {
 
     async fn wake(&self, id: &MachineId) -> Result<AgentAddress, Error> {
         let deadline = Instant::now() + self.timeout;
+        self.refuse_replaced(id, deadline).await?;
         let error = match self.start(id, deadline).await {
             Err(error @ (Error::Died { .. } | Error::NotReady { .. })) => error,
             outcome => return outcome,
@@ -108,6 +110,19 @@ impl Waker {
         }
     }
 
+    /// Refuses a machine in whose place there is another, even if the platform has
+    /// found it again: both would store their changes under one name.
+    async fn refuse_replaced(&self, id: &MachineId, deadline: Instant) -> Result<(), Error> {
+        let machine = self.client.get(id, deadline).await?;
+        if value(&machine, REPLACED_BY).is_none() {
+            return Ok(());
+        }
+        Err(Error::Unstartable {
+            machine: machine.id,
+            state: machine.state,
+        })
+    }
+
     async fn start(&self, id: &MachineId, deadline: Instant) -> Result<AgentAddress, Error> {
         let mut starts = Starts::default();
         loop {
@@ -118,7 +133,7 @@ impl Waker {
             }
             match self.wait_ready(&machine, deadline).await? {
                 Outcome::Ready(agent) => {
-                    forget_previous(&self.client, &machine, deadline).await;
+                    prove(&self.client, &machine, deadline).await;
                     self.cache_ready(&agent);
                     return Ok(agent);
                 }

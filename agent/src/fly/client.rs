@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::{
     error::Error,
-    model::{Config, Machine, MachineId, State},
+    model::{Config, Machine, MachineId},
     request::Request,
+    state::State,
     transport::{Endpoint, Transport},
 };
 
@@ -262,7 +263,7 @@ impl Client {
         request = request.query("timeout", seconds.to_string());
         request = request.query("state", state.to_string());
         // Required for `stopped`, which is a state of one version.
-        if let (State::Stopped, Some(version)) = (state, &machine.instance_id) {
+        if let (State::Stopped, Some(version)) = (&state, &machine.instance_id) {
             request = request.query("instance_id", version);
         }
         match self.0.poll(request, deadline).await {

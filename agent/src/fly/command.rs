@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use super::{
     client::{Client, Create, Filter},
     error::Error,
-    lifecycle::{change, resize, start, stop, suspend},
-    model::{Config, Guest, Machine, MachineId, Size, State},
+    lifecycle::{change, destroy, resize, start, stop, suspend},
+    model::{Config, Guest, Machine, MachineId, Size},
 };
 use crate::mode::Mode;
 
@@ -126,13 +126,6 @@ async fn create_or_find(client: &Client, create: &Create, deadline: Instant) -> 
     Ok(start(client, &machine.id, None, deadline).await?)
 }
 
-async fn destroy(client: &Client, id: &MachineId, deadline: Instant) -> Result<Machine, Error> {
-    let machine = client.get(id, deadline).await?;
-    client.destroy(id, deadline).await?;
-    let state = State::Destroyed;
-    Ok(Machine { state, ..machine })
-}
-
 fn print(machines: &[Machine], json: bool) -> Result<()> {
     let mut out = io::stdout();
     if json {
@@ -166,8 +159,11 @@ fn details(machine: &Machine) -> String {
     });
     let metadata = ["mode", "repository", "commit", "task"].map(|key| machine.metadata(key));
     let metadata = metadata.into_iter().flatten().map(str::to_owned);
+    let others = ["replaces", "replaced-by"].into_iter();
+    let others = others.filter_map(|key| Some(format!("{key}={}", machine.metadata(key)?)));
     size.into_iter()
         .chain(metadata)
+        .chain(others)
         .collect::<Vec<_>>()
         .join(" ")
 }

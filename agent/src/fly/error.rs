@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::model::{MachineId, State};
+use super::{model::MachineId, state::State};
 
 /// Why an operation on a machine failed. It can be cloned: several callers may
 /// wait for one outcome.
@@ -66,13 +66,34 @@ pub enum Error {
         /// Its state now.
         state: State,
     },
-    /// The machine's state does not allow a start, ever.
+    /// The platform has lost the machine: its state does not allow a start, ever.
     #[error("machine {machine} is {state} and cannot be started: see its logs, or destroy it")]
     Unstartable {
         /// The machine.
         machine: MachineId,
         /// Its state.
         state: State,
+    },
+    /// The machine is gone for good, and no other one takes its place.
+    #[error("machine {machine} is gone: {reason}")]
+    Gone {
+        /// The machine.
+        machine: MachineId,
+        /// Why no other one takes its place, and what to do.
+        reason: String,
+    },
+    /// The platform lost a machine, and the one that was made in its place does not
+    /// run either.
+    #[error(
+        "the platform has lost machine {lost}, and machine {replacement}, which was made in its place, does not run: {last}; see the logs of both, destroy both with agent machines destroy, and ask again"
+    )]
+    NotReplaced {
+        /// The machine that was lost.
+        lost: MachineId,
+        /// The one in its place.
+        replacement: MachineId,
+        /// The last that was learnt of it.
+        last: String,
     },
     /// The machine runs, but its agent does not answer.
     #[error("machine {machine} is started, but its agent was not ready in time: {last}")]

@@ -2,14 +2,15 @@
 //! stopping it, changing its configuration.
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     backoff::backoff,
     client::Client,
     error::Error,
     lease::Lease,
-    model::{Config, Guest, Machine, MachineId, Size, State},
+    model::{Config, Guest, Machine, MachineId, RETIRED, Size},
+    state::{Prospect, State},
 };
 
 /// A machine that does not run after so many starts will not run.
@@ -50,25 +51,15 @@ enum Step {
     Never,
 }
 
-fn towards_started(state: State) -> Step {
-    match state {
-        State::Started => Step::Done,
-        State::Stopped | State::Suspended | State::Created => Step::Start,
+fn towards_started(state: &State) -> Step {
+    match (state.prospect(), state) {
+        (Prospect::Runs, _) => Step::Done,
+        (Prospect::Resumable | Prospect::Startable, _) => Step::Start,
         // Starting a machine that is stopping is an error (PM08).
-        State::Stopping => Step::Wait(State::Stopped),
-        State::Suspending => Step::Wait(State::Suspended),
-        State::Creating
-        | State::Starting
-        | State::Restarting
-        | State::Updating
-        | State::Replacing
-        | State::Unknown => Step::Wait(State::Started),
-        State::Failed
-        | State::LaunchFailed
-        | State::Destroying
-        | State::Destroyed
-        | State::Replaced
-        | State::Migrated => Step::Never,
+        (Prospect::Changes, State::Suspending) => Step::Wait(State::Suspended),
+        (Prospect::Changes, _) => Step::Wait(State::Stopped),
+        (Prospect::Starts | Prospect::Unclear, _) => Step::Wait(State::Started),
+        (Prospect::Gone, _) => Step::Never,
     }
 }
 
@@ -103,7 +94,7 @@ pub async fn start_counted(
     let mut last = "its state is unknown".to_owned();
     for attempt in 0.. {
         let machine = client.get(id, deadline).await?;
-        match towards_started(machine.state) {
+        match towards_started(&machine.state) {
             Step::Done => return Ok(machine),
             Step::Never => return Err(unstartable(machine)),
             Step::Wait(state) => {
@@ -134,13 +125,30 @@ pub async fn start_counted(
 }
 
 fn unstartable(machine: Machine) -> Error {
-    match machine.state {
-        State::Failed | State::LaunchFailed => Error::Unstartable {
+    if machine.state.is_lost() {
+        return Error::Unstartable {
             machine: machine.id,
             state: machine.state,
-        },
-        _ => Error::NotFound(format!("machine {}", machine.id)),
+        };
     }
+    Error::NotFound(format!("machine {}", machine.id))
+}
+
+/// Destroys a machine because somebody asked for it: nothing takes its place.
+///
+/// # Errors
+///
+/// See [`Error`].
+pub async fn destroy(client: &Client, id: &MachineId, deadline: Instant) -> Result<Machine, Error> {
+    let machine = client.get(id, deadline).await?;
+    let marked = client.set_metadata(id, (RETIRED, "yes"), None, deadline);
+    if let Err(error) = marked.await {
+        // Somebody else's lease does not save it, nor does its state.
+        warn!(machine = %id, %error, "cannot mark a machine that is to be destroyed");
+    }
+    client.destroy(id, deadline).await?;
+    let state = State::Destroyed;
+    Ok(Machine { state, ..machine })
 }
 
 /// Stops a machine, and waits until it is stopped.
@@ -160,9 +168,7 @@ pub async fn stop(
         let requested = match machine.state {
             State::Stopped | State::Created => return Ok(machine),
             State::Stopping => Ok(()),
-            State::Failed | State::LaunchFailed | State::Destroyed | State::Destroying => {
-                return Err(unstartable(machine));
-            }
+            _ if machine.state.is_gone() => return Err(unstartable(machine)),
             _ => client.request_stop(id, nonce, deadline).await,
         };
         last = format!("it is {}", machine.state);
@@ -298,7 +304,7 @@ pub async fn change_held(
     deadline: Instant,
 ) -> Result<Machine, Error> {
     let before = client.get(id, deadline).await?;
-    match (before.state, edited(&before, edit)) {
+    match (&before.state, edited(&before, edit)) {
         (State::Stopped | State::Created, Some(config)) => {
             update(client, &before, &config, nonce, deadline).await
         }

@@ -20,6 +20,7 @@ mod model;
 mod rates;
 mod refusal;
 mod request;
+mod state;
 mod transport;
 
 pub(crate) use self::transport::causes;
@@ -29,8 +30,10 @@ pub use self::{
     error::Error,
     lease::Lease,
     lifecycle::{
-        Starts, change, change_held, change_stopped, resize, start, start_counted, stop, suspend,
+        Starts, change, change_held, change_stopped, destroy, resize, start, start_counted, stop,
+        suspend,
     },
-    model::{Config, Guest, ImageRef, Machine, MachineId, NotAnId, Size, State},
+    model::{Config, Event, Guest, ImageRef, Machine, MachineId, NotAnId, Size},
+    state::{Prospect, State},
     transport::Endpoint,
 };

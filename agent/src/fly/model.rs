@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::state::State;
 use crate::mode::Mode;
+
+/// The metadata of a machine that is destroyed because somebody asked for it.
+pub(super) const RETIRED: &str = "retired";
 
 /// A machine's id: 1 to 32 lowercase letters and digits, and so safe in a path, a
 /// header and a host name.
@@ -64,57 +68,6 @@ impl Display for MachineId {
     }
 }
 
-/// The state of a machine.
-/// See <https://fly.io/docs/machines/machine-states/>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Never started.
-    Created,
-    /// Running.
-    Started,
-    /// Not running.
-    Stopped,
-    /// Not running, with its memory saved.
-    Suspended,
-    /// Its creation failed.
-    Failed,
-    /// Changing to `created`.
-    Creating,
-    /// Changing to `started`.
-    Starting,
-    /// Changing to `stopped`.
-    Stopping,
-    /// Stopping, and starting again.
-    Restarting,
-    /// Changing to `suspended`.
-    Suspending,
-    /// Getting a new configuration.
-    Updating,
-    /// Being replaced by a new version.
-    Replacing,
-    /// Changing to `destroyed`.
-    Destroying,
-    /// Its first start failed.
-    LaunchFailed,
-    /// Gone.
-    Destroyed,
-    /// An older version of a machine.
-    Replaced,
-    /// Moved to another host.
-    Migrated,
-    /// A state that this version does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-impl Display for State {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // The platform's own word.
-        self.serialize(f)
-    }
-}
-
 /// A machine, as it was when the API answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Machine {
@@ -138,12 +91,26 @@ pub struct Machine {
     /// When it was created (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
+    /// What has happened to it, as far as the API still says so.
+    #[serde(default, skip_serializing, deserialize_with = "null_is_empty")]
+    pub events: Vec<Event>,
     /// The image that it runs, resolved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_ref: Option<ImageRef>,
     /// Its configuration; empty for a destroyed machine, of which the API says `null`.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub config: Config,
+}
+
+/// Something that has happened to a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Event {
+    /// What, like `destroy`.
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    /// Who caused it: `user`, by the API, or `flyd`, the platform.
+    #[serde(default)]
+    pub source: String,
 }
 
 /// The API writes `null` for an empty object.
@@ -159,6 +126,12 @@ impl Machine {
     /// One of its metadata.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.config.metadata.get(key).map(String::as_str)
+    }
+
+    /// Whether somebody had the machine destroyed, and the platform did not lose it.
+    pub fn was_retired(&self) -> bool {
+        let is_request = |event: &Event| event.kind == "destroy" && event.source == "user";
+        self.metadata(RETIRED).is_some() || self.events.iter().any(is_request)
     }
 }
 
@@ -279,7 +252,7 @@ impl Guest {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Guest, Machine, MachineId, State};
+    use super::{Guest, Machine, MachineId};
 
     #[test]
     fn unknown_fields_are_retained() {
@@ -294,16 +267,26 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_state_and_a_missing_configuration_are_no_errors() {
-        let state = |text| serde_json::from_value::<State>(json!(text)).unwrap();
-        assert_eq!(state("launch_failed"), State::LaunchFailed);
-        assert_eq!(State::LaunchFailed.to_string(), "launch_failed");
-        assert_eq!(state("hibernating"), State::Unknown);
+    fn a_missing_configuration_is_no_error() {
         let gone = json!({ "id": "m1", "state": "destroyed", "config": null, "private_ip": null });
         let gone: Machine = serde_json::from_value(gone).unwrap();
         assert!(gone.config.rest.is_empty());
         let bare = json!({ "id": "m1", "state": "created", "config": { "env": null } });
         assert!(serde_json::from_value::<Machine>(bare).is_ok());
+    }
+
+    #[test]
+    fn whoever_asked_for_the_end_of_a_machine_is_known() {
+        let machine = |kind: &str, source: &str, metadata: Value| -> Machine {
+            let events = json!([{ "type": kind, "source": source, "status": "x", "timestamp": 1 }]);
+            let text = json!({ "id": "m1", "state": "destroyed", "events": events,
+                "config": { "metadata": metadata } });
+            serde_json::from_value(text).unwrap()
+        };
+        assert!(machine("destroy", "user", json!({})).was_retired());
+        assert!(machine("exit", "flyd", json!({ "retired": "yes" })).was_retired());
+        assert!(!machine("destroy", "flyd", json!(null)).was_retired());
+        assert!(!machine("start", "user", json!(null)).was_retired());
     }
 
     #[test]

@@ -104,6 +104,7 @@ pub async fn serve(options: Options) -> Result<()> {
                 allowed_keys: options.allowed_keys.into(),
                 keyboard: Arc::default(),
                 machine: options.machine.map(Into::into),
+                sessions: logs.join("mcp-sessions"),
                 ending,
             };
             serve_http(listen, app, ended).await

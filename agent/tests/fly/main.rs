@@ -14,6 +14,8 @@ mod fleet;
 #[cfg(test)]
 mod interop;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
 mod manage;
 #[cfg(test)]
 mod mcp;

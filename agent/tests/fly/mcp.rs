@@ -9,9 +9,9 @@ use crate::{
     platform::APP,
 };
 
-const SESSION: &str = "mcp-session-id";
+pub(crate) const SESSION: &str = "mcp-session-id";
 
-async fn post(
+pub(crate) async fn post(
     fleet: &Fleet,
     app: &str,
     path: &str,
@@ -27,7 +27,7 @@ async fn post(
     request.send().await.unwrap()
 }
 
-async fn initialize(fleet: &Fleet, path: &str) -> String {
+pub(crate) async fn initialize(fleet: &Fleet, path: &str) -> String {
     let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": { "name": "test", "version": "1" } } });
@@ -42,7 +42,7 @@ async fn initialize(fleet: &Fleet, path: &str) -> String {
     session
 }
 
-fn call(id: u32, tool: &str, arguments: &Value) -> Value {
+pub(crate) fn call(id: u32, tool: &str, arguments: &Value) -> Value {
     let params = json!({ "name": tool, "arguments": arguments });
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
 }
@@ -176,7 +176,7 @@ async fn the_end_of_a_session_and_its_stream_start_no_machine() {
             .manage("POST", &format!("/machines/{id}/stop"), Value::Null)
             .await;
         assert_eq!(status, 200, "{message}");
-        for method in ["GET", "DELETE"] {
+        for (method, expected) in [("GET", 405), ("DELETE", 404)] {
             let request = fleet
                 .request(method, "coord", "/mcp")
                 .header(SESSION, &session);
@@ -185,20 +185,58 @@ async fn the_end_of_a_session_and_its_stream_start_no_machine() {
                 .send()
                 .await
                 .unwrap();
-            assert_eq!(answer.status(), 404, "{method}");
+            assert_eq!(answer.status(), expected, "{method}");
         }
         assert_eq!(fleet.platform.state(&id), "stopped");
-        // A message starts it; the session is lost, and the agent says so.
-        let answer = post(
-            &fleet,
-            "coord",
-            "/mcp",
-            Some(&session),
-            &call(9, "start", &json!({})),
-        )
-        .await;
-        assert_eq!(answer.status(), 404);
+        // A message starts it, and the session goes on.
+        let body = call(9, "start", &json!({}));
+        let answer = post(&fleet, "coord", "/mcp", Some(&session), &body).await;
+        let answer = called(answer).await;
+        assert_eq!(answer["result"]["structuredContent"]["state"], "idle");
         assert_eq!(fleet.platform.state(&id), "started");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_stops_no_work_and_its_stop_ends_no_session() {
+    under_both(async |mut fleet| {
+        fleet.coordinator(&["--sweep", "1", "--idle-stop", "2"]);
+        let id = fleet.stopped("one");
+        let path = format!("/mcp?machine={id}");
+        let session = initialize(&fleet, &path).await;
+        let open = fleet.request("GET", "coord", "/mcp");
+        let open = open.header("accept", "text/event-stream");
+        let mut stream = open.header(SESSION, &session).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        let send = async |number, tool, arguments: Value| {
+            let body = call(number, tool, &arguments);
+            called(post(&fleet, "coord", "/mcp", Some(&session), &body).await).await
+        };
+        send(1, "start", json!({})).await;
+        send(2, "message", json!({ "text": "work 600" })).await;
+        fleet.wait_for_state(&id, "working").await;
+        // Later sweeps have stopped a machine that nobody needs.
+        for nth in 0..2 {
+            let other = fleet.stopped(&format!("idle-{nth}"));
+            fleet.platform.boot(&other);
+            fleet
+                .until(|| fleet.platform.state(&other) == "stopped")
+                .await;
+        }
+        assert_eq!(fleet.platform.state(&id), "started");
+        // A silent stream alone keeps no machine running.
+        fleet.interrupt(&id).await;
+        fleet.until(|| fleet.platform.state(&id) == "stopped").await;
+        while let Ok(Some(_)) = stream.chunk().await {}
+        let started = send(3, "start", json!({})).await;
+        assert_eq!(started["id"], 3);
+        let state = &started["result"]["structuredContent"]["state"];
+        assert_eq!(state, "idle", "the same session after stop and wake");
+        let again = fleet.request("GET", "coord", "/mcp");
+        let again = again.header("accept", "text/event-stream");
+        let stream = again.header(SESSION, &session).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
     })
     .await;
 }

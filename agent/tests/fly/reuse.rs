@@ -10,18 +10,18 @@ use crate::{
 
 const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
-async fn pick(fleet: &Fleet, commit: &str, mode: &str, task: &str) -> Value {
+pub(crate) async fn pick(fleet: &Fleet, commit: &str, mode: &str, task: &str) -> Value {
     let spec = json!({ "repository": "org/x", "commit": commit, "mode": mode, "task": task });
     let (status, machine) = fleet.manage("POST", "/machines", spec).await;
     assert_eq!(status, 200, "{machine}");
     machine
 }
 
-fn id(machine: &Value) -> &str {
+pub(crate) fn id(machine: &Value) -> &str {
     machine["id"].as_str().unwrap()
 }
 
-async fn release(fleet: &Fleet, machine: &Value) {
+pub(crate) async fn release(fleet: &Fleet, machine: &Value) {
     let path = format!("/machines/{}/release", id(machine));
     let (status, message) = fleet.manage("POST", &path, Value::Null).await;
     assert_eq!(status, 200, "{message}");
@@ -71,10 +71,20 @@ async fn a_released_read_write_machine_is_stopped() {
         fleet.template();
         fleet.coordinator(&[]);
         let first = pick(&fleet, COMMIT, "rw", "one").await;
+        let name = first["config"]["env"]["AGENT_NAME"].clone();
+        assert!(name.as_str().unwrap().starts_with("task-"), "{name}");
         release(&fleet, &first).await;
         assert_eq!(fleet.platform.state(id(&first)), "stopped");
+        let free = fleet.platform.config(id(&first));
+        assert!(free["env"]["AGENT_NAME"].is_null(), "{free}");
+        // The changes of the first task are not the second one's.
         let second = pick(&fleet, COMMIT, "rw", "two").await;
         assert_eq!(id(&second), id(&first));
+        assert_ne!(second["config"]["env"]["AGENT_NAME"], name);
+        // They are the first one's still, on whichever machine.
+        let again = pick(&fleet, COMMIT, "rw", "one").await;
+        assert_ne!(id(&again), id(&first));
+        assert_eq!(again["config"]["env"]["AGENT_NAME"], name);
         assert_eq!(fleet.platform.count("start", id(&first)), 1);
     })
     .await;

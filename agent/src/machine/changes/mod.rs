@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use tokio::fs;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{options::Options, store::Store, volume::attach_directory};
 use crate::mode::Mode;
@@ -22,11 +22,15 @@ use crate::mode::Mode;
 pub(super) struct Changes<'a> {
     repo: Option<&'a str>,
     mode: Mode,
+    /// The name of the changes, with or without a store.
+    name: Option<&'a str>,
     /// The store, and the name of the archive there.
     stored: Option<(&'a Store, String)>,
     /// The state directory of blockd.
     attach: PathBuf,
     record: PathBuf,
+    /// Where changes of another name are set aside, each in a directory.
+    aside: PathBuf,
     archive: PathBuf,
     /// An archive from the store. While it is there, not all of it may be unpacked:
     /// a machine that was stopped meanwhile begins again.
@@ -40,6 +44,12 @@ struct Base {
     repo: String,
     /// Its canonical name.
     export: String,
+    /// The name of the changes; the last release recorded none.
+    #[serde(default)]
+    name: Option<String>,
+    /// Whether the store has them as they are.
+    #[serde(default)]
+    stored: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -51,9 +61,11 @@ impl<'a> Changes<'a> {
         Self {
             repo: options.repo.as_deref(),
             mode: options.mode,
+            name: options.name.as_deref(),
             stored: stored.map(|(store, name)| (store, format!("diffs/{name}.tar.gz"))),
             record: attach.join("made-over.json"),
             attach,
+            aside: state.join("set-aside"),
             archive: state.join("diff.tar.gz"),
             fetched: state.join("fetched.tar.gz"),
         }
@@ -62,10 +74,14 @@ impl<'a> Changes<'a> {
     /// Fetches the changes of an earlier machine, unless this one has changes of
     /// its own. Returns the canonical name of the export that they are based on.
     pub(super) async fn fetch(&self) -> Result<Option<String>> {
+        if fs::try_exists(&self.fetched).await? {
+            // Not all of it may be unpacked: begun again.
+            remove_directory(&self.attach).await?;
+            fs::remove_file(&self.fetched).await?;
+        }
+        self.leave_others().await?;
         fs::create_dir_all(&self.attach).await?;
-        let has_own = fs::try_exists(&self.record).await?;
-        let is_partial = fs::try_exists(&self.fetched).await?;
-        if (!has_own || is_partial)
+        if !fs::try_exists(&self.record).await?
             && let Some((store, name)) = &self.stored
             && store.get(name, &self.fetched).await?
         {
@@ -73,16 +89,47 @@ impl<'a> Changes<'a> {
             fs::remove_file(&self.fetched).await?;
             info!("fetched {name} from the store");
         }
+        let base = self.base().await?;
+        // With another repository, blockd decides about the changes.
+        let base = base.filter(|base| Some(base.repo.as_str()) == self.repo);
+        Ok(base.map(|base| base.export))
+    }
+
+    /// The record beside the changes that this machine has.
+    async fn base(&self) -> Result<Option<Base>> {
         let shown = self.record.display();
         let record = match fs::read(&self.record).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.with_context(|| format!("cannot read {shown}"))?,
         };
-        let base: Base = serde_json::from_slice(&record).with_context(|| {
+        let base = serde_json::from_slice(&record).with_context(|| {
             format!("{shown} is damaged: remove it to attach the newest commit")
         })?;
-        // With another repository, blockd decides about the changes.
-        Ok((Some(base.repo.as_str()) == self.repo).then_some(base.export))
+        Ok(Some(base))
+    }
+
+    /// Leaves changes of another name behind, which the last task made here.
+    async fn leave_others(&self) -> Result<()> {
+        let Some(Base { name, stored, .. }) = self.base().await? else {
+            return Ok(());
+        };
+        let (Some(theirs), Some(ours)) = (name, self.name) else {
+            return Ok(());
+        };
+        if theirs == ours {
+            return Ok(());
+        }
+        if stored {
+            info!("the changes of {theirs} are in the store, and are removed here");
+            return remove_directory(&self.attach).await;
+        }
+        fs::create_dir_all(&self.aside).await?;
+        let aside = free_name(&self.aside, &theirs).await?;
+        warn!(
+            "the changes of {theirs} were never stored: they are set aside in {}",
+            aside.display()
+        );
+        Ok(fs::rename(&self.attach, aside).await?)
     }
 
     /// Records the export that changes are based on from now on.
@@ -90,9 +137,19 @@ impl<'a> Changes<'a> {
         if self.mode == Mode::ReadOnly {
             return Ok(());
         }
-        let (repo, export) = (repo.to_owned(), export.to_owned());
-        let record = serde_json::to_vec(&Base { repo, export })?;
-        Ok(fs::write(&self.record, record).await?)
+        self.set_record(&Base {
+            repo: repo.to_owned(),
+            export: export.to_owned(),
+            name: self.name.map(str::to_owned),
+            stored: false,
+        })
+        .await
+    }
+
+    async fn set_record(&self, base: &Base) -> Result<()> {
+        let new = self.record.with_extension("json.new");
+        fs::write(&new, serde_json::to_vec(base)?).await?;
+        Ok(fs::rename(new, &self.record).await?)
     }
 
     /// Uploads the changes to the store; if there are none, removes earlier ones.
@@ -114,6 +171,31 @@ impl<'a> Changes<'a> {
         store.put(name, &self.archive).await?;
         fs::remove_file(&self.archive).await?;
         info!("uploaded {name} to the store");
+        if let Some(base) = self.base().await? {
+            let stored = true;
+            self.set_record(&Base { stored, ..base }).await?;
+        }
         Ok(())
     }
+}
+
+/// Removes a directory, if there is one.
+async fn remove_directory(directory: &Path) -> Result<()> {
+    match fs::remove_dir_all(directory).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A path in the directory that nothing has yet: `NAME`, `NAME.1` and so on.
+async fn free_name(directory: &Path, name: &str) -> Result<PathBuf> {
+    let mut path = directory.join(name);
+    let mut number = 0;
+    while fs::try_exists(&path).await? {
+        number += 1;
+        path = directory.join(format!("{name}.{number}"));
+    }
+    Ok(path)
 }

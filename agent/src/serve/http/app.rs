@@ -1,6 +1,9 @@
 //! The state that all routes share.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use tokio::sync::Mutex;
 
@@ -26,6 +29,8 @@ pub struct App {
     pub keyboard: Arc<Mutex<()>>,
     /// The id of this machine, if a coordinator sends requests to it.
     pub machine: Option<Arc<str>>,
+    /// The directory of MCP sessions that outlive the server.
+    pub sessions: PathBuf,
     /// Whether the server is about to end, having been idle for long enough.
     pub ending: Arc<AtomicBool>,
 }

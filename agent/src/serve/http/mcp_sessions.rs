@@ -6,6 +6,9 @@
 //! - A session ends when its client deletes it, when it has had no request and no
 //!   open stream for [`IDLE`], or when it is the one that has been without for the
 //!   longest and [`MAX_SESSIONS`] others are open.
+//! - A session is also kept on disk (`kept_sessions`), and goes on when the server
+//!   has ended meanwhile.
+//! - Events are remembered (`recent_events`) for clients whose connection was cut.
 //! - Some clients give every call the same id. rmcp finds the stream of a response
 //!   by the id, so each request gets one of ours, `NUMBER:ID`, and its response
 //!   gets back `ID`, as JSON.
@@ -18,12 +21,6 @@ use std::{
     },
 };
 
-use axum::{
-    extract::{Request, State},
-    http::{Method, StatusCode},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
 use futures_util::{Stream, StreamExt};
 use rmcp::{
     model::{
@@ -35,28 +32,36 @@ use rmcp::{
         streamable_http_server::{
             SessionId, SessionManager,
             session::{
-                RestoreOutcome, ServerSseMessage,
+                EventStore, RestoreOutcome, ServerSseMessage, SessionStore,
                 local::{LocalSessionManager, LocalSessionManagerError, LocalSessionWorker},
             },
         },
     },
 };
-use tokio::time::{Duration, Instant};
+use tokio::{
+    sync::watch,
+    time::{Duration, Instant},
+};
+use tracing::warn;
 
-use super::session_ids::SESSION;
+use super::{kept_sessions::KeptSessions, recent_events::RecentEvents};
 
 /// How long a session without a request and without a stream lives: a night.
-const IDLE: Duration = Duration::from_secs(12 * 60 * 60);
+pub(super) const IDLE: Duration = Duration::from_secs(12 * 60 * 60);
 /// How many sessions there may be. Each takes some ten kilobytes.
 const MAX_SESSIONS: usize = 512;
 /// How many unanswered requests of a session are remembered, to be cancelled by
 /// the client's id.
 const MAX_ASKED: usize = 256;
+/// How exactly it is kept on disk when a session was used last.
+const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The sessions of one server.
 #[derive(Debug)]
 pub(super) struct McpSessions {
     rmcp: LocalSessionManager,
+    events: RecentEvents,
+    kept: KeptSessions,
     open: Arc<Mutex<HashMap<SessionId, Use>>>,
     requests: AtomicU64,
 }
@@ -70,6 +75,10 @@ struct Use {
     last: Instant,
     /// The newest of our ids for each of the client's, while it is not answered.
     asked: HashMap<RequestId, RequestId>,
+    /// When its last use was noted on disk.
+    touched: Instant,
+    /// Dropped with the session: whoever waits for an event of it is let go.
+    end: watch::Sender<()>,
 }
 
 impl Use {
@@ -78,6 +87,8 @@ impl Use {
             streams: 0,
             last: Instant::now(),
             asked: HashMap::new(),
+            touched: Instant::now(),
+            end: watch::Sender::new(()),
         }
     }
 
@@ -162,12 +173,16 @@ fn theirs(ours: &RequestId) -> Option<RequestId> {
 }
 
 impl McpSessions {
-    pub(super) fn new() -> Self {
-        let mut rmcp = LocalSessionManager::default();
+    pub(super) fn new(kept: KeptSessions) -> Self {
+        let events = RecentEvents::default();
+        let store = Arc::new(events.clone());
+        let mut rmcp = LocalSessionManager::default().with_event_store(store);
         // Sessions end here, and not there.
         rmcp.session_config.keep_alive = None;
         Self {
             rmcp,
+            events,
+            kept,
             open: Arc::default(),
             requests: AtomicU64::default(),
         }
@@ -178,7 +193,33 @@ impl McpSessions {
         let mut open = locked(&self.open);
         let session = open.get_mut(id)?;
         session.last = Instant::now();
+        if session.touched.elapsed() > TOUCH_INTERVAL {
+            session.touched = session.last;
+            self.kept.touch(id);
+        }
         Some(note(session))
+    }
+
+    /// Whether there is a session of this id, here or on disk.
+    pub(super) async fn knows(&self, id: &SessionId) -> bool {
+        let is_open = locked(&self.open).contains_key(id);
+        is_open || self.kept.has(id).await
+    }
+
+    /// Ends the sessions that have to make room for another.
+    async fn make_room(&self) -> Result<(), LocalSessionManagerError> {
+        for ended in self.superfluous() {
+            self.end(&ended).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a session for good.
+    async fn end(&self, id: &SessionId) -> Result<(), LocalSessionManagerError> {
+        if let Err(error) = self.kept.delete(id).await {
+            warn!(%error, "an MCP session that has ended is still on disk");
+        }
+        self.close_session(id).await
     }
 
     /// Sessions to end before another begins.
@@ -248,9 +289,7 @@ impl SessionManager for McpSessions {
     type Transport = WorkerTransport<LocalSessionWorker>;
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
-        for ended in self.superfluous() {
-            self.close_session(&ended).await?;
-        }
+        self.make_room().await?;
         let (id, transport) = self.rmcp.create_session().await?;
         locked(&self.open).insert(Arc::clone(&id), Use::now());
         Ok((id, transport))
@@ -267,7 +306,7 @@ impl SessionManager for McpSessions {
     async fn has_session(&self, id: &SessionId) -> Result<bool, Self::Error> {
         let is_over = locked(&self.open).get(id).is_some_and(Use::is_over);
         if is_over {
-            self.close_session(id).await?;
+            self.end(id).await?;
         }
         self.used(id, |_| ());
         self.rmcp.has_session(id).await
@@ -275,6 +314,7 @@ impl SessionManager for McpSessions {
 
     async fn close_session(&self, id: &SessionId) -> Result<(), Self::Error> {
         locked(&self.open).remove(id);
+        self.events.forget_session(id);
         self.rmcp.close_session(id).await
     }
 
@@ -309,37 +349,29 @@ impl SessionManager for McpSessions {
         id: &SessionId,
         last_event_id: String,
     ) -> Result<impl Stream<Item = ServerSseMessage> + Send + Sync + 'static, Self::Error> {
-        Ok(self.counted(id, self.rmcp.resume(id, last_event_id).await?))
+        let events = self.rmcp.resume(id, last_event_id).await?;
+        let end = self.used(id, |session| session.end.subscribe());
+        // An error of `changed` means that the session has ended, as no session does.
+        let ended = async move {
+            if let Some(mut end) = end {
+                drop(end.changed().await);
+            }
+        };
+        Ok(self.counted(id, events.take_until(Box::pin(ended))))
     }
 
     async fn restore_session(
         &self,
         id: SessionId,
     ) -> Result<RestoreOutcome<Self::Transport>, Self::Error> {
-        self.rmcp.restore_session(id).await
+        self.make_room().await?;
+        let restored = self.rmcp.restore_session(Arc::clone(&id)).await?;
+        self.kept.touch(&id);
+        locked(&self.open).entry(id).or_insert_with(Use::now);
+        Ok(restored)
     }
-}
 
-/// Middleware: a session that its client deletes is gone, which SDKs know by 204;
-/// one that does not exist is not found.
-pub(super) async fn end_session(
-    State(sessions): State<Arc<McpSessions>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let id = request
-        .headers()
-        .get(SESSION)
-        .filter(|_| request.method() == Method::DELETE);
-    let Some(id) = id.and_then(|id| id.to_str().ok()).map(SessionId::from) else {
-        return next.run(request).await;
-    };
-    if !locked(&sessions.open).contains_key(&id) {
-        return (StatusCode::NOT_FOUND, "there is no session of that id\n").into_response();
+    fn event_store(&self) -> Option<Arc<dyn EventStore>> {
+        self.rmcp.event_store()
     }
-    let mut response = next.run(request).await;
-    if response.status() == StatusCode::ACCEPTED {
-        *response.status_mut() = StatusCode::NO_CONTENT;
-    }
-    response
 }

@@ -13,12 +13,15 @@ mod app;
 mod assets;
 mod conditions;
 mod deduplicate;
+mod end_session;
 mod frames;
+mod kept_sessions;
 mod live;
 mod mcp_sessions;
 mod metrics;
 mod page;
 mod range;
+mod recent_events;
 mod request;
 mod session_ids;
 mod terminal;
@@ -42,7 +45,9 @@ pub use self::app::App;
 use self::{
     app::MAX_BODY,
     deduplicate::{RecentCalls, deduplicate},
-    mcp_sessions::{McpSessions, end_session},
+    end_session::end_session,
+    kept_sessions::KeptSessions,
+    mcp_sessions::{IDLE, McpSessions},
     session_ids::name_machine,
 };
 use crate::{
@@ -55,11 +60,13 @@ use crate::{
 pub fn router(app: App) -> Router {
     let session = Arc::clone(&app.session);
     // Host and Origin are checked below, for all routes alike.
-    let config = StreamableHttpServerConfig::default()
+    let mut config = StreamableHttpServerConfig::default()
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_max_request_body_bytes(MAX_BODY);
-    let sessions = Arc::new(McpSessions::new());
+    let kept = KeptSessions::new(app.sessions.clone(), IDLE);
+    config.session_store = Some(Arc::new(kept.clone()));
+    let sessions = Arc::new(McpSessions::new(kept));
     let mcp = StreamableHttpService::new(
         move || Ok(Tools::new(Arc::clone(&session))),
         Arc::clone(&sessions),

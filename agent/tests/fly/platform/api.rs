@@ -16,7 +16,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{HopelessWait, Record, Shared, World, lifecycle};
+use super::{Destroyed, HopelessWait, Record, Shared, World, lifecycle};
 
 type Asked = BTreeMap<String, String>;
 type Answer = Result<Value, (u16, String)>;
@@ -112,7 +112,7 @@ async fn all(
         if is_too_much(&mut world, action, &app) {
             refuse(429, "rate limit exceeded")
         } else if method == Method::GET {
-            Ok(listed(&world, &app, &asked))
+            Ok(listed(&shared, &world, &app, &asked))
         } else {
             let made = create(&shared, &mut world, &app, &body);
             id = made
@@ -131,22 +131,26 @@ async fn all(
     answer(&shared, action, &id, outcome)
 }
 
-fn listed(world: &World, app: &str, asked: &Asked) -> Value {
-    let own = world.machines.values().filter(|machine| machine.app == app);
+fn listed(shared: &Shared, world: &World, app: &str, asked: &Asked) -> Value {
+    let exists = |machine: &&Record| machine.app == app && machine.state != "destroyed";
+    let own = world.machines.values().filter(exists);
     let fits = |machine: &&Record| {
         let mut wishes = asked
             .iter()
             .filter_map(|(key, value)| key.strip_prefix("metadata.").map(|key| (key, value)));
         wishes.all(|(key, value)| machine.config["metadata"][key] == value.as_str())
     };
-    own.filter(fits).map(Record::shown).collect()
+    own.filter(fits)
+        .map(|machine| machine.shown(&shared.switches))
+        .collect()
 }
 
 fn create(shared: &Shared, world: &mut World, app: &str, body: &[u8]) -> Answer {
     let body: Value = serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
     let name = body["name"].as_str().unwrap_or_default();
     let mut known = world.machines.values();
-    if let Some(known) = known.find(|machine| machine.app == app && machine.name == name) {
+    let has_name = |machine: &&Record| machine.app == app && machine.name == name;
+    if let Some(known) = known.find(|machine| has_name(machine) && machine.state != "destroyed") {
         let message = format!(
             "already_exists: unique machine name violation, machine ID {} already exists with name \"{name}\"",
             known.id
@@ -165,7 +169,7 @@ fn create(shared: &Shared, world: &mut World, app: &str, body: &[u8]) -> Answer 
     } else {
         "starting"
     };
-    Ok(machine.shown())
+    Ok(machine.shown(&shared.switches))
 }
 
 async fn one(
@@ -186,16 +190,16 @@ async fn one(
         if is_too_much(&mut world, action, &id) {
             refuse(429, "rate limit exceeded")
         } else {
-            changed(&mut world, &app, &id, action, (&headers, &body))
+            changed(&shared, &mut world, (&app, &id), action, (&headers, &body))
         }
     };
     answer(&shared, action, &id, outcome)
 }
 
 fn changed(
+    shared: &Shared,
     world: &mut World,
-    app: &str,
-    id: &str,
+    (app, id): (&str, &str),
     action: &str,
     (headers, body): (&HeaderMap, &[u8]),
 ) -> Answer {
@@ -207,12 +211,16 @@ fn changed(
         return refuse(404, "machine not found");
     };
     if action == "get" {
-        return Ok(machine.shown());
+        return Ok(machine.shown(&shared.switches));
     }
     leased(machine, headers)?;
     if action == "destroy" {
         lifecycle::end(machine);
-        world.machines.remove(id);
+        machine.state = "destroyed";
+        machine.destroyed_by = Some("user");
+        if shared.switches.destroyed == Destroyed::Forgotten {
+            world.machines.remove(id);
+        }
         return Ok(json!({ "ok": true }));
     }
     let body: Value = serde_json::from_slice(body).map_err(|error| (400, error.to_string()))?;
@@ -231,7 +239,7 @@ fn changed(
     }
     machine.config = body["config"].clone();
     machine.version += 1;
-    Ok(machine.shown())
+    Ok(machine.shown(&shared.switches))
 }
 
 async fn act(
@@ -333,7 +341,7 @@ async fn wait(shared: &Shared, id: &str, asked: &Asked) -> Answer {
     };
     let is_in_vain = |now: &str| {
         shared.switches.hopeless_wait == HopelessWait::Ends
-            && matches!(now, "stopped" | "failed" | "destroyed")
+            && matches!(now, "stopped" | "failed" | "launch_failed" | "destroyed")
     };
     shared
         .until_deadline(deadline, |world| {
@@ -357,6 +365,9 @@ async fn metadata(
         let mut world = shared.world();
         match world.machines.get_mut(&id) {
             None => refuse(404, "machine not found"),
+            Some(machine) if machine.state == "destroyed" => {
+                refuse(412, "failed_precondition: machine is destroyed")
+            }
             Some(machine) => leased(machine, &headers).map(|()| {
                 let body: Value = serde_json::from_slice(&body).unwrap();
                 machine.config["metadata"][&key] = body["value"].clone();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Fault, Platform, Record};
+use super::{Destroyed, Fault, Platform, Record};
 
 impl Platform {
     /// Creates a stopped machine, without a call of the API.
@@ -46,6 +46,21 @@ impl Platform {
         self.shared.world().next_faults = faults.to_vec();
     }
 
+    /// Sets the fault of every machine that is created from now on.
+    pub(crate) fn each_fault(&self, fault: Option<Fault>) {
+        self.shared.world().each_fault = fault;
+    }
+
+    /// Loses a machine: it is `failed`, `launch_failed` or `destroyed`.
+    pub(crate) fn lose(&self, id: &str, state: &'static str) {
+        self.shared.lose(id, state);
+    }
+
+    /// Whether a destroyed machine is shown as it was.
+    pub(crate) fn remembers(&self) -> bool {
+        self.shared.switches.destroyed == Destroyed::Remembered
+    }
+
     /// Answers so many calls 429 from now on.
     pub(crate) fn storm(&self, calls: u32) {
         self.shared.world().storm = calls;
@@ -79,7 +94,8 @@ impl Platform {
 
     pub(crate) fn machines_of(&self, app: &str) -> Vec<(String, String)> {
         let world = self.shared.read();
-        let own = world.machines.values().filter(|machine| machine.app == app);
+        let exists = |machine: &&Record| machine.app == app && machine.state != "destroyed";
+        let own = world.machines.values().filter(exists);
         own.map(|machine| (machine.id.clone(), machine.name.clone()))
             .collect()
     }

@@ -75,7 +75,7 @@ impl Issuer {
         (age, lifetime): (i64, i64),
     ) -> String {
         let now = i64::try_from(jsonwebtoken::get_current_timestamp()).unwrap() - age;
-        let shown = machine.shown();
+        let shown = machine.shown(&super::STRICT);
         let claims = json!({
             "iss": self.url(),
             "aud": audience,

@@ -56,6 +56,10 @@ pub(super) fn start(shared: &Arc<Shared>, id: &str) {
         let fault = (!machine.faults.is_empty()).then(|| machine.faults.remove(0));
         match fault {
             Some(Fault::Dies) => machine.state = "stopped",
+            Some(Fault::LaunchFails) => {
+                machine.state = "launch_failed";
+                lose_soon(&shared, &id);
+            }
             Some(Fault::Silent) => machine.state = "started",
             Some(Fault::Crashes) => {
                 machine.process = Some(Command::new("false").spawn().unwrap());
@@ -105,6 +109,26 @@ fn terminate(mut process: Child) {
     let kill = Command::new("kill").arg(pid).stderr(Stdio::null()).status();
     kill.expect("kill is installed");
     process.wait().expect("it is our child");
+}
+
+/// Destroys a machine that is `launch_failed`.
+fn lose_soon(shared: &Arc<Shared>, id: &str) {
+    let (shared, id) = (Arc::clone(shared), id.to_owned());
+    tokio::spawn(async move {
+        sleep(TRANSITION).await;
+        shared.lose(&id, "destroyed");
+    });
+}
+
+impl Shared {
+    /// The platform loses a machine, whose process ends.
+    pub(super) fn lose(&self, id: &str, state: &'static str) {
+        let mut world = self.world();
+        let machine = world.machines.get_mut(id).unwrap();
+        end(machine);
+        machine.state = state;
+        machine.destroyed_by = (state == "destroyed").then_some("flyd");
+    }
 }
 
 impl Platform {

@@ -58,6 +58,8 @@ pub(crate) struct Switches {
     pub(crate) autostart_default: bool,
     /// What a wait does when the machine can no longer reach the state.
     pub(crate) hopeless_wait: HopelessWait,
+    /// How a destroyed machine is shown.
+    pub(crate) destroyed: Destroyed,
 }
 
 /// What a wait does when the machine can no longer reach the state: the documents
@@ -66,6 +68,15 @@ pub(crate) struct Switches {
 pub(crate) enum HopelessWait {
     GoesOn,
     Ends,
+}
+
+/// How a destroyed machine is shown: the documents do not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destroyed {
+    /// Without its configuration, or not at all if somebody had it destroyed.
+    Forgotten,
+    /// As it was.
+    Remembered,
 }
 
 /// Which requests a cordoned machine gets: the documents do not say.
@@ -83,6 +94,7 @@ pub(crate) const STRICT: Switches = Switches {
     separator: ';',
     autostart_default: false,
     hopeless_wait: HopelessWait::GoesOn,
+    destroyed: Destroyed::Forgotten,
 };
 
 pub(crate) const LENIENT: Switches = Switches {
@@ -93,6 +105,7 @@ pub(crate) const LENIENT: Switches = Switches {
     separator: ',',
     autostart_default: true,
     hopeless_wait: HopelessWait::Ends,
+    destroyed: Destroyed::Remembered,
 };
 
 /// A fault of a machine's next start.
@@ -104,6 +117,8 @@ pub(crate) enum Fault {
     Crashes,
     /// The machine is started, and its agent never listens.
     Silent,
+    /// The launch fails, and the platform destroys the machine.
+    LaunchFails,
     /// The start is refused: the status, and the platform's message.
     Capacity(u16, &'static str),
 }
@@ -123,6 +138,8 @@ pub(crate) struct Record {
     pub(crate) faults: Vec<Fault>,
     pub(crate) process: Option<Child>,
     pub(crate) open_requests: u32,
+    /// Who had it destroyed, if it is: `user` or `flyd`.
+    pub(crate) destroyed_by: Option<&'static str>,
 }
 
 /// The state of the platform.
@@ -141,6 +158,8 @@ pub(crate) struct World {
     pub(crate) storm: u32,
     /// The faults of the machine that is created next.
     pub(crate) next_faults: Vec<Fault>,
+    /// The fault of every machine that is created.
+    pub(crate) each_fault: Option<Fault>,
     /// The addresses of the coordinators.
     pub(crate) coordinators: Vec<SocketAddr>,
     turn: usize,
@@ -318,9 +337,13 @@ impl Shared {
             config,
             cordoned: false,
             lease: None,
-            faults: std::mem::take(&mut world.next_faults),
+            faults: match world.each_fault {
+                Some(fault) => vec![fault],
+                None => std::mem::take(&mut world.next_faults),
+            },
             process: None,
             open_requests: 0,
+            destroyed_by: None,
         };
         world.machines.insert(id.clone(), record);
         id
@@ -329,7 +352,7 @@ impl Shared {
 
 impl Record {
     /// As the API shows it.
-    pub(crate) fn shown(&self) -> Value {
+    pub(crate) fn shown(&self, switches: &Switches) -> Value {
         let image = self.config["image"].as_str().unwrap_or_default();
         let digest = image.split_once('@').map_or("", |(_, digest)| digest);
         json!({
@@ -339,7 +362,14 @@ impl Record {
             "region": "iad",
             "instance_id": self.instance(),
             "private_ip": self.ip,
-            "config": self.config,
+            "config": if self.state == "destroyed" && switches.destroyed == Destroyed::Forgotten {
+                Value::Null
+            } else {
+                self.config.clone()
+            },
+            "events": self.destroyed_by.map(|source| {
+                [json!({ "type": "destroy", "status": "destroying", "source": source })]
+            }),
             "image_ref": { "registry": "registry.fly.io", "repository": "agents", "digest": digest },
             "created_at": "2026-11-20T00:00:00Z",
             "host_status": "ok",

@@ -89,18 +89,25 @@ impl Launch {
             let token = self.home.path().join("token");
             self.command.arg("--token-file").arg(token);
         }
-        let mut process = self.command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        let output = process.stdout.take().unwrap();
-        BufReader::new(output).read_line(&mut line).unwrap();
-        let (_, address) = line.split_once("http://").unwrap();
-        let (address, _) = address.split_once('/').unwrap();
+        let (process, url) = spawn(&mut self.command);
         Server {
             process,
-            url: format!("http://{address}"),
+            url,
             home: self.home,
+            command: self.command,
         }
     }
+}
+
+/// Starts a server; its URL.
+fn spawn(command: &mut Command) -> (Child, String) {
+    let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let output = process.stdout.take().unwrap();
+    BufReader::new(output).read_line(&mut line).unwrap();
+    let (_, address) = line.split_once("http://").unwrap();
+    let (address, _) = address.split_once('/').unwrap();
+    (process, format!("http://{address}"))
 }
 
 /// A running server, which is ended when it is dropped.
@@ -108,6 +115,7 @@ pub(crate) struct Server {
     process: Child,
     pub(crate) url: String,
     home: TempDir,
+    command: Command,
 }
 
 impl Server {
@@ -174,6 +182,12 @@ impl Server {
         self.wait()
     }
 
+    /// Ends it, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        assert_eq!(self.terminate(), 0);
+        (self.process, self.url) = spawn(&mut self.command);
+    }
+
     /// The output of its only run, from the files of the log.
     pub(crate) fn logged(&self) -> Vec<u8> {
         let segments = self.segments().into_iter();
@@ -202,8 +216,11 @@ impl Server {
 
     /// The files of its only run, each with the offset at which it begins.
     fn segments(&self) -> Vec<(usize, PathBuf)> {
-        let mut runs = fs::read_dir(self.path("logs")).unwrap();
-        let run = runs.next().unwrap().unwrap().path();
+        let entries = fs::read_dir(self.path("logs")).unwrap();
+        let mut runs = entries.map(|entry| entry.unwrap());
+        // MCP's sessions are there, too.
+        let run = runs.find(|entry| entry.file_name() != "mcp-sessions");
+        let run = run.unwrap().path();
         let segments = fs::read_dir(run).unwrap().filter_map(|entry| {
             let entry = entry.unwrap();
             let start = entry.file_name().into_string().unwrap().parse();

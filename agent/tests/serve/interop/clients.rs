@@ -1,4 +1,5 @@
-//! MCP clients: the conformance suite, the inspector, the Python SDK, and codex.
+//! MCP clients: the conformance suite, the inspector, the Python and TypeScript
+//! SDKs, and codex.
 
 use std::{
     env, fs,
@@ -107,11 +108,31 @@ fn the_inspector() {
     assert_eq!(resources["resources"].as_array().unwrap().len(), 3);
 }
 
-#[test]
-fn the_python_sdk() {
+fn python_sdk(silence: &str) {
     let server = Launch::of(FAKE).without_token().start();
     let mut command = Command::new(fetched("python-$python").join("bin/python"));
     command.arg(format!("{TESTS}/sdk.py"));
+    command.args([format!("{}/mcp", server.url), silence.to_owned()]);
+    assert_eq!(stdout_of(&mut command), "all right\n");
+}
+
+#[test]
+fn the_python_sdk() {
+    python_sdk("0");
+}
+
+#[test]
+#[ignore = "20 minutes"]
+fn the_python_sdk_after_twenty_minutes_of_silence() {
+    python_sdk("1200");
+}
+
+#[test]
+fn the_typescript_sdk() {
+    let server = Launch::of(FAKE).without_token().start();
+    let sdk = fetched("typescript-$typescript/node_modules/@modelcontextprotocol/sdk");
+    let mut command = Command::new(fetched(NPM).join("node/bin/node"));
+    command.arg(format!("{TESTS}/sdk.mjs")).arg(sdk);
     command.arg(format!("{}/mcp", server.url));
     assert_eq!(stdout_of(&mut command), "all right\n");
 }

@@ -1,4 +1,4 @@
-"""Drives codex with MCP's Python SDK: sdk.py URL"""
+"""Drives codex with MCP's Python SDK: sdk.py URL [SECONDS-OF-SILENCE]"""
 import asyncio
 import sys
 
@@ -6,7 +6,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 
-async def main(url):
+async def main(url, silence):
     heard = []
 
     async def progress(done, total, message):
@@ -20,6 +20,7 @@ async def main(url):
             started = await session.call_tool("start", {}, progress_callback=progress)
             assert not started.is_error, started
             assert started.structured_content["state"] == "idle", started
+            await asyncio.sleep(silence)
             sent = await session.call_tool("message", {"text": "from the SDK"})
             assert sent.structured_content["submitted"], sent
             status = await session.read_resource("agent://status")
@@ -30,4 +31,4 @@ async def main(url):
     print("all right")
 
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 0))

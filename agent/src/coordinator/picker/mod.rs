@@ -8,6 +8,10 @@
 //! become free. Names are derived from key and task, and the platform accepts a
 //! name only once: no second machine is created even if a lease is lost, or a
 //! coordinator killed.
+//!
+//! A machine of the task that the platform has lost is replaced (`replace`).
+
+mod replace;
 
 use std::{
     collections::BTreeMap,
@@ -23,12 +27,12 @@ use tracing::{info, warn};
 
 use super::{
     agents::Agents,
-    metadata::{AGENT, KEY, ROLE, TASK, value},
+    metadata::{AGENT, KEY, REPLACED_BY, ROLE, TASK, value},
     single_flight::SingleFlight,
-    spec::AgentSpec,
+    spec::{AgentSpec, CHANGES_NAME},
 };
 use crate::{
-    fly::{self, Client, Create, Error, Filter, Lease, Machine, MachineId, State},
+    fly::{self, Client, Config, Create, Error, Filter, Lease, Machine, MachineId, State},
     mode::Mode,
 };
 
@@ -46,6 +50,8 @@ pub(super) struct Picker {
     template: String,
     timeout: Duration,
     single_flight: SingleFlight<String, Result<MachineId, Error>>,
+    /// The replacements in progress, by the lost machine.
+    replacements: SingleFlight<MachineId, Result<MachineId, Error>>,
     /// The id of the template, once its name was found.
     template_id: Mutex<Option<MachineId>>,
     /// Requests of this coordinator queue here for the template's lease, not at the API.
@@ -66,6 +72,7 @@ impl Picker {
             template,
             timeout,
             single_flight: SingleFlight::default(),
+            replacements: SingleFlight::default(),
             template_id: Mutex::default(),
             turn: sync::Mutex::default(),
         }
@@ -84,25 +91,43 @@ impl Picker {
 
     async fn choose(&self, spec: &AgentSpec) -> Result<MachineId, Error> {
         let deadline = Instant::now() + self.timeout;
-        if let Some(machine) = assigned(&self.matching(spec, deadline).await?, spec) {
+        let machines = self.working_on(&spec.key(), deadline).await?;
+        if let Some(machine) = assigned(&machines, &spec.task)
+            && !machine.state.is_gone()
+        {
             return Ok(machine.id.clone());
         }
+        let template = self.template(deadline).await?.id;
+        let work = |_| self.choose_leased(spec, deadline);
+        self.in_turn(&template, deadline, work).await
+    }
+
+    /// Runs `work` under the template's lease: no other coordinator chooses or
+    /// replaces machines meanwhile.
+    async fn in_turn<F>(
+        &self,
+        template: &MachineId,
+        deadline: Instant,
+        work: impl FnOnce(Lease) -> F,
+    ) -> Result<MachineId, Error>
+    where
+        F: Future<Output = Result<MachineId, Error>>,
+    {
         let Ok(_turn) = timeout_at(deadline, self.turn.lock()).await else {
             return Err(Error::TimedOut {
-                operation: format!("the choice of a machine for {}", spec.task),
+                operation: "the choice of a machine".to_owned(),
                 last: "other requests are still being decided".to_owned(),
             });
         };
-        let template = self.template(deadline).await?.id;
-        let work = |_| self.choose_leased(spec, deadline);
-        self.client.leased(&template, deadline, work).await
+        self.client.leased(template, deadline, work).await
     }
 
-    /// Chooses under the template's lease: no other coordinator does so meanwhile.
     async fn choose_leased(&self, spec: &AgentSpec, deadline: Instant) -> Result<MachineId, Error> {
-        let machines = self.matching(spec, deadline).await?;
-        if let Some(machine) = assigned(&machines, spec) {
-            return Ok(machine.id.clone());
+        let machines = self.working_on(&spec.key(), deadline).await?;
+        match assigned(&machines, &spec.task) {
+            Some(lost) if lost.state.is_gone() => return self.replace(lost, deadline).await,
+            Some(machine) => return Ok(machine.id.clone()),
+            None => {}
         }
         for machine in machines.iter().filter(|machine| is_free(machine)) {
             match self.claim(machine, spec, deadline).await {
@@ -114,16 +139,17 @@ impl Picker {
         self.create(spec, deadline).await
     }
 
-    /// The machines that work on the same, those first that will be ready first.
-    async fn matching(&self, spec: &AgentSpec, deadline: Instant) -> Result<Vec<Machine>, Error> {
-        let metadata = [(ROLE, AGENT.to_owned()), (KEY, spec.key())];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+    /// The machines with this key, those first that will be ready first, and those
+    /// that are gone last. One in whose place there is another is not among them.
+    async fn working_on(&self, key: &str, deadline: Instant) -> Result<Vec<Machine>, Error> {
+        let metadata = [(ROLE, AGENT), (KEY, key)];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let filter = Filter {
             metadata: BTreeMap::from(metadata),
         };
         let mut machines = self.client.list(&filter, deadline).await?;
-        machines.retain(|machine| start_order(machine.state).is_some());
-        machines.sort_by_key(|machine| (start_order(machine.state), machine.id.clone()));
+        machines.retain(|machine| value(machine, REPLACED_BY).is_none());
+        machines.sort_by_key(|machine| (machine.state.prospect(), machine.id.clone()));
         Ok(machines)
     }
 
@@ -144,46 +170,81 @@ impl Picker {
             if !is_free(&now) || !self.is_unused(&now).await {
                 return Ok(false);
             }
-            let task = (TASK, spec.task.as_str());
-            let nonce = Some(lease.nonce());
-            self.client
-                .set_metadata(&machine.id, task, nonce, deadline)
-                .await?;
+            if !self.assign(&now, spec, &lease, deadline).await? {
+                return Ok(false);
+            }
             info!(machine = %machine.id, task = spec.task, "a free machine was assigned");
             Ok(true)
         };
         self.client.leased(&machine.id, deadline, work).await
     }
 
+    /// Assigns a free machine to the task under its lease; false if it cannot be.
+    async fn assign(
+        &self,
+        free: &Machine,
+        spec: &AgentSpec,
+        lease: &Lease,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        let (id, nonce) = (&free.id, lease.nonce());
+        if spec.mode == Mode::ReadOnly {
+            let task = (TASK, spec.task.as_str());
+            let assigned = self.client.set_metadata(id, task, Some(nonce), deadline);
+            return assigned.await.map(|()| true);
+        }
+        // With the name of its changes in the store, which `agent boot` alone reads.
+        let edit = |config: &mut Config| spec.assign(config);
+        let assigned = fly::change_held(&self.client, id, edit, nonce, deadline).await?;
+        Ok(value(&assigned, TASK) == Some(&spec.task))
+    }
+
     async fn create(&self, spec: &AgentSpec, deadline: Instant) -> Result<MachineId, Error> {
         let mut config = self.template(deadline).await?.config;
         spec.apply(&mut config);
-        for nth in 0..MAX_NAMES {
-            let create = Create {
-                name: spec.name(nth),
-                region: spec.region.clone(),
-                config: config.clone(),
-                skip_launch: false,
-                skip_service_registration: false,
-            };
-            match self.client.create(&create, deadline).await {
+        let create = |nth| Create {
+            name: spec.name(nth),
+            region: spec.region.clone(),
+            config: config.clone(),
+            skip_launch: false,
+            skip_service_registration: false,
+        };
+        let is_ours = |machine: &Machine| {
+            !machine.state.is_gone() && machine.metadata(TASK) == Some(&spec.task)
+        };
+        self.create_or_find(create, MAX_NAMES, is_ours, deadline)
+            .await
+    }
+
+    /// Creates a machine under the first of its names that is free, or finds one of
+    /// these names that is ours: created by another coordinator, or by one that was
+    /// killed.
+    async fn create_or_find(
+        &self,
+        create: impl Fn(u32) -> Create,
+        names: u32,
+        is_ours: impl Fn(&Machine) -> bool,
+        deadline: Instant,
+    ) -> Result<MachineId, Error> {
+        let mut taken = Error::Internal("a machine has no name".to_owned());
+        for nth in 0..names {
+            match self.client.create(&create(nth), deadline).await {
                 Ok(machine) => {
-                    info!(machine = %machine.id, name = create.name, "created");
+                    info!(machine = %machine.id, name = machine.name, "created");
                     return Ok(machine.id);
                 }
                 Err(Error::NameTaken(name)) => {
-                    // Created by another coordinator, or by one that was killed; it
-                    // may have been assigned to another task since.
                     if let Some(machine) = self.named(&name, deadline).await?
-                        && machine.metadata(TASK) == Some(&spec.task)
+                        && is_ours(&machine)
                     {
                         return Ok(machine.id);
                     }
+                    taken = Error::NameTaken(name);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::NameTaken(spec.name(MAX_NAMES - 1)))
+        Err(taken)
     }
 
     async fn named(&self, name: &str, deadline: Instant) -> Result<Option<Machine>, Error> {
@@ -195,7 +256,7 @@ impl Picker {
     pub(super) async fn template(&self, deadline: Instant) -> Result<Machine, Error> {
         if let Some(id) = self.known_template() {
             match self.client.get(&id, deadline).await {
-                Ok(machine) if start_order(machine.state).is_some() => return Ok(machine),
+                Ok(machine) if !machine.state.is_gone() => return Ok(machine),
                 Ok(_) | Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -249,11 +310,15 @@ impl Picker {
                     machine: id.clone(),
                     last,
                 })?;
-            } else {
-                fly::stop(client, id, nonce, deadline).await?;
+                client.set_metadata(id, (TASK, ""), nonce, deadline).await?;
+                return client.get(id, deadline).await;
             }
-            client.set_metadata(id, (TASK, ""), nonce, deadline).await?;
-            client.get(id, deadline).await
+            fly::stop(client, id, nonce, deadline).await?;
+            let edit = |config: &mut Config| {
+                config.metadata.insert(TASK.to_owned(), String::new());
+                config.env.remove(CHANGES_NAME);
+            };
+            fly::change_held(client, id, edit, lease.nonce(), deadline).await
         };
         client.leased(id, deadline, work).await
     }
@@ -272,25 +337,14 @@ impl Picker {
     }
 }
 
-/// The machine that is assigned to the task.
-fn assigned<'a>(machines: &'a [Machine], spec: &AgentSpec) -> Option<&'a Machine> {
+/// The machine that is assigned to the task, the best one first.
+fn assigned<'a>(machines: &'a [Machine], task: &str) -> Option<&'a Machine> {
     machines
         .iter()
-        .find(|machine| value(machine, TASK) == Some(&spec.task))
+        .find(|machine| value(machine, TASK) == Some(task))
 }
 
+/// Whether the machine may be assigned to a task.
 fn is_free(machine: &Machine) -> bool {
-    value(machine, TASK).is_none()
-}
-
-/// The order in which machines become ready; `None` for one that cannot be started.
-fn start_order(state: State) -> Option<u8> {
-    Some(match state {
-        State::Started => 0,
-        State::Starting | State::Restarting | State::Creating => 1,
-        State::Suspended => 2,
-        State::Stopped | State::Suspending => 3,
-        State::Created | State::Stopping | State::Updating => 4,
-        _ => return None,
-    })
+    !machine.state.is_gone() && value(machine, TASK).is_none()
 }
