@@ -3,7 +3,10 @@
 //!
 //! JSON has escapes of its own, and goes out as it is.
 
-use std::io::{self, IsTerminal, Stderr, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Stderr, Write},
+};
 
 use blockd_nbd::printable;
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,6 +16,24 @@ use tracing_subscriber::fmt::MakeWriter;
 pub fn lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(printable).collect();
     lines.join("\n")
+}
+
+/// A text of JSON, with the escapes of JSON in place of what [`printable`] escapes:
+/// such characters stand in its strings only.
+pub fn json(text: &str) -> Cow<'_, str> {
+    if let Cow::Borrowed(plain) = printable(text) {
+        return Cow::Borrowed(plain);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for each in text.chars() {
+        let mut bytes = [0; 4];
+        match printable(each.encode_utf8(&mut bytes)) {
+            Cow::Borrowed(plain) => shown.push_str(plain),
+            // They have 16 bits at most.
+            Cow::Owned(_) => shown.push_str(&format!("\\u{:04x}", u32::from(each))),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Standard error for the lines of the log, of which each event is one. The colours
@@ -94,6 +115,13 @@ mod tests {
     #[test]
     fn a_report_keeps_its_lines_and_nothing_else() {
         assert_eq!(lines("a\n  b\x1b]0;x\x07\r"), "a\n  b\\u{1b}]0;x\\u{7}\\r");
+    }
+
+    #[test]
+    fn json_is_the_same_json() {
+        let text = "{\"a\":\"ä\u{9b}\u{202e}\u{7f}\"}";
+        assert_eq!(json(text), r#"{"a":"ä\u009b\u202e\u007f"}"#);
+        assert_eq!(json("{}"), "{}");
     }
 
     #[test]

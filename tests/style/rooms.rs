@@ -103,7 +103,7 @@ const CRATES: [Crate; 4] = [
                     "open_files",
                 ],
             ),
-            room("serve", &["units", "signals"]),
+            room("serve", &["units", "signals", "plain_text"]),
             room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
             room("attach::layers", &["device_node", "relay", "attach::state"]),

@@ -1,6 +1,7 @@
 //! Maps export names to images: each is opened once, and shared by all clients.
 
 mod disk;
+mod figures;
 mod forget;
 mod hidden;
 mod name;
@@ -42,6 +43,7 @@ use blockd_nbd::{
 
 pub use self::{
     disk::ImageInfo,
+    figures::{CatalogFigures, Load},
     forget::{Forgotten, forget},
     options::CatalogOptions,
     repos::Access,

@@ -5,6 +5,7 @@ mod inherited;
 mod listener;
 mod socket;
 mod stdio;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -34,12 +35,14 @@ pub use self::{
     inherited::inherited_listeners,
     listener::{BindError, Bound, Listener},
     stdio::serve_stdio,
+    watch::Watch,
 };
 use super::{
     admission::Admission,
     connection,
     context::Context,
     error::ConnectionError,
+    figures::{Ending, Refused as RefusedBy},
     limits::Limits,
     shutdown::{Shutdown, ShutdownTrigger},
 };
@@ -87,10 +90,47 @@ impl Server {
     /// after [`Limits::drain_time`] at the latest. Without listeners it returns at
     /// once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let drain_time = self.limits.drain_time;
+        self.ready().run(shutdown).await;
+    }
+
+    /// The same server, for who wants to see what it does.
+    #[must_use]
+    pub fn ready(self) -> ReadyServer {
+        ReadyServer {
+            listeners: self.listeners,
+            state: Arc::new(ServerState::new(self.exports, self.limits, self.tls)),
+        }
+    }
+}
+
+/// A [`Server`] of which one can see what it does.
+pub struct ReadyServer {
+    listeners: Vec<Listener>,
+    state: Arc<ServerState>,
+}
+
+impl fmt::Debug for ReadyServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReadyServer")
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ReadyServer {
+    /// Shows what the server does, before, while and after it runs.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch::new(Arc::clone(&self.state))
+    }
+
+    /// As [`Server::run`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listeners, state } = self;
+        let drain_time = state.context.limits.drain_time;
         let (trigger, stop) = ShutdownTrigger::new();
-        let state = Arc::new(ServerState::new(self.exports, self.limits, self.tls));
-        let listeners = self.listeners.into_iter();
+        let listeners = listeners.into_iter();
         let listening =
             listeners.map(|listener| accept_loop(listener, Arc::clone(&state), stop.clone()));
         let mut listening = pin!(join_all(listening));
@@ -142,17 +182,24 @@ impl ServerState {
     /// A place for one more client; `None` when there is none for its peer.
     fn admit(&self, peer: Peer) -> Option<Admission> {
         let spender = Spender::new(peer);
-        let places = self.connections.take(spender).and_then(|connection| {
-            let handshake = self.handshakes.take(spender)?;
+        let places = || {
+            let connection = self.connections.take(spender);
+            let connection = connection.map_err(|full| (RefusedBy::connection(full), full))?;
+            let handshake = self.handshakes.take(spender);
+            let handshake = handshake.map_err(|full| (RefusedBy::handshake(full), full))?;
             Ok((connection, handshake))
-        });
-        match places {
-            Ok((connection, handshake)) => Some(Admission {
-                spender,
-                handshake: Some(handshake),
-                connection: Some(Arc::new(connection)),
-            }),
-            Err(full) => {
+        };
+        match places() {
+            Ok((connection, handshake)) => {
+                self.context.counters.accept();
+                Some(Admission {
+                    spender,
+                    handshake: Some(handshake),
+                    connection: Some(Arc::new(connection)),
+                })
+            }
+            Err((by, full)) => {
+                self.context.counters.refuse(by);
                 self.log_refused(peer, full);
                 None
             }
@@ -212,6 +259,7 @@ impl Clients {
         let span = self.spans.remove(&id);
         if let Err(error) = ended {
             let _entered = span.as_ref().map(Span::enter);
+            self.state.context.counters.end(Ending::Panic);
             let panics = self.state.count_panic();
             error!(%error, panics, "connection ended by a panic");
         }
@@ -270,6 +318,7 @@ async fn serve(socket: Socket, state: Arc<ServerState>, stop: Shutdown, admissio
         () = silent => Err(ConnectionError::Evicted("silent in the handshake")),
         () = idle => Err(ConnectionError::Evicted("idle")),
     };
+    state.context.counters.end(Ending::of(&ended));
     match ended {
         Ok(()) => debug!("connection closed"),
         Err(error @ ConnectionError::Evicted(_)) => debug!(%error, "connection ended"),

@@ -21,7 +21,10 @@ impl<S: Stream> Handshake<'_, S> {
                 .reply_error(request.option, wire::NBD_REP_ERR_INVALID, text);
             return Ok(Step::Next);
         }
-        let exports = self.options.off_the_clock(self.exports.list()).await;
+        let exports = self
+            .options
+            .off_the_clock(self.context.exports.list())
+            .await;
         for (name, description) in &exports {
             self.reply_server(request.option, name, description);
             if self.options.outgoing.len() > BURST {
