@@ -30,7 +30,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
         match printable(each.encode_utf8(&mut bytes)) {
             Cow::Borrowed(plain) => shown.push_str(plain),
             // They have 16 bits at most.
-            Cow::Owned(_) => shown.push_str(&format!("\\u{:04x}", u32::from(each))),
+            Cow::Owned(_) => shown.extend(format!("\\u{:04x}", u32::from(each)).chars()),
         }
     }
     Cow::Owned(shown)
@@ -50,6 +50,35 @@ impl<'a> MakeWriter<'a> for PlainLog {
             has_colours: out.is_terminal(),
             out,
         }
+    }
+}
+
+/// The same for lines that are JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainJson;
+
+impl<'a> MakeWriter<'a> for PlainJson {
+    type Writer = PlainJsonWriter<Stderr>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        PlainJsonWriter(io::stderr())
+    }
+}
+
+/// Writes one line of JSON at a time.
+#[derive(Debug)]
+pub struct PlainJsonWriter<W>(W);
+
+impl<W: Write> Write for PlainJsonWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = json(text.trim_end_matches('\n'));
+        self.0.write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -103,7 +103,8 @@ const CRATES: [Crate; 4] = [
                     "open_files",
                 ],
             ),
-            room("serve", &["units", "signals", "plain_text"]),
+            room("log", &["plain_text"]),
+            room("serve", &["units", "signals", "plain_text", "log"]),
             room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
             room("attach::layers", &["device_node", "relay", "attach::state"]),
@@ -128,6 +129,7 @@ const CRATES: [Crate; 4] = [
                 &[
                     "open_files",
                     "units",
+                    "log",
                     "relay",
                     "serve",
                     "local",
@@ -137,7 +139,10 @@ const CRATES: [Crate; 4] = [
                 ],
             ),
             room("", &[]),
-            room("(main)", &["plain_text", "serve", "local", "attach", "cli"]),
+            room(
+                "(main)",
+                &["plain_text", "log", "serve", "local", "attach", "cli"],
+            ),
         ],
     },
     Crate {

@@ -151,9 +151,13 @@ fn counters_move_by_what_a_client_did() {
         .into();
     assert_eq!(growth(&before, &metrics(&server)), expected);
     drop(peer);
-    let closed = until(|| metrics(&server), |now| now["blockd_connections"] == 0.0);
-    assert_eq!(closed["blockd_exports"], 0.0);
-    assert_eq!(closed["blockd_connections_ended_total{reason=closed}"], 1.0);
+    let closed = until(
+        || metrics(&server),
+        |now| now.get("blockd_connections") == Some(&0.0),
+    );
+    assert_eq!(closed.get("blockd_exports"), Some(&0.0));
+    let reason = "blockd_connections_ended_total{reason=closed}";
+    assert_eq!(closed.get(reason), Some(&1.0));
 }
 
 #[test]

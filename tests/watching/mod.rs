@@ -3,6 +3,7 @@
 
 mod client;
 mod exports;
+mod logs;
 mod metrics;
 mod readiness;
 mod strangers;

@@ -6,7 +6,10 @@ use anyhow::Result;
 use blockd_nbd::{Limits, tls::VerifyPeer};
 use clap::{Args, builder::FalseyValueParser};
 
-use super::values::{StoreArgs, absolute, http_address, size, time};
+use super::{
+    log::LogArgs,
+    values::{StoreArgs, absolute, http_address, size, time},
+};
 use crate::{
     open_files,
     serve::{
@@ -146,6 +149,9 @@ pub struct ServeArgs {
         default_value_t = 64
     )]
     pub http_connections: usize,
+    /// What the log looks like.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// What all exports have in common.
     #[command(flatten)]
     pub store: StoreArgs,

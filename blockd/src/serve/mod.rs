@@ -125,10 +125,11 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
     if let Some(seen) = seen {
         seen.abort();
     }
-    let damaged_packs = catalog.damaged();
+    let figures = catalog.figures();
     info!(
-        blob_bytes_inflated = catalog.inflated(),
-        damaged_packs, "stopped"
+        blob_bytes_inflated = figures.inflated,
+        damaged_packs = figures.damaged_maps,
+        "stopped"
     );
     Ok(())
 }

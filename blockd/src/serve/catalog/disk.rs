@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{Span, warn};
 
-use super::{figures::Load, plans::Charge};
+use super::plans::Charge;
 
 use blockd_nbd::{
     BlockSize, ExportInfo, Extent, ReadError,
@@ -30,6 +30,17 @@ impl Default for Pool {
         let cores = available_parallelism().map_or(2, NonZeroUsize::get);
         Self(Turns::new(cores * 2))
     }
+}
+
+/// Work that is done in turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// How much is being done.
+    pub running: usize,
+    /// How much may be done at once.
+    pub limit: usize,
+    /// How much waits for its turn.
+    pub waiting: usize,
 }
 
 impl Pool {

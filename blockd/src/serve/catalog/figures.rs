@@ -1,8 +1,11 @@
 //! How the budgets of a catalog stand.
 
-use imagegen::git;
+use imagegen::git::{self, Cache};
 
-use super::Catalog;
+use super::{
+    disk::{Load, Pool},
+    plans::Plans,
+};
 
 /// How much of its budgets a catalog uses, and what it has done since it was made.
 #[derive(Clone, Copy, Debug)]
@@ -23,38 +26,17 @@ pub struct CatalogFigures {
     pub damaged_maps: u64,
 }
 
-/// Work that is done in turn.
-#[derive(Clone, Copy, Debug)]
-pub struct Load {
-    /// How much is being done.
-    pub running: usize,
-    /// How much may be done at once.
-    pub limit: usize,
-    /// How much waits for its turn.
-    pub waiting: usize,
-}
-
-impl Catalog {
-    /// How the budgets stand.
-    pub fn figures(&self) -> CatalogFigures {
-        let shared = &self.0;
-        CatalogFigures {
-            plans: shared.plans.in_use(),
-            cache: (shared.cache.used(), shared.cache.limit()),
-            spool: shared.cache.spooled(),
-            reads: shared.pool.load(),
-            opening: shared.opening.load(),
-            inflated: shared.cache.inflated(),
+impl CatalogFigures {
+    /// Of these budgets.
+    pub(super) fn of(plans: &Plans, cache: &Cache, reads: &Pool, opening: &Pool) -> Self {
+        Self {
+            plans: plans.in_use(),
+            cache: (cache.used(), cache.limit()),
+            spool: cache.spooled(),
+            reads: reads.load(),
+            opening: opening.load(),
+            inflated: cache.inflated(),
             damaged_maps: git::damaged_maps(),
         }
-    }
-
-    /// How many snapshots are kept. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// The state directory cannot be listed.
-    pub fn snapshots(&self) -> anyhow::Result<usize> {
-        Ok(self.0.snapshots.kept()?)
     }
 }

@@ -1,25 +1,19 @@
 //! Serves HTTP to callers who may be slow, or send nothing: a request's head has a
 //! time limit, and of too many connections the one that was quiet for longest goes.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use blockd_nbd::{
-    budget::{Peer, Place, Places, Spender},
+    budget::{Peer, Place, Spender},
     server::Listener,
 };
 use futures_util::future::join_all;
 use hyper::{server::conn::http1::Builder, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, task::JoinSet, time::sleep};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, error_span, warn};
 
-use super::site::Site;
+use super::{callers::Callers, site::Site};
 
 /// How long a caller may take to send the head of a request, after which an idle
 /// connection is closed too.
@@ -29,59 +23,32 @@ const HEAD_BYTES: usize = 16 << 10;
 /// How long a listener pauses after accept(2) has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The connections by HTTP.
-#[derive(Clone, Debug)]
-pub(super) struct Connections {
-    places: Arc<Places>,
-    refused: Arc<AtomicU64>,
+/// Serves all that connect.
+pub(super) async fn serve(listeners: Vec<Listener>, callers: Callers, site: Arc<Site>) {
+    let each = |listener| accept(listener, &callers, Arc::clone(&site));
+    join_all(listeners.into_iter().map(each)).await;
 }
 
-impl Connections {
-    /// At most so many. One peer has at most three quarters of them.
-    pub(super) fn new(limit: usize) -> Self {
-        let each = (limit - limit / 4).max(1);
-        Self {
-            places: Places::new(limit, each, Duration::ZERO),
-            refused: Arc::default(),
-        }
-    }
-
-    /// How many there are, and may be.
-    pub(super) fn in_use(&self) -> (usize, usize) {
-        (self.places.in_use(), self.places.limit())
-    }
-
-    /// How many were closed at once, since all others were being answered.
-    pub(super) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    /// Serves all that connect.
-    pub(super) async fn serve(self, listeners: Vec<Listener>, site: Arc<Site>) {
-        let each = |listener| self.accept(listener, Arc::clone(&site));
-        join_all(listeners.into_iter().map(each)).await;
-    }
-
-    async fn accept(&self, mut listener: Listener, site: Arc<Site>) {
-        let mut served = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept_tcp() => accepted,
-                Some(_) = served.join_next() => continue,
-            };
-            match accepted {
-                Ok((stream, from)) => {
-                    let place = self.places.take(Spender::new(Peer::of(from.ip())));
-                    let Ok(place) = place else {
-                        self.refused.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    };
-                    served.spawn(connection(stream, place, Arc::clone(&site)));
-                }
-                Err(error) => {
-                    warn!(%error, %listener, "cannot accept a connection");
-                    sleep(PAUSE).await;
-                }
+async fn accept(mut listener: Listener, callers: &Callers, site: Arc<Site>) {
+    let mut served = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept_tcp() => accepted,
+            Some(_) = served.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let spender = Spender::new(Peer::of(from.ip()));
+                let Some(place) = callers.admit(spender) else {
+                    continue;
+                };
+                let span = error_span!("http", id = spender.connection, peer = %from);
+                let connection = connection(stream, place, Arc::clone(&site));
+                served.spawn(connection.instrument(span));
+            }
+            Err(error) => {
+                warn!(%error, %listener, "cannot accept a connection");
+                sleep(PAUSE).await;
             }
         }
     }
@@ -98,7 +65,7 @@ async fn connection(stream: TcpStream, place: Place, site: Arc<Site>) {
             place.set_busy(true);
             let response = site.answer(&request).await;
             place.set_busy(false);
-            Ok::<_, std::convert::Infallible>(response)
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = Builder::new()

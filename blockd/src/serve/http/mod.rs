@@ -9,6 +9,7 @@
 //!                      └─ /healthz
 //! ```
 
+mod callers;
 mod connections;
 mod exports;
 mod metrics;
@@ -24,7 +25,7 @@ use blockd_nbd::server::{BindError, Bound, Listener, Watch};
 
 pub(super) use self::readiness::Readiness;
 use self::{
-    connections::Connections,
+    callers::Callers,
     site::Site,
     watched::{OneAtATime, Watched},
 };
@@ -43,7 +44,7 @@ pub struct HttpOptions {
 #[derive(Debug)]
 pub(super) struct Http {
     listeners: Vec<Listener>,
-    connections: Connections,
+    callers: Callers,
 }
 
 impl Http {
@@ -55,7 +56,7 @@ impl Http {
     pub(super) async fn bind(options: &HttpOptions) -> Result<Self, BindError> {
         Ok(Self {
             listeners: Listener::bind_tcp(&options.address).await?,
-            connections: Connections::new(options.connections),
+            callers: Callers::new(options.connections),
         })
     }
 
@@ -73,20 +74,17 @@ impl Http {
 
     /// Answers, until it is dropped.
     pub(super) async fn serve(self, watch: Watch, catalog: Arc<Catalog>, ready: Arc<Readiness>) {
-        let Self {
-            listeners,
-            connections,
-        } = self;
+        let Self { listeners, callers } = self;
         let watched = Watched {
             server: watch,
             catalog,
-            http: connections.clone(),
+            http: callers.clone(),
             started: SystemTime::now(),
             blocking: OneAtATime::default(),
         };
         let is_loopback = |listener: &Listener| matches!(listener.bound(), Bound::Tcp(address) if address.ip().is_loopback());
         let local = listeners.iter().all(is_loopback);
         let site = Arc::new(Site::new(watched, ready, local));
-        connections.serve(listeners, site).await;
+        connections::serve(listeners, callers, site).await;
     }
 }

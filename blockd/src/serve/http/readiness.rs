@@ -11,7 +11,7 @@ use super::watched::OneAtATime;
 use crate::serve::catalog::CatalogOptions;
 
 /// How many bytes must fit the state directory.
-const ROOM: [u8; 64 << 10] = [0; 64 << 10];
+static ROOM: [u8; 64 << 10] = [0; 64 << 10];
 
 /// What must work.
 #[derive(Debug)]

@@ -11,8 +11,11 @@ use rustix::process::{Resource, getrlimit};
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 use tracing::debug;
 
-use super::connections::Connections;
-use crate::serve::catalog::{Catalog, CatalogFigures};
+use super::callers::Callers;
+use crate::{
+    log,
+    serve::catalog::{Catalog, CatalogFigures},
+};
 
 /// How long a disk may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Watched {
     pub(super) server: Watch,
     pub(super) catalog: Arc<Catalog>,
-    pub(super) http: Connections,
+    pub(super) http: Callers,
     pub(super) started: SystemTime,
     pub(super) blocking: OneAtATime,
 }
@@ -44,6 +47,8 @@ pub(super) struct Reading {
     pub(super) http_refused: u64,
     pub(super) http_requests: u64,
     pub(super) started: SystemTime,
+    /// Lines that were left out of the log.
+    pub(super) log_suppressed: u64,
 }
 
 impl Watched {
@@ -61,6 +66,7 @@ impl Watched {
             http_refused: self.http.refused(),
             http_requests,
             started: self.started,
+            log_suppressed: log::suppressed(),
         }
     }
 

@@ -28,7 +28,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, error_span, field, info, warn};
 
 use self::socket::Socket;
 pub use self::{
@@ -122,7 +122,19 @@ impl ReadyServer {
     /// Shows what the server does, before, while and after it runs.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch::new(Arc::clone(&self.state))
+        let ServerState {
+            context,
+            handshakes,
+            connections,
+            panics,
+            ..
+        } = &*self.state;
+        Watch {
+            context: Arc::clone(context),
+            handshakes: Arc::clone(handshakes),
+            connections: Arc::clone(connections),
+            panics: Arc::clone(panics),
+        }
     }
 
     /// As [`Server::run`].
@@ -156,7 +168,7 @@ struct ServerState {
     connections: Arc<Places>,
     refused: Mutex<Refused>,
     /// How many connections a panic has ended.
-    panics: AtomicU64,
+    panics: Arc<AtomicU64>,
 }
 
 impl ServerState {
@@ -175,7 +187,7 @@ impl ServerState {
             handshakes: Places::new(handshakes, peer_handshakes, Duration::ZERO),
             connections: Places::new(connections, peer_connections, idle_time),
             refused: Mutex::default(),
-            panics: AtomicU64::new(0),
+            panics: Arc::default(),
         }
     }
 
@@ -246,7 +258,17 @@ struct Clients {
 impl Clients {
     fn spawn(&mut self, (socket, name): (Socket, String), stop: Shutdown, admission: Admission) {
         let id = admission.spender.connection;
-        let span = info_span!("connection", id, peer = name, export = field::Empty);
+        // Whatever is logged, it says which connection it is about.
+        let span = error_span!(
+            "connection",
+            id,
+            peer = name,
+            user = field::Empty,
+            export = field::Empty
+        );
+        if let Peer::User(user) = admission.spender.peer {
+            span.record("user", user);
+        }
         let client = serve(socket, Arc::clone(&self.state), stop, admission);
         let task = self.tasks.spawn(client.instrument(span.clone()));
         self.spans.insert(task.id(), span);

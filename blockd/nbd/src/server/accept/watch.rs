@@ -2,19 +2,29 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::ServerState;
 use crate::{
     budget::Places,
-    server::figures::{Figures, OpenExport, Use},
+    server::{
+        context::Context,
+        figures::{Figures, OpenExport, Use},
+    },
     width::to_u64,
 };
 
 /// Shows what a server does; looking costs its clients nothing but a short lock.
 #[derive(Clone)]
-pub struct Watch(Arc<ServerState>);
+pub struct Watch {
+    pub(super) context: Arc<Context>,
+    pub(super) handshakes: Arc<Places>,
+    pub(super) connections: Arc<Places>,
+    pub(super) panics: Arc<AtomicU64>,
+}
 
 impl fmt::Debug for Watch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,23 +33,18 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    pub(super) fn new(state: Arc<ServerState>) -> Self {
-        Self(state)
-    }
-
     /// How its figures stand.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        let state = &self.0;
         let mut figures = Figures {
-            connections: in_use(&state.connections),
-            handshakes: in_use(&state.handshakes),
-            peers: to_u64(state.connections.peers()),
-            in_flight: state.context.memory.in_use(),
-            panics: state.panics.load(Ordering::Relaxed),
+            connections: in_use(&self.connections),
+            handshakes: in_use(&self.handshakes),
+            peers: to_u64(self.connections.peers()),
+            in_flight: self.context.memory.in_use(),
+            panics: self.panics.load(Ordering::Relaxed),
             ..Figures::default()
         };
-        state.context.counters.read_into(&mut figures);
+        self.context.counters.read_into(&mut figures);
         figures
     }
 
@@ -47,7 +52,7 @@ impl Watch {
     /// have, at most `limit`.
     #[must_use]
     pub fn exports(&self, limit: usize) -> (u64, Vec<OpenExport>) {
-        let open = &self.0.context.open;
+        let open = &self.context.open;
         (open.count(), open.list(limit))
     }
 }

@@ -18,10 +18,12 @@ use crate::{
     export::Writes,
     server::{
         context::Context,
+        error::ConnectionError,
         figures::{Command, Visit},
         negotiated::Negotiated,
         receive_buffer::ReceiveBuffer,
         send_buffer::SendBuffer,
+        stream::Stream,
     },
     wire::Request,
 };
@@ -129,5 +131,15 @@ impl<'a, S> Transmission<'a, S> {
             command: Command::of(request.command.get()),
             received: self.tally.received(),
         }
+    }
+}
+
+impl<S: Stream> Transmission<'_, S> {
+    /// Sends everything; it counts from before that on, so that who has a reply
+    /// finds it in the figures.
+    pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
+        self.tally
+            .settle(&self.context.counters, self.outgoing.len());
+        Ok(self.outgoing.flush(self.stream).await?)
     }
 }

@@ -6,13 +6,9 @@
 
 use std::time::Instant;
 
-use super::{reply::Reply, state::Transmission};
+use super::reply::Reply;
 use crate::{
-    server::{
-        error::ConnectionError,
-        figures::{Command, Commands, Counters, Visit},
-        stream::Stream,
-    },
+    server::figures::{Command, Commands, Counters, Visit},
     width::to_u64,
 };
 
@@ -90,15 +86,5 @@ impl Tally {
             counters.read(bytes);
             self.visit.add(reads.into(), bytes);
         }
-    }
-}
-
-impl<S: Stream> Transmission<'_, S> {
-    /// Sends everything; it counts from before that on, so that who has a reply
-    /// finds it in the figures.
-    pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
-        self.tally
-            .settle(&self.context.counters, self.outgoing.len());
-        Ok(self.outgoing.flush(self.stream).await?)
     }
 }

@@ -59,6 +59,8 @@ fn process(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
         "Mapped files of which a page could not be read",
         reading.catalog.damaged_maps,
     )?;
+    let help = "Lines that were left out of the log, since there were too many like them";
+    sheet.counter("log_lines_suppressed", help, reading.log_suppressed)?;
     let help = "Panics, each of which has ended a connection";
     sheet.counter("panics", help, reading.server.panics)
 }
