@@ -44,4 +44,6 @@ mod tls;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]
+mod watching;
+#[cfg(test)]
 mod worktree;

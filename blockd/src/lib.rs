@@ -13,6 +13,7 @@ pub mod attach;
 pub mod cli;
 mod device_node;
 pub mod local;
+pub mod log;
 mod open_files;
 pub mod plain_text;
 mod progress;

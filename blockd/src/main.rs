@@ -2,7 +2,7 @@
 //! result or error.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
@@ -10,9 +10,7 @@ use anyhow::Result;
 use blockd::{
     attach,
     cli::{Cli, Command, diff::DiffArgs},
-    local,
-    plain_text::{self, PlainLog},
-    serve,
+    local, log, plain_text, serve,
 };
 use blockd_nbd::printable;
 use clap::Parser;
@@ -23,11 +21,8 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("BLOCKD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(PlainLog)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    let (format, limit) = cli.command.log();
+    log::write(format, limit, filter);
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

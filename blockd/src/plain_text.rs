@@ -3,7 +3,10 @@
 //!
 //! JSON has escapes of its own, and goes out as it is.
 
-use std::io::{self, IsTerminal, Stderr, Write};
+use std::{
+    borrow::Cow,
+    io::{self, IsTerminal, Stderr, Write},
+};
 
 use blockd_nbd::printable;
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,6 +16,24 @@ use tracing_subscriber::fmt::MakeWriter;
 pub fn lines(text: &str) -> String {
     let lines: Vec<_> = text.split('\n').map(printable).collect();
     lines.join("\n")
+}
+
+/// A text of JSON, with the escapes of JSON in place of what [`printable`] escapes:
+/// such characters stand in its strings only.
+pub fn json(text: &str) -> Cow<'_, str> {
+    if let Cow::Borrowed(plain) = printable(text) {
+        return Cow::Borrowed(plain);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for each in text.chars() {
+        let mut bytes = [0; 4];
+        match printable(each.encode_utf8(&mut bytes)) {
+            Cow::Borrowed(plain) => shown.push_str(plain),
+            // They have 16 bits at most.
+            Cow::Owned(_) => shown.extend(format!("\\u{:04x}", u32::from(each)).chars()),
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Standard error for the lines of the log, of which each event is one. The colours
@@ -29,6 +50,35 @@ impl<'a> MakeWriter<'a> for PlainLog {
             has_colours: out.is_terminal(),
             out,
         }
+    }
+}
+
+/// The same for lines that are JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainJson;
+
+impl<'a> MakeWriter<'a> for PlainJson {
+    type Writer = PlainJsonWriter<Stderr>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        PlainJsonWriter(io::stderr())
+    }
+}
+
+/// Writes one line of JSON at a time.
+#[derive(Debug)]
+pub struct PlainJsonWriter<W>(W);
+
+impl<W: Write> Write for PlainJsonWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = json(text.trim_end_matches('\n'));
+        self.0.write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -94,6 +144,13 @@ mod tests {
     #[test]
     fn a_report_keeps_its_lines_and_nothing_else() {
         assert_eq!(lines("a\n  b\x1b]0;x\x07\r"), "a\n  b\\u{1b}]0;x\\u{7}\\r");
+    }
+
+    #[test]
+    fn json_is_the_same_json() {
+        let text = "{\"a\":\"ä\u{9b}\u{202e}\u{7f}\"}";
+        assert_eq!(json(text), r#"{"a":"ä\u009b\u202e\u007f"}"#);
+        assert_eq!(json("{}"), "{}");
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(crate) struct TestBlockd {
     child: Child,
     folder: TempDir,
     ready: String,
+    /// With `--http`: where it shows itself, `HOST:PORT`.
+    watched: Option<String>,
     arguments: Vec<OsString>,
 }
 
@@ -75,6 +77,12 @@ impl TestBlockd {
     #[track_caller]
     pub(crate) fn serve_with_state(repos: &Path, state: &Path) -> Self {
         Self::start(repos, Some(state), &[])
+    }
+
+    /// With a state folder that stays, shown by HTTP.
+    #[track_caller]
+    pub(crate) fn serve_watched(repos: &Path, state: &Path) -> Self {
+        Self::start(repos, Some(state), &["--http", "127.0.0.1:0"])
     }
 
     /// On a free port of the loopback too.
@@ -140,9 +148,10 @@ impl TestBlockd {
             child,
             folder,
             ready: String::new(),
+            watched: None,
             arguments,
         };
-        server.ready = server.wait_until_ready();
+        server.wait_until_ready();
         server
     }
 
@@ -163,7 +172,7 @@ impl TestBlockd {
             self.arguments[last] = listen.into();
         }
         self.child = start_blockd(&self.arguments, self.folder.path());
-        self.ready = self.wait_until_ready();
+        self.wait_until_ready();
     }
 
     /// Stops it for a while, or lets it go on.
@@ -171,25 +180,44 @@ impl TestBlockd {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// The first line with a URI; the rest is read too, so that a server that
-    /// says more never blocks.
+    /// Where it shows itself, `HOST:PORT`.
     #[track_caller]
-    fn wait_until_ready(&mut self) -> String {
+    pub(crate) fn watched(&self) -> &str {
+        self.watched.as_deref().expect("started with --http")
+    }
+
+    /// The first line with a URI, and the one with the address of `--http`; the rest
+    /// is read too, so that a server that says more never blocks.
+    #[track_caller]
+    fn wait_until_ready(&mut self) {
         let lines = BufReader::new(self.child.stdout.take().unwrap()).lines();
         let (send, receive) = mpsc::channel();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if line.contains("nbd://")
-                    || line.contains("nbds://")
-                    || line.contains("nbd+unix://")
-                {
-                    // After the first nobody listens any more.
-                    drop(send.send(line));
-                }
+                // After those that are waited for nobody listens any more.
+                drop(send.send(line));
             }
         });
-        let line = receive.recv_timeout(PATIENCE);
-        line.unwrap_or_else(|_| panic!("blockd serve said no URI; its log:\n{}", self.log()))
+        let next = |sign: &str| loop {
+            let line = receive.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| {
+                panic!(
+                    "blockd serve said nothing with {sign}; its log:\n{}",
+                    self.log()
+                )
+            });
+            if line.contains(sign) {
+                return line;
+            }
+        };
+        let ready = next("serving nbd");
+        let has_http = self.arguments.iter().any(|argument| argument == "--http");
+        let watched = has_http.then(|| next("http://"));
+        self.watched = watched.map(|line| {
+            let (_, address) = line.split_once("http://").expect("it has one");
+            address.trim_end_matches('/').to_owned()
+        });
+        self.ready = ready;
     }
 
     /// The current directory it was started in, where nothing else is.

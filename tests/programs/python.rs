@@ -21,6 +21,10 @@ pub(super) fn programs(text: &str) -> BTreeSet<String> {
     if text.lines().any(is_import) {
         found.insert("python-nbd".to_owned());
     }
+    let is_import = |line: &str| line.starts_with("from prometheus_client");
+    if text.lines().any(is_import) {
+        found.insert("python-prometheus".to_owned());
+    }
     for call in CALLS {
         for (at, _) in text.match_indices(call) {
             let Some(rest) = text[at + call.len()..].trim_start().strip_prefix('"') else {

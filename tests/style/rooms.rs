@@ -115,8 +115,12 @@ const CRATES: [Crate; 4] = [
                     "open_files",
                 ],
             ),
+            room("log", &["plain_text"]),
             room("access", &[]),
-            room("serve", &["units", "signals", "access"]),
+            room(
+                "serve",
+                &["units", "signals", "plain_text", "log", "access"],
+            ),
             room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
             room("attach::layers", &["device_node", "relay", "attach::state"]),
@@ -141,6 +145,7 @@ const CRATES: [Crate; 4] = [
                 &[
                     "open_files",
                     "units",
+                    "log",
                     "relay",
                     "access",
                     "serve",
@@ -151,7 +156,10 @@ const CRATES: [Crate; 4] = [
                 ],
             ),
             room("", &[]),
-            room("(main)", &["plain_text", "serve", "local", "attach", "cli"]),
+            room(
+                "(main)",
+                &["plain_text", "log", "serve", "local", "attach", "cli"],
+            ),
         ],
     },
     Crate {

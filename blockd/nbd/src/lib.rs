@@ -137,7 +137,8 @@
 //!
 //! [`Limits`] bound what clients occupy: connections, handshakes and their time,
 //! of each peer ([`budget`]) and in all, and bytes of requests in flight, by connection and in all. No request or reply is
-//! longer than 64 MiB. A client has at most 64 MiB in flight.
+//! longer than 64 MiB. A client has at most 64 MiB in flight. [`server::Watch`] shows
+//! what a server does, and how near its limits it is.
 //!
 //! # TLS
 //!

@@ -4,6 +4,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::log::{LogFormat, LogLimit};
+
 pub mod attach;
 pub mod background;
 pub mod detach;
@@ -13,6 +15,7 @@ pub mod forget;
 pub mod hydrate;
 pub mod image;
 pub mod info;
+pub mod log;
 pub mod relay;
 pub mod serve;
 pub mod state;
@@ -47,6 +50,20 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Command {
+    /// What the log looks like, and how much of it there may be: others can make
+    /// those that serve write as much as they like.
+    pub fn log(&self) -> (LogFormat, LogLimit) {
+        let log = match self {
+            Self::Serve(args) => &args.log,
+            Self::Relay(args) => &args.log,
+            Self::RelayDaemon(args) => &args.log,
+            _ => return (LogFormat::Text, LogLimit::None),
+        };
+        (log.format(), LogLimit::EachPeer)
+    }
 }
 
 /// What to do.

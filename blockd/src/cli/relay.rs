@@ -14,10 +14,14 @@ use anyhow::{Context, Result};
 use clap::{Args, builder::FalseyValueParser};
 
 use super::{
+    log::{self, LogArgs},
     token_file::TokenFileArgs,
     values::{absolute, check_tls, running_program, size, time, uri},
 };
-use crate::relay::{self, RelayOptions, RelayProgram};
+use crate::{
+    log::LogFormat,
+    relay::{self, RelayOptions, RelayProgram},
+};
 use blockd_nbd::uri::NbdUri;
 
 /// Relay an export of remote servers to this host.
@@ -98,6 +102,10 @@ pub struct RelayArgs {
     /// Go to the background, and report on standard output when it is ready
     #[arg(long)]
     pub daemon: bool,
+
+    /// What the log looks like
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 const HELP: &str = "\
@@ -127,7 +135,7 @@ When DIR is full the cache is given up, and reads go on as before.
   echo hydrate | socat - UNIX-CONNECT:/run/app.control
 
 In the background it inherits no variables of the environment but BLOCKD_LOG,
-RUST_BACKTRACE, PATH, SSL_CERT_FILE and SSL_CERT_DIR.
+BLOCKD_LOG_FORMAT, RUST_BACKTRACE, PATH, SSL_CERT_FILE and SSL_CERT_DIR.
 
 SIGTERM ends it. It locks its memory and asks the kernel to spare it when
 memory is short, where permitted: a disk whose server is swapped out to that
@@ -169,7 +177,12 @@ impl RelayArgs {
     pub fn run(&self) -> Result<()> {
         let options = self.options()?;
         if self.daemon {
-            return relay::launch(&relay_program()?, &options);
+            let mut program = relay_program()?;
+            if self.log.format() == LogFormat::Json {
+                let variable = (log::VARIABLE.into(), "json".into());
+                program.environment.push(variable);
+            }
+            return relay::launch(&program, &options);
         }
         relay::relay(&options)
     }
@@ -179,6 +192,10 @@ impl RelayArgs {
 /// attach, and by relay --daemon).
 #[derive(Args, Clone, Debug)]
 pub struct RelayDaemonArgs {
+    /// What the log looks like
+    #[command(flatten)]
+    pub log: LogArgs,
+
     /// This is the process in the background
     #[arg(long)]
     pub detached: bool,
@@ -208,8 +225,9 @@ impl RelayDaemonArgs {
 /// reports a panic, where fusermount3 is found, and which certificate
 /// authorities are trusted. No others: `BLOCKD_RELAY_COW` and the like are for
 /// the command line of `relay`.
-const RELAY_ENVIRONMENT: [&str; 5] = [
+const RELAY_ENVIRONMENT: [&str; 6] = [
     "BLOCKD_LOG",
+    log::VARIABLE,
     "RUST_BACKTRACE",
     "PATH",
     "SSL_CERT_FILE",

@@ -6,11 +6,14 @@ use anyhow::Result;
 use blockd_nbd::{Limits, tls::VerifyPeer};
 use clap::{Args, builder::FalseyValueParser};
 
-use super::values::{StoreArgs, absolute, size, time};
+use super::{
+    log::LogArgs,
+    values::{StoreArgs, absolute, http_address, size, time},
+};
 use crate::{
     open_files,
     serve::{
-        Inherited, ServeOptions,
+        HttpOptions, Inherited, ServeOptions,
         catalog::{Access, CatalogOptions, RevisionLimits},
     },
 };
@@ -130,6 +133,29 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOCKD_PLANS", value_name = "SIZE", default_value = "512M",
           value_parser = size)]
     pub plans: u64,
+    /// Show by HTTP at this address, HOST:PORT or a PORT of this host only, what the
+    /// server does: / for people, /metrics for Prometheus, /exports, /healthz and
+    /// /readyz. Whoever can connect sees the names of the exports that are open.
+    #[arg(
+        long,
+        env = "BLOCKD_HTTP",
+        value_name = "ADDR",
+        value_parser = http_address,
+        conflicts_with = "stdio"
+    )]
+    pub http: Option<String>,
+    /// How many HTTP connections may be open, three quarters of them of one peer. One
+    /// more closes the one that was quiet for longest.
+    #[arg(
+        long,
+        env = "BLOCKD_HTTP_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 64
+    )]
+    pub http_connections: usize,
+    /// What the log looks like.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// What all exports have in common.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -189,6 +215,10 @@ impl ServeArgs {
             },
             keep_days: self.keep,
             limits: self.limits(),
+            http: self.http.as_ref().map(|address| HttpOptions {
+                address: address.clone(),
+                connections: self.http_connections,
+            }),
             inherited: inherited(),
         })
     }

@@ -25,6 +25,18 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     units::parse_size(text).ok_or_else(|| "expected a size like 512M or 4G".to_owned())
 }
 
+/// `HOST:PORT`, or a port of this host only.
+pub(crate) fn http_address(text: &str) -> Result<String, String> {
+    if text.parse::<u16>().is_ok() {
+        return Ok(format!("localhost:{text}"));
+    }
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("expected HOST:PORT, as in 127.0.0.1:9809 or [::]:9809, or a port".to_owned()),
+    }
+}
+
 /// The same of what is held in memory.
 fn memory_size(text: &str) -> Result<usize, String> {
     let bytes = size(text)?;
@@ -148,6 +160,15 @@ pub(crate) fn check_tls<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_alone_is_of_this_host_only() {
+        assert_eq!(http_address("9809").unwrap(), "localhost:9809");
+        assert_eq!(http_address("[::]:0").unwrap(), "[::]:0");
+        for wrong in ["", ":9809", "host", "99999", "unix:/run/x"] {
+            assert!(http_address(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn servers_without_tls_do_not_stand_in_for_those_with_it() {

@@ -23,8 +23,13 @@ use blockd_nbd::{
     uri::{Address, NbdUri, Tls},
 };
 pub mod catalog;
+mod http;
 
-use self::catalog::{Catalog, CatalogOptions};
+pub use self::http::HttpOptions;
+use self::{
+    catalog::{Catalog, CatalogOptions},
+    http::{Http, Readiness},
+};
 use crate::signals::{EndSignals, HangUp};
 
 /// What a server serves, where it listens, and whom it accepts. Paths are
@@ -48,6 +53,8 @@ pub struct ServeOptions {
     pub keep_days: u32,
     /// What its clients may use.
     pub limits: Limits,
+    /// Where it shows itself by HTTP; nowhere without.
+    pub http: Option<HttpOptions>,
     /// The sockets that a service manager has opened.
     pub inherited: Inherited,
 }
@@ -94,25 +101,43 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
         .map(Arc::new);
     let listeners = listeners(options).await?;
     warn_if_open(options, &listeners);
-    announce(&catalog, &listeners, tls.is_some())
+    let http = match &options.http {
+        Some(http) => Some(Http::bind(http).await.context("--http")?),
+        None => None,
+    };
+    announce(&catalog, &listeners, tls.is_some(), http.as_ref())
         .context("cannot print where the server listens")?;
     let exports: Arc<dyn Exports> = Arc::<Catalog>::clone(&catalog);
     let expiry = tokio::spawn(expire_regularly(Arc::clone(&catalog), options.keep_days));
     let reloading = reloading(options, &catalog, tls.clone())?;
-    Server {
+    let server = Server {
         listeners,
         limits,
         tls,
         exports,
     }
-    .run(shutdown)
-    .await;
+    .ready();
+    let ready = Arc::new(Readiness::new(&options.catalog));
+    let seen = http.map(|http| {
+        let (catalog, ready) = (Arc::clone(&catalog), Arc::clone(&ready));
+        tokio::spawn(http.serve(server.watch(), catalog, ready))
+    });
+    ready.set_listening(true);
+    let ending = async {
+        shutdown.await;
+        ready.set_listening(false);
+    };
+    server.run(ending).await;
     expiry.abort();
     reloading.inspect(JoinHandle::abort);
-    let damaged_packs = catalog.damaged();
+    if let Some(seen) = seen {
+        seen.abort();
+    }
+    let figures = catalog.figures();
     info!(
-        blob_bytes_inflated = catalog.inflated(),
-        damaged_packs, "stopped"
+        blob_bytes_inflated = figures.inflated,
+        damaged_packs = figures.damaged_maps,
+        "stopped"
     );
     Ok(())
 }
@@ -194,12 +219,30 @@ fn shutdown() -> Result<impl Future<Output = ()>> {
 }
 
 /// Prints where to attach, in lines that can be pasted.
-fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<()> {
+fn announce(
+    catalog: &Catalog,
+    listeners: &[Listener],
+    tls: bool,
+    http: Option<&Http>,
+) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if let Some(bound) = listeners.first().map(Listener::bound) {
+        announce_exports(&mut out, catalog, bound, tls)?;
+    }
+    if let Some(http) = http {
+        http.announce(&mut out)?;
+    }
+    out.flush()
+}
+
+fn announce_exports(
+    out: &mut impl Write,
+    catalog: &Catalog,
+    bound: &Bound,
+    tls: bool,
+) -> io::Result<()> {
     let repositories = catalog.repositories();
     let first = repositories.first().map_or("REPO", String::as_str);
-    let Some(bound) = listeners.first().map(Listener::bound) else {
-        return Ok(());
-    };
     let (uri, client) = match bound {
         Bound::Tcp(address) => tcp_client(*address, first, tls),
         Bound::Unix(path) => {
@@ -214,14 +257,12 @@ fn announce(catalog: &Catalog, listeners: &[Listener], tls: bool) -> io::Result<
         0 | 1 => String::new(),
         count => format!(" (and {} more repositories)", count - 1),
     };
-    let mut out = io::stdout().lock();
     writeln!(out, "serving {uri}{many}")?;
     writeln!(out, "  attach:  sudo blockd attach '{uri}' MOUNTPOINT")?;
     writeln!(
         out,
         "  or:      sudo {client} /dev/nbd0 -N {first} -b 4096 && sudo mount -o ro /dev/nbd0 MOUNTPOINT"
-    )?;
-    out.flush()
+    )
 }
 
 fn uri(address: Address, export: &str) -> NbdUri {

@@ -28,6 +28,11 @@ impl<K: Hash + Eq, V> ByteLru<K, V> {
         self.used
     }
 
+    /// How many there may be.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     pub(super) fn get(&mut self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|(value, _)| value)
     }

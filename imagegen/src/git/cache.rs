@@ -158,6 +158,17 @@ impl Cache {
         to_usize(objects + self.bases.used())
     }
 
+    /// The memory that may be in use, in bytes.
+    pub fn limit(&self) -> usize {
+        let objects = lock(&self.objects).limit();
+        to_usize(objects + self.bases.limit())
+    }
+
+    /// What spooled blobs count on disk, and may count together, in bytes.
+    pub fn spooled(&self) -> (u64, u64) {
+        self.spool.in_use()
+    }
+
     /// The length of all blobs that were inflated so far because they were not
     /// cached, in bytes.
     pub fn inflated(&self) -> u64 {

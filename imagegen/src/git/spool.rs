@@ -71,6 +71,11 @@ impl Spool {
         }
     }
 
+    /// What spooled blobs count, and may count together, in bytes.
+    pub(super) fn in_use(&self) -> (u64, u64) {
+        (lock(&self.spooled).used(), self.limit)
+    }
+
     /// The blob, if it is spooled already.
     pub(super) fn get(&self, id: &ObjectId) -> Option<Arc<Spooled>> {
         lock(&self.spooled).get(id).cloned()

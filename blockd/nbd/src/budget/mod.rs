@@ -3,14 +3,17 @@
 //!
 //! Two ledgers serve everything: [`Places`] are held for long, and whoever has
 //! most gives one back when there are none left; [`Turns`] are held for a moment,
-//! and taken in turn.
+//! and taken in turn. [`Rates`] are for what costs nothing but its number, such as
+//! lines in a log.
 
 mod places;
+mod rates;
 mod spender;
 mod turns;
 
 pub use self::{
     places::{Full, Place, Places},
+    rates::{Rate, Rates},
     spender::{Peer, Spender},
     turns::{Turn, Turns},
 };

@@ -106,6 +106,18 @@ impl Places {
         self.held().values().map(HashMap::len).sum()
     }
 
+    /// How many may be held.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.all
+    }
+
+    /// How many peers hold them.
+    #[must_use]
+    pub fn peers(&self) -> usize {
+        self.held().len()
+    }
+
     fn evict(
         &self,
         held: &mut HashMap<Peer, HashMap<u64, Arc<Holder>>>,

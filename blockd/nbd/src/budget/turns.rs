@@ -60,6 +60,17 @@ impl Turns {
         }
     }
 
+    /// How many are held, and how many there are.
+    #[must_use]
+    pub fn in_use(&self) -> (usize, usize) {
+        let state = self.state();
+        let held = state
+            .held
+            .values()
+            .fold(0, |sum: usize, held| sum.saturating_add(*held));
+        (held, held.saturating_add(state.free))
+    }
+
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {

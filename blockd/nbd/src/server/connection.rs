@@ -151,13 +151,14 @@ impl<S: Stream> ClientConnection<S> {
         };
         let name = &negotiated.export.info().name;
         Span::current().record("export", name.as_str());
+        let visit = context.open.enter(name);
         info!(
             structured_replies = negotiated.structured_replies,
             "transmission begins"
         );
 
-        let mut transmission =
-            Transmission::new(&mut stream, incoming, outgoing, (context, negotiated));
+        let shared = (context, negotiated, visit);
+        let mut transmission = Transmission::new(&mut stream, incoming, outgoing, shared);
         transmission.place = admission.connection;
         let result = transmission.run(shutdown).await;
         let (requests, bytes) = transmission.served();

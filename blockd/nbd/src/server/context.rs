@@ -5,14 +5,23 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::limits::Limits;
-use crate::{export::Exports, width::to_usize};
+use super::{
+    figures::{Counters, OpenExports, Use},
+    limits::Limits,
+};
+use crate::{
+    export::Exports,
+    width::{to_u64, to_usize},
+};
 
 /// What all connections of a server share.
 pub(crate) struct Context {
     pub(super) exports: Arc<dyn Exports>,
     pub(super) limits: Limits,
     pub(super) memory: Arc<Memory>,
+    pub(super) counters: Counters,
+    /// Those in transmission.
+    pub(super) open: Arc<OpenExports>,
 }
 
 impl Context {
@@ -23,6 +32,8 @@ impl Context {
             exports,
             limits,
             memory,
+            counters: Counters::default(),
+            open: Arc::default(),
         })
     }
 }
@@ -63,6 +74,16 @@ impl Memory {
             .acquire_many_owned(bytes.min(self.total))
             .await
             .expect("nobody closes the semaphore")
+    }
+
+    /// Bytes of requests in flight.
+    pub(super) fn in_use(&self) -> Use {
+        let free = to_u64(self.free.available_permits());
+        let limit = u64::from(self.total);
+        Use {
+            used: limit.saturating_sub(free),
+            limit,
+        }
     }
 
     /// Whether so little is free that others may be waiting: less than a quarter.

@@ -17,6 +17,7 @@ mod admission;
 mod connection;
 mod context;
 mod error;
+mod figures;
 mod handshake;
 mod limits;
 mod negotiated;
@@ -27,8 +28,11 @@ mod stream;
 mod transmission;
 
 pub use self::{
-    accept::{BindError, Bound, Listener, Server, inherited_listeners, serve_stdio},
+    accept::{
+        BindError, Bound, Listener, ReadyServer, Server, Watch, inherited_listeners, serve_stdio,
+    },
     error::ConnectionError,
+    figures::{BOUNDS, Figures, OpenExport, Times, Use},
     limits::Limits,
 };
 pub(crate) use self::{

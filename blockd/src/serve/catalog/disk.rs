@@ -11,7 +11,7 @@ use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout},
 };
-use tracing::warn;
+use tracing::{Span, warn};
 
 use super::plans::Charge;
 
@@ -32,7 +32,28 @@ impl Default for Pool {
     }
 }
 
+/// Work that is done in turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// How much is being done.
+    pub running: usize,
+    /// How much may be done at once.
+    pub limit: usize,
+    /// How much waits for its turn.
+    pub waiting: usize,
+}
+
 impl Pool {
+    /// How much is being done and waits, and how much may be done at once.
+    pub(super) fn load(&self) -> Load {
+        let (running, limit) = self.0.in_use();
+        Load {
+            running,
+            limit,
+            waiting: self.0.waiting(),
+        }
+    }
+
     /// Runs `work` in a thread that may block.
     ///
     /// # Errors
@@ -44,8 +65,10 @@ impl Pool {
         F: FnOnce() -> T + Send + 'static,
     {
         let permit = self.0.take(by).await;
+        // Lines in the log about it say which connection it is of.
+        let span = Span::current();
         let work = move || {
-            let done = work();
+            let done = span.in_scope(work);
             drop(permit);
             done
         };

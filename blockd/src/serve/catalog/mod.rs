@@ -2,6 +2,7 @@
 
 mod access_control;
 mod disk;
+mod figures;
 mod forget;
 mod hidden;
 mod name;
@@ -45,7 +46,8 @@ use blockd_nbd::{
 };
 
 pub use self::{
-    disk::ImageInfo,
+    disk::{ImageInfo, Load},
+    figures::CatalogFigures,
     forget::{Forgotten, forget},
     options::CatalogOptions,
     repos::Access,
@@ -178,14 +180,15 @@ impl Catalog {
         }
     }
 
-    /// Bytes of blobs that were inflated since the server started.
-    pub fn inflated(&self) -> u64 {
-        self.0.cache.inflated()
+    /// How the budgets stand.
+    pub fn figures(&self) -> CatalogFigures {
+        let shared = &*self.0;
+        CatalogFigures::of(&shared.plans, &shared.cache, &shared.pool, &shared.opening)
     }
 
-    /// Mapped files that have lost a page since the server started.
-    pub fn damaged(&self) -> u64 {
-        git::damaged_maps()
+    /// How many snapshots are kept. Blocks.
+    pub fn snapshots(&self) -> anyhow::Result<usize> {
+        Ok(self.0.snapshots.kept()?)
     }
 
     /// The names of all repositories.

@@ -29,6 +29,11 @@ impl Plans {
         })
     }
 
+    /// The bytes that are in use, and may be.
+    pub(super) fn in_use(&self) -> (u64, u64) {
+        (self.used.load(Ordering::Relaxed), self.limit)
+    }
+
     /// Charges a plan of `bytes`. While it does not fit, `forget` drops one that
     /// nobody uses.
     ///

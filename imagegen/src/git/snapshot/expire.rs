@@ -58,6 +58,23 @@ impl SnapshotStore {
         Ok(removed)
     }
 
+    /// How many snapshots are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Kind::Io`](crate::Kind::Io) if the state directory cannot be listed.
+    pub fn kept(&self) -> Result<usize> {
+        let mut kept = 0;
+        for home in subdirectories(&self.directory)? {
+            let all = subdirectories(&home)?;
+            let names = all.iter().filter_map(|path| path.file_name()?.to_str());
+            kept += names
+                .filter(|name| name.parse::<SnapshotId>().is_ok())
+                .count();
+        }
+        Ok(kept)
+    }
+
     /// The same for snapshots of format 1, which only a server of the last
     /// release can have open: that touches them when it opens them.
     fn expire_older(&self, older_than: Duration) -> Result<()> {

@@ -40,6 +40,11 @@ impl DeltaBases {
         }
     }
 
+    /// The bytes that may be in use.
+    pub(in crate::git) fn limit(&self) -> u64 {
+        lock(&self.cached).limit()
+    }
+
     /// The bytes in use.
     pub(in crate::git) fn used(&self) -> u64 {
         lock(&self.cached).used()

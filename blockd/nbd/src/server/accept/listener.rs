@@ -9,7 +9,7 @@ use std::{
 
 use rustix::net::sockopt;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 use tracing::warn;
 
 use super::socket::Socket;
@@ -169,6 +169,18 @@ impl Listener {
         match self.accept().await? {
             (Socket::Unix(stream), ..) => Ok(stream),
             (Socket::Tcp(_), ..) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Accepts a connection by TCP, for a protocol other than NBD. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// As accept(2), and [`io::ErrorKind::Unsupported`] for a Unix socket.
+    pub async fn accept_tcp(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match &self.kind {
+            ListenerKind::Tcp(listener) => listener.accept().await,
+            ListenerKind::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

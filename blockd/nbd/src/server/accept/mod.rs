@@ -5,6 +5,7 @@ mod inherited;
 mod listener;
 mod socket;
 mod stdio;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -26,24 +27,26 @@ use tokio::{
     task::{Id, JoinError, JoinSet},
     time::{sleep, timeout},
 };
-use tracing::{Instrument, Span, debug, error, field, info, info_span, warn};
+use tracing::{Instrument, Span, debug, error, error_span, field, info, warn};
 
 use self::socket::Socket;
 pub use self::{
     inherited::inherited_listeners,
     listener::{BindError, Bound, Listener},
     stdio::serve_stdio,
+    watch::Watch,
 };
 use super::{
     admission::Admission,
     connection,
     context::Context,
     error::ConnectionError,
+    figures::{Ending, Refused as RefusedBy},
     limits::Limits,
     shutdown::{Shutdown, ShutdownTrigger},
 };
 use crate::{
-    budget::{Full, Peer, Place, Places},
+    budget::{Full, Peer, Place, Places, Spender},
     export::Exports,
     identity::Identity,
     tls::ServerTls,
@@ -88,10 +91,59 @@ impl Server {
     /// after [`Limits::drain_time`] at the latest. Without listeners it returns at
     /// once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let drain_time = self.limits.drain_time;
+        self.ready().run(shutdown).await;
+    }
+
+    /// The same server, for who wants to see what it does.
+    #[must_use]
+    pub fn ready(self) -> ReadyServer {
+        ReadyServer {
+            listeners: self.listeners,
+            state: Arc::new(ServerState::new(self.exports, self.limits, self.tls)),
+        }
+    }
+}
+
+/// A [`Server`] of which one can see what it does.
+pub struct ReadyServer {
+    listeners: Vec<Listener>,
+    state: Arc<ServerState>,
+}
+
+impl fmt::Debug for ReadyServer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReadyServer")
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ReadyServer {
+    /// Shows what the server does, before, while and after it runs.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        let ServerState {
+            context,
+            handshakes,
+            connections,
+            panics,
+            ..
+        } = &*self.state;
+        Watch {
+            context: Arc::clone(context),
+            handshakes: Arc::clone(handshakes),
+            connections: Arc::clone(connections),
+            panics: Arc::clone(panics),
+        }
+    }
+
+    /// As [`Server::run`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listeners, state } = self;
+        let drain_time = state.context.limits.drain_time;
         let (trigger, stop) = ShutdownTrigger::new();
-        let state = Arc::new(ServerState::new(self.exports, self.limits, self.tls));
-        let listeners = self.listeners.into_iter();
+        let listeners = listeners.into_iter();
         let listening =
             listeners.map(|listener| accept_loop(listener, Arc::clone(&state), stop.clone()));
         let mut listening = pin!(join_all(listening));
@@ -117,7 +169,7 @@ struct ServerState {
     connections: Arc<Places>,
     refused: Mutex<Refused>,
     /// How many connections a panic has ended.
-    panics: AtomicU64,
+    panics: Arc<AtomicU64>,
 }
 
 impl ServerState {
@@ -136,24 +188,31 @@ impl ServerState {
             handshakes: Places::new(handshakes, peer_handshakes, Duration::ZERO),
             connections: Places::new(connections, peer_connections, idle_time),
             refused: Mutex::default(),
-            panics: AtomicU64::new(0),
+            panics: Arc::default(),
         }
     }
 
     /// A place for one more client; `None` when there is none for its peer.
     fn admit(&self, identity: Identity) -> Option<Admission> {
         let spender = identity.spender;
-        let places = self.connections.take(spender).and_then(|connection| {
-            let handshake = self.handshakes.take(spender)?;
+        let places = || {
+            let connection = self.connections.take(spender);
+            let connection = connection.map_err(|full| (RefusedBy::connection(full), full))?;
+            let handshake = self.handshakes.take(spender);
+            let handshake = handshake.map_err(|full| (RefusedBy::handshake(full), full))?;
             Ok((connection, handshake))
-        });
-        match places {
-            Ok((connection, handshake)) => Some(Admission {
-                identity,
-                handshake: Some(handshake),
-                connection: Some(Arc::new(connection)),
-            }),
-            Err(full) => {
+        };
+        match places() {
+            Ok((connection, handshake)) => {
+                self.context.counters.accept();
+                Some(Admission {
+                    identity,
+                    handshake: Some(handshake),
+                    connection: Some(Arc::new(connection)),
+                })
+            }
+            Err((by, full)) => {
+                self.context.counters.refuse(by);
                 self.log_refused(spender.peer, full);
                 None
             }
@@ -199,8 +258,21 @@ struct Clients {
 
 impl Clients {
     fn spawn(&mut self, (socket, name): (Socket, String), stop: Shutdown, admission: Admission) {
-        let id = admission.identity.spender.connection;
-        let span = info_span!("connection", id, peer = name, export = field::Empty);
+        let Spender {
+            peer,
+            connection: id,
+        } = admission.identity.spender;
+        // Whatever is logged, it says which connection it is about.
+        let span = error_span!(
+            "connection",
+            id,
+            peer = name,
+            user = field::Empty,
+            export = field::Empty
+        );
+        if let Peer::User(user) = peer {
+            span.record("user", user);
+        }
         let client = serve(socket, Arc::clone(&self.state), stop, admission);
         let task = self.tasks.spawn(client.instrument(span.clone()));
         self.spans.insert(task.id(), span);
@@ -213,6 +285,7 @@ impl Clients {
         let span = self.spans.remove(&id);
         if let Err(error) = ended {
             let _entered = span.as_ref().map(Span::enter);
+            self.state.context.counters.end(Ending::Panic);
             let panics = self.state.count_panic();
             error!(%error, panics, "connection ended by a panic");
         }
@@ -271,6 +344,7 @@ async fn serve(socket: Socket, state: Arc<ServerState>, stop: Shutdown, admissio
         () = silent => Err(ConnectionError::Evicted("silent in the handshake")),
         () = idle => Err(ConnectionError::Evicted("idle")),
     };
+    state.context.counters.end(Ending::of(&ended));
     match ended {
         Ok(()) => debug!("connection closed"),
         Err(error @ ConnectionError::Evicted(_)) => debug!(%error, "connection ended"),

@@ -21,7 +21,7 @@ impl<S: Stream> Handshake<'_, S> {
                 .reply_error(request.option, wire::NBD_REP_ERR_INVALID, text);
             return Ok(Step::Next);
         }
-        let listing = self.exports.list(&self.admission.identity);
+        let listing = self.context.exports.list(&self.admission.identity);
         let exports = self.options.off_the_clock(listing).await;
         for (name, description) in &exports {
             self.reply_server(request.option, name, description);

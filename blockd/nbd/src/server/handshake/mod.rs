@@ -48,7 +48,7 @@ pub(super) async fn negotiate<S: Stream>(
             outgoing,
             (limits.handshake_time, deadline, shutdown),
         ),
-        exports: &*context.exports,
+        context,
         admission,
         security,
         no_zeroes: false,

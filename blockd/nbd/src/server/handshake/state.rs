@@ -1,11 +1,11 @@
 //! What the functions for the single options share.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::option_stream::OptionStream;
 use crate::{
-    export::{Export, Exports, OpenError},
-    server::{admission::Admission, negotiated::Negotiated, stream::Stream},
+    export::{Export, OpenError},
+    server::{admission::Admission, context::Context, negotiated::Negotiated, stream::Stream},
     wire,
 };
 
@@ -51,7 +51,7 @@ pub(super) enum Step {
 /// What was negotiated so far.
 pub(super) struct Handshake<'a, S> {
     pub(super) options: OptionStream<'a, S>,
-    pub(super) exports: &'a dyn Exports,
+    pub(super) context: &'a Context,
     pub(super) admission: &'a Admission,
     pub(super) security: Security,
     /// Whether the zeroes after `NBD_OPT_EXPORT_NAME` are omitted.
@@ -80,12 +80,14 @@ impl<S: Stream> Handshake<'_, S> {
         if let Some((_, export)) = self.opened.iter().find(|(known, _)| known == name) {
             return Ok(Arc::clone(export));
         }
-        let opening = self.exports.open(name, &self.admission.identity);
+        let begun = Instant::now();
+        let opening = self.context.exports.open(name, &self.admission.identity);
         let place = self.admission.handshake.as_ref();
         // Whoever waits for the server is not silent.
         place.inspect(|place| place.set_busy(true));
         let opened = self.options.off_the_clock(opening).await;
         place.inspect(|place| place.set_busy(false));
+        self.context.counters.open(&opened, begun.elapsed());
         let export = opened?;
         let block_size = export.info().block_size;
         if !block_size.is_valid() {

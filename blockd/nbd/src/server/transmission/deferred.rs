@@ -4,7 +4,7 @@
 use std::{pin::pin, sync::Arc};
 
 use tokio::task::JoinError;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::{
     completion::{Completion, Outcome},
@@ -36,7 +36,7 @@ impl<S: Stream> Transmission<'_, S> {
             None => self.reserve(charge).await?,
         };
         let export = Arc::clone(&self.negotiated.export);
-        self.deferred.spawn(async move {
+        let work = async move {
             let result = export.read(read.offset, read.length).await;
             let result = result.and_then(|bytes| check_length(read, bytes));
             Completion {
@@ -45,7 +45,8 @@ impl<S: Stream> Transmission<'_, S> {
                 charge,
                 permit,
             }
-        });
+        };
+        self.defer(work);
         Ok(())
     }
 
@@ -56,13 +57,13 @@ impl<S: Stream> Transmission<'_, S> {
         (offset, length): (u64, u32),
     ) -> Result<(), ConnectionError> {
         if length == 0 {
-            reply.done(&mut self.outgoing);
+            self.done(reply);
             return Ok(());
         }
         let permit = self.reserve(MIN_CHARGE).await?;
         let export = Arc::clone(&self.negotiated.export);
         let mut ending = self.ending.subscribe();
-        self.deferred.spawn(async move {
+        let work = async move {
             let prefetched = tokio::select! {
                 prefetched = export.prefetch(offset, length.into()) => prefetched,
                 _ = ending.wait_for(|ending| *ending) => Ok(()),
@@ -73,7 +74,8 @@ impl<S: Stream> Transmission<'_, S> {
                 charge: MIN_CHARGE,
                 permit,
             }
-        });
+        };
+        self.defer(work);
         Ok(())
     }
 
@@ -84,14 +86,20 @@ impl<S: Stream> Transmission<'_, S> {
         (charge, permit): (u32, Permit),
         work: Written,
     ) {
-        self.deferred.spawn(async move {
+        let work = async move {
             Completion {
                 reply,
                 outcome: Outcome::Write(work.await),
                 charge,
                 permit,
             }
-        });
+        };
+        self.defer(work);
+    }
+
+    /// Lines in the log about it say which connection it is of.
+    fn defer(&mut self, work: impl Future<Output = Completion> + Send + 'static) {
+        self.deferred.spawn(work.in_current_span());
     }
 
     /// Replies to a deferred request.
@@ -105,6 +113,12 @@ impl<S: Stream> Transmission<'_, S> {
             charge,
             permit,
         } = completed.map_err(|error| ConnectionError::ExportPanicked(error.to_string()))?;
+        // Before the reply may be sent.
+        let read = match &outcome {
+            Outcome::Read(read, Ok(_)) => read.length,
+            _ => 0,
+        };
+        self.tally.completed(&self.context.counters, reply, read);
         match outcome {
             Outcome::Read(read, Ok(bytes)) => self.reply_read(reply, read, &bytes).await?,
             Outcome::Read(read, Err(error)) => self.reply_read_error(reply, read, &error),
@@ -117,11 +131,11 @@ impl<S: Stream> Transmission<'_, S> {
                     WriteError::NoSpace(_) => wire::NBD_ENOSPC,
                     WriteError::Failed(_) => wire::NBD_EIO,
                 };
-                reply.error(&mut self.outgoing, code, &error.to_string());
+                self.reply_error(reply, code, &error.to_string());
             }
             Outcome::Cache(Err(error)) => {
                 warn!(%error, "prefetch failed");
-                reply.error(&mut self.outgoing, wire::NBD_EIO, &error.0);
+                self.reply_error(reply, wire::NBD_EIO, &error.0);
             }
         }
         drop(permit);
@@ -134,7 +148,7 @@ impl<S: Stream> Transmission<'_, S> {
         while let Some(completed) = self.deferred.join_next().await {
             self.complete(completed).await?;
         }
-        Ok(self.outgoing.flush(self.stream).await?)
+        self.flush().await
     }
 
     /// Reserves memory for a request, of the connection and of the server. While
@@ -167,7 +181,7 @@ impl<S: Stream> Transmission<'_, S> {
     }
 
     async fn complete_one(&mut self) -> Result<(), ConnectionError> {
-        self.outgoing.flush(self.stream).await?;
+        self.flush().await?;
         let completed = self.deferred.join_next().await;
         self.complete(completed.expect("what is reserved is for deferred requests"))
             .await
@@ -177,14 +191,14 @@ impl<S: Stream> Transmission<'_, S> {
         &mut self,
         ready: impl Future<Output = T>,
     ) -> Result<T, ConnectionError> {
-        self.outgoing.flush(self.stream).await?;
+        self.flush().await?;
         let mut ready = pin!(ready);
         loop {
             tokio::select! {
                 value = &mut ready => return Ok(value),
                 Some(completed) = self.deferred.join_next() => {
                     self.complete(completed).await?;
-                    self.outgoing.flush(self.stream).await?;
+                    self.flush().await?;
                 }
             }
         }

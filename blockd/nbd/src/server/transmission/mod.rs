@@ -22,6 +22,7 @@ mod reply;
 mod request;
 mod state;
 mod status;
+mod tally;
 mod write;
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ impl<S: Stream> Transmission<'_, S> {
             while let Some(completed) = self.deferred.try_join_next() {
                 self.complete(completed).await?;
             }
-            self.outgoing.flush(self.stream).await?;
+            self.flush().await?;
             if self.shutting_down && self.deferred.is_empty() {
                 break;
             }
@@ -137,6 +138,7 @@ impl<S: Stream> Transmission<'_, S> {
 
     /// Answers all requests that are buffered.
     async fn burst(&mut self) -> Result<Next, ConnectionError> {
+        self.tally.begin();
         loop {
             if !self.take_write() {
                 return Ok(Next::Request);
@@ -157,7 +159,7 @@ impl<S: Stream> Transmission<'_, S> {
                 _ => self.answer(&request).await?,
             }
             if self.outgoing.len() >= BURST {
-                self.outgoing.flush(self.stream).await?;
+                self.flush().await?;
             }
         }
     }
@@ -178,6 +180,7 @@ impl<S: Stream> Transmission<'_, S> {
             }) => {
                 let extents = status::extents(&*self.negotiated.export, (offset, length), one);
                 reply.block_status(&mut self.outgoing, BASE_ALLOCATION_ID, &extents);
+                self.tally.answered(reply);
             }
             Ok(Command::Cache { offset, length }) => self.cache(reply, (offset, length)).await?,
             Ok(Command::Flush(writes)) => self.flush_disk(reply, writes).await?,

@@ -27,7 +27,7 @@ impl<S: Stream> Transmission<'_, S> {
     pub(super) async fn read(&mut self, reply: Reply, read: Read) -> Result<(), ConnectionError> {
         let length = to_usize(read.length);
         if self.outgoing.len() > 0 && !self.fits_in_burst(length) {
-            self.outgoing.flush(self.stream).await?;
+            self.flush().await?;
         }
         // What the send buffer does not retain counts as memory in flight.
         let permit = if length > RETAINED {
@@ -40,8 +40,9 @@ impl<S: Stream> Transmission<'_, S> {
         if !self.try_read_cached(reply, read) {
             return self.defer_read(reply, read, permit).await;
         }
+        self.tally.answered(reply);
         if permit.is_some() {
-            self.outgoing.flush(self.stream).await?;
+            self.flush().await?;
             self.release(read.length);
         }
         Ok(())
@@ -66,7 +67,10 @@ impl<S: Stream> Transmission<'_, S> {
         };
         self.pieces = pieces;
         match result {
-            Some(Ok(())) => true,
+            Some(Ok(())) => {
+                self.tally.read(read.length);
+                true
+            }
             Some(Err(error)) => {
                 self.outgoing.truncate(start);
                 self.reply_read_error(reply, read, &error);
@@ -151,6 +155,8 @@ impl<S: Stream> Transmission<'_, S> {
         if self.fits_in_burst(data.len()) {
             self.outgoing.put(data);
         } else {
+            let length = self.outgoing.len().saturating_add(data.len());
+            self.tally.settle(&self.context.counters, length);
             self.outgoing.flush_with(self.stream, data).await?;
         }
         Ok(())
@@ -160,6 +166,6 @@ impl<S: Stream> Transmission<'_, S> {
     pub(super) fn reply_read_error(&mut self, reply: Reply, read: Read, error: &ReadError) {
         let Read { offset, length, .. } = read;
         warn!(offset, length, %error, "read failed");
-        reply.error(&mut self.outgoing, wire::NBD_EIO, &error.0);
+        self.reply_error(reply, wire::NBD_EIO, &error.0);
     }
 }

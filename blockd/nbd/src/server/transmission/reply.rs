@@ -1,8 +1,10 @@
 //! Simple replies and the chunks of structured ones (proto.md, "Simple reply
 //! message", "Structured reply types").
 
+use std::time::Instant;
+
 use crate::{
-    server::send_buffer::SendBuffer,
+    server::{figures::Command, send_buffer::SendBuffer},
     string::truncate,
     width::to_usize,
     wire::{
@@ -17,6 +19,9 @@ pub(super) struct Reply {
     pub(super) cookie: u64,
     /// Whether structured replies were negotiated.
     pub(super) structured: bool,
+    /// What was asked for, and when it was received: for the figures.
+    pub(super) command: Command,
+    pub(super) received: Instant,
 }
 
 impl Reply {

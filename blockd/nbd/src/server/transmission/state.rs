@@ -11,13 +11,19 @@ use super::{
     pieces::Piece,
     reply::Reply,
     request::{Refusal, Terms},
+    tally::Tally,
 };
 use crate::{
     budget::Place,
     export::Writes,
     server::{
-        context::Context, negotiated::Negotiated, receive_buffer::ReceiveBuffer,
+        context::Context,
+        error::ConnectionError,
+        figures::{Command, Visit},
+        negotiated::Negotiated,
+        receive_buffer::ReceiveBuffer,
         send_buffer::SendBuffer,
+        stream::Stream,
     },
     wire::Request,
 };
@@ -44,6 +50,8 @@ pub(in crate::server) struct Transmission<'a, S> {
     pub(in crate::server) place: Option<Arc<Place>>,
     /// Says to the prefetches that the client is gone.
     pub(super) ending: watch::Sender<bool>,
+    /// What is counted of it.
+    pub(super) tally: Tally,
     /// Requests so far.
     pub(super) requests: u64,
     /// The same at the last tick.
@@ -57,7 +65,7 @@ impl<'a, S> Transmission<'a, S> {
         stream: &'a mut S,
         incoming: ReceiveBuffer,
         outgoing: SendBuffer,
-        (context, negotiated): (Arc<Context>, Negotiated),
+        (context, negotiated, visit): (Arc<Context>, Negotiated, Visit),
     ) -> Self {
         let writes = negotiated.export.writes();
         Self {
@@ -74,6 +82,7 @@ impl<'a, S> Transmission<'a, S> {
             shutting_down: false,
             place: None,
             ending: watch::Sender::new(false),
+            tally: Tally::new(visit),
             requests: 0,
             requests_at_tick: 0,
             bytes: 0,
@@ -98,14 +107,39 @@ impl<'a, S> Transmission<'a, S> {
     /// Replies why a request is not served.
     pub(super) fn refuse(&mut self, request: &Request, refusal: &Refusal) {
         debug!(error = refusal.error, "{}", refusal.text);
-        self.reply_to(request)
-            .error(&mut self.outgoing, refusal.error, &refusal.text);
+        let reply = self.reply_to(request);
+        self.reply_error(reply, refusal.error, &refusal.text);
+        self.tally.answered(reply);
+    }
+
+    /// Replies with an error.
+    pub(super) fn reply_error(&mut self, reply: Reply, error: u32, text: &str) {
+        self.context.counters.error(error);
+        reply.error(&mut self.outgoing, error, text);
+    }
+
+    /// Replies that what takes no waiting is done.
+    pub(super) fn done(&mut self, reply: Reply) {
+        reply.done(&mut self.outgoing);
+        self.tally.answered(reply);
     }
 
     pub(super) fn reply_to(&self, request: &Request) -> Reply {
         Reply {
             cookie: request.cookie.get(),
             structured: self.negotiated.structured_replies,
+            command: Command::of(request.command.get()),
+            received: self.tally.received(),
         }
+    }
+}
+
+impl<S: Stream> Transmission<'_, S> {
+    /// Sends everything; it counts from before that on, so that who has a reply
+    /// finds it in the figures.
+    pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
+        self.tally
+            .settle(&self.context.counters, self.outgoing.len());
+        Ok(self.outgoing.flush(self.stream).await?)
     }
 }

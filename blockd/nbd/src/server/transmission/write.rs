@@ -90,7 +90,7 @@ impl<S: Stream> Transmission<'_, S> {
         writes: Option<Arc<dyn Writes>>,
     ) -> Result<(), ConnectionError> {
         let Some(writes) = writes else {
-            reply.done(&mut self.outgoing);
+            self.done(reply);
             return Ok(());
         };
         let permit = self.reserve(MIN_CHARGE).await?;
