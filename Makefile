@@ -104,6 +104,8 @@ started: ## the same with the programs that the tests have built
 soak: ## the long tests, on all repositories in the folder REPOS
 	@test -n "$(REPOS)" || { echo "make soak: REPOS=FOLDER, a folder of repositories"; exit 1; }
 	tests/setup.sh test
+	@# The newest codex is tested beside the pinned one.
+	agent/tests/setup.sh .cache/agent newest
 	agent/web/build.sh
 	cargo build --locked --workspace --bins --tests
 	cargo test --locked --package blockd --test relay -- --ignored

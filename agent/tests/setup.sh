@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Fetches the programs that judge the agent, each at one version, from the
 # registries that npm and pip are set up with. Says nothing when all is there.
-#   setup.sh FOLDER
+#   setup.sh FOLDER [newest]
 #   FOLDER/codex-VERSION/    the native package of codex
 #   FOLDER/npm-VERSIONS/     node, MCP's conformance suite and inspector
 #   FOLDER/python-VERSION/   MCP's Python SDK
 #   FOLDER/typescript-VERSION/   MCP's TypeScript SDK
+#   FOLDER/codex-newest      with newest: the newest version of codex, if the
+#                            registry could be asked; it is fetched, too
 # The versions are in versions.sh.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 # shellcheck source=versions.sh
 . "$here/versions.sh"
-mkdir -p "${1:?usage: setup.sh FOLDER}"
+mkdir -p "${1:?usage: setup.sh FOLDER [newest]}"
 cd "$1"
 
 case $(uname -m) in
@@ -68,3 +70,14 @@ make_folder "codex-$codex" codex
 make_folder "npm-$node-$conformance-$inspector" tools
 make_folder "python-$python.ready" python_sdk
 make_folder "typescript-$typescript" typescript_sdk
+
+[ "${2:-}" = newest ] || exit 0
+rm -f codex-newest
+if ! version=$(npm view @openai/codex version) || [ -z "$version" ]; then
+    echo "setup.sh: the registry cannot be asked for the newest codex: only $codex is tested" >&2
+    exit 0
+fi
+echo "setup.sh: the newest codex is $version" >&2
+codex=$version
+make_folder "codex-$codex" codex
+echo "$version" >codex-newest

@@ -156,6 +156,7 @@ impl Serve {
                 columns: self.columns,
             },
             start_timeout: START_TIMEOUT,
+            version: None,
         })
     }
 

@@ -33,6 +33,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::{
+    codex::{Program, Version},
     http::{App, router},
     idle::idle_for,
     keys::Key,
@@ -80,7 +81,8 @@ pub enum Transport {
 /// # Errors
 ///
 /// When the directory of the logs or the address cannot be used.
-pub async fn serve(options: Options) -> Result<()> {
+pub async fn serve(mut options: Options) -> Result<()> {
+    options.session.version = version(&options.session.program).await;
     let logs = options.session.logs.clone();
     let session = Session::new(options.session);
     let session = session.with_context(|| format!("--log-dir {}", logs.display()))?;
@@ -114,6 +116,17 @@ pub async fn serve(options: Options) -> Result<()> {
         session.stop().await;
     }
     served
+}
+
+/// The version of codex, if that is what is to run. A warning says when nobody has tried
+/// it; it runs in any case.
+async fn version(program: &Program) -> Option<Version> {
+    let version = program.version().await?;
+    match version.warning() {
+        Some(warning) => warn!("{warning}"),
+        None => info!(version = version.name(), "codex"),
+    }
+    Some(version)
 }
 
 async fn serve_stdio(session: &Arc<Session>, ended: impl Future<Output = ()>) -> Result<()> {

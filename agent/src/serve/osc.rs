@@ -5,9 +5,12 @@
 //! ESC ] 7501 ; state=blocked:app=codex:kind=permission ESC \
 //! ```
 
+use super::codex::interface::{
+    BLOCKED, CLEAR, DONE, ERROR, IDLE, REPORT, REPORT_KIND, REPORT_STATE, WORKING,
+};
+
 /// The longest report, in bytes; what is longer is no report, and is not buffered.
 const MAX_REPORT: usize = 256;
-const PREFIX: &[u8] = b"7501;";
 
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
@@ -32,18 +35,20 @@ pub enum Report {
 impl Report {
     fn parse(body: &[u8]) -> Option<Self> {
         // A report is ASCII; what is not UTF-8 is none.
-        let text = str::from_utf8(body.strip_prefix(PREFIX)?).ok()?;
+        let text = str::from_utf8(body.strip_prefix(REPORT)?).ok()?;
         let field = |name: &str| {
             let mut pairs = text.split(':').filter_map(|pair| pair.split_once('='));
             pairs.find_map(|(key, value)| (key == name).then_some(value))
         };
-        match field("state")? {
-            "idle" => Some(Self::Idle),
-            "working" => Some(Self::Working),
-            "done" => Some(Self::Done),
-            "error" => Some(Self::Error),
-            "blocked" => Some(Self::Blocked(field("kind").unwrap_or("dialog").to_owned())),
-            "clear" => Some(Self::Clear),
+        match field(REPORT_STATE)? {
+            IDLE => Some(Self::Idle),
+            WORKING => Some(Self::Working),
+            DONE => Some(Self::Done),
+            ERROR => Some(Self::Error),
+            BLOCKED => Some(Self::Blocked(
+                field(REPORT_KIND).unwrap_or("dialog").to_owned(),
+            )),
+            CLEAR => Some(Self::Clear),
             _ => None,
         }
     }
@@ -107,7 +112,7 @@ impl Reports {
     fn hold(&mut self, byte: u8) {
         self.body.push(byte);
         let length = self.body.len();
-        let starts_right = length > PREFIX.len() || PREFIX.starts_with(&self.body);
+        let starts_right = length > REPORT.len() || REPORT.starts_with(&self.body);
         if length > MAX_REPORT || !starts_right {
             self.body.clear();
             self.at = At::Ground;

@@ -59,7 +59,14 @@ struct History {
     count: u64,
     /// The title that the program has given the window, without control characters.
     title: String,
+    /// Whether a synchronized update has begun and not ended.
+    updating: bool,
+    /// How many have ended.
+    updates: u64,
 }
+
+/// The mode that is set during a synchronized update.
+const SYNCHRONIZED: &[u16] = &[2026];
 
 /// How long a title may be, in bytes; what is longer is cut.
 const MAX_TITLE: usize = 256;
@@ -79,6 +86,26 @@ impl Callbacks for History {
         }
         self.rows.push_back(row);
         self.count += 1;
+    }
+
+    fn unhandled_csi(
+        &mut self,
+        _: &mut Vt,
+        first: Option<u8>,
+        _: Option<u8>,
+        parameters: &[&[u16]],
+        last: char,
+    ) {
+        if first == Some(b'?') && parameters.contains(&SYNCHRONIZED) {
+            match last {
+                'h' => self.updating = true,
+                'l' => {
+                    self.updating = false;
+                    self.updates += 1;
+                }
+                _ => {}
+            }
+        }
     }
 
     fn set_window_title(&mut self, _: &mut Vt, title: &[u8]) {
@@ -130,6 +157,17 @@ impl Screen {
     /// The terminal, to look at its cells.
     pub fn terminal(&self) -> &Vt {
         self.parser.screen()
+    }
+
+    /// Whether it shows a whole picture: the program is not in the middle of a
+    /// synchronized update (`CSI ? 2026 h … l`).
+    pub fn is_whole(&self) -> bool {
+        !self.parser.callbacks().updating
+    }
+
+    /// How many synchronized updates have ended.
+    pub fn updates(&self) -> u64 {
+        self.parser.callbacks().updates
     }
 
     /// The whole state of the terminal, to draw it or to compare with it.
@@ -254,6 +292,21 @@ mod tests {
         assert_eq!(screen.size(), "3x2".parse().unwrap());
         screen.show(b"\x1b]2;a title\x07");
         assert_eq!(screen.title(), "a title");
+    }
+
+    #[test]
+    fn a_synchronized_update_is_whole_when_it_ends() {
+        let mut screen = screen();
+        assert!(screen.is_whole());
+        for (output, is_whole, updates) in [
+            (&b"\x1b[?2026hone"[..], false, 0),
+            (b"two\x1b[?20", false, 0),
+            (b"26l", true, 1),
+            (b"\x1b[?2026h\x1b[?25h\x1b[?2026l\x1b[2026h", true, 2),
+        ] {
+            screen.show(output);
+            assert_eq!((screen.is_whole(), screen.updates()), (is_whole, updates));
+        }
     }
 
     /// No output may make the parser panic.

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::codex::interface::{COMMANDS, ENTER};
+
 /// The longest message in characters (Unicode scalar values). Codex refuses a
 /// longer one, and leaves it in its input line.
 pub const MAX_CHARS: usize = 1_048_576;
@@ -48,20 +50,25 @@ impl Text {
 
     /// Whether codex takes it as a command: one of its own (`/`), or of the shell (`!`).
     pub fn is_command(&self) -> bool {
-        self.0.starts_with(['/', '!'])
+        self.0.starts_with(COMMANDS)
     }
 
-    /// The bytes of one bracketed paste and Enter, to be written in one piece.
+    /// The bytes of one bracketed paste.
     ///
     /// The space at the end of the paste closes the completion popup that a last
     /// word like `@x` or `$x` opens, where Enter would pick an entry.
     pub fn as_paste(&self) -> Vec<u8> {
-        [b"\x1b[200~", self.0.as_bytes(), b" \x1b[201~\r"].concat()
+        [b"\x1b[200~", self.0.as_bytes(), b" \x1b[201~"].concat()
     }
 
     /// How many characters [`as_paste`](Self::as_paste) pastes.
     pub fn pasted(&self) -> usize {
         self.0.chars().count() + 1
+    }
+
+    /// The same and Enter, in one piece.
+    pub fn as_paste_and_enter(&self) -> Vec<u8> {
+        [&self.as_paste(), ENTER].concat()
     }
 
     /// The text as keys, for a program that does not know bracketed paste.
@@ -117,7 +124,7 @@ mod tests {
     use super::{MAX_CHARS, Text, TextError};
 
     fn paste(raw: &str) -> String {
-        String::from_utf8(Text::new(raw).unwrap().as_paste()).unwrap()
+        String::from_utf8(Text::new(raw).unwrap().as_paste_and_enter()).unwrap()
     }
 
     #[test]

@@ -105,11 +105,11 @@ async fn in_a_message() {
     }
     let typed = fs::read(server.path("codex/input")).unwrap();
     let typed = String::from_utf8(typed).unwrap();
-    let pastes: Vec<_> = typed.split_inclusive(" \x1b[201~\r").collect();
+    let pastes: Vec<_> = typed.split_inclusive(" \x1b[201~\x1b[24;6~").collect();
     assert_eq!(pastes.len(), CTRL_Z.len());
     for paste in pastes {
         let text = paste.strip_prefix("\x1b[200~").unwrap();
-        let text = text.strip_suffix(" \x1b[201~\r").unwrap();
+        let text = text.strip_suffix(" \x1b[201~\x1b[24;6~").unwrap();
         assert!(text.starts_with("begin  end "), "{text:?}");
         assert!(!text.contains(char::is_control), "{text:?}");
     }

@@ -10,7 +10,7 @@ use std::{
 use reqwest::StatusCode;
 use tempfile::tempdir;
 
-use super::harness::{AGENT, FAKE, Server, text_of};
+use super::harness::{AGENT, FAKE, Launch, Server, text_of, write_program};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn start_message_live_and_stop() {
@@ -73,7 +73,7 @@ async fn the_longest_message_is_taken_and_no_longer_one() {
         .await;
     assert!(text_of(&refused).contains("1048577 characters"));
     let typed = fs::read(server.path("codex/input")).unwrap();
-    let expected = ["\x1b[200~", &"ü".repeat(MAX_CHARS), " \x1b[201~\r"].concat();
+    let expected = ["\x1b[200~", &"ü".repeat(MAX_CHARS), " \x1b[201~\x1b[24;6~"].concat();
     assert!(typed == expected.into_bytes(), "{} bytes", typed.len());
 }
 
@@ -139,4 +139,29 @@ fn one_machine_is_asked_for_by_name() {
         client.kill().unwrap();
         client.wait().unwrap();
     }
+}
+
+/// It is said which codex this is, and it is served whatever it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_codex_that_nobody_has_tried_is_said() {
+    let tried = Server::started().status().await;
+    assert_eq!(tried["codex_version"], "0.171.0", "{tried}");
+    assert!(tried["codex_warning"].is_null(), "{tried}");
+    let mut launch = Launch::of(FAKE);
+    launch.command.args(["--pass-env", "FAKE_VERSION"]);
+    launch.command.env("FAKE_VERSION", "0.999.0");
+    let untried = launch.start().status().await;
+    assert_eq!(untried["codex_version"], "0.999.0", "{untried}");
+    let warning = untried["codex_warning"].as_str().unwrap();
+    assert!(warning.contains("nobody has tried"), "{warning}");
+    let folder = tempdir().unwrap();
+    let mute = folder.path().join("codex");
+    let script = format!("#!/bin/sh\n[ \"$1\" != --version ] || exit 3\nexec {FAKE} \"$@\"\n");
+    write_program(&mute, &script);
+    let server = Launch::of(mute.to_str().unwrap()).start();
+    assert!(server.run(&["start", &server.url]).contains("\"idle\""));
+    let unknown = server.status().await;
+    assert!(unknown["codex_version"].is_null(), "{unknown}");
+    let warning = unknown["codex_warning"].as_str().unwrap();
+    assert!(warning.contains("exit status: 3"), "{warning}");
 }

@@ -9,8 +9,8 @@
 use vt100::{Cell, Color, Screen};
 
 use super::interface::{
-    DELETE_AFTER, DELETE_BEFORE, PASTED, PROMPT, QUEUED, QUEUED_ENTRY, SHELL_PROMPT, TEXT_COLUMN,
-    UNKNOWN,
+    DELETE_AFTER, DELETE_BEFORE, FOLDED_CHARS, LEAVE_SHELL, PASTED, PROMPT, QUEUED, QUEUED_ENTRY,
+    SHELL_PROMPT, TEXT_COLUMN, UNKNOWN,
 };
 use crate::serve::text::Text;
 
@@ -70,22 +70,39 @@ impl Input {
         self.is_shell
     }
 
-    /// Whether it holds this text and nothing else, so that Enter would submit it.
-    pub fn holds(&self, text: &Text) -> bool {
-        if self.is_empty {
+    /// Whether it holds these texts, pasted one after the other, and nothing else, so
+    /// that they would be submitted as one message.
+    pub fn holds(&self, texts: &[Text]) -> bool {
+        let Some((first, more)) = texts.split_first().filter(|_| !self.is_empty) else {
             return false;
+        };
+        let folded: String = texts.iter().map(|text| self.folded(text)).collect();
+        if matches(&self.shown, &folded) {
+            return true;
         }
-        let whole = text.trimmed();
-        let whole = whole.strip_prefix(SHELL_PROMPT).filter(|_| self.is_shell);
-        let whole = whole.unwrap_or_else(|| text.trimmed());
-        let all = comparable(whole);
-        let folded = comparable(&format!("{PASTED}{} chars]", text.pasted()));
+        let whole = self.whole(first);
+        let more: String = more.iter().map(Text::trimmed).collect();
+        let all = comparable(&format!("{whole}{more}"));
         // A blank line is taken for the end of the input line.
         let mut ends = whole.match_indices("\n\n").map(|(end, _)| end);
-        self.shown == all
-            || self.shown == folded
-            || (self.is_cut && !self.shown.is_empty() && all.contains(&self.shown))
-            || ends.any(|end| self.shown == comparable(&whole[..end]))
+        matches(&self.shown, &all)
+            || (self.is_cut && is_within(&self.shown, &all))
+            || (more.is_empty() && ends.any(|end| self.shown == comparable(&whole[..end])))
+    }
+
+    /// A text without what stands for the shell before the input line.
+    fn whole<'a>(&self, text: &'a Text) -> &'a str {
+        let whole = text.trimmed();
+        let command = whole.strip_prefix(SHELL_PROMPT).filter(|_| self.is_shell);
+        command.unwrap_or(whole)
+    }
+
+    /// What is left of a pasted text, if codex folds it when it is long.
+    fn folded(&self, text: &Text) -> String {
+        match text.pasted() {
+            chars if chars > FOLDED_CHARS => comparable(&format!("{PASTED}{chars} chars]")),
+            _ => comparable(self.whole(text)),
+        }
     }
 }
 
@@ -98,6 +115,11 @@ pub fn is_unknown(screen: &str, text: &Text) -> bool {
     screen.contains(&format!("{UNKNOWN} '{command}'"))
 }
 
+/// Whether any messages wait for the end of a tool call.
+pub fn has_queue(screen: &str) -> bool {
+    screen.contains(QUEUED)
+}
+
 /// Whether the text is among the messages that wait for the end of a tool call.
 pub fn is_queued(screen: &str, text: &Text) -> bool {
     let first: String = first_line(text).chars().take(MATCH_CHARS).collect();
@@ -106,13 +128,18 @@ pub fn is_queued(screen: &str, text: &Text) -> bool {
     queue.is_some_and(|(_, queue)| queue.contains(&entry))
 }
 
-/// The keys that delete the text from the input line, a line or its end at a
+/// The keys that delete these texts from the input line, a line or its end at a
 /// time; they do nothing in an empty one.
-pub fn erase(text: &Text) -> Vec<u8> {
-    let lines = text.trimmed().lines().count().min(MAX_LINES);
+pub fn erase(texts: &[Text]) -> Vec<u8> {
+    let lines: usize = texts
+        .iter()
+        .map(|text| text.trimmed().lines().count())
+        .sum();
+    let lines = lines.min(MAX_LINES);
     [
-        DELETE_AFTER.repeat(2 * lines),
-        DELETE_BEFORE.repeat(2 * lines),
+        &DELETE_AFTER.repeat(2 * lines),
+        &DELETE_BEFORE.repeat(2 * lines),
+        LEAVE_SHELL,
     ]
     .concat()
 }
@@ -164,6 +191,24 @@ fn comparable(text: &str) -> String {
     let mut text = text.to_owned();
     text.retain(|c| c.is_alphanumeric() || c.is_ascii_graphic());
     text
+}
+
+/// Whether what is shown is this text, of which a terminal may lack characters that it
+/// draws in another width than codex.
+fn matches(shown: &str, text: &str) -> bool {
+    let mut rest = text.chars();
+    let is_within = shown.chars().all(|c| rest.any(|other| other == c));
+    is_within && ascii(shown).eq(ascii(text))
+}
+
+/// Whether what is shown is a part of this text.
+fn is_within(shown: &str, text: &str) -> bool {
+    let shown: String = ascii(shown).collect();
+    !shown.is_empty() && ascii(text).collect::<String>().contains(&shown)
+}
+
+fn ascii(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(char::is_ascii)
 }
 
 fn first_line(text: &Text) -> &str {
@@ -242,11 +287,21 @@ mod tests {
                 ("draft-shell", "!ls"),
             ] {
                 let input = input(&format!("{version}/{name}")).unwrap();
-                let holds = |text: &str| input.holds(&Text::new(text).unwrap());
+                let holds = |text: &str| input.holds(&[Text::new(text).unwrap()]);
                 assert!(holds(text), "{version}/{name}: {input:?}");
                 assert!(!holds("another") && !holds("some draft of mine"), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn texts_that_run_together_are_no_text_alone() {
+        let input = input("0.171.0/draft-line").unwrap();
+        let texts = |texts: &[&str]| texts.iter().map(|text| Text::new(text).unwrap()).collect();
+        let holds = |list: &[&str]| input.holds(&Vec::<Text>::from_iter::<Vec<_>>(texts(list)));
+        assert!(holds(&["some draft"]) && holds(&["some", "draft"]));
+        assert!(!holds(&["draft"]) && !holds(&["some"]) && !holds(&["draft", "some"]));
+        assert!(!holds(&[]) && !holds(&["日本"]));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! settings for a run are passed on the command line.
 
 pub mod composer;
-mod interface;
+pub mod interface;
 mod rollout;
 #[cfg(test)]
 mod tests;
+mod version;
+mod watch;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,7 +18,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use self::rollout::Rollouts;
+use self::interface::{
+    ANIMATIONS, CONFIG, DEFAULT_HOME, HOME, INPUT_KEYS, KEYS, NO_ALTERNATE_SCREEN, PROJECTS,
+    RESUME, SCREEN_SETTINGS, SET, SETTINGS, SUBMIT_DEFAULT, SUBMIT_KEY, SUBMIT_KEYS, TERMINAL,
+    TRUST,
+};
+pub use self::{rollout::Rollouts, version::Version};
 
 /// The variables that a program inherits from this process, besides those that
 /// are passed by name: where things are, and how to reach the network.
@@ -28,7 +35,7 @@ const INHERITED: [&str; 20] = [
     "SHELL",
     "TZ",
     "TMPDIR",
-    "CODEX_HOME",
+    HOME,
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "HTTP_PROXY",
@@ -72,9 +79,15 @@ impl Program {
 
     /// Codex's home: `CODEX_HOME`, or `.codex` in `HOME`.
     pub fn home(&self) -> Option<PathBuf> {
-        let own = self.variable("CODEX_HOME").filter(|home| !home.is_empty());
-        let below = || Some(Path::new(self.variable("HOME")?).join(".codex"));
+        let own = self.variable(HOME).filter(|home| !home.is_empty());
+        let below = || Some(Path::new(self.variable("HOME")?).join(DEFAULT_HOME));
         own.map(PathBuf::from).or_else(below)
+    }
+
+    /// Asks it for its version, if it is codex.
+    pub async fn version(&self) -> Option<Version> {
+        let program = self.words.first().filter(|_| self.is_codex())?;
+        Some(Version::of(program, &self.workspace, self.environment("")).await)
     }
 
     /// Creates codex's home if it does not exist: codex does not.
@@ -97,14 +110,14 @@ impl Program {
             words.extend(
                 self.overrides()
                     .into_iter()
-                    .flat_map(|set| ["-c".to_owned(), set]),
+                    .flat_map(|set| [SET.to_owned(), set]),
             );
-            if !self.alternate_screen && !rest.iter().any(|word| word == "--no-alt-screen") {
-                words.push("--no-alt-screen".to_owned());
+            if !self.alternate_screen && !rest.iter().any(|word| word == NO_ALTERNATE_SCREEN) {
+                words.push(NO_ALTERNATE_SCREEN.to_owned());
             }
             words.extend(rest);
             if resume {
-                words.extend(["resume", "--last"].map(str::to_owned));
+                words.extend(RESUME.map(str::to_owned));
             }
         }
         words.into_iter().map(OsString::from).collect()
@@ -118,12 +131,7 @@ impl Program {
         let own = own
             .filter(|(name, _)| passed(name) || inherited(name))
             .cloned();
-        let fixed = [
-            ("TERM", "xterm-256color"),
-            ("COLORTERM", "truecolor"),
-            ("LANG", "C.UTF-8"),
-            (MARKER, run),
-        ];
+        let fixed = TERMINAL.into_iter().chain([(MARKER, run)]);
         let fixed = fixed.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         own.chain(fixed).collect()
     }
@@ -133,22 +141,21 @@ impl Program {
     /// dialog, which nobody would answer.
     fn overrides(&self) -> Vec<String> {
         let config = self.config();
-        let table = |name: &str| config.get(name).and_then(toml::Value::as_table);
-        let mut overrides = vec![
-            "features.daemon_auto_start=false".to_owned(),
-            "check_for_update_on_startup=false".to_owned(),
-        ];
-        if !table("tui").is_some_and(|tui| tui.contains_key("animations")) {
-            overrides.push("tui.animations=false".to_owned());
+        let mut overrides = SETTINGS.map(str::to_owned).to_vec();
+        let screen = table(&config, SCREEN_SETTINGS);
+        if !screen.is_some_and(|screen| screen.contains_key(ANIMATIONS)) {
+            overrides.push(format!("{SCREEN_SETTINGS}.{ANIMATIONS}=false"));
         }
+        overrides.push(submit_keys(screen));
         // The override replaces the whole table: it holds the user's entries, too.
-        let mut projects = table("projects").map_or_else(toml::Table::new, Clone::clone);
+        let mut projects = table(&config, PROJECTS).map_or_else(toml::Table::new, Clone::clone);
         let workspace = self.workspace.to_string_lossy().into_owned();
         if !projects.contains_key(&workspace) {
-            let trusted = toml::Table::from_iter([("trust_level".to_owned(), "trusted".into())]);
+            let (trust, level) = TRUST;
+            let trusted = toml::Table::from_iter([(trust.to_owned(), level.into())]);
             projects.insert(workspace, trusted.into());
             let projects = toml::Value::from(projects);
-            overrides.push(format!("projects={projects}"));
+            overrides.push(format!("{PROJECTS}={projects}"));
         }
         overrides
     }
@@ -156,7 +163,7 @@ impl Program {
     /// The user's configuration. Where it cannot be read codex itself refuses to
     /// start, and says why on its screen.
     fn config(&self) -> toml::Table {
-        let Some(path) = self.home().map(|home| home.join("config.toml")) else {
+        let Some(path) = self.home().map(|home| home.join(CONFIG)) else {
             return toml::Table::new();
         };
         let read = match fs::read_to_string(&path) {
@@ -174,4 +181,21 @@ impl Program {
         let mut all = self.environment.iter();
         all.find_map(|(key, value)| (key == name).then_some(value.as_os_str()))
     }
+}
+
+fn table<'a>(config: &'a toml::Table, name: &str) -> Option<&'a toml::Table> {
+    config.get(name).and_then(toml::Value::as_table)
+}
+
+/// Adds ours to the keys that submit what is in the input line.
+fn submit_keys(screen: Option<&toml::Table>) -> String {
+    let input = screen.and_then(|screen| table(table(screen, KEYS)?, INPUT_KEYS));
+    let mut keys = match input.and_then(|input| input.get(SUBMIT_KEYS)) {
+        None => vec![SUBMIT_DEFAULT.into()],
+        Some(toml::Value::Array(keys)) => keys.clone(),
+        Some(key) => vec![key.clone()],
+    };
+    keys.push(SUBMIT_KEY.into());
+    let keys = toml::Value::from(keys);
+    format!("{SCREEN_SETTINGS}.{KEYS}.{INPUT_KEYS}.{SUBMIT_KEYS}={keys}")
 }

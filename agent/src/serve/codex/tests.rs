@@ -61,6 +61,29 @@ fn settings_of_the_user_are_kept() {
     assert_eq!(fs::read_to_string(path).unwrap(), config);
 }
 
+/// The key that chooses nothing is one more of those that submit.
+#[test]
+fn a_key_that_only_submits_is_added_to_those_of_the_user() {
+    for (config, keys) in [
+        ("", "[\"enter\", \"ctrl-shift-f12\"]"),
+        (
+            "[tui.keymap.composer]\nsubmit = \"ctrl-enter\"\n",
+            "[\"ctrl-enter\", \"ctrl-shift-f12\"]",
+        ),
+        (
+            "[tui.keymap.composer]\nsubmit = [\"enter\", \"f5\"]\n",
+            "[\"enter\", \"f5\", \"ctrl-shift-f12\"]",
+        ),
+    ] {
+        let (home, program) = program(&["codex"]);
+        program.prepare().unwrap();
+        fs::write(home.path().join(".codex/config.toml"), config).unwrap();
+        let line = line_of(&program, false);
+        let setting = format!("-c tui.keymap.composer.submit={keys}");
+        assert!(line.contains(&setting), "{line}");
+    }
+}
+
 #[test]
 fn other_programs_are_started_as_they_are() {
     let (home, program) = program(&["bash", "-i"]);

@@ -3,10 +3,13 @@
 
 mod error;
 mod message;
+mod refusal;
 mod run;
 mod state;
 #[cfg(test)]
 mod tests;
+mod typed;
+mod typing;
 
 use std::{
     io,
@@ -21,19 +24,23 @@ use std::{
 use rustix::process::Signal;
 use tokio::{
     sync::{Mutex as AsyncMutex, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
-use tracing::{info, warn};
+use tracing::info;
 
-use self::message::WRITE_TIMEOUT;
+use self::refusal::WRITE_TIMEOUT;
 pub use self::{
     error::StartError,
-    message::{Evidence, Refusal, Sent},
+    message::{Evidence, Sent},
+    refusal::Refusal,
     run::{Changes, Run},
     state::{LogState, State, Status},
 };
 use crate::{
-    serve::codex::{Program, Rollouts},
+    serve::codex::{
+        Program, Rollouts, Version,
+        interface::{INTERRUPT, QUIT},
+    },
     serve::output_log::{Limits, Runs},
     serve::pty::{Command, Pty, Reaper, WriteError},
     serve::screen::{Screen, Size},
@@ -46,8 +53,7 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// before that.
 const TERM_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long codex may take to interrupt a turn before `/quit` is typed.
-const INTERRUPT_DELAY: Duration = Duration::from_millis(300);
-const ESCAPE: &[u8] = b"\x1b";
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The options of a session.
 #[derive(Debug, Clone)]
@@ -62,6 +68,8 @@ pub struct Options {
     pub size: Size,
     /// How long the program may take to be ready.
     pub start_timeout: Duration,
+    /// The version of the program, if it is codex and was asked.
+    pub version: Option<Version>,
 }
 
 /// The one program and its runs.
@@ -118,7 +126,7 @@ impl Session {
         let waited = self.options.start_timeout;
         let is_ready = run.ready(waited).await;
         let screen = || run.screen().text();
-        let status = run.status();
+        let status = self.with_version(run.status());
         if status.state == State::Exited {
             return Err(StartError::Ended {
                 reason: status.detail,
@@ -196,18 +204,19 @@ impl Session {
         if run.state() == State::Hung {
             return Err(WriteError::Hangs(WRITE_TIMEOUT).into());
         }
-        Ok(run.write(bytes).await?)
+        Ok(run.type_keys(bytes).await?)
     }
 
     /// Interrupts codex's turn. Returns false when there is none.
     ///
     /// # Errors
     ///
-    /// When the program does not read its input.
-    pub async fn interrupt(&self) -> Result<bool, WriteError> {
+    /// When the program does not read its input, or shows a list or a dialog, which
+    /// would get the key.
+    pub async fn interrupt(&self) -> Result<bool, Refusal> {
         self.touch();
         match self.run().filter(|run| run.state() == State::Working) {
-            Some(run) => run.write(ESCAPE.to_vec()).await.map(|()| true),
+            Some(run) => run.type_to_turn(INTERRUPT).await.map(|()| true),
             None => Ok(false),
         }
     }
@@ -217,7 +226,7 @@ impl Session {
     pub async fn stop(&self) -> Status {
         self.touch();
         let Some(run) = self.run() else {
-            return Status::none();
+            return self.status();
         };
         if run.is_codex {
             self.quit(&run).await;
@@ -232,26 +241,31 @@ impl Session {
             run.pty.signal(Signal::KILL);
         }
         run.ended().await;
-        run.status()
+        self.with_version(run.status())
     }
 
-    /// Asks codex to quit, as a person would.
-    async fn quit(&self, run: &Run) {
-        let state = run.state();
-        let keys = async |keys: Vec<u8>| {
-            // Signals follow where it does not read them.
-            if timeout(TERM_TIMEOUT, run.write(keys)).await.is_err() {
-                warn!(run = %run.id, "codex does not read its input while it is asked to quit");
+    /// Asks codex to quit, as a person would, or by a signal where a list or a dialog
+    /// would get the keys.
+    async fn quit(&self, run: &Arc<Run>) {
+        if run.state() == State::Working {
+            match timeout(TERM_TIMEOUT, run.type_to_turn(INTERRUPT)).await {
+                Ok(Ok(())) => run.until_at_rest(INTERRUPT_TIMEOUT).await,
+                Ok(Err(error)) => info!(run = %run.id, %error, "the turn is not interrupted"),
+                Err(_) => info!(run = %run.id, "codex does not read its input"),
             }
-        };
-        if state == State::Working {
-            keys(ESCAPE.to_vec()).await;
-            sleep(INTERRUPT_DELAY).await;
         }
-        if matches!(state, State::Idle | State::Working | State::Error) {
-            let quit = Text::new("/quit").expect("/quit is a message");
-            keys(quit.as_paste()).await;
-        } else {
+        let asked = matches!(run.state(), State::Idle | State::Working | State::Error);
+        let quit = Text::new(QUIT).expect("/quit is a message");
+        let is_typed = asked
+            && match timeout(TERM_TIMEOUT, run.submit(&quit, TERM_TIMEOUT)).await {
+                Ok(Ok(_)) => true,
+                Ok(Err(error)) => {
+                    info!(run = %run.id, %error, "codex is not asked to quit");
+                    false
+                }
+                Err(_) => false,
+            };
+        if !is_typed {
             run.pty.signal(Signal::TERM);
         }
     }
@@ -286,7 +300,12 @@ impl Session {
 
     /// The status of the current run, or the last.
     pub fn status(&self) -> Status {
-        self.run().map_or_else(Status::none, |run| run.status())
+        let status = self.run().map_or_else(Status::none, |run| run.status());
+        self.with_version(status)
+    }
+
+    fn with_version(&self, status: Status) -> Status {
+        status.with(self.options.version.as_ref())
     }
 
     /// The text on the screen; empty before the first run.

@@ -19,9 +19,12 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::state::{Phase, Seen, State, Status};
+use super::{
+    state::{Phase, Seen, State, Status},
+    typed::Typed,
+};
 use crate::{
-    serve::codex::{MARKER, Rollouts},
+    serve::codex::{MARKER, Rollouts, composer::Input},
     serve::osc::{Report, Reports},
     serve::output_log::{Extent, OutputLog, RunId},
     serve::pty::{Output, Pty, kill_descendants},
@@ -53,7 +56,9 @@ pub struct Run {
     recent: Mutex<Recent>,
     pub(super) seen: watch::Sender<Seen>,
     /// Held while a message is typed: messages are typed in the order of their calls.
-    pub(super) writing: AsyncMutex<()>,
+    pub(super) in_order: AsyncMutex<()>,
+    /// Held by whoever types: nothing comes between the look at the screen and the keys.
+    pub(super) typed: AsyncMutex<Typed>,
     pub(super) rollouts: Mutex<Option<Rollouts>>,
     /// How many messages were written and are not confirmed yet.
     pub(super) unconfirmed: AtomicUsize,
@@ -75,7 +80,8 @@ impl Run {
             screen: Mutex::new(screen),
             recent: Mutex::default(),
             seen: watch::Sender::new(Seen::default()),
-            writing: AsyncMutex::new(()),
+            in_order: AsyncMutex::new(()),
+            typed: AsyncMutex::default(),
             rollouts: Mutex::new(rollouts),
             unconfirmed: AtomicUsize::new(0),
         }
@@ -144,6 +150,14 @@ impl Run {
         timeout(limit, ready).await.is_ok()
     }
 
+    /// Waits until the program does not work, or for `limit`.
+    pub(super) async fn until_at_rest(&self, limit: Duration) {
+        let mut seen = self.seen.subscribe();
+        let at_rest = seen.wait_for(|seen| seen.state() != State::Working);
+        // Whoever waits goes on in any case.
+        let _is_at_rest = timeout(limit, at_rest).await.is_ok();
+    }
+
     /// Waits until the program has ended and its output is complete.
     pub(super) async fn ended(&self) {
         let mut seen = self.seen.subscribe();
@@ -193,11 +207,12 @@ impl Run {
                 }
             };
             self.log_output(piece);
-            {
+            let (updates, shows_input) = {
                 let mut screen = self.screen();
                 screen.show(piece);
                 self.recent().push(&for_pages.push(piece));
-            }
+                (screen.updates(), self.shows_input(&screen))
+            };
             let found = reports.feed(piece);
             if found.contains(&Report::Clear) {
                 // A program that suspends itself is continued.
@@ -207,10 +222,17 @@ impl Run {
                 seen.shown += u64::try_from(piece.len()).expect("usize has at most 64 bits");
                 seen.last_output = Some(Instant::now());
                 for report in found {
-                    seen.report(report);
+                    seen.report(report, updates);
                 }
+                seen.look(shows_input, updates);
             });
         }
+    }
+
+    /// Whether the screen shows codex's input line; none while it is being drawn.
+    fn shows_input(&self, screen: &Screen) -> Option<bool> {
+        let is_known = self.is_codex && screen.is_whole();
+        is_known.then(|| Input::of(screen.terminal()).is_some())
     }
 
     /// Logs a piece of output. Where that fails codex goes on without a log.

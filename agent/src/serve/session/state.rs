@@ -4,7 +4,9 @@ use rmcp::schemars::{self, JsonSchema};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{serve::osc::Report, serve::output_log::Extent, serve::pty::Exit};
+use crate::{
+    serve::codex::Version, serve::osc::Report, serve::output_log::Extent, serve::pty::Exit,
+};
 
 /// What codex is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -18,7 +20,7 @@ pub enum State {
     Idle,
     /// It works.
     Working,
-    /// It waits for a person to answer a dialog.
+    /// It waits for a person: a list or a dialog is open.
     Blocked,
     /// Its last turn failed.
     Error,
@@ -84,9 +86,26 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub log_error: Option<String>,
+    /// The version of codex when the server began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub codex_version: Option<String>,
+    /// What people should know of it: that nobody has tried it, or why it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub codex_warning: Option<String>,
 }
 
 impl Status {
+    /// The same, with the version of codex.
+    pub(super) fn with(self, version: Option<&Version>) -> Self {
+        Self {
+            codex_version: version.and_then(Version::name).map(str::to_owned),
+            codex_warning: version.and_then(Version::warning),
+            ..self
+        }
+    }
+
     /// The status before the first run.
     pub(super) fn none() -> Self {
         Self {
@@ -113,6 +132,8 @@ impl Status {
             first: extent.first,
             missing: extent.missing,
             log_error: log_error(extent),
+            codex_version: None,
+            codex_warning: None,
         }
     }
 }
@@ -147,6 +168,12 @@ pub(super) struct Seen {
     pub(super) hung: bool,
     /// How it ended, once its output is complete.
     pub(super) exit: Option<Exit>,
+    /// Whether something else is where codex's input line was.
+    covered: bool,
+    /// Whether it has withdrawn its reports.
+    withdrawn: bool,
+    /// How many updates of the screen there were when it became ready.
+    updates_before: u64,
 }
 
 /// What the program itself reports.
@@ -162,8 +189,14 @@ pub(super) enum Phase {
 
 impl Seen {
     /// Updates the phase by a report.
-    pub(super) fn report(&mut self, report: Report) {
+    ///
+    /// `updates` is how many updates of the screen there were.
+    pub(super) fn report(&mut self, report: Report, updates: u64) {
         self.reports = true;
+        self.withdrawn = report == Report::Clear;
+        if self.phase == Phase::Starting {
+            self.updates_before = updates;
+        }
         self.phase = match report {
             Report::Idle | Report::Done => Phase::Idle,
             Report::Error => Phase::Error,
@@ -181,6 +214,20 @@ impl Seen {
         };
     }
 
+    /// Notes whether the screen shows codex's input line, if that is known. Codex says
+    /// that it is ready before it draws the first.
+    pub(super) fn look(&mut self, shows_input: Option<bool>, updates: u64) {
+        let is_drawn = updates == 0 || updates > self.updates_before;
+        if let Some(shows_input) = shows_input.filter(|_| is_drawn) {
+            self.covered = !shows_input;
+        }
+    }
+
+    /// Whether it waits for a person, and does not say so.
+    fn is_covered(&self) -> bool {
+        self.reports && self.covered && !self.withdrawn
+    }
+
     /// When a program that sends no reports last seemed to work: when it last put
     /// something out.
     pub(super) fn sign_of_work(&self) -> Option<Instant> {
@@ -193,6 +240,7 @@ impl Seen {
             _ if self.exit.is_some() => State::Exited,
             _ if self.hung => State::Hung,
             Phase::Starting => State::Starting,
+            Phase::Idle | Phase::Error if self.is_covered() => State::Blocked,
             Phase::Idle => State::Idle,
             Phase::Working => State::Working,
             Phase::Blocked(_) => State::Blocked,
@@ -206,6 +254,9 @@ impl Seen {
             (Some(exit), _) => exit.to_string(),
             (None, _) if self.hung => "it does not read its input".to_owned(),
             (None, Phase::Blocked(kind)) => format!("it asks a question: {kind}"),
+            (None, Phase::Idle | Phase::Error) if self.is_covered() => {
+                "a list or a dialog is open".to_owned()
+            }
             _ => String::new(),
         }
     }

@@ -59,7 +59,54 @@ pub(crate) fn text_of(answer: &CallToolResult) -> String {
     texts.map(|text| text.text.as_str()).collect()
 }
 
+/// An MCP client all of whose calls have the id 1.
+pub(crate) struct OneId {
+    url: String,
+    session: String,
+}
+
+impl OneId {
+    pub(crate) async fn message(&self, text: &str) -> Value {
+        let call = json!({ "name": "message", "arguments": { "text": text } });
+        let (_, answer) = ask(&self.url, Some(&self.session), "tools/call", call).await;
+        answer["result"].clone()
+    }
+}
+
+/// Posts a request, and returns the session and the answer.
+async fn ask(url: &str, session: Option<&str>, method: &str, params: Value) -> (String, Value) {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let mut request = Client::new().post(url).bearer_auth(TOKEN).json(&body);
+    request = request.header("accept", "application/json, text/event-stream");
+    if let Some(session) = session {
+        request = request.header("mcp-session-id", session);
+        request = request.header("mcp-protocol-version", "2025-11-25");
+    }
+    let response = request.send().await.unwrap();
+    let given = response.headers().get("mcp-session-id");
+    let given = given.map_or_else(String::new, |id| id.to_str().unwrap().to_owned());
+    let body = response.text().await.unwrap();
+    let lines = body.lines().map(|line| line.trim_start_matches("data: "));
+    let mut objects = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let answer = objects.find(|object| object["id"] == 1);
+    (given, answer.unwrap_or_else(|| panic!("{method}: {body}")))
+}
+
 impl Server {
+    pub(crate) async fn one_id(&self) -> OneId {
+        let url = format!("{}/mcp", self.url);
+        let client = json!({ "name": "test", "version": "1" });
+        let hello =
+            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
+        let (session, _) = ask(&url, None, "initialize", hello).await;
+        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let request = Client::new().post(&url).bearer_auth(TOKEN).json(&ready);
+        let request = request.header("accept", "application/json, text/event-stream");
+        let request = request.header("mcp-session-id", &session);
+        assert!(request.send().await.unwrap().status().is_success());
+        OneId { url, session }
+    }
+
     pub(crate) async fn mcp(&self) -> Mcp {
         let config = StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp", self.url));
         let transport = StreamableHttpClientTransport::from_config(config.auth_header(TOKEN));

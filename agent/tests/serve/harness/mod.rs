@@ -18,9 +18,9 @@ use std::{
 
 use tempfile::{TempDir, tempdir};
 
-pub(crate) use self::client::{Mcp, text_of};
+pub(crate) use self::client::{Mcp, OneId, text_of};
 pub(crate) use self::process::{children, open_files, resident, signal, state_of};
-pub(crate) use self::terminal::{read_until, type_keys};
+pub(crate) use self::terminal::{Terminal, read_until, type_keys};
 
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_agent");
 pub(crate) const FAKE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fake/codex");

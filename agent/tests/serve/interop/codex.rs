@@ -23,9 +23,21 @@ impl Real {
     }
 
     async fn of(program: &str, more: &[&str]) -> Self {
+        Self::configured(program, more, |config| config).await
+    }
+
+    /// One whose settings are changed.
+    pub(super) async fn configured(
+        program: &str,
+        more: &[&str],
+        change: impl Fn(String) -> String,
+    ) -> Self {
         let model = Model::new().await;
         let mut launch = Launch::of(program);
-        configure(&launch.home().join("codex"), model.port, "");
+        let home = launch.home().join("codex");
+        configure(&home, model.port, "");
+        let config = fs::read_to_string(home.join("config.toml")).unwrap();
+        fs::write(home.join("config.toml"), change(config)).unwrap();
         launch.command.args(["--pass-env", "MODEL_KEY"]).args(more);
         launch.command.env("MODEL_KEY", "none");
         let server = launch.start();
@@ -35,20 +47,26 @@ impl Real {
     /// What the user has said, as codex has recorded it.
     pub(super) fn said(&self) -> Vec<String> {
         let mut said = Vec::new();
-        for path in rollouts(&self.server.path("codex/sessions")) {
-            for line in fs::read_to_string(path).unwrap().lines() {
-                let Ok(line) = serde_json::from_str::<Value>(line) else {
-                    continue;
-                };
-                let payload = &line["payload"];
-                if line["type"] == "response_item" && payload["role"] == "user" {
-                    let parts = payload["content"].as_array().unwrap().iter();
-                    let text: String = parts.filter_map(|part| part["text"].as_str()).collect();
-                    said.push(text.trim().to_owned());
-                }
+        for line in self.records() {
+            let payload = &line["payload"];
+            if line["type"] == "response_item" && payload["role"] == "user" {
+                let parts = payload["content"].as_array().unwrap().iter();
+                let text: String = parts.filter_map(|part| part["text"].as_str()).collect();
+                said.push(text.trim().to_owned());
             }
         }
         said
+    }
+
+    /// Codex's records of its conversations.
+    pub(super) fn records(&self) -> Vec<Value> {
+        let files = rollouts(&self.server.path("codex/sessions")).into_iter();
+        let texts = files.map(|path| fs::read_to_string(path).unwrap());
+        let lines = texts.flat_map(|text| {
+            let lines = text.lines().map(serde_json::from_str);
+            lines.filter_map(Result::ok).collect::<Vec<_>>()
+        });
+        lines.collect()
     }
 
     /// The process that has codex's terminal.

@@ -5,10 +5,18 @@ mod clients;
 mod codex;
 mod limits;
 mod pages;
+mod pickers;
 mod responses;
 mod team;
 
 use std::{fs, path::PathBuf};
+
+/// A codex of the newest version that there was when setup.sh asked for it.
+fn newest() -> Option<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../.cache/agent");
+    let version = fs::read_to_string(format!("{folder}/codex-newest")).ok()?;
+    Some(format!("{folder}/codex-{}/bin/codex", version.trim()).into())
+}
 
 /// A program or a folder that setup.sh has fetched. The name has versions as
 /// `$codex`; without it the test fails and says what to do.
