@@ -122,9 +122,10 @@ pub async fn serve(mut options: Options) -> Result<()> {
 /// it; it runs in any case.
 async fn version(program: &Program) -> Option<Version> {
     let version = program.version().await?;
-    match version.warning() {
-        Some(warning) => warn!("{warning}"),
-        None => info!(version = version.name(), "codex"),
+    if let Some(warning) = version.warning() {
+        warn!("{warning}");
+    } else {
+        info!(version = version.name(), "codex");
     }
     Some(version)
 }

@@ -168,10 +168,8 @@ pub(super) struct Seen {
     pub(super) hung: bool,
     /// How it ended, once its output is complete.
     pub(super) exit: Option<Exit>,
-    /// Whether something else is where codex's input line was.
-    covered: bool,
-    /// Whether it has withdrawn its reports.
-    withdrawn: bool,
+    /// What is where codex's input line was.
+    cover: Cover,
     /// How many updates of the screen there were when it became ready.
     updates_before: u64,
 }
@@ -187,13 +185,29 @@ pub(super) enum Phase {
     Error,
 }
 
+/// What is where codex's input line was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Cover {
+    /// The input line, as far as is known.
+    #[default]
+    None,
+    /// A list or a dialog.
+    Question,
+    /// Whatever a program leaves that ends, or suspends itself.
+    End,
+}
+
 impl Seen {
     /// Updates the phase by a report.
     ///
     /// `updates` is how many updates of the screen there were.
     pub(super) fn report(&mut self, report: Report, updates: u64) {
         self.reports = true;
-        self.withdrawn = report == Report::Clear;
+        self.cover = match (&report, self.cover) {
+            (Report::Clear, _) => Cover::End,
+            (_, Cover::End) => Cover::None,
+            (_, cover) => cover,
+        };
         if self.phase == Phase::Starting {
             self.updates_before = updates;
         }
@@ -218,14 +232,16 @@ impl Seen {
     /// that it is ready before it draws the first.
     pub(super) fn look(&mut self, shows_input: Option<bool>, updates: u64) {
         let is_drawn = updates == 0 || updates > self.updates_before;
-        if let Some(shows_input) = shows_input.filter(|_| is_drawn) {
-            self.covered = !shows_input;
-        }
+        self.cover = match shows_input.filter(|_| is_drawn && self.cover != Cover::End) {
+            Some(true) => Cover::None,
+            Some(false) => Cover::Question,
+            None => self.cover,
+        };
     }
 
     /// Whether it waits for a person, and does not say so.
     fn is_covered(&self) -> bool {
-        self.reports && self.covered && !self.withdrawn
+        self.reports && self.cover == Cover::Question
     }
 
     /// When a program that sends no reports last seemed to work: when it last put

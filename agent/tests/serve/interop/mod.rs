@@ -15,7 +15,8 @@ use std::{fs, path::PathBuf};
 fn newest() -> Option<PathBuf> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../.cache/agent");
     let version = fs::read_to_string(format!("{folder}/codex-newest")).ok()?;
-    Some(format!("{folder}/codex-{}/bin/codex", version.trim()).into())
+    let path = PathBuf::from(format!("{folder}/codex-{}/bin/codex", version.trim()));
+    Some(path.canonicalize().unwrap())
 }
 
 /// A program or a folder that setup.sh has fetched. The name has versions as
