@@ -84,7 +84,9 @@ struct ClientConnection<S> {
 impl<S: Stream> ClientConnection<S> {
     fn new(stream: S, context: Arc<Context>, shutdown: Shutdown, admission: Admission) -> Self {
         let deadline = later(Instant::now(), context.limits.handshake_time);
-        let outgoing = SendBuffer::new(context.limits.stall_time, Arc::clone(&context.memory));
+        let memory = context.in_flight.of(admission.spender.peer);
+        let place = admission.connection.clone();
+        let outgoing = SendBuffer::new(&context.limits, memory, place);
         Self {
             stream,
             incoming: ReceiveBuffer::new(),
@@ -153,8 +155,9 @@ impl<S: Stream> ClientConnection<S> {
             "transmission begins"
         );
 
+        let peer = admission.spender.peer;
         let mut transmission =
-            Transmission::new(&mut stream, incoming, outgoing, (context, negotiated));
+            Transmission::new(&mut stream, incoming, outgoing, (context, negotiated, peer));
         transmission.place = admission.connection;
         let result = transmission.run(shutdown).await;
         let (requests, bytes) = transmission.served();

@@ -18,6 +18,7 @@ mod connection;
 mod context;
 mod error;
 mod handshake;
+mod in_flight;
 mod limits;
 mod negotiated;
 mod receive_buffer;

@@ -84,9 +84,14 @@ impl<S: Stream> Handshake<'_, S> {
         let place = self.admission.handshake.as_ref();
         // Whoever waits for the server is not silent.
         place.inspect(|place| place.set_busy(true));
-        let opened = self.options.off_the_clock(opening).await;
+        let opened = self.options.while_connected(opening).await;
         place.inspect(|place| place.set_busy(false));
-        let export = opened?;
+        let gone = || {
+            Err(OpenError::Failed(
+                "the client has closed the connection".into(),
+            ))
+        };
+        let export = opened.unwrap_or_else(gone)?;
         let block_size = export.info().block_size;
         if !block_size.is_valid() {
             let text = format!("the export has invalid block sizes: {block_size:?}");

@@ -13,10 +13,10 @@ use super::{
     request::{Refusal, Terms},
 };
 use crate::{
-    budget::Place,
+    budget::{Peer, Place},
     export::Writes,
     server::{
-        context::Context, negotiated::Negotiated, receive_buffer::ReceiveBuffer,
+        context::Context, in_flight::Memory, negotiated::Negotiated, receive_buffer::ReceiveBuffer,
         send_buffer::SendBuffer,
     },
     wire::Request,
@@ -28,6 +28,8 @@ pub(in crate::server) struct Transmission<'a, S> {
     pub(super) incoming: ReceiveBuffer,
     pub(super) outgoing: SendBuffer,
     pub(super) context: Arc<Context>,
+    /// Of the requests of this connection.
+    pub(super) memory: Memory,
     pub(super) negotiated: Negotiated,
     /// Requests that are served by tasks of their own.
     pub(super) deferred: JoinSet<Completion>,
@@ -57,14 +59,16 @@ impl<'a, S> Transmission<'a, S> {
         stream: &'a mut S,
         incoming: ReceiveBuffer,
         outgoing: SendBuffer,
-        (context, negotiated): (Arc<Context>, Negotiated),
+        (context, negotiated, peer): (Arc<Context>, Negotiated, Peer),
     ) -> Self {
+        let memory = context.in_flight.of(peer);
         let writes = negotiated.export.writes();
         Self {
             stream,
             incoming,
             outgoing,
             context,
+            memory,
             negotiated,
             writes,
             deferred: JoinSet::new(),
