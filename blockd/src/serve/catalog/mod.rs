@@ -3,9 +3,11 @@
 mod disk;
 mod forget;
 mod hidden;
+mod ledger;
 mod name;
 mod open_cache;
 mod opened;
+mod opening;
 mod options;
 mod pinned;
 mod plans;
@@ -13,64 +15,40 @@ mod repos;
 mod revision;
 mod revision_pins;
 mod shown_paths;
+mod waiting;
 
-use std::{fmt, fs, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, fs, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use imagegen::{
-    Error, Kind,
-    git::{self, Cache, ObjectId, Repository, Resolved, SnapshotStore},
-    image::{FileTime, Image, LAYOUT_VERSION, Options, Origin},
-};
+use imagegen::git::{self, Cache, SnapshotStore};
 use tracing::{info, warn};
 
 use self::{
-    disk::{Disk, Pool},
-    name::ExportName,
+    disk::Pool,
     open_cache::OpenCache,
     opened::Opened,
-    pinned::{Pinned, latest_time},
-    plans::{Planned, Plans},
+    opening::{CACHED, Shared},
+    plans::Plans,
     repos::Repos,
-    revision_pins::{PinGuard, RevisionPins},
+    revision_pins::RevisionPins,
     shown_paths::ShownPaths,
 };
 use blockd_nbd::{
-    Export, Exports, OpenError, ReadError,
+    Export, Exports, OpenError,
     budget::{Peer, Spender},
 };
 
 pub use self::{
     disk::ImageInfo,
     forget::{Forgotten, forget},
+    ledger::Taken,
     options::CatalogOptions,
     repos::Access,
     revision::RevisionLimits,
 };
 
-/// Images, and repositories, that stay open though nobody uses them.
-const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
-
 /// All exports of a server.
 pub struct Catalog(Arc<Shared>);
-
-struct Shared {
-    repos: Repos,
-    shown: Arc<ShownPaths>,
-    snapshots: SnapshotStore,
-    cache: Arc<Cache>,
-    /// Of reads, so that they need not wait for images that are being opened.
-    pool: Pool,
-    opening: Pool,
-    revisions: RevisionLimits,
-    pins: RevisionPins<Pinned>,
-    repositories: OpenCache<PathBuf, Repository>,
-    /// By canonical name without owner, group and time, which cost no second
-    /// plan.
-    images: OpenCache<String, Planned>,
-    plans: Arc<Plans>,
-    disks: OpenCache<String, Disk>,
-}
 
 impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +72,10 @@ impl Catalog {
             revisions,
             attribute_bytes,
             plan_bytes,
+            converted_bytes,
+            all_converted_bytes,
+            spool_bytes,
+            snapshot_bytes,
         } = options;
         let served = || format!("cannot serve {}", repos.display());
         let spool = state.join("spool");
@@ -104,11 +86,14 @@ impl Catalog {
                 state.display()
             )
         })?;
-        let (cache, ignored) = Cache::with_measures(*cache, &spool, &state.join("converted-sizes"));
+        let (cache, ignored) =
+            Cache::with_measures(*cache, &spool, *spool_bytes, &state.join("converted-sizes"));
         cache.set_attribute_limit(*attribute_bytes);
         if let Some(error) = ignored {
             warn!(%error, "lengths of converted files are measured anew");
         }
+        let snapshots = SnapshotStore::open(state)?;
+        snapshots.set_limit(*snapshot_bytes);
         let repos = Repos::new(repos, access).with_context(served)?;
         let canonical = fs::canonicalize(state)?;
         let states = [state, &canonical].map(|path| (&**path, "the state directory".into()));
@@ -116,15 +101,16 @@ impl Catalog {
         Ok(Self(Arc::new(Shared {
             repos,
             shown: Arc::new(shown),
-            snapshots: SnapshotStore::open(state)?,
+            snapshots,
             cache,
             pool: Pool::default(),
             opening: Pool::default(),
+            resolving: Pool::default(),
             revisions: *revisions,
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
             images: OpenCache::new(CACHED),
-            plans: Plans::new(*plan_bytes),
+            plans: Plans::new(*plan_bytes, *all_converted_bytes, *converted_bytes),
             disks: OpenCache::new(CACHED),
         })))
     }
@@ -135,7 +121,13 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        self.0.open(name, Spender::new(Peer::Own), None)
+        let (disk, pin) = self.0.open_own(name)?;
+        Ok(Arc::new(Opened::new(
+            disk,
+            Spender::new(Peer::Own),
+            None,
+            pin,
+        )))
     }
 
     /// Plans an image and describes it. Blocks.
@@ -144,16 +136,19 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn image_info(&self, name: &str) -> Result<ImageInfo, OpenError> {
-        let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
-        let (disk, _pin) = self.0.open_disk(&mut name)?;
+        let (disk, _pin) = self.0.open_own(name)?;
         Ok(disk.image_info())
     }
 
-    /// Removes snapshots that nobody has opened for `age`, except those that are
-    /// open.
+    /// Removes snapshots that nobody has opened for `age`, and of the others the
+    /// oldest until they are within their limit, except those that are open.
     pub async fn expire(&self, age: Duration) {
         let (shared, own) = (Arc::clone(&self.0), Spender::new(Peer::Own));
-        let expire = move || shared.snapshots.expire(age, &|_| false);
+        let expire = move || {
+            let expired = shared.snapshots.expire(age, &|_| false)?;
+            let bounded = shared.snapshots.bound(shared.snapshots.limit())?;
+            imagegen::Result::Ok(expired + bounded)
+        };
         match self.0.opening.run(own, expire).await {
             Ok(Ok(0)) => {}
             Ok(Ok(count)) => info!(count, "removed snapshots that nobody has opened"),
@@ -170,6 +165,16 @@ impl Catalog {
     /// Mapped files that have lost a page since the server started.
     pub fn damaged(&self) -> u64 {
         git::damaged_maps()
+    }
+
+    /// Memory for plans: those in use and kept, and those being made.
+    pub fn plans(&self) -> Taken {
+        self.0.plans.memory.taken()
+    }
+
+    /// Bytes of files that images in use and kept convert.
+    pub fn converted(&self) -> Taken {
+        self.0.plans.converted.taken()
     }
 
     /// The names of all repositories.
@@ -206,192 +211,9 @@ impl Exports for Catalog {
         let shared = Arc::clone(&self.0);
         let name = name.to_owned();
         async move {
-            let open = move || {
-                let opened = shared.open(&name, by, Some(&shared.shown));
-                opened.map_err(|error| opened::shown_error(&shared.shown, &name, error))
-            };
-            let opened = self.0.opening.run(by, open).await;
-            opened.map_err(|ReadError(reason)| OpenError::Failed(reason))?
+            let opened = Arc::clone(&shared).open(&name, by).await;
+            opened.map_err(|error| opened::shown_error(&shared.shown, &name, error))
         }
         .boxed()
-    }
-}
-
-impl Shared {
-    /// Opens an export for a connection, which hides paths of the server with
-    /// `shown`.
-    fn open(
-        &self,
-        name: &str,
-        by: Spender,
-        shown: Option<&Arc<ShownPaths>>,
-    ) -> Result<Arc<dyn Export>, OpenError> {
-        let mut name = ExportName::parse(name).map_err(OpenError::Invalid)?;
-        let (disk, pin) = self.open_disk(&mut name)?;
-        let shown = shown.cloned();
-        Ok(Arc::new(Opened::new(disk, by, shown, pin)))
-    }
-
-    /// Opens the disk of a name. An empty repository is replaced by the name of
-    /// the only one.
-    fn open_disk(
-        &self,
-        name: &mut ExportName,
-    ) -> Result<(Arc<Disk>, Option<PinGuard<Pinned>>), OpenError> {
-        if let Some(layout) = name.layout.filter(|&layout| layout != LAYOUT_VERSION) {
-            return Err(OpenError::Unknown(format!(
-                "this server makes images of layout {LAYOUT_VERSION}, and none of layout {layout}"
-            )));
-        }
-        let (repo, path) = self.repos.find(&name.repo).map_err(OpenError::Unknown)?;
-        name.repo = repo;
-        let within = format!("repository {:?}", name.repo);
-        let of_repo = |error: Error| opened::error(&error.within(&within));
-        let repository = self
-            .repositories
-            .get(path.clone(), || {
-                Repository::open_within(&path, self.repos.wall())
-            })
-            .map_err(of_repo)?;
-        if !self.repos.show_hidden() {
-            hidden::check(name, &repository).map_err(of_repo)?;
-        }
-        let (pinned, pin) = self.resolve(name, &repository).map_err(of_repo)?;
-        let Pinned {
-            commit,
-            head,
-            latest,
-        } = pinned;
-        if name.options.head.is_none() {
-            name.options.head = head;
-        }
-        let origin = self.origin(name, &repository, commit).map_err(of_repo)?;
-        let disk = self.disk(name, origin, commit, latest).map_err(of_repo)?;
-        Ok((disk, pin))
-    }
-
-    /// What a name stands for; a revision, which may move, is pinned to it.
-    fn resolve(
-        &self,
-        name: &ExportName,
-        repository: &Repository,
-    ) -> imagegen::Result<(Pinned, Option<PinGuard<Pinned>>)> {
-        if name.layout.is_none() {
-            let revision = format!("{}@{}", name.repo, name.rev);
-            let resolve = || {
-                revision::check(&name.rev, self.revisions)?;
-                let Resolved { commit, head } = repository.resolve(&name.rev)?;
-                let latest = Some(latest_time());
-                imagegen::Result::Ok(Pinned {
-                    commit,
-                    head,
-                    latest,
-                })
-            };
-            let (pinned, pin) = self.pins.pin(revision.clone(), resolve)?;
-            if repository.has_commit(pinned.commit, &self.cache)? {
-                return Ok((pinned, Some(pin)));
-            }
-            // Purged meanwhile.
-            self.pins.forget(&revision);
-            let (pinned, pin) = self.pins.pin(revision, resolve)?;
-            return Ok((pinned, Some(pin)));
-        }
-        let full = ObjectId::from_hex(name.rev.as_bytes()).map_err(|_| {
-            Error::new(
-                Kind::Invalid,
-                format!(
-                    "{:?} is no full commit id, as a canonical name has",
-                    name.rev
-                ),
-            )
-        })?;
-        if !repository.has_commit(full, &self.cache)? {
-            let reason = format!(
-                "it has no commit {full}, or has it no longer: attach a branch or a commit that \
-                 it has"
-            );
-            return Err(Error::new(Kind::NotFound, reason));
-        }
-        let canonical = Pinned {
-            commit: full,
-            head: None,
-            latest: None,
-        };
-        Ok((canonical, None))
-    }
-
-    fn origin(
-        &self,
-        name: &ExportName,
-        repository: &Repository,
-        commit: ObjectId,
-    ) -> imagegen::Result<Origin> {
-        if !name.options.has_history() {
-            return repository.objects(&self.cache).map(Origin::Objects);
-        }
-        let snapshot = match name.snapshot {
-            None => self.snapshots.take(repository, commit, &self.cache)?,
-            Some(id) => self
-                .snapshots
-                .find(repository, id, &self.cache)?
-                .ok_or_else(|| {
-                    let reason = format!(
-                        "this server has no snapshot {id}: attach the branch or the commit anew"
-                    );
-                    Error::new(Kind::NotFound, reason)
-                })?,
-        };
-        Ok(Origin::Snapshot(snapshot))
-    }
-
-    fn disk(
-        &self,
-        name: &ExportName,
-        origin: Origin,
-        commit: ObjectId,
-        latest: Option<FileTime>,
-    ) -> imagegen::Result<Arc<Disk>> {
-        let snapshot = origin.snapshot().map(|snapshot| snapshot.id());
-        let mut canonical = name.canonical(&commit.to_string(), snapshot);
-        let Options {
-            uid, gid, mtime, ..
-        } = canonical.options;
-        let unstamped = Options {
-            uid: 0,
-            gid: 0,
-            mtime: None,
-            ..canonical.options.clone()
-        };
-        let key = ExportName {
-            options: unstamped.clone(),
-            ..canonical.clone()
-        };
-        let planned = self.images.get(key.to_string(), || {
-            let snapshot = origin.snapshot();
-            let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
-            let image = Image::open(origin, commit, &unstamped)?;
-            for notice in warning.iter().chain(image.notices()) {
-                warn!(export = %key, "{notice}");
-            }
-            let forget = || self.disks.forget_unused() || self.images.forget_unused();
-            let charge = Arc::new(self.plans.charge(image.heap_bytes(), forget)?);
-            imagegen::Result::Ok(Planned { image, charge })
-        })?;
-        let image = &planned.image;
-        let too_late = || latest.filter(|latest| image.mtime() > *latest);
-        canonical.options.mtime = mtime.or_else(too_late);
-        let mtime = canonical.options.mtime;
-        let canonical = canonical.to_string();
-        self.disks.get(canonical.clone(), || {
-            let image = image.restamped(uid, gid, mtime);
-            info!(export = %canonical, bytes = image.size(), plan = image.heap_bytes(), "opened");
-            Ok(Disk::new(
-                canonical,
-                image,
-                Arc::clone(&planned.charge),
-                self.pool.clone(),
-            ))
-        })
     }
 }

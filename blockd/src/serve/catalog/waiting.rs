@@ -1,0 +1,86 @@
+//! Whether anybody still waits for what is being opened.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use imagegen::{Error, Kind};
+
+/// Held by whoever waits; dropped when the connection ends.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(Arc<AtomicBool>);
+
+/// Asked by what it is done for.
+#[derive(Clone, Debug)]
+pub(super) struct Waited {
+    gone: Arc<AtomicBool>,
+}
+
+impl Waiting {
+    /// For the work.
+    pub(super) fn waited(&self) -> Waited {
+        let gone = Arc::clone(&self.0);
+        Waited { gone }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Waited {
+    /// Goes on while somebody waits.
+    ///
+    /// # Errors
+    ///
+    /// That nobody does.
+    pub(super) fn go_on(&self) -> Result<(), Error> {
+        if self.gone.load(Ordering::Relaxed) {
+            let text = "the client has closed the connection before it was opened";
+            return Err(Error::new(Kind::Io, text));
+        }
+        Ok(())
+    }
+
+    /// Goes on while somebody waits, and for `time` from now on.
+    pub(super) fn within(&self, time: Duration) -> impl Fn() -> Result<(), Error> {
+        let begun = Instant::now();
+        move || {
+            self.go_on()?;
+            if begun.elapsed() < time {
+                return Ok(());
+            }
+            let text = format!(
+                "it takes longer than {time:?} to find: name the branch, tag or commit, or start \
+                 the server with a greater --revision-time"
+            );
+            Err(Error::new(Kind::Unsupported, text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_waits_for_or_takes_too_long_ends() {
+        let waiting = Waiting::default();
+        let waited = waiting.waited();
+        let (short, long) = (
+            waited.within(Duration::ZERO),
+            waited.within(Duration::from_secs(3600)),
+        );
+        let text = short().unwrap_err().to_string();
+        assert!(text.contains("--revision-time"), "{text}");
+        assert!(long().is_ok() && waited.go_on().is_ok());
+        drop(waiting);
+        assert!(long().is_err() && waited.go_on().is_err());
+    }
+}
