@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod attachment;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod boot;
