@@ -68,6 +68,18 @@ impl Attacker<'_> {
         Client::open(self.from, self.port, name)
     }
 
+    /// Holds as many as it may have.
+    fn hold_many(&self, open: impl Fn() -> io::Result<Client>) -> io::Result<()> {
+        let mut clients = vec![open()?];
+        while clients.len() < self.connections
+            && let Ok(client) = open()
+        {
+            clients.push(client);
+        }
+        self.hold(clients);
+        Ok(())
+    }
+
     /// Holds these until it is over, or the server ends the last of them.
     fn hold(&self, mut clients: Vec<Client>) {
         while !self.stop.load(Relaxed) {
@@ -82,23 +94,11 @@ impl Attacker<'_> {
 }
 
 fn idle(attacker: &Attacker<'_>) -> io::Result<()> {
-    let open = |_| attacker.open("app@main");
-    attacker.hold(
-        (0..attacker.connections)
-            .filter_map(|n| open(n).ok())
-            .collect(),
-    );
-    Ok(())
+    attacker.hold_many(|| attacker.open("app@main"))
 }
 
 fn silent(attacker: &Attacker<'_>) -> io::Result<()> {
-    let open = |_| Client::silent(attacker.from, attacker.port);
-    attacker.hold(
-        (0..attacker.connections)
-            .filter_map(|n| open(n).ok())
-            .collect(),
-    );
-    Ok(())
+    attacker.hold_many(|| Client::silent(attacker.from, attacker.port))
 }
 
 fn cache(attacker: &Attacker<'_>) -> io::Result<()> {

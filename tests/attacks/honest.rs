@@ -18,7 +18,7 @@ pub(super) struct Times {
 
 /// Two clients, each of an address of its own: each opens so often, and reads 16
 /// times then.
-pub(super) fn work(port: u16, opens: usize) -> Times {
+pub(super) fn work(port: u16, opens: u32) -> Times {
     let client = |last| move || one(Ipv4Addr::new(127, 0, 0, last), port, opens);
     let clients = [2, 3].map(|last| thread::spawn(client(last)));
     let mut all = Times::default();
@@ -31,17 +31,17 @@ pub(super) fn work(port: u16, opens: usize) -> Times {
     all
 }
 
-fn one(from: Ipv4Addr, port: u16, opens: usize) -> io::Result<Times> {
+fn one(from: Ipv4Addr, port: u16, opens: u32) -> io::Result<Times> {
     let mut times = Times::default();
-    for number in 0..opens {
+    for number in (0..opens).map(u64::from) {
         let begun = Instant::now();
         // Most are in use already; some are planned anew.
         let name = format!("app@main:history=none:free={}M", 1 + number % 8);
         let mut client = Client::open(from, port, &name)?;
         times.opens.push(begun.elapsed());
-        for step in 0..16 {
+        for step in 0..16_u64 {
             let blocks = client.size / 65536;
-            let at = (number * 31 + step * 7) as u64 % blocks * 65536;
+            let at = (number * 31 + step * 7) % blocks * 65536;
             let begun = Instant::now();
             client.read(at, 65536)?;
             times.reads.push(begun.elapsed());

@@ -44,7 +44,7 @@ struct Scale {
     /// Connections that one attacker holds.
     connections: usize,
     /// Opens of each honest client, each with 16 reads.
-    opens: usize,
+    opens: u32,
 }
 
 #[test]

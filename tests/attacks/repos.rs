@@ -94,10 +94,10 @@ fn bomb(folder: &Path) {
         );
         let mut tree = feed(&path, &["mktree"], &format!("100644 blob {blob}\tf\n"));
         for _ in 0..5 {
-            let lines: String = (0..16)
+            let lines: Vec<_> = (0..16)
                 .map(|number| format!("040000 tree {tree}\td{number:02}\n"))
                 .collect();
-            tree = feed(&path, &["mktree"], &lines);
+            tree = feed(&path, &["mktree"], &lines.concat());
         }
         let id = feed(&path, &["commit-tree", "-m", "bomb", &tree], "");
         feed(

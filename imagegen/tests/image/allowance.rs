@@ -82,10 +82,10 @@ fn bomb(repo: &TestRepo, depth: usize) -> ObjectId {
         .to_string();
     let mut tree = blob;
     for _ in 0..depth {
-        let lines: String = (0..16)
+        let lines: Vec<_> = (0..16)
             .map(|number| format!("040000 tree {tree}\td{number}\n"))
             .collect();
-        tree = repo.tree(&lines).to_string();
+        tree = repo.tree(&lines.concat()).to_string();
     }
     let tree = ObjectId::from_hex(tree.as_bytes()).unwrap();
     repo.commit(tree)

@@ -155,9 +155,8 @@ impl<S: Stream> ClientConnection<S> {
             "transmission begins"
         );
 
-        let peer = admission.spender.peer;
         let mut transmission =
-            Transmission::new(&mut stream, incoming, outgoing, (context, negotiated, peer));
+            Transmission::new(&mut stream, incoming, outgoing, (context, negotiated));
         transmission.place = admission.connection;
         let result = transmission.run(shutdown).await;
         let (requests, bytes) = transmission.served();

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, Weak},
 };
 
@@ -12,7 +13,6 @@ use crate::{budget::Peer, width::to_usize};
 
 /// [`Limits::total_bytes`] and [`Limits::peer_bytes`]: what requests in flight on
 /// all connections may occupy.
-#[derive(Debug)]
 pub(super) struct InFlight {
     all: Share,
     each: u32,
@@ -54,23 +54,37 @@ impl InFlight {
     pub(super) fn of(&self, peer: Peer) -> Memory {
         let mut peers = self.peers.lock().expect("no holder of this lock panics");
         let known = peers.get(&peer).and_then(Weak::upgrade);
-        let own = match known {
-            Some(free) => Share {
-                total: self.each,
-                free,
-            },
-            None => {
-                // Whenever there are twice as many.
-                if peers.len().is_power_of_two() {
-                    peers.retain(|_, share| share.strong_count() > 0);
-                }
-                let own = Share::new(self.each);
-                peers.insert(peer, Arc::downgrade(&own.free));
-                own
+        let own = if let Some(free) = known {
+            let total = self.each;
+            Share { total, free }
+        } else {
+            // Whenever there are twice as many.
+            if peers.len().is_power_of_two() {
+                peers.retain(|_, share| share.strong_count() > 0);
             }
+            let own = Share::new(self.each);
+            peers.insert(peer, Arc::downgrade(&own.free));
+            own
         };
+        drop(peers);
         let all = self.all.clone();
         Memory { own, all }
+    }
+}
+
+impl InFlight {
+    /// The bytes in use, and how many there are.
+    pub(super) fn in_use(&self) -> (usize, usize) {
+        let total = to_usize(self.all.total);
+        let free = self.all.free.available_permits();
+        (total.saturating_sub(free), total)
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (used, total) = self.in_use();
+        write!(formatter, "{used} of {total} bytes")
     }
 }
 

@@ -63,6 +63,11 @@ impl SendBuffer {
         }
     }
 
+    /// What the requests of the connection are taken from.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Whether a reply with this much data needs no memory of its own: it is small,
     /// or there is memory to retain what it takes.
     pub(super) fn retains(&mut self, length: u32) -> bool {

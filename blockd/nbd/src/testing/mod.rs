@@ -272,6 +272,13 @@ impl Client {
         self.end().await
     }
 
+    /// The same, of a connection on which replies may come.
+    pub(crate) async fn leave_open(mut self) -> Result<(), ConnectionError> {
+        self.stream.shutdown().await.unwrap();
+        self.rest().await;
+        self.end().await
+    }
+
     /// Whether the server's task panicked.
     pub(crate) async fn has_panicked(mut self) -> bool {
         self.rest().await;

@@ -61,7 +61,7 @@ impl Crlf {
 
     /// Converts the next piece of the text.
     pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        let lines = piece.iter().filter(|byte| **byte == b'\n').count();
+        let lines: usize = piece.iter().map(|byte| usize::from(*byte == b'\n')).sum();
         if lines > piece.len() / Self::SHORT {
             out.reserve(piece.len() + lines);
             self.push_bytes(piece, out);

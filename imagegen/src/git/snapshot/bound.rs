@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, mem,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -66,17 +66,13 @@ impl SnapshotStore {
         let mut held = Held::of(&self.directory)?;
         held.snapshots.sort_by_key(|kept| kept.used);
         let (mut removed, mut bytes) = (0, held.bytes());
-        for kept in &held.snapshots {
+        for kept in mem::take(&mut held.snapshots) {
             if bytes <= limit {
                 break;
             }
             if self.remove_unless_open(&kept.directory)? {
                 removed += 1;
-                for file in &kept.files {
-                    if let Some(links) = held.files.get_mut(file) {
-                        bytes = bytes.saturating_sub(links.remove());
-                    }
-                }
+                bytes = bytes.saturating_sub(held.remove(&kept));
             }
         }
         for home in subdirectories(&self.directory)? {
@@ -152,6 +148,12 @@ impl Held {
             files,
         });
         Ok(())
+    }
+
+    /// Removes the links of a snapshot; returns what that frees.
+    fn remove(&mut self, kept: &Kept) -> u64 {
+        let links = |file| self.files.get_mut(file).map_or(0, Links::remove);
+        kept.files.iter().map(links).sum()
     }
 
     fn bytes(&self) -> u64 {

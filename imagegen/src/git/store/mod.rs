@@ -123,8 +123,7 @@ impl Store {
         kind: objs::Kind,
         decoder: &mut Decoder<'_>,
     ) -> Result<Option<Arc<[u8]>>> {
-        let decoded = self.decode_copy(id, None, MAX_DETOURS, decoder)?;
-        let Some(object) = decoded else {
+        let Some(object) = self.decode_copy(id, None, MAX_DETOURS, decoder)? else {
             return Ok(None);
         };
         expect_kind(id, object.kind, kind)?;

@@ -13,7 +13,7 @@ use super::{
     request::{Refusal, Terms},
 };
 use crate::{
-    budget::{Peer, Place},
+    budget::Place,
     export::Writes,
     server::{
         context::Context, in_flight::Memory, negotiated::Negotiated, receive_buffer::ReceiveBuffer,
@@ -59,9 +59,9 @@ impl<'a, S> Transmission<'a, S> {
         stream: &'a mut S,
         incoming: ReceiveBuffer,
         outgoing: SendBuffer,
-        (context, negotiated, peer): (Arc<Context>, Negotiated, Peer),
+        (context, negotiated): (Arc<Context>, Negotiated),
     ) -> Self {
-        let memory = context.in_flight.of(peer);
+        let memory = outgoing.memory().clone();
         let writes = negotiated.export.writes();
         Self {
             stream,
