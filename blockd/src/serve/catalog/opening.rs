@@ -24,7 +24,10 @@ use super::{
     shown_paths::ShownPaths,
     waiting::{Waited, Waiting},
 };
-use blockd_nbd::{Export, OpenError, ReadError, budget::Spender};
+use blockd_nbd::{
+    Export, OpenError, ReadError,
+    budget::{Peer, Spender},
+};
 
 /// Images, and repositories, that stay open though nobody uses them.
 pub(super) const CACHED: NonZeroUsize = NonZeroUsize::new(64).expect("it is not zero");
@@ -71,7 +74,7 @@ impl Found {
 impl Shared {
     /// Opens the disk of a name for this process itself. Blocks.
     pub(super) fn open_own(&self, name: &str) -> Result<OpenDisk, OpenError> {
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(Peer::Own);
         let found = self.find(name)?;
         let resolved = self.resolve(&found, &waiting.waited())?;
         self.disk(found, resolved, &waiting.waited())
@@ -84,7 +87,7 @@ impl Shared {
         name: &str,
         by: Spender,
     ) -> Result<Arc<dyn Export>, OpenError> {
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(by.peer);
         let broken = |ReadError(reason)| OpenError::Failed(reason);
         let (shared, named) = (Arc::clone(&self), name.to_owned());
         let find = move || shared.find(&named);
@@ -263,7 +266,7 @@ impl Shared {
             let snapshot = origin.snapshot();
             let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
             let forget = || self.disks.forget_unused() || self.images.forget_unused();
-            let charges = Arc::new(self.plans.open());
+            let charges = Arc::new(self.plans.open(waited.peer));
             let planning = self
                 .plans
                 .planning(&charges, &self.cache, (&forget, waited));
@@ -271,6 +274,7 @@ impl Shared {
             for notice in warning.iter().chain(image.notices()) {
                 warn!(export = %key, "{notice}");
             }
+            charges.made();
             imagegen::Result::Ok(Planned { image, charges })
         })?;
         let image = &planned.image;

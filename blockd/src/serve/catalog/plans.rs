@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use blockd_nbd::budget::Peer;
 use imagegen::{
     Error, Kind, Result,
     git::Cache,
@@ -25,8 +26,16 @@ pub(super) struct Plans {
 /// What one image takes, from when it is planned until nobody uses it.
 #[derive(Debug)]
 pub(super) struct Charges {
-    memory: Charge,
-    converted: Charge,
+    memory: Arc<Charge>,
+    converted: Arc<Charge>,
+}
+
+impl Charges {
+    /// The image is planned: from now on it gives way to nobody.
+    pub(super) fn made(&self) {
+        self.memory.made();
+        self.converted.made();
+    }
 }
 
 /// An image that is being planned.
@@ -50,11 +59,11 @@ impl Plans {
         }
     }
 
-    /// Charges of nothing yet.
-    pub(super) fn open(&self) -> Charges {
+    /// Charges of nothing yet, for what `by` asks for.
+    pub(super) fn open(&self, by: Peer) -> Charges {
         Charges {
-            memory: self.memory.open(),
-            converted: self.converted.open(),
+            memory: self.memory.open(by),
+            converted: self.converted.open(by),
         }
     }
 
@@ -84,7 +93,8 @@ impl Allowance for Planning<'_> {
             let in_use = in_use.saturating_add(listings());
             refused(format!(
                 "the plan of this image takes {bytes} bytes of memory or more, and plans in use \
-                 take {in_use} of {limit}: close others, or start the server with a greater --plans"
+                 or being made take {in_use} of {limit}: close others, try again, or start the \
+                 server with a greater --plans"
             ))
         })
     }

@@ -8,29 +8,40 @@ use std::{
     time::{Duration, Instant},
 };
 
+use blockd_nbd::budget::Peer;
 use imagegen::{Error, Kind};
 
 /// Held by whoever waits; dropped when the connection ends.
-#[derive(Debug, Default)]
-pub(super) struct Waiting(Arc<AtomicBool>);
+#[derive(Debug)]
+pub(super) struct Waiting {
+    gone: Arc<AtomicBool>,
+    peer: Peer,
+}
 
 /// Asked by what it is done for.
 #[derive(Clone, Debug)]
 pub(super) struct Waited {
     gone: Arc<AtomicBool>,
+    /// Who waits.
+    pub(super) peer: Peer,
 }
 
 impl Waiting {
+    pub(super) fn new(peer: Peer) -> Self {
+        let gone = Arc::default();
+        Self { gone, peer }
+    }
+
     /// For the work.
     pub(super) fn waited(&self) -> Waited {
-        let gone = Arc::clone(&self.0);
-        Waited { gone }
+        let (gone, peer) = (Arc::clone(&self.gone), self.peer);
+        Waited { gone, peer }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.gone.store(true, Ordering::Relaxed);
     }
 }
 
@@ -71,7 +82,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_or_takes_too_long_ends() {
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(Peer::Own);
         let waited = waiting.waited();
         let (short, long) = (
             waited.within(Duration::ZERO),
