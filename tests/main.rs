@@ -6,6 +6,8 @@ mod access;
 #[cfg(test)]
 mod attachment;
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod boot;

@@ -155,6 +155,11 @@ impl TestBlockd {
         server
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it, as a crash does.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

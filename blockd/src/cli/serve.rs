@@ -8,7 +8,7 @@ use clap::{Args, builder::FalseyValueParser};
 
 use super::{
     log::LogArgs,
-    values::{StoreArgs, absolute, http_address, size, time},
+    values::{StoreArgs, absolute, http_address, request_memory, size, time},
 };
 use crate::{
     open_files,
@@ -118,10 +118,28 @@ pub struct ServeArgs {
         default_value_t = 128
     )]
     pub peer_handshakes: usize,
+    /// How long a client may leave its replies unread before its connection is
+    /// closed.
+    #[arg(long, env = "BLOCKD_UNREAD_TIME", value_name = "TIME", default_value = "10m",
+          value_parser = time)]
+    pub unread_time: Duration,
+    /// Memory for the requests of all clients that are being served, until their
+    /// replies are sent; less than 4G.
+    #[arg(long, env = "BLOCKD_REQUESTS", value_name = "SIZE", default_value = "1G",
+          value_parser = request_memory)]
+    pub requests: u32,
+    /// How much of it is for one peer.
+    #[arg(long, env = "BLOCKD_PEER_REQUESTS", value_name = "SIZE", default_value = "512M",
+          value_parser = request_memory)]
+    pub peer_requests: u32,
     /// How many commits a revision like main~N may step over.
     #[arg(long, env = "BLOCKD_REVISION_COMMITS", value_name = "N",
           default_value_t = RevisionLimits::COMMITS)]
     pub revision_commits: u64,
+    /// How long a revision may take to be found.
+    #[arg(long, env = "BLOCKD_REVISION_TIME", value_name = "TIME", default_value = "10s",
+          value_parser = time)]
+    pub revision_time: Duration,
     /// Serve revisions that search the history, like HEAD^{/TEXT}.
     #[arg(long, env = "BLOCKD_REVISION_SEARCH", value_parser = FalseyValueParser::new())]
     pub revision_search: bool,
@@ -129,7 +147,26 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOCKD_ATTRIBUTES", value_name = "SIZE", default_value = "1M",
           value_parser = size)]
     pub attributes: u64,
-    /// Memory for the plans of images, in use and kept, beside --cache.
+    /// How many bytes an image may have in files that .gitattributes has converted
+    /// when they are checked out (eol, ident, working-tree-encoding).
+    #[arg(long, env = "BLOCKD_CONVERTED", value_name = "SIZE", default_value = "1G",
+          value_parser = size)]
+    pub converted: u64,
+    /// The same for all images in use.
+    #[arg(long, env = "BLOCKD_ALL_CONVERTED", value_name = "SIZE", default_value = "16G",
+          value_parser = size)]
+    pub all_converted: u64,
+    /// Disk for blobs that are too large for memory, in the state directory.
+    #[arg(long, env = "BLOCKD_SPOOL", value_name = "SIZE", default_value = "4G",
+          value_parser = size)]
+    pub spool: u64,
+    /// How many bytes the snapshots in the state directory may hold that the
+    /// repositories have no longer. Unused ones are removed before, those that were
+    /// not opened for longest first.
+    #[arg(long, env = "BLOCKD_STATE_LIMIT", value_name = "SIZE", default_value = "1T",
+          value_parser = size)]
+    pub state_limit: u64,
+    /// Memory for the plans of images, in use, kept and being made, beside --cache.
     #[arg(long, env = "BLOCKD_PLANS", value_name = "SIZE", default_value = "512M",
           value_parser = size)]
     pub plans: u64,
@@ -200,9 +237,14 @@ impl ServeArgs {
                 revisions: RevisionLimits {
                     commits: self.revision_commits,
                     search: self.revision_search,
+                    time: self.revision_time,
                 },
                 attribute_bytes: self.attributes,
                 plan_bytes: self.plans,
+                converted_bytes: self.converted,
+                all_converted_bytes: self.all_converted,
+                spool_bytes: self.spool,
+                snapshot_bytes: self.state_limit,
             },
             listen: self.listen.clone(),
             unix: self.unix.as_ref().map(absolute).transpose()?,
@@ -238,6 +280,9 @@ impl ServeArgs {
             connections,
             peer_connections: self.peer_connections.min(connections - connections / 4),
             idle_time: self.idle_time,
+            unread_time: self.unread_time,
+            total_bytes: self.requests,
+            peer_bytes: self.peer_requests,
             handshakes,
             peer_handshakes: self.peer_handshakes.min(handshakes.div_ceil(4)),
             ..files

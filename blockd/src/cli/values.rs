@@ -43,6 +43,12 @@ fn memory_size(text: &str) -> Result<usize, String> {
     usize::try_from(bytes).map_err(|_| format!("{bytes} bytes are more than can be addressed"))
 }
 
+/// The same of what requests take, which is counted in 32 bits.
+pub(crate) fn request_memory(text: &str) -> Result<u32, String> {
+    let bytes = size(text)?;
+    u32::try_from(bytes).map_err(|_| "expected a size below 4G".to_owned())
+}
+
 /// The state directory of the server, and how much memory it uses.
 #[derive(Clone, Debug, Args)]
 pub struct StoreArgs {

@@ -7,7 +7,7 @@ mod image_file;
 use std::{
     io::{self, Write},
     path::PathBuf,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, anyhow};
@@ -133,9 +133,14 @@ impl LocalExport {
             revisions: RevisionLimits {
                 commits: u64::MAX,
                 search: true,
+                time: Duration::MAX,
             },
             attribute_bytes: u64::MAX,
             plan_bytes: u64::MAX,
+            converted_bytes: u64::MAX,
+            all_converted_bytes: u64::MAX,
+            spool_bytes: CatalogOptions::SPOOL_BYTES,
+            snapshot_bytes: u64::MAX,
         };
         open_files::raise_limit();
         Ok((Catalog::new(&options)?, name.to_owned()))

@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -13,6 +13,7 @@ use gix::ObjectId;
 use super::{
     Blob, Listing,
     byte_lru::ByteLru,
+    counted::Counted,
     measures::Measures,
     open_files::{OpenFiles, Shares},
     spool::Spool,
@@ -29,7 +30,7 @@ use crate::{
 const MAX_IN_MEMORY: u64 = 32 << 20;
 
 /// The default bound for all spooled blobs together, in bytes.
-const SPOOL_LIMIT: u64 = 4 << 30;
+pub const SPOOL_LIMIT: u64 = 4 << 30;
 
 /// The part of the memory that is for the lengths of converted files: one in so
 /// many bytes.
@@ -65,6 +66,16 @@ pub struct Cache {
     max_in_memory: u64,
     inflated: AtomicU64,
     attribute_limit: AtomicU64,
+    listings: Listings,
+}
+
+/// The bytes of listings: of all that live, and of those that are cached.
+#[derive(Debug, Default)]
+struct Listings {
+    alive: Arc<AtomicU64>,
+    cached: Arc<AtomicU64>,
+    /// Held while a large commit or tree is decoded.
+    large: Mutex<()>,
 }
 
 /// A blob of any repository, or a tree of one.
@@ -80,7 +91,10 @@ pub(super) type Domain = u64;
 #[derive(Clone, Debug)]
 enum Object {
     Blob(Blob),
-    Listing(Arc<Listing>),
+    Listing {
+        listing: Arc<Listing>,
+        _counted: Counted,
+    },
 }
 
 impl Cache {
@@ -110,17 +124,18 @@ impl Cache {
         Arc::new(Self::of(to_u64(bytes), spool, measures, shares))
     }
 
-    /// Like [`Cache::new`], and remembers the lengths of the files that checkout
+    /// Like [`Cache::with_spool`], and remembers the lengths of the files that checkout
     /// converts in the file `measures`, which need not exist. What is wrong with
     /// the file, if anything, is also returned: it is then written anew.
     pub fn with_measures(
         bytes: usize,
         spool_dir: &Path,
+        spool_bytes: u64,
         measures: &Path,
     ) -> (Arc<Self>, Option<Error>) {
         let (measures, ignored) = Measures::in_file(to_u64(bytes) / MEASURES, measures);
         let shares = Shares::of_process();
-        let spool = Spool::new(spool_dir, SPOOL_LIMIT, shares.spooled);
+        let spool = Spool::new(spool_dir, spool_bytes, shares.spooled);
         let cache = Self::of(to_u64(bytes), spool, measures, shares);
         (Arc::new(cache), ignored)
     }
@@ -139,6 +154,7 @@ impl Cache {
             max_in_memory: bases.min(MAX_IN_MEMORY),
             inflated: AtomicU64::new(0),
             attribute_limit: AtomicU64::new(ATTRIBUTE_LIMIT),
+            listings: Listings::default(),
         }
     }
 
@@ -205,7 +221,7 @@ impl Cache {
     pub(super) fn blob(&self, id: &ObjectId) -> Option<Blob> {
         match lock(&self.objects).get(&Key::Blob(*id))? {
             Object::Blob(blob) => Some(blob.clone()),
-            Object::Listing(_) => None,
+            Object::Listing { .. } => None,
         }
     }
 
@@ -216,15 +232,37 @@ impl Cache {
 
     pub(super) fn listing(&self, domain: Domain, id: ObjectId) -> Option<Arc<Listing>> {
         match lock(&self.objects).get(&Key::Listing(domain, id))? {
-            Object::Listing(listing) => Some(Arc::clone(listing)),
+            Object::Listing { listing, .. } => Some(Arc::clone(listing)),
             Object::Blob(_) => None,
         }
     }
 
     pub(super) fn put_listing(&self, domain: Domain, id: ObjectId, listing: &Arc<Listing>) {
-        let bytes = to_u64(listing.heap_bytes()) + ENTRY_BYTES;
-        let listing = Object::Listing(Arc::clone(listing));
-        lock(&self.objects).put(Key::Listing(domain, id), listing, bytes);
+        let bytes = to_u64(size_of::<Listing>() + listing.heap_bytes());
+        let counted = Counted::new(&self.listings.cached, bytes);
+        let listing = Object::Listing {
+            listing: Arc::clone(listing),
+            _counted: counted,
+        };
+        lock(&self.objects).put(Key::Listing(domain, id), listing, bytes + ENTRY_BYTES);
+    }
+
+    /// The bytes of listings that images hold, and the cache does not.
+    pub fn pinned_listings(&self) -> u64 {
+        let Listings { alive, cached, .. } = &self.listings;
+        // Some are made and dropped meanwhile.
+        let cached = cached.load(Ordering::Relaxed);
+        alive.load(Ordering::Relaxed).saturating_sub(cached)
+    }
+
+    /// The bytes of all listings.
+    pub(super) fn listings(&self) -> &Arc<AtomicU64> {
+        &self.listings.alive
+    }
+
+    /// Waits until nobody else decodes a large commit or tree.
+    pub(super) fn large_object(&self) -> MutexGuard<'_, ()> {
+        lock(&self.listings.large)
     }
 
     /// Whether `bytes` more fit without evicting anything.

@@ -1,10 +1,14 @@
 //! The entries of one tree with the sizes of its blobs, packed tightly.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use gix::{hash::Kind, oid};
 
-use crate::numbers::to_usize;
+use super::counted::Counted;
+use crate::numbers::{to_u64, to_usize};
 
 /// The type of a tree entry, after git's normalization of modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,9 +81,18 @@ pub struct Listing {
     modes: Box<[EntryMode]>,
     sizes: Box<[u64]>,
     canonical: bool,
+    counted: Option<Counted>,
 }
 
 impl Listing {
+    /// The listing, of which and of whose copies `all` has the bytes while they
+    /// live.
+    pub(super) fn counted(mut self, all: &Arc<AtomicU64>) -> Self {
+        let bytes = size_of::<Self>() + self.heap_bytes();
+        self.counted = Some(Counted::new(all, to_u64(bytes)));
+        self
+    }
+
     /// The number of entries.
     pub fn len(&self) -> usize {
         self.modes.len()
@@ -225,6 +238,7 @@ impl Builder {
             modes: self.modes.into(),
             sizes: self.sizes.into(),
             canonical,
+            counted: None,
         }
     }
 }

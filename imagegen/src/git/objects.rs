@@ -13,13 +13,17 @@ use super::{
     cache::Domain,
     single_flight::SingleFlight,
     spool,
-    store::{Directory, Store},
+    store::{DECODE_LIMIT, Decoder, Directory, Store},
     tree,
 };
 use crate::{
     error::{Error, Kind, Result},
     numbers::{to_u64, to_usize},
 };
+
+/// A larger commit or tree, in bytes, is decoded while no other one is: it takes
+/// several times its length.
+const LARGE: u64 = 4 << 20;
 
 /// The objects of one object directory and its alternates.
 ///
@@ -104,7 +108,7 @@ impl Objects {
                 })
             })
         })?;
-        let listing = Arc::new(listing);
+        let listing = Arc::new(listing.counted(self.cache.listings()));
         self.cache.put_listing(self.domain, id, &listing);
         Ok(listing)
     }
@@ -254,10 +258,7 @@ impl Objects {
 
     fn decode_blob(&self, id: ObjectId, size: u64) -> Result<Blob> {
         if size <= self.cache.max_in_memory() {
-            let decoded = self.cache.with_scratch(|scratch| {
-                let bases = self.cache.bases();
-                self.store.decode(&id, objs::Kind::Blob, scratch, bases)
-            })?;
+            let decoded = self.decoded(&id, objs::Kind::Blob, DECODE_LIMIT)?;
             if let Some(bytes) = decoded {
                 return Ok(Blob::InMemory(bytes));
             }
@@ -270,17 +271,33 @@ impl Objects {
         Ok(Blob::InMemory(spool::load(&spooled)?))
     }
 
-    /// Decodes an object that must fit into memory, and parses it.
+    /// An object of at most `limit` bytes.
+    fn decoded(&self, id: &oid, kind: objs::Kind, limit: u64) -> Result<Option<Arc<[u8]>>> {
+        self.cache.with_scratch(|scratch| {
+            let bases = self.cache.bases();
+            let decoder = &mut Decoder {
+                scratch,
+                bases,
+                limit,
+            };
+            self.store.decode(id, kind, decoder)
+        })
+    }
+
+    /// Decodes an object that must fit into memory, and parses it. Of large ones,
+    /// one at a time takes memory, until it is parsed.
     fn decode<T>(
         &self,
         id: &oid,
         kind: objs::Kind,
         read: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<T> {
-        let bases = self.cache.bases();
-        let decoded = self
-            .cache
-            .with_scratch(|scratch| self.store.decode(id, kind, scratch, bases))?;
+        // Small ones, which most are, wait for none.
+        if let Some(bytes) = self.decoded(id, kind, LARGE)? {
+            return read(&bytes);
+        }
+        let _one_at_a_time = self.cache.large_object();
+        let decoded = self.decoded(id, kind, DECODE_LIMIT)?;
         let too_large = || {
             let message = format!("object {id} is too large for a commit or tree");
             Error::new(Kind::Unsupported, message)

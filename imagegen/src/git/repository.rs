@@ -1,4 +1,4 @@
-//! Repositories: opening them and resolving revisions.
+//! Repositories: opening them.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,9 +8,7 @@ use std::{
 use gix::{
     ObjectId,
     bstr::{BStr, BString, ByteSlice},
-    hash,
-    refs::FullName,
-    sec, validate,
+    hash, sec, validate,
 };
 use sha2::{Digest, Sha256};
 
@@ -29,28 +27,18 @@ use crate::error::{Error, Kind, Result};
 /// revision, in bytes.
 const ALLOCATION_LIMIT: &str = "gitoxide.objects.allocLimit=134217728";
 
-/// What a revision stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    /// The commit; the null id if the branch is unborn.
-    pub commit: ObjectId,
-    /// The branch, without `refs/heads/`, if the revision names one; HEAD names
-    /// the one that it is on.
-    pub head: Option<BString>,
-}
-
 /// A repository on disk: bare, with a work tree, or a linked work tree.
 ///
 /// Only its path is remembered. Every call reads the disk anew and sees the
 /// effects of pushes and repacks.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// The absolute path of `GIT_COMMON_DIR`.
-    common_dir: PathBuf,
-    format: hash::Kind,
+    pub(super) common_dir: PathBuf,
+    pub(super) format: hash::Kind,
     /// Nothing of it may lead out of this.
-    wall: Wall,
+    pub(super) wall: Wall,
 }
 
 impl Repository {
@@ -119,72 +107,6 @@ impl Repository {
         self.format
     }
 
-    /// Resolves a revision to a commit: anything that `git rev-parse` accepts
-    /// without a `:`. Annotated tags are peeled. HEAD, and the branch that it is
-    /// on, may be unborn.
-    ///
-    /// # Errors
-    ///
-    /// [`Kind::NotFound`] if there is no such revision, or if it is ambiguous;
-    /// [`Kind::Invalid`] if `rev` is malformed or is not a commit;
-    /// [`Kind::Corrupt`] if the repository is damaged.
-    pub fn resolve(&self, rev: &str) -> Result<Resolved> {
-        let resolved = guarded(|| self.resolve_now(rev));
-        resolved.map_err(|error| Error::io("read", &self.common_dir, error))?
-    }
-
-    fn resolve_now(&self, rev: &str) -> Result<Resolved> {
-        let here = |error: Error| error.within(format!("{:?} in {}", rev, self.path.display()));
-        if rev.is_empty() || rev.contains(':') || rev.contains("..") || rev.starts_with('-') {
-            return Err(here(Error::new(Kind::Invalid, "not a revision")));
-        }
-        let repository = open(&self.path, &self.wall)?;
-        let head = repository
-            .head_name()
-            .map_err(|error| here(unresolved(error)))?;
-        let head = head.as_ref().map(FullName::as_bstr);
-        let spec = match repository.rev_parse(rev) {
-            Ok(spec) => spec,
-            Err(error) => {
-                if !repository.head().is_ok_and(|head| head.is_unborn()) {
-                    return Err(here(self.damage().unwrap_or_else(|| unresolved(error))));
-                }
-                if let Some(head) = head.and_then(|name| branch(rev, name)) {
-                    let (commit, head) = (ObjectId::null(self.format), Some(head));
-                    return Ok(Resolved { commit, head });
-                }
-                if rev.starts_with("HEAD") || rev.starts_with('@') {
-                    let message = format!("{} has no commits yet", self.path.display());
-                    return Err(Error::new(Kind::NotFound, message));
-                }
-                return Err(here(unresolved(error)));
-            }
-        };
-        let named = spec.first_reference().map(|found| found.name.as_bstr());
-        let named = if is_head(rev) { head } else { named };
-        let on = named.and_then(|name| branch(rev, name));
-        let found = spec
-            .single()
-            .ok_or_else(|| here(Error::new(Kind::Invalid, "not a single revision")))?;
-        let object = found.object().map_err(|error| here(unresolved(error)))?;
-        let commit = object.peel_to_kind(gix::objs::Kind::Commit);
-        let commit = commit.map(|commit| commit.id);
-        commit
-            .map(|commit| Resolved { commit, head: on })
-            .map_err(|error| {
-                let kind = if error.is_not_found() {
-                    Kind::NotFound
-                } else {
-                    Kind::Invalid
-                };
-                here(Error::with_source(
-                    kind,
-                    format!("not a commit: {}", message(&error)),
-                    error,
-                ))
-            })
-    }
-
     /// Whether the repository has a commit now. It has the null id, which stands
     /// for an unborn branch.
     ///
@@ -216,7 +138,7 @@ impl Repository {
 
     /// The damage because of which objects may not be found: gix skips packs
     /// whose index it cannot read.
-    fn damage(&self) -> Option<Error> {
+    pub(super) fn damage(&self) -> Option<Error> {
         let objects = self.objects(&Cache::new(0, Path::new(""))).ok()?;
         let missing = objects.commit(ObjectId::null(self.format)).err()?;
         (missing.kind() == Kind::Corrupt).then_some(missing)
@@ -314,7 +236,7 @@ fn origin(repository: &gix::Repository, with_path: bool) -> Option<String> {
 }
 
 /// Opens the repository anew, since gix caches what it has read.
-fn open(path: &Path, wall: &Wall) -> Result<gix::Repository> {
+pub(super) fn open(path: &Path, wall: &Wall) -> Result<gix::Repository> {
     if path.exists() {
         admission::check(path, wall)?;
     }
@@ -347,20 +269,6 @@ fn not_opened(path: &Path, error: gix::Error) -> Error {
     )
 }
 
-/// The branch that `rev` names, without `refs/heads/`, if it is the ref `name`
-/// and nothing that is derived from one. HEAD is every name.
-fn branch(rev: &str, name: &BStr) -> Option<BString> {
-    let short = name.strip_prefix(b"refs/heads/")?;
-    let full = name.as_bytes();
-    let names = [Some(short), Some(full), full.strip_prefix(b"refs/")];
-    let is_named = is_head(rev) || names.contains(&Some(rev.as_bytes()));
-    is_named.then(|| short.into())
-}
-
-fn is_head(rev: &str) -> bool {
-    matches!(rev, "HEAD" | "@")
-}
-
 /// Whether a branch may have this name, given without `refs/heads/` (git,
 /// `check_refname_format`).
 pub fn is_branch_name(name: &BStr) -> bool {
@@ -369,7 +277,7 @@ pub fn is_branch_name(name: &BStr) -> bool {
     !forbidden && validate::reference::name(full.as_bstr()).is_ok()
 }
 
-fn unresolved(error: gix::Error) -> Error {
+pub(super) fn unresolved(error: gix::Error) -> Error {
     let cause = causes(&error).pop().unwrap_or_else(|| error.to_string());
     Error::with_source(Kind::NotFound, cause, error)
 }

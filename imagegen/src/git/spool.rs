@@ -7,11 +7,13 @@
 #![warn(clippy::arithmetic_side_effects)]
 
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, BufReader, BufWriter, Read, Write},
     num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    result,
+    sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
 use gix::{ObjectId, hash, objs};
@@ -46,9 +48,34 @@ pub(super) struct Spool {
     /// has an open file reach the limit.
     least: u64,
     spooled: Mutex<ByteLru<ObjectId, Arc<Spooled>>>,
-    /// Held while a blob is written: one at a time, so that unfinished files are
-    /// bounded too.
-    writing: Mutex<()>,
+    writing: Mutex<Writing>,
+    /// Something is written, or cannot be.
+    written: Condvar,
+}
+
+/// What is being written, each by one thread. With what is kept it has room in
+/// the spool.
+#[derive(Debug, Default)]
+struct Writing {
+    names: HashSet<ObjectId>,
+    bytes: u64,
+}
+
+/// The right to write something, until it is dropped.
+struct Turn<'a> {
+    spool: &'a Spool,
+    name: ObjectId,
+    bytes: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut writing = lock(&self.spool.writing);
+        writing.names.remove(&self.name);
+        writing.bytes = writing.bytes.saturating_sub(self.bytes);
+        drop(writing);
+        self.spool.written.notify_all();
+    }
 }
 
 /// A temporary file, its length, and the hash of its content as a blob.
@@ -67,7 +94,8 @@ impl Spool {
             limit,
             least: limit / files,
             spooled: Mutex::new(ByteLru::new(limit)),
-            writing: Mutex::new(()),
+            writing: Mutex::default(),
+            written: Condvar::new(),
         }
     }
 
@@ -89,11 +117,10 @@ impl Spool {
     pub(super) fn write(&self, store: &Store, id: ObjectId, size: u64) -> Result<Arc<Spooled>> {
         self.check_size(size)
             .map_err(|error| error.within(format!("blob {id}")))?;
-        let _one_at_a_time = lock(&self.writing);
-        if let Some(spooled) = self.get(&id) {
-            return Ok(spooled);
-        }
-        self.make_room(size);
+        let _turn = match self.turn(id, size) {
+            Ok(turn) => turn,
+            Err(spooled) => return Ok(spooled),
+        };
         let part = store.read(&id, None, |location| {
             let part = self.write_copy(store, location, &id, MAX_DETOURS)?;
             if part.size == size {
@@ -112,9 +139,30 @@ impl Spool {
         size.max(self.least)
     }
 
-    /// Drops files until there is room for one of `size` bytes.
-    fn make_room(&self, size: u64) {
-        lock(&self.spooled).make_room(self.weight(size));
+    /// Waits until nobody else writes the same, and there is room for `size` bytes
+    /// beside what others write. Files that are kept make room.
+    ///
+    /// # Errors
+    ///
+    /// What was written meanwhile, or is kept already.
+    fn turn(&self, name: ObjectId, size: u64) -> result::Result<Turn<'_>, Arc<Spooled>> {
+        let bytes = self.weight(size);
+        let mut writing = lock(&self.writing);
+        loop {
+            if let Some(spooled) = self.get(&name) {
+                return Err(spooled);
+            }
+            let sum = writing.bytes.saturating_add(bytes);
+            let has_room = writing.names.is_empty() || sum <= self.limit;
+            if has_room && writing.names.insert(name) {
+                writing.bytes = sum;
+                lock(&self.spooled).make_room(sum);
+                let spool = self;
+                return Ok(Turn { spool, name, bytes });
+            }
+            let waited = self.written.wait(writing);
+            writing = waited.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn keep(&self, name: ObjectId, spooled: Spooled) -> Arc<Spooled> {
@@ -151,7 +199,8 @@ impl Spool {
     }
 
     /// Spools content of `size` bytes that `derive` writes, under a name of its
-    /// own. `derive` must not spool anything.
+    /// own. `derive` must not spool anything: others that wait for room would wait
+    /// for it, and it for them.
     ///
     /// # Errors
     ///
@@ -165,8 +214,10 @@ impl Spool {
         derive: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Arc<Spooled>> {
         self.check_size(size)?;
-        let _one_at_a_time = lock(&self.writing);
-        self.make_room(size);
+        let _turn = match self.turn(name, size) {
+            Ok(turn) => turn,
+            Err(spooled) => return Ok(spooled),
+        };
         let failed = |error| Error::io("write to", &self.directory, error);
         let mut out = BufWriter::with_capacity(BUFFER, self.temporary()?);
         let mut written = 0u64;

@@ -8,22 +8,34 @@ use gix::bstr::{BString, ByteSlice};
 use crate::{
     Error, Result,
     git::{Conversion, Job, Objects},
-    image::{dir_layout::DirLayout, dirs::Dir, folder::Folder, path, walk::Walk},
+    image::{
+        allowance::Allowance, dir_layout::DirLayout, dirs::Dir, folder::Folder, path, walk::Walk,
+    },
     numbers::to_usize,
 };
 
 /// Measures all files of `walk` that may be converted, and plans them with
 /// their lengths. Files that turn out not to change are planned as they are.
+/// Returns the length of all that may be converted, as
+/// [`Image::converted_bytes`](super::Image::converted_bytes) has it.
 ///
 /// # Errors
 ///
 /// As [`Image::open`](super::Image::open), with the path.
-pub(super) fn measure(walk: &mut Walk, objects: &Objects) -> Result<()> {
+pub(super) fn measure(
+    walk: &mut Walk<'_>,
+    objects: &Objects,
+    allowance: &dyn Allowance,
+) -> Result<u64> {
     let (dirs, notices) = (&walk.dirs, &mut walk.notices);
+    let each = size_of::<Job<'_>>() + size_of::<Option<(Conversion, u64)>>();
+    walk.meter.grow(all(dirs).count() * each)?;
     let jobs: Vec<_> = all(dirs).map(|(_, job)| job).collect();
     if jobs.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
+    let blobs = jobs.iter().map(|job| job.size);
+    allow(allowance, dirs, blobs)?;
     let measured = objects.measure_all(&jobs);
     let measured = measured.map_err(|(number, error)| {
         let failed = all(dirs).nth(number).expect("it is one of the jobs");
@@ -35,6 +47,12 @@ pub(super) fn measure(walk: &mut Walk, objects: &Objects) -> Result<()> {
     {
         notices.add(|| not_encoded(&path_of(dirs, &file), file.1.conversion));
     }
+    let sizes = jobs.iter().zip(&measured.files);
+    let sizes = sizes.map(|(job, file)| {
+        file.as_ref()
+            .map_or(job.size, |(_, size)| job.size.max(*size))
+    });
+    let converted = allow(allowance, dirs, sizes)?;
     if let Some(error) = measured.forgotten {
         notices.add(|| error.to_string());
     }
@@ -43,7 +61,24 @@ pub(super) fn measure(walk: &mut Walk, objects: &Objects) -> Result<()> {
         plan(&mut walk.dirs, number, &mut files)?;
     }
     walk.renumber_leaves();
-    Ok(())
+    Ok(converted)
+}
+
+/// Asks whether files of these lengths may be converted; returns their sum.
+fn allow(
+    allowance: &dyn Allowance,
+    dirs: &[Dir],
+    sizes: impl Iterator<Item = u64> + Clone,
+) -> Result<u64> {
+    let sum = sizes.clone().fold(0, u64::saturating_add);
+    allowance.converted(sum).map_err(|error| {
+        let largest = all(dirs).zip(sizes).max_by_key(|(_, size)| *size);
+        match largest {
+            Some((file, _)) => error.within(path_of(dirs, &file)),
+            None => error,
+        }
+    })?;
+    Ok(sum)
 }
 
 /// The number of a directory, and a file in it.

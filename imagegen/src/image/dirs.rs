@@ -30,6 +30,13 @@ pub(super) struct Dir {
     pub(super) first_data: u64,
 }
 
+impl Dir {
+    /// Its memory in bytes, without the listing, which is shared.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.layout.heap_bytes() + self.folder.own_bytes()
+    }
+}
+
 /// An entry of a directory: the number of the directory, and the slot in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntryRef {

@@ -132,6 +132,18 @@ impl Folder {
         }
     }
 
+    /// The heap memory besides the listing, in bytes.
+    pub(super) fn own_bytes(&self) -> usize {
+        match self {
+            Self::Tree { converted, .. } => size_of_val(&**converted),
+            Self::Synthetic(entries) => {
+                let names: usize = entries.iter().map(|entry| entry.name.len()).sum();
+                names + size_of_val(&**entries)
+            }
+            Self::Gitlink => 0,
+        }
+    }
+
     /// All entries, by slot.
     pub(super) fn children(&self) -> impl Iterator<Item = Child<'_>> {
         (0..self.len()).map(|slot| self.child(slot))

@@ -12,6 +12,7 @@
 //! [`Image::open`] walks the trees of the commit once and numbers inodes and
 //! blocks. After that every block is generated when it is read.
 
+mod allowance;
 mod contents;
 mod converted;
 mod dir_layout;
@@ -38,6 +39,7 @@ use std::sync::{Arc, OnceLock};
 use gix::ObjectId;
 
 pub use self::{
+    allowance::{Allowance, Unlimited},
     contents::Origin,
     file_time::FileTime,
     options::{History, Options},
@@ -122,7 +124,21 @@ impl Image {
     ///   [crate documentation](crate#limits)),
     /// - [`Kind::Io`] if a disk fails.
     pub fn open(origin: Origin, commit: ObjectId, options: &Options) -> Result<Self> {
-        let plan = open::open(&origin, commit, options)?;
+        Self::open_within(origin, commit, options, &Unlimited)
+    }
+
+    /// The same, of an image that may take no more than `allowance` has.
+    ///
+    /// # Errors
+    ///
+    /// The same, and those of `allowance`.
+    pub fn open_within(
+        origin: Origin,
+        commit: ObjectId,
+        options: &Options,
+        allowance: &dyn Allowance,
+    ) -> Result<Self> {
+        let plan = open::open(&origin, commit, options, allowance)?;
         let Options {
             uid, gid, mtime, ..
         } = *options;
@@ -192,6 +208,12 @@ impl Image {
             .iter()
             .map(|dir| dir.folder.listing_bytes())
             .sum()
+    }
+
+    /// The length in bytes of all files that checkout converts, each by its blob
+    /// or by what it is in the image, whichever is greater.
+    pub fn converted_bytes(&self) -> u64 {
+        self.plan.converted_bytes
     }
 
     /// The number of regular files and symlinks, those in `.git` included.

@@ -11,6 +11,7 @@ use crate::{
     git::{Attributes, Commit, Snapshot, dotgit, dotgit::index::Form},
     image::{
         LAYOUT_VERSION, Options,
+        allowance::{Allowance, Meter},
         contents::Origin,
         converted,
         dir_layout::blocks_of,
@@ -36,13 +37,18 @@ const JOURNAL_BLOCKS: (u64, u64) = (1024, 4096);
 const BYTES_PER_FREE_INODE: u64 = 16384;
 
 /// Plans the image of `commit`; of an unborn branch if that is the null id.
-pub(super) fn open(origin: &Origin, commit: ObjectId, options: &Options) -> Result<Plan> {
+pub(super) fn open(
+    origin: &Origin,
+    commit: ObjectId,
+    options: &Options,
+    allowance: &dyn Allowance,
+) -> Result<Plan> {
     let commit = if commit.is_null() {
         Commit::unborn(commit.kind())
     } else {
         origin.objects().commit(commit)?
     };
-    let mut walk = walk(origin, &commit, options)?;
+    let (mut walk, converted_bytes) = walk(origin, &commit, options, allowance)?;
     let mut dot_git = None;
     if let (true, Some(snapshot)) = (options.has_history(), origin.snapshot()) {
         dot_git = Some(add_dot_git(&mut walk, snapshot, &commit, options)?);
@@ -53,7 +59,8 @@ pub(super) fn open(origin: &Origin, commit: ObjectId, options: &Options) -> Resu
     };
     let areas = place_data(&mut walk.dirs);
     let layout = layout(&walk, options)?;
-    Ok(Plan {
+    let plan = Plan {
+        converted_bytes,
         notices: walk.notices.into_sentences(),
         layout,
         text: text(origin, &commit, options),
@@ -65,10 +72,18 @@ pub(super) fn open(origin: &Origin, commit: ObjectId, options: &Options) -> Resu
         indexed: walk.indexed,
         small,
         index,
-    })
+    };
+    allowance.memory(to_u64(plan.heap_bytes()))?;
+    Ok(plan)
 }
 
-fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
+/// The walk, and the length of all files that checkout converts.
+fn walk<'a>(
+    origin: &Origin,
+    commit: &Commit,
+    options: &Options,
+    allowance: &'a dyn Allowance,
+) -> Result<(Walk<'a>, u64)> {
     let objects = origin.objects();
     let root = if options.path.is_empty() {
         commit.tree
@@ -85,9 +100,9 @@ fn walk(origin: &Origin, commit: &Commit, options: &Options) -> Result<Walk> {
         notices: Notices::default(),
     };
     let of_commit = |error: Error| error.within(format!("commit {}", commit.id));
-    let mut walk = Walk::trees(&mut trees, root).map_err(of_commit)?;
-    converted::measure(&mut walk, objects).map_err(of_commit)?;
-    Ok(walk)
+    let mut walk = Walk::trees(&mut trees, root, Meter::new(allowance)).map_err(of_commit)?;
+    let converted = converted::measure(&mut walk, objects, allowance).map_err(of_commit)?;
+    Ok((walk, converted))
 }
 
 /// What was added to a walk.
@@ -99,7 +114,7 @@ struct Added {
 
 /// Adds `.git` to the walk. On an unborn branch there is no index, as git has it.
 fn add_dot_git(
-    walk: &mut Walk,
+    walk: &mut Walk<'_>,
     snapshot: &Snapshot,
     commit: &Commit,
     options: &Options,
@@ -188,7 +203,7 @@ fn journal_blocks(free: u64) -> u64 {
     }
 }
 
-fn layout(walk: &Walk, options: &Options) -> Result<Layout> {
+fn layout(walk: &Walk<'_>, options: &Options) -> Result<Layout> {
     let too_large = || {
         let message = "the image would exceed 16 TiB, the largest ext4 without the 64bit feature";
         Error::new(Kind::Unsupported, message)

@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub(super) indexed: HashMap<usize, Packing>,
     /// The content of the small files of `.git`.
     pub(super) small: Vec<Arc<[u8]>>,
+    /// See [`Image::converted_bytes`](super::Image::converted_bytes).
+    pub(super) converted_bytes: u64,
     /// Sentences for the log, see [`Image::notices`](super::Image::notices).
     pub(super) notices: Vec<String>,
     /// Where everything of the git index lies, if the image has one.
@@ -189,7 +191,7 @@ impl Plan {
         let dirs: usize = self
             .dirs
             .iter()
-            .map(|dir| size_of::<Dir>() + size_of::<(InodeNr, usize)>() + dir.layout.heap_bytes())
+            .map(|dir| size_of::<(InodeNr, usize)>() + dir.bytes())
             .sum();
         let indexed: usize = self.indexed.values().map(Packing::heap_bytes).sum();
         let small: usize = self.small.iter().map(|bytes| bytes.len()).sum();

@@ -12,6 +12,7 @@ use crate::{
     ext4::{InodeNr, Packing},
     git::{Attributes, Conversion, Entry, EntryMode, Listing, Objects},
     image::{
+        allowance::Meter,
         dir_layout::DirLayout,
         dirs::{Dir, inode_at},
         folder::{Content, Folder, Synthetic, SyntheticKind},
@@ -26,6 +27,9 @@ use crate::{
 /// smaller ones faster without: with an index it reads in hash order, without
 /// read-ahead.
 const INDEXED_FROM_BLOCKS: u64 = 64;
+/// What the plan of a directory takes for each of its entries, in bytes: seldom
+/// more, and then the next directory finds it out.
+const ENTRY_BYTES: usize = 16;
 const MAX_INODES: u32 = 32_000_000;
 const MAX_DIRECTORIES: usize = 4_000_000;
 /// From so many inodes on, the tree is [counted](TreeCounts) before the walk
@@ -36,7 +40,9 @@ const COUNT_FROM_DIRECTORIES: usize = 1 << 16;
 
 /// All directories of an image, numbered, but without data blocks yet.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct Walk<'a> {
+    /// The memory of all that follows.
+    pub(super) meter: Meter<'a>,
     pub(super) dirs: Vec<Dir>,
     pub(super) indexed: HashMap<usize, Packing>,
     next_inode: InodeNr,
@@ -69,14 +75,15 @@ pub(super) struct Trees<'a> {
     pub(super) notices: Notices,
 }
 
-impl Walk {
+impl<'a> Walk<'a> {
     /// Visits the tree `root` and everything below it.
     ///
     /// # Errors
     ///
     /// As [`Image::open`](super::Image::open), with the path below `root`.
-    pub(super) fn trees(trees: &mut Trees<'_>, root: ObjectId) -> Result<Self> {
+    pub(super) fn trees(trees: &mut Trees<'_>, root: ObjectId, meter: Meter<'a>) -> Result<Self> {
         let mut walk = Self {
+            meter,
             dirs: Vec::new(),
             indexed: HashMap::new(),
             next_inode: InodeNr::FIRST,
@@ -172,12 +179,16 @@ impl Walk {
     /// number of the directory.
     fn add(&mut self, folder: Folder, parent: usize, slot: usize, path: &BStr) -> Result<usize> {
         let number = self.dirs.len();
+        // Before it is made.
+        let expected = folder.len() * ENTRY_BYTES;
+        self.meter.grow(expected)?;
         let layout = DirLayout::of(&folder).map_err(|error| error.within(path))?;
         let children = u32::try_from(folder.len()).map_err(|_| too_many())?;
         let mut blocks = Packing::linear_blocks(folder.names());
         if blocks >= INDEXED_FROM_BLOCKS {
             let packing = Packing::indexed(folder.names());
             blocks = packing.blocks();
+            self.meter.grow(packing.heap_bytes())?;
             self.indexed.insert(number, packing);
         }
         let inode = match number {
@@ -202,6 +213,8 @@ impl Walk {
             .filter(|next| *next <= MAX_INODES && number <= MAX_DIRECTORIES)
             .and_then(InodeNr::new)
             .ok_or_else(too_many)?;
+        self.meter
+            .grow(size_of::<Pending>() + dir.bytes().saturating_sub(expected))?;
         self.next_block += blocks;
         self.next_symlink += dir.layout.slow_symlinks();
         self.next_leaf += dir.layout.leaf_total();

@@ -99,7 +99,7 @@ fn files_are_measured_once_for_all_commits_and_starts() {
     let (repo, head) = many(300);
     let state = repo.beside("measures");
     let start = || {
-        let (cache, ignored) = Cache::with_measures(MEMORY, &repo.beside(""), &state);
+        let (cache, ignored) = Cache::with_measures(MEMORY, &repo.beside(""), 1 << 30, &state);
         assert!(ignored.is_none());
         cache
     };
@@ -165,7 +165,7 @@ fn a_wrong_length_is_never_served_and_is_gone_with_the_next_image() {
         let files = [file(".gitattributes", attributes), file("f", content)].concat();
         let (repo, head) = TestRepo::holding(&files);
         let state = repo.beside("measures");
-        let start = || Cache::with_measures(MEMORY, &repo.beside(""), &state).0;
+        let start = || Cache::with_measures(MEMORY, &repo.beside(""), 1 << 30, &state).0;
         let right = whole(&open(&repo, head, &start()).unwrap());
         falsify(&state);
         let errors = read_all(&open(&repo, head, &start()).unwrap());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
+mod allowance;
 mod converted;
 mod fsck;
 mod harness;

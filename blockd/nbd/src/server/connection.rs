@@ -85,7 +85,9 @@ struct ClientConnection<S> {
 impl<S: Stream> ClientConnection<S> {
     fn new(stream: S, context: Arc<Context>, shutdown: Shutdown, admission: Admission) -> Self {
         let deadline = later(Instant::now(), context.limits.handshake_time);
-        let outgoing = SendBuffer::new(context.limits.stall_time, Arc::clone(&context.memory));
+        let memory = context.in_flight.of(admission.identity.spender.peer);
+        let place = admission.connection.clone();
+        let outgoing = SendBuffer::new(&context.limits, memory, place);
         Self {
             stream,
             incoming: ReceiveBuffer::new(),

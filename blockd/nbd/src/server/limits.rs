@@ -27,11 +27,15 @@ pub struct Limits {
     /// Bytes of requests in flight on one connection, from the request until its
     /// reply is sent. One request is served even if it is larger.
     pub connection_bytes: u32,
+    /// The same on all connections of a peer.
+    pub peer_bytes: u32,
     /// The same on all connections.
     pub total_bytes: u32,
     /// How long a client may leave its replies unread while less than a quarter
-    /// of `total_bytes` is free; then it is disconnected.
+    /// of `total_bytes`, or of `peer_bytes`, is free; then it is disconnected.
     pub stall_time: Duration,
+    /// How long a client may leave its replies unread in any case.
+    pub unread_time: Duration,
     /// How long a server that shuts down waits for requests in flight.
     pub drain_time: Duration,
 }
@@ -39,8 +43,8 @@ pub struct Limits {
 impl Default for Limits {
     /// 10,000 connections, 1000 of a peer, of which one may go that was idle for a
     /// minute; 512 handshakes, 128 of a peer, of at most 10 seconds with 32 options;
-    /// 64 MiB in flight a connection and 1 GiB in all, 30 seconds of stalling, 10
-    /// seconds of draining.
+    /// 64 MiB in flight a connection, 512 MiB a peer and 1 GiB in all, 30 seconds of
+    /// stalling, 10 minutes while there is memory, 10 seconds of draining.
     fn default() -> Self {
         Self {
             connections: 10_000,
@@ -51,8 +55,10 @@ impl Default for Limits {
             handshake_time: Duration::from_secs(10),
             options: 32,
             connection_bytes: 64 << 20,
+            peer_bytes: 512 << 20,
             total_bytes: 1 << 30,
             stall_time: Duration::from_secs(30),
+            unread_time: Duration::from_secs(600),
             drain_time: Duration::from_secs(10),
         }
     }

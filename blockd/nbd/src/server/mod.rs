@@ -19,6 +19,7 @@ mod context;
 mod error;
 mod figures;
 mod handshake;
+mod in_flight;
 mod limits;
 mod negotiated;
 mod receive_buffer;

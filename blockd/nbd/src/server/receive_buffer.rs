@@ -73,6 +73,11 @@ impl ReceiveBuffer {
         self.start == self.end
     }
 
+    /// Whether no more can be received before something is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.buffered().len() == CAPACITY
+    }
+
     fn buffered(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).expect(IN_BOUNDS)
     }

@@ -12,14 +12,22 @@ use tokio::{
 };
 use zerocopy::{Immutable, IntoBytes};
 
-use super::context::Memory;
+use super::{
+    in_flight::{Memory, Permit},
+    limits::Limits,
+};
+use crate::{budget::Place, width::to_usize};
 
 /// How many bytes of replies are gathered before they are sent, and how much data
 /// is copied in order to be sent with others.
 pub(super) const BURST: usize = 64 << 10;
-/// The capacity, in bytes, that the buffer retains from one reply to the next:
-/// enough for the reads of 1 MiB that copying programs send.
-pub(super) const RETAINED: usize = (1 << 20) + 4096;
+/// The capacity, in bytes, that the buffer retains from one reply to the next
+/// while there is memory: enough for the reads of 1 MiB that copying programs
+/// send.
+pub(super) const RETAINED: u32 = (1 << 20) + 4096;
+/// The capacity, in bytes, that is not counted as memory in flight: two bursts,
+/// with their headers.
+const UNCOUNTED: usize = 132 << 10;
 
 const IN_BOUNDS: &str = "used <= bytes.len()";
 
@@ -31,19 +39,45 @@ const IN_BOUNDS: &str = "used <= bytes.len()";
 pub(super) struct SendBuffer {
     bytes: Vec<u8>,
     used: usize,
-    /// [`Limits::stall_time`](super::limits::Limits::stall_time).
+    /// See [`Limits::stall_time`].
     stall_time: Duration,
-    memory: Arc<Memory>,
+    /// See [`Limits::unread_time`].
+    unread_time: Duration,
+    memory: Memory,
+    /// For [`RETAINED`] bytes of the buffer.
+    retained: Option<Permit>,
+    /// Whoever takes nothing is idle.
+    place: Option<Arc<Place>>,
 }
 
 impl SendBuffer {
-    pub(super) fn new(stall_time: Duration, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(limits: &Limits, memory: Memory, place: Option<Arc<Place>>) -> Self {
         Self {
             bytes: Vec::new(),
             used: 0,
-            stall_time,
+            stall_time: limits.stall_time.min(limits.unread_time),
+            unread_time: limits.unread_time,
             memory,
+            retained: None,
+            place,
         }
+    }
+
+    /// What the requests of the connection are taken from.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether a reply with this much data needs no memory of its own: it is small,
+    /// or there is memory to retain what it takes.
+    pub(super) fn retains(&mut self, length: u32) -> bool {
+        if length > RETAINED {
+            return false;
+        }
+        if to_usize(length) > BURST && self.retained.is_none() && !self.memory.is_scarce() {
+            self.retained = self.memory.try_acquire(RETAINED);
+        }
+        to_usize(length) <= BURST || self.retained.is_some()
     }
 
     /// Appends a message.
@@ -73,10 +107,30 @@ impl SendBuffer {
         self.used = self.used.min(length);
     }
 
+    /// Frees what is not in use.
+    pub(super) fn free(&mut self) {
+        self.shrink(0);
+        self.retained = None;
+    }
+
     /// Frees what is not in use beyond `capacity` bytes.
-    pub(super) fn shrink(&mut self, capacity: usize) {
+    fn shrink(&mut self, capacity: usize) {
         self.bytes.truncate(capacity.max(self.used));
         self.bytes.shrink_to_fit();
+    }
+
+    /// Frees what may not be retained, or should not since others wait for it.
+    fn free_some(&mut self) {
+        if self.retained.is_some() && self.memory.is_scarce() {
+            self.retained = None;
+        }
+        let capacity = match self.retained {
+            Some(_) => to_usize(RETAINED),
+            None => UNCOUNTED,
+        };
+        if self.bytes.len() > capacity {
+            self.shrink(capacity);
+        }
     }
 
     /// Sends everything.
@@ -103,11 +157,14 @@ impl SendBuffer {
             }
         }
         self.used = 0;
-        if self.bytes.len() > RETAINED {
-            self.shrink(RETAINED);
-        }
+        self.free_some();
         // TLS has a buffer of its own.
-        while self.unless_stalled(stream.flush()).await?.is_none() {}
+        let mut waited = Duration::ZERO;
+        while self
+            .unless_stalled(stream.flush(), &mut waited)
+            .await?
+            .is_none()
+        {}
         Ok(())
     }
 
@@ -118,6 +175,7 @@ impl SendBuffer {
         head: &[u8],
         data: &[u8],
     ) -> io::Result<usize> {
+        let mut waited = Duration::ZERO;
         loop {
             let parts = [IoSlice::new(head), IoSlice::new(data)];
             let sending = async {
@@ -127,7 +185,7 @@ impl SendBuffer {
                     stream.write_vectored(&parts).await
                 }
             };
-            match self.unless_stalled(sending).await? {
+            match self.unless_stalled(sending, &mut waited).await? {
                 Some(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Some(sent) => return Ok(sent),
                 None => {}
@@ -136,20 +194,58 @@ impl SendBuffer {
     }
 
     /// Runs `sending`. `None` when the client has taken nothing for the stall time,
-    /// and may be given as much again, since memory is not scarce.
+    /// and may be given as much again, since memory is not scarce, and what it has
+    /// `waited` in all is not too long.
     async fn unless_stalled<T>(
         &self,
         sending: impl Future<Output = io::Result<T>>,
+        waited: &mut Duration,
     ) -> io::Result<Option<T>> {
-        match timeout(self.stall_time, sending).await {
-            Ok(result) => result.map(Some),
-            Err(_) if self.memory.is_scarce() => Err(stalled()),
-            Err(_) => Ok(None),
+        if let Ok(result) = timeout(self.stall_time, sending).await {
+            return result.map(Some);
+        }
+        *waited = waited.saturating_add(self.stall_time);
+        if let Some(place) = &self.place {
+            place.set_busy(false);
+        }
+        if self.memory.is_scarce() {
+            Err(stalled("and memory for others is scarce"))
+        } else if *waited >= self.unread_time {
+            Err(stalled(&format!("for {waited:?}")))
+        } else {
+            Ok(None)
         }
     }
 }
 
-fn stalled() -> io::Error {
-    let text = "the client does not read its replies, and memory for others is scarce";
+fn stalled(why: &str) -> io::Error {
+    let text = format!("the client does not read its replies, {why}");
     io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{budget::Peer, server::in_flight::InFlight};
+
+    #[test]
+    fn what_is_retained_counts_and_small_replies_do_not() {
+        let limits = Limits {
+            total_bytes: 4 << 20,
+            ..Limits::default()
+        };
+        let in_flight = InFlight::new(&limits);
+        let mut buffers: Vec<_> = (0..5)
+            .map(|user| SendBuffer::new(&limits, in_flight.of(Peer::User(user)), None))
+            .collect();
+        let retains: Vec<_> = buffers.iter_mut().map(|all| all.retains(1 << 20)).collect();
+        // A quarter is for requests that need it.
+        assert_eq!(retains, [true, true, true, false, false]);
+        assert!(buffers.iter_mut().all(|all| all.retains(64 << 10)));
+        assert!(!buffers.iter_mut().any(|all| all.retains(2 << 20)));
+        for buffer in &mut buffers {
+            buffer.free();
+        }
+        assert!(buffers.iter_mut().take(3).all(|all| all.retains(1 << 20)));
+    }
 }

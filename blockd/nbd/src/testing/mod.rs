@@ -251,6 +251,14 @@ impl Client {
         self.end_text().await
     }
 
+    /// The message of the error with which the server ends the connection, while
+    /// this client reads nothing.
+    pub(crate) async fn end_unread(self) -> String {
+        let served = timeout(TEST_TIMEOUT, self.served).await.unwrap();
+        drop(self.stream);
+        served.unwrap().unwrap_err().to_string()
+    }
+
     /// Whether the server sends nothing for a while.
     pub(crate) async fn is_quiet(&mut self) -> bool {
         timeout(Duration::from_millis(150), self.stream.read_u8())
@@ -261,6 +269,13 @@ impl Client {
     /// Closes the sending side, and returns how the server ended the connection.
     pub(crate) async fn leave(mut self) -> Result<(), ConnectionError> {
         self.stream.shutdown().await.unwrap();
+        self.end().await
+    }
+
+    /// The same, of a connection on which replies may come.
+    pub(crate) async fn leave_open(mut self) -> Result<(), ConnectionError> {
+        self.stream.shutdown().await.unwrap();
+        self.rest().await;
         self.end().await
     }
 

@@ -1,6 +1,7 @@
 //! A disk that waits, fails or panics where a test wants it to.
 
 use std::{
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -197,6 +198,8 @@ impl Exports for ScriptedExports {
                 "invalid" => Err(OpenError::Invalid("that name is invalid".into())),
                 "policy" => Err(OpenError::Policy("that one is forbidden".into())),
                 "failed" => Err(OpenError::Failed("that one cannot be opened".into())),
+                // Nothing ends it but that nobody waits any more.
+                "endless" => pending().await,
                 "slow" => {
                     sleep(Duration::from_millis(300)).await;
                     Ok(export)

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{Span, warn};
 
-use super::plans::Charge;
+use super::plans::Charges;
 
 use blockd_nbd::{
     BlockSize, ExportInfo, Extent, ReadError,
@@ -82,7 +82,7 @@ impl Pool {
 pub(crate) struct Disk {
     info: ExportInfo,
     image: Arc<Image>,
-    _charge: Arc<Charge>,
+    _charges: Arc<Charges>,
     pool: Pool,
 }
 
@@ -125,7 +125,7 @@ const SLOW_READ_INTERVAL: Duration = Duration::from_secs(10);
 const PREFETCH_STEP: usize = 1 << 20;
 
 impl Disk {
-    pub(super) fn new(name: String, image: Image, charge: Arc<Charge>, pool: Pool) -> Self {
+    pub(super) fn new(name: String, image: Image, charges: Arc<Charges>, pool: Pool) -> Self {
         let description = format!("{name}, ext4, read-only, prefix={}", image.prefix());
         let info = ExportInfo {
             description,
@@ -136,7 +136,7 @@ impl Disk {
         Self {
             info,
             image: Arc::new(image),
-            _charge: charge,
+            _charges: charges,
             pool,
         }
     }

@@ -1,104 +1,136 @@
-//! The memory of plans, in use or kept.
+//! What planning an image may take: memory for its plan, and bytes to convert.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{fmt, sync::Arc};
+
+use blockd_nbd::budget::Peer;
+use imagegen::{
+    Error, Kind, Result,
+    git::Cache,
+    image::{Allowance, Image},
 };
 
-use imagegen::{Error, Kind, image::Image};
+use super::{
+    ledger::{Charge, Ledger, Taken},
+    waiting::Waited,
+};
 
-/// The bytes that all plans together may take.
+/// What all images of a server may take.
 #[derive(Debug)]
 pub(super) struct Plans {
-    limit: u64,
-    used: AtomicU64,
+    pub(super) memory: Arc<Ledger>,
+    pub(super) converted: Arc<Ledger>,
+    /// Bytes of the files that are converted in one image.
+    image_converted: u64,
 }
 
-/// What one plan takes, while anything uses it.
+/// What one image takes, from when it is planned until nobody uses it.
 #[derive(Debug)]
-pub(super) struct Charge {
-    plans: Arc<Plans>,
-    bytes: u64,
+pub(super) struct Charges {
+    memory: Arc<Charge>,
+    converted: Arc<Charge>,
+}
+
+impl Charges {
+    /// The image is planned: from now on it gives way to nobody.
+    pub(super) fn made(&self) {
+        self.memory.made();
+        self.converted.made();
+    }
+}
+
+/// An image that is being planned.
+pub(super) struct Planning<'a> {
+    plans: &'a Plans,
+    charges: &'a Charges,
+    /// Has the listings, which count while the cache has them no more.
+    cache: &'a Cache,
+    /// Drops an image that nobody uses; `false` if there is none.
+    forget: &'a (dyn Fn() -> bool + Sync),
+    /// By whom it is planned for.
+    waited: &'a Waited,
 }
 
 impl Plans {
-    pub(super) fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self {
-            limit,
-            used: AtomicU64::new(0),
-        })
-    }
-
-    /// The bytes that are in use, and may be.
-    pub(super) fn in_use(&self) -> (u64, u64) {
-        (self.used.load(Ordering::Relaxed), self.limit)
-    }
-
-    /// Charges a plan of `bytes`. While it does not fit, `forget` drops one that
-    /// nobody uses.
-    ///
-    /// # Errors
-    ///
-    /// `forget` finds none: all that there are are in use.
-    pub(super) fn charge(
-        self: &Arc<Self>,
-        bytes: usize,
-        mut forget: impl FnMut() -> bool,
-    ) -> Result<Charge, Error> {
-        let bytes = u64::try_from(bytes).expect("a usize has 64 bits at most");
-        loop {
-            let sum = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
-            let charged = self
-                .used
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
-            match charged {
-                Ok(_) => {
-                    return Ok(Charge {
-                        plans: Arc::clone(self),
-                        bytes,
-                    });
-                }
-                Err(_) if forget() => {}
-                Err(used) => return Err(self.refused(bytes, used)),
-            }
+    pub(super) fn new(memory: u64, converted: u64, image_converted: u64) -> Self {
+        Self {
+            memory: Ledger::new(memory),
+            converted: Ledger::new(converted),
+            image_converted,
         }
     }
 
-    fn refused(&self, bytes: u64, used: u64) -> Error {
-        let limit = self.limit;
-        let text = format!(
-            "the plan of this image takes {bytes} bytes of memory, and plans in use take {used} of \
-             {limit}: close others, or start the server with a greater --plans"
-        );
-        Error::new(Kind::Unsupported, text)
+    /// Charges of nothing yet, for what `by` asks for.
+    pub(super) fn open(&self, by: Peer) -> Charges {
+        Charges {
+            memory: self.memory.open(by),
+            converted: self.converted.open(by),
+        }
+    }
+
+    /// What an image may take that is planned now, and is charged to `charges`.
+    pub(super) fn planning<'a>(
+        &'a self,
+        charges: &'a Charges,
+        cache: &'a Cache,
+        (forget, waited): (&'a (dyn Fn() -> bool + Sync), &'a Waited),
+    ) -> Planning<'a> {
+        Planning {
+            plans: self,
+            charges,
+            cache,
+            forget,
+            waited,
+        }
     }
 }
 
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.plans.used.fetch_sub(self.bytes, Ordering::Relaxed);
+impl Allowance for Planning<'_> {
+    fn memory(&self, bytes: u64) -> Result<()> {
+        self.waited.go_on()?;
+        let listings = || self.cache.pinned_listings();
+        let set = self.charges.memory.set(bytes, listings, self.forget);
+        set.map_err(|Taken { limit, in_use, .. }| {
+            let in_use = in_use.saturating_add(listings());
+            refused(format!(
+                "the plan of this image takes {bytes} bytes of memory or more, and plans in use \
+                 or being made take {in_use} of {limit}: close others, try again, or start the \
+                 server with a greater --plans"
+            ))
+        })
+    }
+
+    fn converted(&self, bytes: u64) -> Result<()> {
+        let limit = self.plans.image_converted;
+        if bytes > limit {
+            return Err(refused(format!(
+                "it is the largest of the files that .gitattributes has converted when they are \
+                 checked out, {bytes} bytes together, and an image may have {limit}: start the \
+                 server with a greater --converted"
+            )));
+        }
+        let set = self.charges.converted.set(bytes, || 0, self.forget);
+        set.map_err(|Taken { limit, in_use, .. }| {
+            refused(format!(
+                "the files that .gitattributes has converted in this image have {bytes} bytes, \
+                 and those of images in use {in_use} of {limit}: close others, or start the server \
+                 with a greater --all-converted"
+            ))
+        })
     }
 }
 
-/// An image, and what its plan takes.
+fn refused(text: String) -> Error {
+    Error::new(Kind::Unsupported, text)
+}
+
+impl fmt::Debug for Planning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Planning").field(self.charges).finish()
+    }
+}
+
+/// An image, and what it takes.
 pub(super) struct Planned {
     pub(super) image: Image,
-    pub(super) charge: Arc<Charge>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plans_in_use_refuse_others_and_unused_ones_make_room() {
-        let plans = Plans::new(10);
-        let mut kept = Some(plans.charge(6, || false).unwrap());
-        let refused = plans.charge(5, || false).unwrap_err().to_string();
-        assert!(refused.contains("--plans"), "{refused}");
-        let second = plans.charge(5, || kept.take().is_some()).unwrap();
-        assert!(plans.charge(6, || false).is_err());
-        drop(second);
-        assert!(plans.charge(10, || false).is_ok());
-    }
+    pub(super) charges: Arc<Charges>,
 }

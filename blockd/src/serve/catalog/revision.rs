@@ -1,6 +1,8 @@
 //! What a revision may cost: a client names it, and the server walks the history
 //! to find it (gitrevisions(7)).
 
+use std::time::Duration;
+
 use imagegen::{Error, Kind};
 
 /// How much of the history one revision may make the server walk.
@@ -10,11 +12,15 @@ pub struct RevisionLimits {
     pub commits: u64,
     /// Whether `^{/TEXT}` is served, which reads all commits where none matches.
     pub search: bool,
+    /// How long one revision may take.
+    pub time: Duration,
 }
 
 impl RevisionLimits {
     /// The commits of `--revision-commits`.
     pub const COMMITS: u64 = 10_000;
+    /// The time of `--revision-time`.
+    pub const TIME: Duration = Duration::from_secs(10);
 }
 
 impl Default for RevisionLimits {
@@ -22,6 +28,7 @@ impl Default for RevisionLimits {
         Self {
             commits: Self::COMMITS,
             search: false,
+            time: Self::TIME,
         }
     }
 }

@@ -56,8 +56,31 @@ pub(super) struct Crlf {
 }
 
 impl Crlf {
+    /// Lines of fewer bytes than this, on average, cost less byte by byte.
+    const SHORT: usize = 16;
+
     /// Converts the next piece of the text.
     pub(super) fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        let lines: usize = piece.iter().map(|byte| usize::from(*byte == b'\n')).sum();
+        if lines > piece.len() / Self::SHORT {
+            out.reserve(piece.len() + lines);
+            self.push_bytes(piece, out);
+        } else {
+            self.push_lines(piece, out);
+        }
+    }
+
+    fn push_bytes(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        for &byte in piece {
+            if byte == b'\n' && !self.after_cr {
+                out.push(b'\r');
+            }
+            out.push(byte);
+            self.after_cr = byte == b'\r';
+        }
+    }
+
+    fn push_lines(&mut self, piece: &[u8], out: &mut Vec<u8>) {
         for line in piece.lines_with_terminator() {
             match line.strip_suffix(b"\n") {
                 Some(text) if !self.follows_cr(text) => {
@@ -72,5 +95,26 @@ impl Crlf {
 
     fn follows_cr(&self, text: &[u8]) -> bool {
         text.last().map_or(self.after_cr, |&last| last == b'\r')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_lines_give_the_same() {
+        let text = b"\n\n\r\n\r\r\na\nbb\r\n\r";
+        for cut in 0..=text.len() {
+            let (first, second) = text.split_at(cut);
+            let [mut bytes, mut lines] = [Vec::new(), Vec::new()];
+            let [mut by_bytes, mut by_lines] = [Crlf::default(), Crlf::default()];
+            for piece in [first, second] {
+                by_bytes.push_bytes(piece, &mut bytes);
+                by_lines.push_lines(piece, &mut lines);
+                assert_eq!(bytes, lines, "{cut}");
+            }
+            assert_eq!(bytes, b"\r\n\r\n\r\n\r\r\na\r\nbb\r\n\r");
+        }
     }
 }

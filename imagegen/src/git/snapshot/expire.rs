@@ -97,7 +97,7 @@ impl SnapshotStore {
         Ok(())
     }
 
-    fn remove_unless_open(&self, directory: &Path) -> Result<bool> {
+    pub(super) fn remove_unless_open(&self, directory: &Path) -> Result<bool> {
         let open = lock(&self.open);
         if open.get(directory).and_then(Weak::upgrade).is_some() {
             return Ok(false);

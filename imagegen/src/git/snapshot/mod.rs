@@ -4,6 +4,7 @@
 //! a directory of hard links to the files of a repository, named by a hash over
 //! its content: a repack or gc of the repository does not affect it.
 
+mod bound;
 mod commit_graph;
 mod directory;
 mod expire;

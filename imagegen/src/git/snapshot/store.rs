@@ -17,7 +17,10 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -58,6 +61,8 @@ pub struct SnapshotStore {
     /// The snapshots that this process has open; locked while one is opened or
     /// removed.
     pub(super) open: Mutex<HashMap<PathBuf, Weak<Snapshot>>>,
+    /// Bytes that all together may hold.
+    limit: AtomicU64,
 }
 
 impl SnapshotStore {
@@ -84,7 +89,19 @@ impl SnapshotStore {
             directory,
             older,
             open: Mutex::default(),
+            limit: AtomicU64::new(u64::MAX),
         })
+    }
+
+    /// Sets how many bytes snapshots may hold that nobody else does. Before a new
+    /// one is made, unused ones make room ([`SnapshotStore::bound`]).
+    pub fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What [`SnapshotStore::set_limit`] has set.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
     }
 
     /// The snapshot of a commit: the one that was taken for it before, else a
@@ -95,7 +112,8 @@ impl SnapshotStore {
     ///
     /// [`Kind::NotFound`] if the commit or its root tree does not exist,
     /// [`Kind::Corrupt`] if the repository is damaged, [`Kind::Io`] if a disk
-    /// fails or the repository is repacked again and again meanwhile.
+    /// fails or the repository is repacked again and again meanwhile; and as
+    /// [`SnapshotStore::bound`], if there is a limit.
     pub fn take(
         &self,
         repository: &Repository,
@@ -227,6 +245,9 @@ impl SnapshotStore {
         let id = survey.manifest.id();
         if let Some(snapshot) = self.find(repository, id, cache)? {
             return Ok(Some(snapshot));
+        }
+        if self.limit() < u64::MAX {
+            self.bound(self.limit())?;
         }
         let new = unfinished(home)?;
         match link::link_all(&new.path().join("objects"), survey, repository.wall()) {

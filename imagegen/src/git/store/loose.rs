@@ -11,7 +11,6 @@ use gix::{objs, oid};
 use super::{
     Decoded,
     inflate::{Inflated, one_more},
-    pack::DECODE_LIMIT,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -78,9 +77,9 @@ impl Loose {
         self.size
     }
 
-    /// Reads the whole object; `None` if it is too large for memory.
-    pub(super) fn decode(mut self) -> Result<Option<Decoded>> {
-        if self.size > DECODE_LIMIT {
+    /// Reads the whole object; `None` if it has more than `limit` bytes.
+    pub(super) fn decode(mut self, limit: u64) -> Result<Option<Decoded>> {
+        if self.size > limit {
             return Ok(None);
         }
         // The header may be wrong, so memory grows with the content.

@@ -32,7 +32,7 @@ pub(super) use self::{
     location::Location,
     loose::Loose,
     multi_index::open as open_multi_index,
-    pack::{Chain, Pack},
+    pack::{Chain, DECODE_LIMIT, Pack},
     pack_file::MappedPacks,
     reason::{causes, message},
     scan::directories,
@@ -116,16 +116,14 @@ impl Store {
     }
 
     /// Decodes an object and verifies its id; `None` if it, or its delta base,
-    /// is too large for memory.
+    /// is larger than the decoder's limit.
     pub(super) fn decode(
         &self,
         id: &oid,
         kind: objs::Kind,
-        scratch: &mut Scratch,
-        bases: &DeltaBases,
+        decoder: &mut Decoder<'_>,
     ) -> Result<Option<Arc<[u8]>>> {
-        let decoded = self.decode_copy(id, None, MAX_DETOURS, &mut Decoder { scratch, bases })?;
-        let Some(object) = decoded else {
+        let Some(object) = self.decode_copy(id, None, MAX_DETOURS, decoder)? else {
             return Ok(None);
         };
         expect_kind(id, object.kind, kind)?;
@@ -153,7 +151,7 @@ impl Store {
                     };
                     pack.decode(offset, decoder, &mut elsewhere)
                 }
-                Location::Loose(loose) => loose.decode(),
+                Location::Loose(loose) => loose.decode(decoder.limit),
             }?;
             if let Some(object) = &object {
                 object_hash::verify(object.kind, &object.bytes, id)

@@ -23,7 +23,7 @@ use crate::{
 
 /// The largest object, delta or base that is decoded in memory, in bytes. A
 /// larger blob is streamed to a file.
-pub(super) const DECODE_LIMIT: u64 = 64 << 20;
+pub(in crate::git) const DECODE_LIMIT: u64 = 64 << 20;
 
 /// The longest chain of deltas that is followed; git writes at most 8191.
 const CHAIN_LIMIT: usize = 10_000;
@@ -164,12 +164,12 @@ impl Pack {
             }
         }
         while let Some(entry) = chain.pop() {
-            if entry.decompressed_size > DECODE_LIMIT {
+            if entry.decompressed_size > decoder.limit {
                 return Ok(None);
             }
             let offset = entry.pack_offset();
             let next = match object {
-                Some(base) => self.apply(&entry, &base, decoder.scratch),
+                Some(base) => self.apply(&entry, &base, decoder),
                 None => self.inflate(&entry, &mut decoder.scratch.inflate).map(Some),
             };
             let next = match next {
@@ -292,21 +292,21 @@ impl Pack {
         &self,
         entry: &data::Entry,
         base: &Decoded,
-        scratch: &mut Scratch,
+        decoder: &mut Decoder<'_>,
     ) -> Result<Option<Decoded>> {
         let offset = entry.pack_offset();
         let failed = |failure| match failure {
             Failure::Corrupt(reason) => self.corrupt(offset, reason),
             Failure::Io(error) => self.corrupt(offset, error),
         };
-        let Scratch { inflate, delta } = scratch;
+        let Scratch { inflate, delta } = &mut *decoder.scratch;
         delta.clear();
         delta.resize(to_usize(entry.decompressed_size), 0);
         let inflated = self.data.decompress_entry(entry, inflate, delta);
         inflated.map_err(|error| self.corrupt(offset, error))?;
         let mut delta = delta.as_slice();
         let size = delta::read_sizes(&mut delta, to_u64(base.bytes.len())).map_err(failed)?;
-        if size > DECODE_LIMIT {
+        if size > decoder.limit {
             return Ok(None);
         }
         let bytes = fill(size, |mut out| {

@@ -31,4 +31,6 @@ impl fmt::Debug for Scratch {
 pub(in crate::git) struct Decoder<'a> {
     pub(in crate::git) scratch: &'a mut Scratch,
     pub(in crate::git) bases: &'a DeltaBases,
+    /// The largest object that is decoded, in bytes.
+    pub(in crate::git) limit: u64,
 }

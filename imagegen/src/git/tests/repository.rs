@@ -1,9 +1,12 @@
 //! Opening repositories and resolving revisions.
 
-use std::fs;
+use std::{cell::Cell, fs};
 
 use super::*;
-use crate::{error::Kind, git::Resolved};
+use crate::{
+    error::{Error, Kind},
+    git::Resolved,
+};
 
 #[test]
 fn revisions_resolve_as_by_rev_parse() {
@@ -249,4 +252,53 @@ fn a_shallow_clone_is_read() {
     assert_eq!(list(&objects, head), git_list(&repo, head));
     let error = opened.resolve("HEAD~1").unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
+}
+
+/// A repository of so many commits, whose messages are numbers.
+fn long_history(commits: u32) -> TestRepo {
+    let repo = TestRepo::new();
+    let mut stream = String::new();
+    for number in 0..commits {
+        let when = 1_700_000_000 + number;
+        let text = format!("number {number} of many\n");
+        let committer = format!("committer C <c@example.org> {when} +0000");
+        let head = format!("commit refs/heads/main\n{committer}\ndata {}\n", text.len());
+        stream.push_str(&(head + &text));
+    }
+    run(&repo.path(), &["fast-import", "--quiet"], stream.as_bytes());
+    repo
+}
+
+#[test]
+fn long_walks_lead_where_rev_parse_leads_and_can_be_stopped() {
+    let repo = long_history(3000);
+    let opened = repo.open();
+    for rev in [
+        "main~2500",
+        "main~1100^~1100",
+        "main^{/number 77 of}",
+        "main~1025^{/many}~2",
+        "main^{/!-number 2999}",
+    ] {
+        let expected = repo.id(&format!("{rev}^{{commit}}"));
+        let resolved = opened.resolve(rev).unwrap();
+        assert_eq!((resolved.commit, resolved.head), (expected, None), "{rev}");
+    }
+    let asked = Cell::new(0);
+    let twice = || {
+        asked.set(asked.get() + 1);
+        match asked.get() {
+            3.. => Err(Error::new(Kind::Io, "enough")),
+            _ => Ok(()),
+        }
+    };
+    for rev in ["main~2500", "main^{/nobody wrote this}"] {
+        asked.set(0);
+        let stopped = opened.resolve_while(rev, &twice).unwrap_err();
+        assert!(stopped.to_string().ends_with("enough"), "{stopped}");
+        assert_eq!(asked.get(), 3, "{rev}");
+    }
+    let missing = opened.resolve("main~3000").unwrap_err();
+    assert_eq!(missing.kind(), Kind::NotFound);
+    assert!(missing.to_string().contains("\"main~3000\""), "{missing}");
 }

@@ -117,6 +117,45 @@ fn unused_snapshots_expire() {
     assert_eq!(fs::read_dir(home).unwrap().count(), 1);
 }
 
+#[test]
+fn snapshots_hold_what_the_repository_has_no_longer_and_that_is_bounded() {
+    const LARGE: u64 = 300_000;
+    let repo = TestRepo::new();
+    let store = test_store();
+    let take = |seed| {
+        repo.write("large", noise(300_000, seed));
+        repo.git(&["add", "."]);
+        repo.git(&["commit", "-q", "--allow-empty", "--amend", "-m", "large"]);
+        repo.git(&["reflog", "expire", "--expire=now", "--all"]);
+        repo.git(&["gc", "-q", "--prune=now"]);
+        store.take(&repo, repo.id("HEAD"))
+    };
+    repo.git(&["commit", "-q", "--allow-empty", "-m", "empty"]);
+    let first = take(11);
+    let linked = store.store.held().unwrap();
+    assert!(
+        linked < LARGE / 2,
+        "{linked} bytes, though the repository has all"
+    );
+    let second = take(22);
+    let held = store.store.held().unwrap();
+    assert!((LARGE..2 * LARGE).contains(&held), "{held}");
+    // Both are open.
+    let refused = store.store.bound(LARGE / 2).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Unsupported);
+    assert!(refused.to_string().contains("--state-limit"), "{refused}");
+    drop(first);
+    assert_eq!(store.store.bound(LARGE / 2).unwrap(), 1);
+    assert!(store.store.held().unwrap() < LARGE / 2);
+    // A new one makes room for itself.
+    store.store.set_limit(LARGE / 2);
+    drop(second);
+    let third = take(33);
+    let held = store.store.held().unwrap();
+    assert!(held < LARGE / 2, "{held}");
+    drop(third);
+}
+
 /// How many files below `directory` this process has open.
 fn open_below(directory: &Path) -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap();

@@ -1,11 +1,11 @@
 //! Blobs that are too large for memory.
 
-use std::{fs, num::NonZeroUsize};
+use std::{fs, num::NonZeroUsize, sync::mpsc, thread, time::Duration};
 
 use super::*;
 use crate::{
     error::Kind,
-    git::{Blob, open_files::Shares},
+    git::{Blob, open_files::Shares, spool::Spool},
 };
 
 const LARGE: usize = 40_000_000;
@@ -265,4 +265,44 @@ pub(super) fn stored(content: &[u8]) -> Vec<u8> {
     }
     stream.extend(((b << 16) | a).to_be_bytes());
     stream
+}
+
+/// A spool of 100 bytes.
+fn small_spool(directory: &TempDir) -> Spool {
+    Spool::new(directory.path(), 100, NonZeroUsize::new(10).unwrap())
+}
+
+fn name(byte: u8) -> ObjectId {
+    ObjectId::Sha1([byte; 20])
+}
+
+#[test]
+fn nobody_waits_for_another_blob_while_there_is_room() {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let directory = tempfile::tempdir().unwrap();
+    let spool = &small_spool(&directory);
+    let (finish, may_finish) = mpsc::channel();
+    let (begun, has_begun) = mpsc::channel();
+    thread::scope(|scope| {
+        let slow = scope.spawn(move || {
+            spool.write_derived(name(1), 40, |sink| {
+                begun.send(()).unwrap();
+                may_finish
+                    .recv_timeout(PATIENCE)
+                    .expect("the others finish first");
+                sink(&[1; 40])
+            })
+        });
+        has_begun.recv().unwrap();
+        // One that fits beside it, and then in the place of that.
+        for byte in 2..10 {
+            let made = spool.write_derived(name(byte), 60, |sink| sink(&[byte; 60]));
+            assert_eq!(made.unwrap().size, 60);
+        }
+        // One that does not fit waits.
+        let waits = scope.spawn(|| spool.write_derived(name(10), 61, |sink| sink(&[10; 61])));
+        finish.send(()).unwrap();
+        assert_eq!(slow.join().unwrap().unwrap().size, 40);
+        assert_eq!(waits.join().unwrap().unwrap().size, 61);
+    });
 }

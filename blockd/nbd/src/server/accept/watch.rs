@@ -40,7 +40,7 @@ impl Watch {
             connections: in_use(&self.connections),
             handshakes: in_use(&self.handshakes),
             peers: to_u64(self.connections.peers()),
-            in_flight: self.context.memory.in_use(),
+            in_flight: self.context.in_flight.in_use(),
             panics: self.panics.load(Ordering::Relaxed),
             ..Figures::default()
         };

@@ -1,7 +1,7 @@
 //! Receives options and sends replies, within the time that the client has for
 //! the handshake.
 
-use std::{io, time::Duration};
+use std::{io, pin::pin, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
@@ -78,6 +78,27 @@ impl<'a, S: Stream> OptionStream<'a, S> {
     pub(super) async fn off_the_clock<T>(&mut self, work: impl Future<Output = T>) -> T {
         let start = Instant::now();
         let result = work.await;
+        self.deadline = later(self.deadline, start.elapsed());
+        result
+    }
+
+    /// The same, for work that ends when the client is gone: then `None`. A client
+    /// that has sent much more already is not looked at.
+    pub(super) async fn while_connected<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let start = Instant::now();
+        let mut work = pin!(work);
+        let result = loop {
+            tokio::select! {
+                biased;
+                result = &mut work => break Some(result),
+                received = self.incoming.fill(self.stream), if !self.incoming.is_full() => {
+                    if received.is_ok_and(|received| received > 0) {
+                        continue;
+                    }
+                    break None;
+                }
+            }
+        };
         self.deadline = later(self.deadline, start.elapsed());
         result
     }

@@ -85,8 +85,14 @@ impl<S: Stream> Handshake<'_, S> {
         let place = self.admission.handshake.as_ref();
         // Whoever waits for the server is not silent.
         place.inspect(|place| place.set_busy(true));
-        let opened = self.options.off_the_clock(opening).await;
+        let opened = self.options.while_connected(opening).await;
         place.inspect(|place| place.set_busy(false));
+        let gone = || {
+            Err(OpenError::Failed(
+                "the client has closed the connection".into(),
+            ))
+        };
+        let opened = opened.unwrap_or_else(gone);
         self.context.counters.open(&opened, begun.elapsed());
         let export = opened?;
         let block_size = export.info().block_size;

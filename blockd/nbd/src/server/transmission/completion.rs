@@ -3,7 +3,7 @@
 use super::{reply::Reply, request::Read};
 use crate::{
     export::{ReadError, WriteError},
-    server::context::Permit,
+    server::in_flight::Permit,
 };
 
 /// The result of a request that was served by a task of its own.

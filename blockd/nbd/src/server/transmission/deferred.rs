@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     export::{ReadError, WriteError, Written},
-    server::{context::Permit, error::ConnectionError, stream::Stream},
+    server::{error::ConnectionError, in_flight::Permit, stream::Stream},
     wire,
 };
 
@@ -164,7 +164,7 @@ impl<S: Stream> Transmission<'_, S> {
         {
             self.complete_one().await?;
         }
-        let memory = Arc::clone(&self.context.memory);
+        let memory = self.memory.clone();
         let permit = match memory.try_acquire(charge) {
             Some(permit) => permit,
             None => self.complete_until(memory.acquire(charge)).await?,

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt;
 use super::request::{Change, Refusal};
 use crate::{
     export::Writes,
-    server::{context::Permit, receive_buffer::ReceiveBuffer, stream::Stream},
+    server::{in_flight::Permit, receive_buffer::ReceiveBuffer, stream::Stream},
     width::{to_u64, to_usize},
     wire::Request,
 };

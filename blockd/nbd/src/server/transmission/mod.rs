@@ -131,7 +131,7 @@ impl<S: Stream> Transmission<'_, S> {
 
     fn free_if_idle(&mut self) {
         if self.requests == self.requests_at_tick {
-            self.outgoing.shrink(0);
+            self.outgoing.free();
         }
         self.requests_at_tick = self.requests;
     }

@@ -13,11 +13,7 @@ use super::{
 };
 use crate::{
     export::ReadError,
-    server::{
-        error::ConnectionError,
-        send_buffer::{BURST, RETAINED},
-        stream::Stream,
-    },
+    server::{error::ConnectionError, send_buffer::BURST, stream::Stream},
     width::to_usize,
     wire,
 };
@@ -30,10 +26,10 @@ impl<S: Stream> Transmission<'_, S> {
             self.flush().await?;
         }
         // What the send buffer does not retain counts as memory in flight.
-        let permit = if length > RETAINED {
-            Some(self.reserve(read.length).await?)
-        } else {
+        let permit = if self.outgoing.retains(read.length) {
             None
+        } else {
+            Some(self.reserve(read.length).await?)
         };
         // For the log only.
         self.bytes = self.bytes.saturating_add(read.length.into());

@@ -20,6 +20,7 @@ use crate::{
         context::Context,
         error::ConnectionError,
         figures::{Command, Visit},
+        in_flight::Memory,
         negotiated::Negotiated,
         receive_buffer::ReceiveBuffer,
         send_buffer::SendBuffer,
@@ -34,6 +35,8 @@ pub(in crate::server) struct Transmission<'a, S> {
     pub(super) incoming: ReceiveBuffer,
     pub(super) outgoing: SendBuffer,
     pub(super) context: Arc<Context>,
+    /// Of the requests of this connection.
+    pub(super) memory: Memory,
     pub(super) negotiated: Negotiated,
     /// Requests that are served by tasks of their own.
     pub(super) deferred: JoinSet<Completion>,
@@ -67,12 +70,14 @@ impl<'a, S> Transmission<'a, S> {
         outgoing: SendBuffer,
         (context, negotiated, visit): (Arc<Context>, Negotiated, Visit),
     ) -> Self {
+        let memory = outgoing.memory().clone();
         let writes = negotiated.export.writes();
         Self {
             stream,
             incoming,
             outgoing,
             context,
+            memory,
             negotiated,
             writes,
             deferred: JoinSet::new(),

@@ -142,11 +142,20 @@ fn commands(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
 
 fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     let catalog = &reading.catalog;
-    let (used, limit) = catalog.plans;
-    let help = "Memory for the plans of images, in use and kept";
-    sheet.bytes("plans", help, used)?;
+    let plans = catalog.plans;
+    let help = "Memory for the plans of images: in use, kept, and being made";
+    sheet.bytes("plans", help, plans.in_use)?;
     let help = "How much memory plans may take (--plans)";
-    sheet.bytes("plans_limit", help, limit)?;
+    sheet.bytes("plans_limit", help, plans.limit)?;
+    let help = "Images that were refused for the memory of their plans";
+    sheet.counter("plans_refused", help, plans.refused)?;
+    let converted = catalog.converted;
+    let help = "Bytes of files that images in use and kept convert";
+    sheet.bytes("converted", help, converted.in_use)?;
+    let help = "How many bytes of files images may convert (--all-converted)";
+    sheet.bytes("converted_limit", help, converted.limit)?;
+    let help = "Images that were refused for the bytes that they convert";
+    sheet.counter("converted_refused", help, converted.refused)?;
     let (used, limit) = catalog.cache;
     let help = "Memory for cached blobs and trees";
     sheet.bytes("cache", help, used)?;
@@ -163,14 +172,22 @@ fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
         let help = "Snapshots in the state directory";
         sheet.gauge("snapshots", help, snapshots)?;
     }
-    let each =
-        |of: fn(&Load) -> usize| [("read", of(&catalog.reads)), ("open", of(&catalog.opening))];
+    let each = |of: fn(&Load) -> usize| {
+        [
+            ("read", of(&catalog.reads)),
+            ("open", of(&catalog.opening)),
+            ("resolve", of(&catalog.resolving)),
+        ]
+    };
     sheet.labelled(
-        ("work_running", "Reads and opens that are being done"),
+        (
+            "work_running",
+            "Reads, opens and lookups of revisions that are being done",
+        ),
         ("work", &each(|load| load.running)),
     )?;
     sheet.labelled(
-        ("work_waiting", "Reads and opens that wait for their turn"),
+        ("work_waiting", "The same that wait for their turn"),
         ("work", &each(|load| load.waiting)),
     )?;
     sheet.labelled(

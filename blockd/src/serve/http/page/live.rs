@@ -120,13 +120,21 @@ fn budgets(html: &mut String, reading: &Reading) -> fmt::Result {
             "Opens",
             of_sizes((catalog.opening.running, catalog.opening.limit)),
         ),
+        (
+            "Lookups of revisions",
+            of_sizes((catalog.resolving.running, catalog.resolving.limit)),
+        ),
     ] {
         let text = format!("{} of {}", budget.used, budget.limit);
         row(html, title, &text, budget)?;
     }
     for (title, budget) in [
         ("Requests in flight", server.in_flight),
-        ("Plans", of(catalog.plans)),
+        ("Plans", of((catalog.plans.in_use, catalog.plans.limit))),
+        (
+            "Converted files",
+            of((catalog.converted.in_use, catalog.converted.limit)),
+        ),
         ("Cache", of_sizes(catalog.cache)),
         ("Large blobs on disk", of(catalog.spool)),
     ] {

@@ -92,6 +92,15 @@ async fn what_the_server_takes_does_not_count() {
 }
 
 #[tokio::test]
+async fn what_is_opened_for_a_client_that_hangs_up_ends() {
+    let mut client = Client::greeted(&disk()).await;
+    client.option(wire::NBD_OPT_GO, &info("endless", &[])).await;
+    // It may send more meanwhile.
+    client.option(wire::NBD_OPT_LIST, &[]).await;
+    client.leave_open().await.unwrap();
+}
+
+#[tokio::test]
 async fn closing_is_no_error_between_options_and_one_inside() {
     let client = Client::greeted(&disk()).await;
     client.leave().await.unwrap();

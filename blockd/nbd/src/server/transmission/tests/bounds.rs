@@ -127,6 +127,24 @@ async fn a_client_that_reads_late_is_served_while_there_is_memory() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_reads_ends_though_there_is_memory() {
+    let disk = all_data(64);
+    let limits = Limits {
+        unread_time: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let mut client = Client::new(Arc::new(ScriptedExports(disk)), limits);
+    client.hello(3).await;
+    client.go("disk").await;
+    client.request(READ, 0, 4 << 20).await;
+    let text = client.end_unread().await;
+    assert!(
+        text.contains("does not read its replies, for 100ms"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_vanishes_ends_its_connection_only() {
     let disk = all_data(64);
     let context = Context::new(Arc::new(ScriptedExports(disk)), Limits::default());

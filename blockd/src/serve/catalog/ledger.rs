@@ -1,0 +1,248 @@
+//! What all images together may take of something: memory, or bytes to convert.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use blockd_nbd::budget::Peer;
+
+/// How long one waits for what gives way.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many bytes in all. Where there are no more, what is being made gives way: of
+/// the peer that has most of it, if that has more than the one who asks.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    limit: u64,
+    used: AtomicU64,
+    refused: AtomicU64,
+    /// What is being made, and what was.
+    making: Mutex<Vec<Weak<Charge>>>,
+    given_back: Condvar,
+}
+
+/// What one image takes, while anything uses it.
+#[derive(Debug)]
+pub(super) struct Charge {
+    ledger: Arc<Ledger>,
+    by: Peer,
+    bytes: AtomicU64,
+    made: AtomicBool,
+    must_go: AtomicBool,
+}
+
+/// What a bound of a server allows, and what is taken of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes in all.
+    pub limit: u64,
+    /// Bytes that are in use.
+    pub in_use: u64,
+    /// How often more was refused since the server started.
+    pub refused: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            making: Mutex::default(),
+            given_back: Condvar::new(),
+        })
+    }
+
+    /// A charge of nothing yet, for what `by` has made.
+    pub(super) fn open(self: &Arc<Self>, by: Peer) -> Arc<Charge> {
+        let charge = Arc::new(Charge {
+            ledger: Arc::clone(self),
+            by,
+            bytes: AtomicU64::new(0),
+            made: AtomicBool::new(false),
+            must_go: AtomicBool::new(false),
+        });
+        self.making().push(Arc::downgrade(&charge));
+        charge
+    }
+
+    fn making(&self) -> MutexGuard<'_, Vec<Weak<Charge>>> {
+        self.making.lock().expect("no holder of this lock panics")
+    }
+
+    /// Tells what is being made to give way to `charge`, which is to have `bytes`;
+    /// `false` if there is nothing that should.
+    fn make_way(&self, charge: &Charge, bytes: u64) -> bool {
+        let mut making = self.making();
+        making.retain(|charge| charge.upgrade().is_some_and(|charge| !charge.is_made()));
+        let all: Vec<_> = making.iter().filter_map(Weak::upgrade).collect();
+        drop(making);
+        let mut peers: HashMap<Peer, u64> = HashMap::new();
+        for charge in &all {
+            let sum = peers.entry(charge.by).or_default();
+            *sum = sum.saturating_add(charge.bytes());
+        }
+        let own = peers.get(&charge.by).copied().unwrap_or_default();
+        let own = own.saturating_sub(charge.bytes()).saturating_add(bytes);
+        let most = peers.into_iter().max_by_key(|(_, sum)| *sum);
+        let Some((peer, _)) = most.filter(|(peer, sum)| *peer != charge.by && *sum > own) else {
+            return false;
+        };
+        let of_peer = all.iter().filter(|charge| charge.by == peer);
+        let largest = of_peer.max_by_key(|charge| charge.bytes());
+        largest.inspect(|charge| charge.must_go.store(true, Ordering::Relaxed));
+        largest.is_some()
+    }
+
+    /// Waits a moment for what gives way.
+    fn wait(&self) {
+        let waited = self
+            .given_back
+            .wait_timeout(self.making(), Duration::from_millis(100));
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn taken(&self) -> Taken {
+        Taken {
+            limit: self.limit,
+            in_use: self.used.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Charge {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn is_made(&self) -> bool {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// It is made: from now on it gives way to nobody.
+    pub(super) fn made(&self) {
+        self.made.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes it `bytes` in all. Something else takes `beside`, and while there is
+    /// no room, `forget` drops what nobody uses.
+    ///
+    /// # Errors
+    ///
+    /// `forget` finds nothing, and nothing that is being made gives way: what all
+    /// take is in use; or this gives way to others. Then nothing has changed.
+    pub(super) fn set(
+        &self,
+        bytes: u64,
+        beside: impl Fn() -> u64,
+        mut forget: impl FnMut() -> bool,
+    ) -> Result<(), Taken> {
+        let before = self.bytes.load(Ordering::Relaxed);
+        let Some(more) = bytes.checked_sub(before) else {
+            self.ledger
+                .used
+                .fetch_sub(before - bytes, Ordering::Relaxed);
+            self.bytes.store(bytes, Ordering::Relaxed);
+            return Ok(());
+        };
+        let begun = Instant::now();
+        while self.must_go.load(Ordering::Relaxed) || !self.ledger.take(more, beside()) {
+            let gives_way = self.must_go.load(Ordering::Relaxed);
+            if !gives_way && forget() {
+                continue;
+            }
+            if gives_way || begun.elapsed() > PATIENCE || !self.ledger.make_way(self, bytes) {
+                self.ledger.refused.fetch_add(1, Ordering::Relaxed);
+                return Err(self.ledger.taken());
+            }
+            self.ledger.wait();
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Ledger {
+    fn take(&self, more: u64, beside: u64) -> bool {
+        let sum = |used: u64| {
+            let sum = used.checked_add(more)?;
+            let fits = sum.checked_add(beside).is_some_and(|all| all <= self.limit);
+            fits.then_some(sum)
+        };
+        let taken = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+        taken.is_ok()
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        self.ledger.used.fetch_sub(bytes, Ordering::Relaxed);
+        self.ledger.given_back.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn set(charge: &Charge, bytes: u64) -> bool {
+        charge.set(bytes, || 0, || false).is_ok()
+    }
+
+    #[test]
+    fn what_grows_counts_while_it_grows_and_what_is_dropped_counts_no_more() {
+        let ledger = Ledger::new(10);
+        let (first, second) = (ledger.open(Peer::User(1)), ledger.open(Peer::User(1)));
+        assert!(set(&first, 4) && set(&second, 4) && set(&first, 6));
+        assert!(!set(&second, 5));
+        assert_eq!((ledger.taken().in_use, ledger.taken().refused), (10, 1));
+        drop(first);
+        assert!(set(&second, 10) && set(&second, 2));
+        assert_eq!(ledger.taken().in_use, 2);
+    }
+
+    #[test]
+    fn what_nobody_uses_makes_room_and_what_stands_beside_does_not() {
+        let ledger = Ledger::new(10);
+        let kept = ledger.open(Peer::User(1));
+        assert!(set(&kept, 6));
+        let (mut kept, second) = (Some(kept), ledger.open(Peer::User(1)));
+        let made = second.set(5, || 0, || kept.take().is_some());
+        assert!(made.is_ok() && kept.is_none());
+        assert!(second.set(6, || 5, || false).is_err());
+        assert!(second.set(6, || 4, || false).is_ok());
+    }
+
+    #[test]
+    fn what_is_being_made_gives_way_to_a_peer_that_has_less() {
+        let ledger = Ledger::new(10);
+        let greedy = ledger.open(Peer::User(1));
+        let modest = ledger.open(Peer::User(2));
+        assert!(set(&greedy, 9));
+        thread::scope(|scope| {
+            // Waits for the other to notice.
+            let waits = scope.spawn(|| set(&modest, 3));
+            while set(&greedy, 9) {
+                thread::yield_now();
+            }
+            drop(greedy);
+            assert!(waits.join().unwrap());
+        });
+        // What is made stays, and one peer gives no way to itself.
+        assert!(!set(&ledger.open(Peer::User(2)), 8));
+        modest.made();
+        assert!(!set(&ledger.open(Peer::User(3)), 8));
+        assert!(set(&modest, 2));
+    }
+}
