@@ -54,7 +54,10 @@ fn what_is_open_is_listed_with_what_was_read() {
         |open| open == &Value::Array(Vec::new()),
     );
 
-    let _peer = Peer::transmitting(&server, HOSTILE.as_bytes());
+    let mut peer = Peer::transmitting(&server, HOSTILE.as_bytes());
+    // Answered, it is open for certain.
+    peer.send(&request(0, 0, 0, 512));
+    assert_eq!(peer.simple_error(), 0);
     let text = get(&server, "/exports").body;
     let listed: Value = serde_json::from_str(&text).unwrap();
     assert!(
