@@ -58,9 +58,9 @@ impl Guarded {
         for key in keys {
             let mut public = program("openssl");
             let public = stdout(public.args(["pkey", "-pubout", "-in"]).arg(self.key(key)));
-            text += &format!(
-                "[[key]]\nid = \"{key}\"\nrepositories = [\"team/*\"]\npublic_key = \"\"\"\n{public}\n\"\"\"\n"
-            );
+            let repositories = "repositories = [\"team/*\"]";
+            text += &["[[key]]\nid = \"", key, "\"\n", repositories].concat();
+            text += &["\npublic_key = \"\"\"\n", &public, "\n\"\"\"\n"].concat();
         }
         fs::write(self.file(), text + more).unwrap();
     }

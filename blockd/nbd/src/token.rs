@@ -162,17 +162,11 @@ mod tests {
     fn a_token_is_not_shown() {
         let token: Token = "secret".parse().unwrap();
         assert_eq!(format!("{token:?}"), "Token");
-        assert_eq!(
-            format!(
-                "{:?}",
-                Asked {
-                    name: "a",
-                    token: Some(&token)
-                }
-            )
-            .contains("secret"),
-            false
-        );
+        let asked = Asked {
+            name: "a",
+            token: Some(&token),
+        };
+        assert!(!format!("{asked:?}").contains("secret"));
     }
 
     proptest::proptest! {
