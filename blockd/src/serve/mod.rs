@@ -122,10 +122,9 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
         let (catalog, ready) = (Arc::clone(&catalog), Arc::clone(&ready));
         tokio::spawn(http.serve(server.watch(), catalog, ready))
     });
-    ready.set_listening(true);
     let ending = async {
         shutdown.await;
-        ready.set_listening(false);
+        ready.end();
     };
     server.run(ending).await;
     expiry.abort();

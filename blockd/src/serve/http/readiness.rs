@@ -18,31 +18,31 @@ static ROOM: [u8; 64 << 10] = [0; 64 << 10];
 pub(in crate::serve) struct Readiness {
     repos: PathBuf,
     state: PathBuf,
-    /// Whether the server accepts clients.
-    listening: AtomicBool,
+    /// Whether the server accepts no more clients.
+    ending: AtomicBool,
     checks: OneAtATime,
 }
 
 impl Readiness {
-    /// Of a server that does not listen yet.
+    /// Of a server whose listeners are bound.
     pub(in crate::serve) fn new(options: &CatalogOptions) -> Self {
         Self {
             repos: options.repos.clone(),
             state: options.state.clone(),
-            listening: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
             checks: OneAtATime::default(),
         }
     }
 
-    /// The server accepts clients from now on, or no more.
-    pub(in crate::serve) fn set_listening(&self, listening: bool) {
-        self.listening.store(listening, Ordering::Relaxed);
+    /// The server accepts no more clients.
+    pub(in crate::serve) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Why the server is not ready, without paths; nothing if it is.
     pub(super) async fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
-        if !self.listening.load(Ordering::Relaxed) {
+        if self.ending.load(Ordering::Relaxed) {
             reasons.push("the server does not accept clients: it is shutting down".to_owned());
         }
         let (repos, state) = (self.repos.clone(), self.state.clone());
