@@ -56,7 +56,7 @@ impl Machine {
 
     /// Boots, and returns the base and the text that the work tree begins with; then
     /// changes it if there is a text, and detaches.
-    async fn run(&self, name: &str, text: Option<&str>) -> (Option<String>, Option<String>) {
+    async fn work_as(&self, name: &str, text: Option<&str>) -> (Option<String>, Option<String>) {
         let options = options(name, self.store.as_deref());
         let changes = Changes::new(&options, self.disk.path());
         let base = changes.fetch().await.unwrap();
@@ -79,20 +79,20 @@ fn with(text: &str) -> (Option<String>, Option<String>) {
 async fn another_machine_with_the_name_has_the_changes() {
     let store = tempdir().unwrap();
     let lost = Machine::new(Some(store.path()));
-    assert_eq!(lost.run("task-a", Some("a")).await, (None, None));
+    assert_eq!(lost.work_as("task-a", Some("a")).await, (None, None));
     let replacement = Machine::new(Some(store.path()));
-    assert_eq!(replacement.run("task-a", None).await, with("a"));
+    assert_eq!(replacement.work_as("task-a", None).await, with("a"));
 }
 
 #[tokio::test]
 async fn the_next_task_of_a_machine_does_not_see_the_last_ones_changes() {
     let store = tempdir().unwrap();
     let machine = Machine::new(Some(store.path()));
-    machine.run("task-a", Some("a")).await;
-    assert_eq!(machine.run("task-b", Some("b")).await, (None, None));
+    machine.work_as("task-a", Some("a")).await;
+    assert_eq!(machine.work_as("task-b", Some("b")).await, (None, None));
     // The first is in the store; the second one's own are here.
-    assert_eq!(machine.run("task-b", None).await, with("b"));
-    assert_eq!(machine.run("task-a", None).await, with("a"));
+    assert_eq!(machine.work_as("task-b", None).await, with("b"));
+    assert_eq!(machine.work_as("task-a", None).await, with("a"));
     assert!(!machine.disk.path().join("set-aside").exists());
 }
 
@@ -101,8 +101,8 @@ async fn changes_that_were_never_stored_are_set_aside() {
     let machine = Machine::new(None);
     for round in 0..2 {
         let own = format!("a{round}");
-        assert_eq!(machine.run("task-a", Some(&own)).await, (None, None));
-        assert_eq!(machine.run("task-b", None).await, (None, None));
+        assert_eq!(machine.work_as("task-a", Some(&own)).await, (None, None));
+        assert_eq!(machine.work_as("task-b", None).await, (None, None));
         let name = ["task-a", "task-a.1"][round];
         let aside = machine.disk.path().join("set-aside").join(name);
         assert_eq!(fs::read_to_string(aside.join("changed")).unwrap(), own);
@@ -112,12 +112,12 @@ async fn changes_that_were_never_stored_are_set_aside() {
 #[tokio::test]
 async fn a_restore_that_was_interrupted_begins_again() {
     let store = tempdir().unwrap();
-    Machine::new(Some(store.path())).run("task-a", Some("a")).await;
+    Machine::new(Some(store.path())).work_as("task-a", Some("a")).await;
     let machine = Machine::new(Some(store.path()));
     let attach = attach_directory(machine.disk.path());
     fs::create_dir_all(&attach).unwrap();
     fs::write(attach.join("half"), "").unwrap();
     fs::write(machine.disk.path().join("fetched.tar.gz"), "cut").unwrap();
-    assert_eq!(machine.run("task-a", None).await, with("a"));
+    assert_eq!(machine.work_as("task-a", None).await, with("a"));
     assert!(!attach.join("half").exists());
 }

@@ -41,12 +41,12 @@ impl Version {
         folder: &Path,
         environment: Vec<(OsString, OsString)>,
     ) -> Result<String, String> {
-        let path = if program.contains('/') {
+        let program = if program.contains('/') {
             folder.join(program)
         } else {
             PathBuf::from(program)
         };
-        let mut command = Command::new(path);
+        let mut command = Command::new(&program);
         command.arg(SHOW_VERSION).current_dir(folder);
         command.env_clear().envs(environment);
         command.stdin(Stdio::null()).kill_on_drop(true);
