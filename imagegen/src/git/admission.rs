@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    admitted::{Admitted, Stamp},
     store,
     wall::{self, Wall},
 };
@@ -94,7 +95,7 @@ pub(super) fn links(places: &Places) -> Vec<PathBuf> {
 /// # Errors
 ///
 /// [`Kind::Refused`] if it leads out, [`Kind::Corrupt`] if a file is none.
-pub(super) fn check(path: &Path, wall: &Wall) -> Result<()> {
+pub(super) fn check(path: &Path, wall: &Wall, admitted: &Admitted) -> Result<()> {
     if wall.roots().is_none() {
         return Ok(());
     }
@@ -108,11 +109,11 @@ pub(super) fn check(path: &Path, wall: &Wall) -> Result<()> {
             check_file(&directory.join(file), wall)?;
         }
         for below in DIRECTORIES {
-            check_all(&directory.join(below), wall, MAX_DEPTH)?;
+            check_all(&directory.join(below), (wall, admitted), MAX_DEPTH)?;
         }
     }
     for directory in objects {
-        check_all(&directory, wall, MAX_DEPTH)?;
+        check_all(&directory, (wall, admitted), MAX_DEPTH)?;
     }
     Ok(())
 }
@@ -176,43 +177,65 @@ fn check_file(path: &Path, wall: &Wall) -> Result<()> {
 }
 
 /// Checks all files below a directory, which need not exist.
-fn check_all(directory: &Path, wall: &Wall, depth: usize) -> Result<()> {
+fn check_all(directory: &Path, (wall, admitted): (&Wall, &Admitted), depth: usize) -> Result<()> {
     match wall.admit(directory) {
-        Ok(_) => check_below(directory, wall, depth),
+        Ok(_) => check_below(directory, (wall, admitted), depth),
         Err(error) => unless_absent(directory, error),
     }
 }
 
 /// The same, of one that was admitted. What is not a link in it lies inside too,
 /// and is not resolved once more: a repository has 256 directories of loose
-/// objects.
-fn check_below(directory: &Path, wall: &Wall, depth: usize) -> Result<()> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) => return unless_absent(directory, error),
-    };
+/// objects. One that has not changed since it was looked through is not listed.
+fn check_below(directory: &Path, (wall, admitted): (&Wall, &Admitted), depth: usize) -> Result<()> {
     let below = depth.checked_sub(1).ok_or_else(|| {
         let message = format!("{} is nested too deep", directory.display());
         Error::new(Kind::Corrupt, message)
     })?;
-    for entry in entries {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => return unless_absent(directory, error),
-        };
-        match entry.file_type() {
-            Ok(kind) if kind.is_file() => {}
-            Ok(kind) if kind.is_dir() => check_below(&entry.path(), wall, below)?,
-            Ok(kind) if kind.is_symlink() && entry.path().is_dir() => {
-                check_all(&entry.path(), wall, below)?;
-            }
-            Ok(_) => check_file(&entry.path(), wall)?,
-            // Removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::io("use", &entry.path(), error)),
+    let stamp = match Stamp::of(directory) {
+        Ok(stamp) => stamp,
+        Err(error) => return unless_absent(directory, error),
+    };
+    if let Some(known) = admitted.unchanged(directory, stamp) {
+        let mut known = known.iter();
+        return known.try_for_each(|known| check_below(known, (wall, admitted), below));
+    }
+    let (directories, others) = match list(directory) {
+        Ok(listed) => listed,
+        Err(error) => return unless_absent(directory, error),
+    };
+    for path in &others {
+        if path.is_dir() {
+            check_all(path, (wall, admitted), below)?;
+        } else {
+            check_file(path, wall)?;
         }
     }
+    for path in &directories {
+        check_below(path, (wall, admitted), below)?;
+    }
+    if others.is_empty() {
+        admitted.keep(directory, stamp, directories);
+    }
     Ok(())
+}
+
+/// The directories in a directory, and what is neither a directory nor a regular
+/// file, such as a link.
+fn list(directory: &Path) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut directories, mut others) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        match entry.file_type() {
+            Ok(kind) if kind.is_file() => {}
+            Ok(kind) if kind.is_dir() => directories.push(entry.path()),
+            Ok(_) => others.push(entry.path()),
+            // Removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((directories, others))
 }
 
 fn unless_absent(directory: &Path, error: io::Error) -> Result<()> {

@@ -14,6 +14,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod admission;
+mod admitted;
 mod attributes;
 mod blob;
 mod byte_lru;

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Cache, Objects, Refs,
     admission::{self, Places},
+    admitted::Admitted,
     format,
     mapping::guarded,
     origin_url, refs,
@@ -39,6 +40,8 @@ pub struct Repository {
     pub(super) format: hash::Kind,
     /// Nothing of it may lead out of this.
     pub(super) wall: Wall,
+    /// What of it was looked through.
+    pub(super) admitted: Arc<Admitted>,
 }
 
 impl Repository {
@@ -65,7 +68,8 @@ impl Repository {
     /// The same, and [`Kind::Refused`] if it leads out now. What leads out later
     /// is an error of what reads it.
     pub fn open_within(path: &Path, wall: &Wall) -> Result<Self> {
-        let repository = open(path, wall)?;
+        let admitted = Arc::default();
+        let repository = open(path, wall, &admitted)?;
         let common_dir = std::fs::canonicalize(repository.common_dir())
             .map_err(|error| Error::io("open", repository.common_dir(), error))?;
         Ok(Self {
@@ -73,6 +77,7 @@ impl Repository {
             common_dir,
             format: repository.object_hash(),
             wall: wall.clone(),
+            admitted,
         })
     }
 
@@ -127,7 +132,7 @@ impl Repository {
     /// The full name of the ref that `name` means; `None` if there is none.
     pub(super) fn full_name(&self, name: &str) -> Result<Option<BString>> {
         let find = || {
-            let repository = open(&self.path, &self.wall)?;
+            let repository = open(&self.path, &self.wall, &self.admitted)?;
             let found = repository.try_find_reference(name);
             let found = found.map_err(|error| unresolved(error).within(format!("{name:?}")))?;
             Ok(found.map(|found| found.name().as_bstr().to_owned()))
@@ -204,7 +209,7 @@ impl Repository {
     }
 
     fn read_refs_and_origin(&self) -> Result<(Refs, Option<String>)> {
-        let repository = open(&self.path, &self.wall)?;
+        let repository = open(&self.path, &self.wall, &self.admitted)?;
         if format::is_partial(&repository) {
             let message = format!(
                 "{} is a partial clone, and its history is not complete: serve a full clone \
@@ -236,9 +241,9 @@ fn origin(repository: &gix::Repository, with_path: bool) -> Option<String> {
 }
 
 /// Opens the repository anew, since gix caches what it has read.
-pub(super) fn open(path: &Path, wall: &Wall) -> Result<gix::Repository> {
+pub(super) fn open(path: &Path, wall: &Wall, admitted: &Admitted) -> Result<gix::Repository> {
     if path.exists() {
-        admission::check(path, wall)?;
+        admission::check(path, wall, admitted)?;
     }
     let options = gix::open::Options::isolated()
         .with(sec::Trust::Full)

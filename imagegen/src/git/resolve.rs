@@ -81,7 +81,7 @@ impl Repository {
                 Ok(from)
             }
             Stage::Search(text) => {
-                let repository = open(&self.path, &self.wall)?;
+                let repository = open(&self.path, &self.wall, &self.admitted)?;
                 let found = revision::search(&repository, from, text, go_on);
                 found.map_err(|error| self.here(error, shown))
             }
@@ -101,7 +101,7 @@ impl Repository {
         if rev.is_empty() || rev.starts_with('-') {
             return Err(here(Error::new(Kind::Invalid, "not a revision")));
         }
-        let repository = open(&self.path, &self.wall)?;
+        let repository = open(&self.path, &self.wall, &self.admitted)?;
         let head = repository
             .head_name()
             .map_err(|error| here(unresolved(error)))?;
