@@ -183,8 +183,10 @@ fn the_kernels_nbd_stands_what_happens_to_the_server() {
     let guest = GuestRun::of(&script);
     end.store(true, Ordering::Relaxed);
     drop(std::net::TcpStream::connect(("127.0.0.1", port)));
-    obeying.join().unwrap();
+    let obeyed = obeying.join();
+    // What the guest says explains what becomes of the server.
     guest.assert_ended_well();
+    obeyed.unwrap();
     let checkout = repo.checkout("main");
     let mut digest = Command::new("sh");
     digest.args(["-c", DIGEST]).current_dir(checkout.path());
