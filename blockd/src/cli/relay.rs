@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     log::LogFormat,
-    relay::{self, RelayOptions, RelayProgram},
+    relay::{self, Inherited, RelayOptions, RelayProgram},
 };
 use blockd_nbd::uri::NbdUri;
 
@@ -196,28 +196,21 @@ pub struct RelayDaemonArgs {
     #[command(flatten)]
     pub log: LogArgs,
 
-    /// This is the process in the background
-    #[arg(long)]
-    pub detached: bool,
-
     /// The relay's socket, to be seen in a list of processes; what counts are
     /// the options on standard input
     pub socket: Option<PathBuf>,
 }
 
 impl RelayDaemonArgs {
-    /// Starts the process in the background, or is that process.
+    /// Is the relay in the background.
     ///
     /// # Errors
     ///
-    /// Standard input holds no options; else as [`relay::launch`] and
-    /// [`relay::serve_detached`].
+    /// Standard input holds no options; else as [`relay::serve_detached`].
     pub fn run(&self) -> Result<()> {
+        let inherited = Inherited::take().context("cannot find the inherited files")?;
         let options = RelayOptions::from_reader(io::stdin())?;
-        if self.detached {
-            return relay::serve_detached(&options);
-        }
-        relay::launch(&relay_program()?, &options)
+        relay::serve_detached(&options, inherited)
     }
 }
 

@@ -1,25 +1,25 @@
 //! A relay in the background.
 //!
 //! ```text
-//! attach ─exec─► relay-daemon ─setsid, exec─► relay-daemon --detached: serves
-//!    ▲              │ exits: the relay's parent is init     │
-//!    └── one line ◄─┴── one line: Greeting ◄────────────────┘
+//! attach ─────────┐ exec          one line: Greeting
+//! relay --daemon ─┴──► relay-daemon ───────────────► both end: the relay's
+//!                      setsid, serves                parent is init
 //! ```
-//! Both processes get their options on standard input, and of the caller's
-//! environment only what [`RelayProgram`] holds.
+//! It gets its options on standard input, and of the caller's environment only
+//! what [`RelayProgram`] holds.
 
 use std::{
     ffi::OsString,
     fs,
     io::{self, BufRead, BufReader, Write},
-    os::fd::{BorrowedFd, RawFd},
+    os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd},
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 use rustix::{
-    io::{Errno, FdFlags, fcntl_setfd},
+    io::{Errno, FdFlags, fcntl_getfd, fcntl_setfd},
     process::setsid,
 };
 
@@ -35,8 +35,8 @@ pub struct RelayProgram {
 }
 
 impl RelayProgram {
-    /// The command that starts a relay and ends when the relay is ready or has
-    /// failed; its standard output is a [`Greeting`].
+    /// The command that is a relay in the background. On its standard output it
+    /// writes a [`Greeting`] when it serves or has failed.
     ///
     /// # Errors
     ///
@@ -45,6 +45,7 @@ impl RelayProgram {
         let mut command = Command::new(&self.executable);
         command
             .arg("relay-daemon")
+            .arg(&options.unix)
             .current_dir("/")
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -54,23 +55,15 @@ impl RelayProgram {
     }
 }
 
-/// Leaves the terminal, starts the relay, passes its greeting on, and lets
-/// init be its parent.
+/// Starts the relay, waits until it serves, and passes its greeting on.
 ///
 /// # Errors
 ///
 /// The relay cannot be started, for the reason that its greeting says.
 pub fn launch(program: &RelayProgram, options: &RelayOptions) -> Result<()> {
-    // Fails for the leader of a process group, as a job of a shell is: that
-    // has ended when the shell sends its jobs a signal.
-    if let Err(error) = setsid() {
-        tracing::debug!("the relay stays in this session: {error}");
-    }
     inherit_nothing().context("cannot keep the caller's open files from the relay")?;
     let mut relay = program
         .command(options)?
-        .arg("--detached")
-        .arg(&options.unix)
         .spawn()
         .with_context(|| format!("cannot start {}", program.executable.display()))?;
     let pipe = relay.stdout.take().context("the relay has no pipe")?;
@@ -87,6 +80,15 @@ pub fn launch(program: &RelayProgram, options: &RelayOptions) -> Result<()> {
     }
 }
 
+/// Leaves the terminal of whoever has started this process.
+pub(super) fn leave_terminal() {
+    // Fails for the leader of a process group, as a job of a shell is: that
+    // has ended when the shell sends its jobs a signal.
+    if let Err(error) = setsid() {
+        tracing::debug!("the relay stays in this session: {error}");
+    }
+}
+
 /// Writes the greeting to standard output.
 pub(super) fn greet(greeting: &Greeting) -> io::Result<()> {
     let mut line = serde_json::to_vec(greeting)?;
@@ -94,6 +96,33 @@ pub(super) fn greet(greeting: &Greeting) -> io::Result<()> {
     let mut pipe = io::stdout().lock();
     pipe.write_all(&line)?;
     pipe.flush()
+}
+
+/// What this process was given open beyond the standard streams: the lock of
+/// the attach that starts it, and what the caller of that left open. Closed when
+/// it is dropped.
+#[derive(Debug)]
+pub struct Inherited(#[expect(dead_code, reason = "held, and closed")] Vec<OwnedFd>);
+
+impl Inherited {
+    /// Takes them all. Must be called before this process opens a file or starts
+    /// a thread.
+    ///
+    /// # Errors
+    ///
+    /// `/proc/self/fd` cannot be read.
+    pub fn take() -> io::Result<Self> {
+        let numbers = open_files()?;
+        let files = numbers.into_iter().map(|number| {
+            // SAFETY: it was open before anything in this process opened a file,
+            // so nothing else in it owns it.
+            #[expect(unsafe_code, reason = "descriptors of others have no safe handle")]
+            unsafe {
+                OwnedFd::from_raw_fd(number)
+            }
+        });
+        Ok(Self(files.collect()))
+    }
 }
 
 /// Closes in every program started from here on what this one has open beyond
@@ -104,21 +133,33 @@ pub(super) fn greet(greeting: &Greeting) -> io::Result<()> {
 ///
 /// `/proc/self/fd` cannot be read.
 pub(crate) fn inherit_nothing() -> io::Result<()> {
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|number| number.parse().ok());
-        let number: RawFd = number.ok_or(io::ErrorKind::InvalidData)?;
-        if number <= 2 {
-            continue;
-        }
-        // SAFETY: the descriptor was open a moment ago; were it closed since,
-        // the call would fail with EBADF and do nothing.
-        #[expect(unsafe_code, reason = "descriptors of others have no safe handle")]
-        let file = unsafe { BorrowedFd::borrow_raw(number) };
-        match fcntl_setfd(file, FdFlags::CLOEXEC) {
+    for number in open_files()? {
+        match fcntl_setfd(borrowed(number), FdFlags::CLOEXEC) {
             Ok(()) | Err(Errno::BADF) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// What is open beyond the standard streams.
+fn open_files() -> io::Result<Vec<RawFd>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|number| number.parse().ok());
+        numbers.push(number.ok_or(io::ErrorKind::InvalidData)?);
+    }
+    // That of the directory itself is closed by now.
+    numbers.retain(|&number| number > 2 && fcntl_getfd(borrowed(number)).is_ok());
+    Ok(numbers)
+}
+
+fn borrowed(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: the descriptor was open a moment ago; were it closed since, the
+    // calls that it is for would fail with EBADF and do nothing.
+    #[expect(unsafe_code, reason = "descriptors of others have no safe handle")]
+    unsafe {
+        BorrowedFd::borrow_raw(number)
+    }
 }

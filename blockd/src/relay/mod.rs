@@ -38,7 +38,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::oneshot,
@@ -65,7 +65,7 @@ pub(crate) use self::{
     protocol::{DEFAULT_CACHE_SIZE, Greeting},
 };
 pub use self::{
-    daemon::{RelayProgram, launch},
+    daemon::{Inherited, RelayProgram, launch},
     protocol::{
         AheadStatus, CacheStatus, ChangedStatus, Hydration, Latency, RelayOptions, Status,
         UpstreamState, UpstreamStatus,
@@ -109,20 +109,29 @@ pub fn relay(options: &RelayOptions) -> Result<()> {
 
 /// The same in the background: writes a `Greeting` to standard output when
 /// it serves or has failed, and outlives the terminal that it was started in.
+/// What it has inherited, such as the lock of its lower layer, is closed when it
+/// serves.
 ///
 /// # Errors
 ///
 /// As [`relay`]; and nobody reads the greeting: the process that has started
 /// the relay is gone, and so is the attachment that it was for.
-pub fn serve_detached(options: &RelayOptions) -> Result<()> {
+pub fn serve_detached(options: &RelayOptions, inherited: Inherited) -> Result<()> {
+    daemon::leave_terminal();
     privacy::shut_others_out();
     let runtime = runtime()?;
     let started = runtime.block_on(Relay::start(options, HangUp::Ignored));
-    daemon::greet(&match &started {
+    let greeted = daemon::greet(&match &started {
         Ok(_) => Greeting::Ready,
         Err(error) => Greeting::Failed(format!("{error:#}")),
-    })?;
-    run(runtime, started?)
+    });
+    let relay = started?;
+    if let Err(error) = greeted {
+        runtime.block_on(relay.end())?;
+        return Err(error).context("nobody reads the relay's greeting");
+    }
+    drop(inherited);
+    run(runtime, relay)
 }
 
 fn runtime() -> io::Result<Runtime> {
@@ -245,6 +254,10 @@ impl Relay {
                 ended?;
             }
         }
+        self.end().await
+    }
+
+    async fn end(self) -> Result<()> {
         for socket in &self.sockets {
             socket.abort();
         }

@@ -236,14 +236,14 @@ impl Bench {
 
     /// The only relay.
     pub(crate) fn relay(&self) -> Pid {
-        let processes = self.processes("--detached");
+        let processes = self.processes("relay-daemon");
         assert_eq!(processes.len(), 1, "{processes:?}");
         pid(processes[0])
     }
 
     /// The relays.
     pub(crate) fn relays(&self) -> Vec<Pid> {
-        self.processes_with("--detached")
+        self.processes_with("relay-daemon")
     }
 
     pub(crate) fn processes_with(&self, word: &str) -> Vec<Pid> {

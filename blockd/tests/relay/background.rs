@@ -98,5 +98,5 @@ fn the_help_explains_how_to_use_it() {
     ] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    assert!(!text.contains("--detached"), "{text}");
+    assert!(!text.contains("relay-daemon"), "{text}");
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::Path,
     time::Duration,
 };
@@ -9,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::Command,
+    process::{Child, Command},
     time::timeout,
 };
 
@@ -40,8 +41,8 @@ pub(crate) struct RelaySpec<'a> {
 
 /// Starts the relay of an export, and waits until it serves.
 ///
-/// The relay inherits the lock, which is free when its launcher has ended: after an
-/// attach that was killed, the next one finds a relay that serves, or none.
+/// The relay inherits the lock, and holds it until it serves or has failed: after
+/// an attach that was killed, the next one finds a relay that serves, or none.
 ///
 /// # Errors
 ///
@@ -52,16 +53,13 @@ pub(crate) async fn start(lower: &LowerDir, lock: &Lock, spec: &RelaySpec<'_>) -
     let log = lower.log_file();
     let log = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
     let inherited = lock.inheritable()?;
-    let mut child = Command::from(command)
-        .kill_on_drop(true)
+    let child = Command::from(command)
         .stderr(log)
         .spawn()
         .with_context(|| format!("cannot start {}", program.executable.display()))?;
     drop(inherited);
-    let output = child.stdout.take().expect("the command has a pipe");
-    let mut line = String::new();
-    let mut output = BufReader::new(output);
-    timeout(START_TIMEOUT, output.read_line(&mut line))
+    let mut starting = Starting(Some(child));
+    let line = timeout(START_TIMEOUT, starting.greeting())
         .await
         .with_context(|| {
             let seconds = START_TIMEOUT.as_secs();
@@ -71,11 +69,43 @@ pub(crate) async fn start(lower: &LowerDir, lock: &Lock, spec: &RelaySpec<'_>) -
             )
         })?
         .context("cannot read the output of the relay")?;
-    child.wait().await?;
     match serde_json::from_str(&line) {
-        Ok(Greeting::Ready) => Ok(()),
+        Ok(Greeting::Ready) => {
+            starting.serves();
+            Ok(())
+        }
         Ok(Greeting::Failed(reason)) => bail!("{reason}"),
         Err(_) => Err(anyhow!("{}", last_log_line(lower)?).context("the relay died")),
+    }
+}
+
+/// A relay that does not serve yet: killed when it is dropped.
+#[derive(Debug)]
+struct Starting(Option<Child>);
+
+impl Starting {
+    /// The line in which it says that it serves, or why not; empty if it dies.
+    async fn greeting(&mut self) -> io::Result<String> {
+        let child = self.0.as_mut().expect("it is starting");
+        let output = child.stdout.take().expect("the command has a pipe");
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).await?;
+        Ok(line)
+    }
+
+    /// It outlives this process.
+    fn serves(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take()
+            && let Err(error) = child.start_kill()
+        {
+            tracing::warn!("cannot end a relay that does not serve: {error}");
+        }
     }
 }
 
