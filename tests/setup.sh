@@ -26,7 +26,7 @@ blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
 agent="curl:curl ps:procps kill:procps python3:python3"
 unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
     mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
-    python-nbd:python3-libnbd python-prometheus:python3-prometheus-client qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs
+    python-asciinema:asciinema python-nbd:python3-libnbd python-prometheus:python3-prometheus-client qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs
     umount:mount"
 test="busybox:busybox-static chromedriver:chromium-driver chromium:chromium cpio:cpio git-lfs:git-lfs
     java:default-jre-headless jgit:jgit-cli node:nodejs npm:npm openssl:openssl python-venv:python3-venv
@@ -58,6 +58,7 @@ has() {
     # Debian's launcher of it lacks a jar.
     jgit) [ -e /usr/share/java/org.eclipse.jgit.pgm.jar ] ;;
     # Debian's module is for Debian's interpreter; another may be first on the path.
+    python-asciinema) /usr/bin/python3 -c 'import asciinema' 2>/dev/null ;;
     python-nbd) /usr/bin/python3 -c 'import nbd' 2>/dev/null ;;
     python-prometheus) /usr/bin/python3 -c 'import prometheus_client' 2>/dev/null ;;
     python-venv) python3 -c 'import ensurepip' 2>/dev/null ;;

@@ -63,6 +63,7 @@ fn run(command: Command) -> Result<()> {
             Command::Start(args) => client::start(&args.remote.server()?, args.resume).await,
             Command::Message(args) => client::message(&args.remote.server()?, args.text()?).await,
             Command::Live(args) => client::live(&args.remote.server()?, args.options()).await,
+            Command::Export(args) => client::export(&args.remote.server()?, args.options()).await,
             Command::Terminal(args) => client::terminal(&args.remote.server()?, args.raw).await,
             Command::Status(args) => client::status(&args.server()?).await,
             Command::Coordinator(args) => coordinate(args.options()?).await,

@@ -5,7 +5,7 @@ import { build } from "esbuild";
 
 rmSync("dist.new", { recursive: true, force: true });
 await build({
-  entryPoints: ["terminal.js", "home.js"],
+  entryPoints: ["terminal.js", "home.js", "replay.js"],
   outdir: "dist.new",
   bundle: true,
   format: "esm",

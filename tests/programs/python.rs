@@ -25,6 +25,10 @@ pub(super) fn programs(text: &str) -> BTreeSet<String> {
     if text.lines().any(is_import) {
         found.insert("python-prometheus".to_owned());
     }
+    let is_import = |line: &str| line.starts_with("from asciinema");
+    if text.lines().any(is_import) {
+        found.insert("python-asciinema".to_owned());
+    }
     for call in CALLS {
         for (at, _) in text.match_indices(call) {
             let Some(rest) = text[at + call.len()..].trim_start().strip_prefix('"') else {

@@ -173,9 +173,11 @@ const CRATES: [Crate; 4] = [
             room("http_server", &[]),
             room("terminal_output", &[]),
             room("serve::screen", &[]),
+            room("run_times", &["serve::screen"]),
             room(
                 "serve",
                 &[
+                    "run_times",
                     "signals",
                     "token",
                     "http_access",
@@ -184,7 +186,10 @@ const CRATES: [Crate; 4] = [
                     "serve::screen",
                 ],
             ),
-            room("client", &["signals", "terminal_output", "serve::screen"]),
+            room(
+                "client",
+                &["signals", "terminal_output", "serve::screen", "run_times"],
+            ),
             room("fly", &["mode"]),
             room(
                 "coordinator",

@@ -2,6 +2,7 @@
 //! flags. Each command has a file; nothing else reads the environment.
 
 pub mod coordinator;
+pub mod export;
 pub mod fly;
 mod http;
 pub mod live;
@@ -17,6 +18,7 @@ use clap::{Parser, Subcommand};
 
 use self::{
     coordinator::Coordinator,
+    export::Export,
     fly::Machines,
     live::Live,
     machine::Boot,
@@ -48,6 +50,8 @@ pub enum Command {
     Message(Message),
     /// Print the output of codex, byte for byte; on a terminal, what draws.
     Live(Live),
+    /// Write a run as an asciicast, which asciinema and other players show.
+    Export(Export),
     /// Use codex's terminal; Ctrl+] detaches.
     Terminal(Terminal),
     /// Print what codex is doing.

@@ -1,6 +1,8 @@
 //! The client of a server: start codex, send messages, show its output and its
 //! terminal.
 
+mod asciicast;
+mod export;
 mod output;
 mod server;
 mod terminal;
@@ -15,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use self::output::Output;
 pub use self::{
+    export::{Export, export},
     server::{Machine, Server},
     terminal::terminal,
 };

@@ -6,10 +6,12 @@ use reqwest::{Client, StatusCode};
 
 use super::harness::{AGENT, Server};
 
-const PROTECTED: [&str; 10] = [
+const PROTECTED: [&str; 12] = [
     "/live",
     "/live/runs",
     "/live/runs/1",
+    "/live/runs/1/times",
+    "/live/runs/1/view",
     "/live/view",
     "/mcp",
     "/status",

@@ -24,4 +24,6 @@ mod messages;
 #[cfg(test)]
 mod process_lifecycle;
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod window;

@@ -1,6 +1,9 @@
 //! `/live`: the output of a run, byte for byte, while it runs and after.
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
 
 use axum::{
     Json,
@@ -99,21 +102,48 @@ pub(super) async fn earlier(
     Query(query): Query<LiveQuery>,
     headers: HeaderMap,
 ) -> Response {
+    match find(&app, &run) {
+        Ok((id, log)) => answer(&id.to_string(), &log, &query, &headers),
+        Err(refused) => *refused,
+    }
+}
+
+/// When the output of a run came.
+pub(super) async fn times(State(app): State<App>, Path(run): Path<String>) -> Response {
+    let log = match find(&app, &run) {
+        Ok((_, log)) => log,
+        Err(refused) => return *refused,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    match log.times_text() {
+        Ok(text) => (headers, Body::from_stream(pieces(text))).into_response(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message = "it is not known when the output of this run came: agent 0.1.0 ran it\n";
+            (StatusCode::NOT_FOUND, message).into_response()
+        }
+        Err(error) => unreadable(&error),
+    }
+}
+
+/// The run of this name, and its log; or the answer that there is none.
+pub(super) fn find(app: &App, run: &str) -> Result<(RunId, Arc<OutputLog>), Box<Response>> {
     let not_found = || {
         let message = "there is no such run: see /live/runs\n";
-        (StatusCode::NOT_FOUND, message).into_response()
+        Box::new((StatusCode::NOT_FOUND, message).into_response())
     };
-    let Ok(id) = run.parse::<RunId>() else {
-        return not_found();
-    };
+    let id = run.parse::<RunId>().map_err(|_| not_found())?;
     let opened = match app.session.run().filter(|current| current.id() == id) {
         Some(current) => Ok(Arc::clone(current.log())),
         None => app.session.runs().open(id).map(Arc::new),
     };
     match opened {
-        Ok(log) => answer(&id.to_string(), &log, &query, &headers),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => not_found(),
-        Err(error) => unreadable(&error),
+        Ok(log) => Ok((id, log)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_found()),
+        Err(error) => Err(Box::new(unreadable(&error))),
     }
 }
 
@@ -252,4 +282,18 @@ fn bytes(
             Ok(Some((Bytes::from(piece), (reader, left, watching))))
         },
     )
+}
+
+/// A body of all that a file has.
+fn pieces(text: impl Read + Send + 'static) -> impl futures_util::Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(text, async |mut text| {
+        let read = spawn_blocking(move || {
+            let mut piece = Vec::with_capacity(PIECE);
+            let limit = u64::try_from(PIECE).map_err(io::Error::other)?;
+            (&mut text).take(limit).read_to_end(&mut piece)?;
+            Ok::<_, io::Error>((text, piece))
+        });
+        let (text, piece) = read.await.map_err(io::Error::other)??;
+        Ok((!piece.is_empty()).then(|| (Bytes::from(piece), text)))
+    })
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! /mcp                      two tools, three resources
 //! /live  /live/runs         the output, byte for byte
+//! /live/runs/RUN/times      when it came
+//! /live/runs/RUN/view       page that plays it
 //! /  /live/view  /terminal  pages for people
 //! /assets/NAME              what they are made of
 //! /status  /screen  /stop  /interrupt
@@ -22,6 +24,7 @@ mod metrics;
 mod page;
 mod range;
 mod recent_events;
+mod replay;
 mod request;
 mod session_ids;
 mod terminal;
@@ -89,6 +92,8 @@ pub fn router(app: App) -> Router {
         .route("/live", get(live::current))
         .route("/live/runs", get(live::runs))
         .route("/live/runs/{run}", get(live::earlier))
+        .route("/live/runs/{run}/times", get(live::times))
+        .route("/live/runs/{run}/view", get(replay::view_page))
         .route("/live/view", get(terminal::view_page))
         .route("/terminal", get(terminal::terminal))
         .route("/status", get(status))

@@ -1,4 +1,4 @@
-//! The pages for people: `/`, `/terminal` and `/live/view`.
+//! The pages for people: `/`, `/terminal`, `/live/view` and that of a run.
 //!
 //! All their addresses are relative, and have the query of the page: a coordinator may
 //! serve them below a prefix, or find the machine in the query.
@@ -14,11 +14,15 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rand::random;
 
 use super::{app::App, assets};
-use crate::serve::session::{State as RunState, Status};
+use crate::serve::{
+    output_log::RunId,
+    session::{State as RunState, Status},
+};
 
 const TERMINAL: &str = include_str!("../../../web/terminal.html");
 const PLAIN: &str = include_str!("../../../web/plain.html");
 const HOME: &str = include_str!("../../../web/home.html");
+const REPLAY: &str = include_str!("../../../web/replay.html");
 
 /// A page that shows the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,17 @@ pub(super) fn terminal_page(app: &App, page: Page, uri: &Uri) -> Response {
         ("screen", text(&app.session.screen_text())),
     ];
     respond(app, template, &values)
+}
+
+/// The page that plays a run.
+pub(super) fn replay_page(app: &App, run: RunId, uri: &Uri) -> Response {
+    let run = run.to_string();
+    let values = [
+        ("base", text("../../../")),
+        ("query", text(&query(uri))),
+        ("run", text(&run)),
+    ];
+    respond(app, REPLAY, &values)
 }
 
 /// `/`: what runs, and where everything is.
@@ -119,12 +134,13 @@ fn runs(app: &App, current: &str, query: &str) -> String {
     if listed.is_empty() {
         return "<li>none yet</li>".to_owned();
     }
+    let query = text(query);
     let entries = listed.iter().rev().map(|id| {
         let id = id.to_string();
         let which = if id == current { " (the last)" } else { "" };
         format!(
-            "<li><a href=\"./live/runs/{id}{}\">{id}</a>{which}</li>",
-            text(query)
+            "<li><a href=\"./live/runs/{id}/view{query}\">{id}</a>{which}, \
+             <a href=\"./live/runs/{id}{query}\">as a file</a></li>"
         )
     });
     entries.collect()

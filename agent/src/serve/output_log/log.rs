@@ -1,7 +1,7 @@
 //! The log of one run, as its writer sees it.
 
 use std::{
-    io,
+    io::{self, Read as _},
     os::unix::fs::FileExt,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,7 +14,9 @@ use super::{
     extent::{at_most, bytes as in_bytes},
     missing::Missing,
     segments::{Segment, Segments},
+    times::{self, Times},
 };
+use crate::serve::screen::Size;
 
 /// The output of one run.
 #[derive(Debug)]
@@ -22,18 +24,25 @@ pub struct OutputLog {
     segments: Segments,
     /// Held while bytes are appended.
     missing: Mutex<Missing>,
+    /// `None` when the run is over.
+    times: Mutex<Option<Times>>,
     extent: watch::Sender<Extent>,
 }
 
 impl OutputLog {
-    /// Creates a log in a directory of its own.
+    /// Creates a log in a directory of its own, of a terminal of this size.
     ///
     /// # Errors
     ///
     /// When a file cannot be created there.
-    pub fn create(directory: &Path, limits: Limits) -> io::Result<Self> {
+    pub fn create(directory: &Path, limits: Limits, size: Size) -> io::Result<Self> {
         let segments = Segments::create(directory, limits)?;
-        Ok(Self::new(segments, Missing::create(directory)?))
+        let times = Times::create(directory, size)?;
+        Ok(Self::new(
+            segments,
+            Missing::create(directory)?,
+            Some(times),
+        ))
     }
 
     /// Opens the log of a run that is over.
@@ -44,12 +53,12 @@ impl OutputLog {
     pub fn open(directory: &Path) -> io::Result<Self> {
         let segments = Segments::open(directory)?;
         let end = segments.end()?;
-        let log = Self::new(segments, Missing::open(directory)?);
+        let log = Self::new(segments, Missing::open(directory)?, None);
         log.update(|extent| (extent.end, extent.finished) = (end, true));
         Ok(log)
     }
 
-    fn new(segments: Segments, missing: Missing) -> Self {
+    fn new(segments: Segments, missing: Missing, times: Option<Times>) -> Self {
         let first = segments.first();
         let extent = Extent {
             first,
@@ -60,6 +69,7 @@ impl OutputLog {
         Self {
             segments,
             missing: Mutex::new(missing),
+            times: Mutex::new(times),
             extent: watch::Sender::new(extent),
         }
     }
@@ -107,7 +117,33 @@ impl OutputLog {
     /// Marks the log as complete: nothing will be appended.
     pub fn finish(&self) {
         self.retry();
+        if let Some(mut times) = self.times().take() {
+            times.flush();
+        }
         self.update(|extent| extent.finished = true);
+    }
+
+    /// Writes down that the terminal has another size from here on.
+    pub fn resized(&self, size: Size) {
+        if let Some(times) = self.times().as_mut() {
+            times.resized(size);
+        }
+    }
+
+    /// When its bytes were put out, as lines of text, each a [`Line`](crate::run_times::Line).
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) for a log of an agent that wrote down
+    /// no times; else when a file cannot be opened.
+    pub fn times_text(&self) -> io::Result<impl io::Read + Send + use<>> {
+        if let Some(times) = self.times().as_mut() {
+            times.flush();
+        }
+        let files = times::open(self.segments.directory(), &self.segments.starts())?;
+        let empty: Box<dyn io::Read + Send> = Box::new(io::empty());
+        let all = files.into_iter();
+        Ok(all.fold(empty, |all, file| Box::new(all.chain(file))))
     }
 
     /// Which offsets the log has now.
@@ -147,7 +183,7 @@ impl OutputLog {
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        self.advance(written);
+        self.advance(&segment, written);
         Ok(written)
     }
 
@@ -163,11 +199,14 @@ impl OutputLog {
             }
             return Err(error);
         }
-        self.advance(bytes.len());
+        self.advance(&segment, bytes.len());
         Ok(())
     }
 
-    fn advance(&self, written: usize) {
+    fn advance(&self, segment: &Segment, written: usize) {
+        if let Some(times) = self.times().as_mut() {
+            times.put_out(segment.start, written);
+        }
         self.update(|extent| extent.end += in_bytes(written));
     }
 
@@ -176,6 +215,10 @@ impl OutputLog {
             extent.first = self.segments.first();
             change(extent);
         });
+    }
+
+    fn times(&self) -> MutexGuard<'_, Option<Times>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn missing(&self) -> MutexGuard<'_, Missing> {

@@ -3,6 +3,7 @@
 //! ```text
 //! RUN/00000000000000000000   first segment; removed when the log exceeds its limit
 //! RUN/00000000000067108864   each segment is named by the offset of its first byte
+//! RUN/OFFSET.times           when the bytes of a segment were put out
 //! RUN/missing                how many bytes could not be written
 //! ```
 //!
@@ -20,6 +21,7 @@ mod runs;
 mod segments;
 #[cfg(test)]
 mod tests;
+mod times;
 
 pub(crate) use self::extent::at_most;
 pub use self::{

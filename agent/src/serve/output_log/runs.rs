@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{Limits, OutputLog};
+use crate::serve::screen::Size;
 
 /// How many runs are retained.
 const MAX_RUNS: usize = 20;
@@ -64,19 +65,19 @@ impl Runs {
         })
     }
 
-    /// Creates the log of a new run, and removes the oldest that exceed the limits.
+    /// Creates the log of a new run, whose terminal has this size, and removes the oldest that exceed the limits.
     ///
     /// # Errors
     ///
     /// When the log cannot be created or an old one cannot be removed, or when
     /// the clock is before 1970.
-    pub fn create(&self) -> io::Result<(RunId, OutputLog)> {
+    pub fn create(&self, size: Size) -> io::Result<(RunId, OutputLog)> {
         let earlier = self.list()?;
         let id = next_id(earlier.last().copied())?;
         self.remove_oldest(&earlier)?;
         let path = self.path(id);
         DirBuilder::new().mode(0o700).create(&path)?;
-        let log = OutputLog::create(&path, self.limits);
+        let log = OutputLog::create(&path, self.limits, size);
         Ok((id, log.inspect_err(|_| self.discard(id))?))
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::statvfs;
 
-use super::Limits;
+use super::{Limits, times};
 
 /// How many bytes must be free before a log resumes: as many as are read from
 /// the terminal at once.
@@ -76,6 +76,16 @@ impl Segments {
         self.all().first().expect(NOT_EMPTY).start
     }
 
+    /// The directory with its files.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The offset at which each segment begins.
+    pub(super) fn starts(&self) -> Vec<u64> {
+        self.all().iter().map(|segment| segment.start).collect()
+    }
+
     /// One after the last offset, by the length of the last file.
     pub(super) fn end(&self) -> io::Result<u64> {
         let all = self.all();
@@ -118,6 +128,7 @@ impl Segments {
             if let Err(error) = fs::remove_file(&oldest.path) {
                 tracing::warn!(path = %oldest.path.display(), %error, "cannot remove an old segment");
             }
+            times::remove(&self.directory, oldest.start);
             all.remove(0);
         }
     }

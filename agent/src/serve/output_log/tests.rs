@@ -1,8 +1,9 @@
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, thread};
+use std::{fs, io::Read as _, os::unix::fs::PermissionsExt, sync::Arc, thread};
 
 use tempfile::{TempDir, tempdir};
 
 use super::{Limits, OutputLog, Reader, Runs};
+use crate::{run_times::Line, serve::screen::Size};
 
 const SMALL: Limits = Limits {
     segment: 1000,
@@ -10,9 +11,13 @@ const SMALL: Limits = Limits {
     total: 10_000,
 };
 
+fn size() -> Size {
+    "120x40".parse().unwrap()
+}
+
 fn log(limits: Limits) -> (TempDir, Arc<OutputLog>) {
     let directory = tempdir().unwrap();
-    let log = OutputLog::create(directory.path(), limits).unwrap();
+    let log = OutputLog::create(directory.path(), limits, size()).unwrap();
     (directory, Arc::new(log))
 }
 
@@ -68,8 +73,8 @@ fn old_bytes_go_and_offsets_stay() {
     log.append(&bytes(500, 9500)).unwrap();
     let extent = log.extent();
     assert_eq!((extent.first, extent.end), (7000, 10000));
-    // Three segments, and how much is missing.
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+    // Three segments, their times, and how much is missing.
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 7);
     assert_eq!(read_all(&mut log.reader(7100)), bytes(7100, 2900));
     assert!(log.reader(10).read(&mut [0; 10]).is_err());
     // The segment that it holds can be read to its end, and nothing after it.
@@ -83,10 +88,10 @@ fn old_bytes_go_and_offsets_stay() {
 fn a_log_is_private_and_opens_again() {
     let directory = tempdir().unwrap();
     let runs = Runs::new(&directory.path().join("logs"), SMALL).unwrap();
-    let (id, log) = runs.create().unwrap();
+    let (id, log) = runs.create(size()).unwrap();
     log.append(&bytes(0, 5000)).unwrap();
     log.finish();
-    let (next, _) = runs.create().unwrap();
+    let (next, _) = runs.create(size()).unwrap();
     assert!(next > id);
     assert_eq!(runs.list().unwrap(), [id, next]);
     let again = Arc::new(runs.open(id).unwrap());
@@ -109,7 +114,7 @@ fn the_oldest_runs_go_when_all_are_too_large() {
     let runs = Runs::new(&directory.path().join("logs"), SMALL).unwrap();
     let mut all = Vec::new();
     for length in [1500, 2500, 2500, 2500, 10, 10] {
-        let (id, log) = runs.create().unwrap();
+        let (id, log) = runs.create(size()).unwrap();
         log.append(&bytes(0, length)).unwrap();
         all.push(id);
     }
@@ -198,4 +203,61 @@ fn what_is_missing_is_known_of_an_earlier_run() {
     fs::remove_dir(&segment).unwrap();
     let again = OutputLog::open(directory.path()).unwrap();
     assert_eq!((again.extent().end, again.extent().missing), (1000, 300));
+}
+
+fn times(log: &OutputLog) -> Vec<Line> {
+    let mut text = String::new();
+    log.times_text().unwrap().read_to_string(&mut text).unwrap();
+    text.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[test]
+fn each_byte_has_a_time_and_each_size_too() {
+    let (directory, log) = log(SMALL);
+    log.append(&bytes(0, 700)).unwrap();
+    log.resized("80x24".parse().unwrap());
+    for start in (700..5000).step_by(100) {
+        log.append(&bytes(start, 100)).unwrap();
+    }
+    let first = log.extent().first;
+    let mut counted = first;
+    let lines = times(&log);
+    for line in &lines {
+        match line {
+            Line::Segment { offset, size, .. } => {
+                assert_eq!(*offset, counted);
+                assert_eq!(size.to_string(), "80x24");
+            }
+            Line::Output { bytes, .. } => counted += bytes,
+            Line::Resized { .. } => panic!("that was in the first segment"),
+        }
+    }
+    assert_eq!(counted, 5000);
+    log.finish();
+    assert_eq!(times(&OutputLog::open(directory.path()).unwrap()), lines);
+    // Those of segments that were removed are removed.
+    let files = fs::read_dir(directory.path()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let (times, others): (Vec<_>, Vec<_>) = names.partition(|name| name.strip_suffix(".times").is_some());
+    assert_eq!(times.len() + 1, others.len(), "{times:?} {others:?}");
+}
+
+#[test]
+fn a_size_comes_where_it_was_given() {
+    let (_directory, log) = log(Limits::default());
+    log.append(b"wide").unwrap();
+    log.resized("80x24".parse().unwrap());
+    log.append(b"narrow").unwrap();
+    let lines = times(&log);
+    let [
+        Line::Segment { size, .. },
+        Line::Output { bytes: 4, .. },
+        resized,
+        Line::Output { bytes: 6, .. },
+    ] = lines.as_slice()
+    else {
+        panic!("{lines:?}");
+    };
+    assert_eq!(size.to_string(), "120x40");
+    assert!(matches!(resized, Line::Resized { size, .. } if size.to_string() == "80x24"));
 }

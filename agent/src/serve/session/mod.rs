@@ -146,7 +146,7 @@ impl Session {
         let program = &self.options.program;
         program.prepare().map_err(StartError::Home)?;
         let size = self.size();
-        let created = self.runs.create();
+        let created = self.runs.create(size);
         let (id, log) = created.map_err(|error| StartError::Log {
             directory: self.options.logs.clone(),
             error,

@@ -118,6 +118,7 @@ impl Run {
             return;
         }
         screen.resize(size);
+        self.log.resized(size);
         self.recent().restart();
         drop(screen);
         // Wakes those who show it.

@@ -185,6 +185,12 @@ impl Server {
     /// Ends it, and starts it again.
     pub(crate) fn restart(&mut self) {
         assert_eq!(self.terminate(), 0);
+        self.restart_after_its_end();
+    }
+
+    /// Starts it again, after it was ended.
+    pub(crate) fn restart_after_its_end(&mut self) {
+        self.process.wait().unwrap();
         (self.process, self.url) = spawn(&mut self.command);
     }
 

@@ -265,3 +265,44 @@ async fn a_browser_ends_with_its_test() {
         (browser.processes() == 0).then_some(())
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_run_is_played() {
+    let mut server = Server::started();
+    let browser = Browser::new(1200, 800).await;
+    browser.open(&server.page("/terminal")).await;
+    browser.until(&shows("screen", "fake codex")).await;
+    // Whoever types gives the terminal another size.
+    browser.press(&format!("seen again{ENTER}")).await;
+    browser.until(&shows("screen", "did <seen again>")).await;
+    let columns = browser.ask("terminal.cols").await;
+    assert_ne!(columns, 120);
+    let run = server.status().await["run"].as_str().unwrap().to_owned();
+    server.restart();
+    browser
+        .open(&server.page(&format!("/live/runs/{run}/view")))
+        .await;
+    browser.until(&shows("state", "paused")).await;
+    assert_eq!(browser.ask("terminal.cols").await, 120);
+    browser.ask("seek(Number.MAX_VALUE)").await;
+    browser.until(&shows("screen", "did <seen again>")).await;
+    assert_eq!(browser.ask("terminal.cols").await, columns);
+    browser.ask("seek(0)").await;
+    browser
+        .until(&format!("!{}", shows("screen", "seen again")))
+        .await;
+    assert_eq!(browser.ask("terminal.cols").await, 120);
+    browser
+        .ask("document.getElementById('speed').value = 16")
+        .await;
+    browser.ask("toggle()").await;
+    browser.until(&shows("state", "at its end")).await;
+    browser.until(&shows("screen", "did <seen again>")).await;
+    assert_eq!(
+        browser
+            .ask("document.getElementById('notice').textContent")
+            .await,
+        ""
+    );
+    browser.picture("agent-replay.png").await;
+}
