@@ -26,4 +26,6 @@ mod process_lifecycle;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod viewers;
+#[cfg(test)]
 mod window;

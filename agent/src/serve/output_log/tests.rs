@@ -238,7 +238,8 @@ fn each_byte_has_a_time_and_each_size_too() {
     // Those of segments that were removed are removed.
     let files = fs::read_dir(directory.path()).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let (times, others): (Vec<_>, Vec<_>) = names.partition(|name| name.strip_suffix(".times").is_some());
+    let (times, others): (Vec<_>, Vec<_>) =
+        names.partition(|name| name.strip_suffix(".times").is_some());
     assert_eq!(times.len() + 1, others.len(), "{times:?} {others:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
 use super::{browser::Browser, codex::Real};
@@ -254,6 +254,104 @@ async fn a_page_fits_who_types_and_answers_nothing() {
     browser.open(&server.page("/")).await;
     browser.until(&shows("state", "idle")).await;
     phone.until("terminal.cols === 120").await;
+}
+
+/// A program with a link in its text, one with an address of its own, and one that
+/// would run a script.
+const LINKS: &str = r#"#!/usr/bin/env python3
+import os, signal
+link = lambda address, text: "\x1b]8;;%s\x1b\\%s\x1b]8;;\x1b\\\r\n" % (address, text)
+for number in range(90):
+    os.write(1, b"row %d\r\n" % number)
+os.write(1, b"https://example.com/plain\r\n")
+os.write(1, (link("https://example.com/own", "named") + link("javascript:document.title=1", "script") + "last\r\n").encode())
+while True: signal.pause()
+"#;
+
+/// Where the first character is of a row that begins with a text.
+async fn place_of(browser: &Browser, text: &str) -> Value {
+    browser
+        .ask(&format!(
+            "(() => {{ const {{ active }} = terminal.buffer; \
+             const row = [...Array(terminal.rows).keys()].find(row => \
+             active.getLine(active.viewportY + row).translateToString().startsWith({text:?})); \
+             const shown = document.querySelector('.xterm-screen').getBoundingClientRect(); \
+             return [shown.left + 12, shown.top + (row + .5) * shown.height / terminal.rows]; }})()"
+        ))
+        .await
+}
+
+async fn mouse(browser: &Browser, kind: &str, place: &Value) {
+    let button = if kind == "mouseMoved" { "none" } else { "left" };
+    let event =
+        json!({ "type": kind, "x": place[0], "y": place[1], "button": button, "clickCount": 1 });
+    browser.command("Input.dispatchMouseEvent", event).await;
+}
+
+async fn click(browser: &Browser, place: &Value) {
+    for kind in ["mousePressed", "mouseReleased"] {
+        mouse(browser, kind, place).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_is_found_copied_and_followed() {
+    let launch = Launch::of("./program");
+    write_program(&launch.home().join("work/program"), LINKS);
+    let server = launch.start();
+    let browser = Browser::new(1280, 800).await;
+    browser.open(&server.page("/live/view")).await;
+    browser.until(&shows("state", "none")).await;
+    server.run(&["start", &server.url]);
+    browser.until(&shows("screen", "last")).await;
+    let watched = "window.opened = []; window.copied = []; \
+        window.open = address => { opened.push(String(address)); }; \
+        navigator.clipboard.writeText = async text => { copied.push(text); }";
+    browser.ask(&format!("(() => {{ {watched} }})()")).await;
+    // What has scrolled off is found, is selected, and is copied.
+    browser.ask("terminal.focus()").await;
+    press(&browser, "F", 10, "").await;
+    browser
+        .until("document.activeElement.id === 'find-text'")
+        .await;
+    browser.press(&format!("row 17{ENTER}")).await;
+    browser
+        .until("document.getElementById('found').textContent === '1 of 1'")
+        .await;
+    assert_eq!(browser.ask("terminal.getSelection()").await, "row 17");
+    browser.ask("terminal.focus()").await;
+    press(&browser, "C", 10, "").await;
+    browser.until("copied[0] === 'row 17'").await;
+    // A selection stays while more arrives.
+    let held = "(() => { terminal.write('more'); return terminal.getSelection(); })()";
+    assert_eq!(browser.ask(held).await, "row 17");
+    // The terminal has more rows than the window shows.
+    browser.ask("terminal.scrollToBottom()").await;
+    browser
+        .ask("document.getElementById('all').scrollTo(0, 9999)")
+        .await;
+    for (text, address) in [
+        ("https://", "https://example.com/plain"),
+        ("named", "https://example.com/own"),
+    ] {
+        let place = place_of(&browser, text).await;
+        mouse(&browser, "mouseMoved", &place).await;
+        browser
+            .until("document.querySelector('.xterm-cursor-pointer') !== null")
+            .await;
+        click(&browser, &place).await;
+        browser
+            .until(&format!("opened.at(-1) === {address:?}"))
+            .await;
+    }
+    let place = place_of(&browser, "script").await;
+    mouse(&browser, "mouseMoved", &place).await;
+    browser
+        .until("document.querySelector('.xterm-cursor-pointer') === null")
+        .await;
+    click(&browser, &place).await;
+    assert_eq!(browser.ask("opened.length").await, 2);
+    assert_eq!(browser.ask("document.title").await, "agent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
