@@ -30,7 +30,8 @@ pub struct AttachArgs {
     #[arg(value_parser = uri)]
     pub uri: NbdUri,
 
-    /// The directory to attach at, which must be empty
+    /// The directory to attach at, which must be empty; made if it is not there, and
+    /// then removed by detach
     pub mountpoint: PathBuf,
 
     /// Another server that has the same export. It is read from when the first is

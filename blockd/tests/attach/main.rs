@@ -13,6 +13,7 @@ mod hostile_tree;
 mod hydrate;
 mod invalid_input;
 mod kept_changes;
+mod made_mountpoint;
 mod relay_failure;
 mod releases;
 mod serving;

@@ -7,6 +7,7 @@ pub(crate) mod discarded;
 pub(crate) mod holders;
 pub(crate) mod liveness;
 pub(crate) mod lower;
+pub(crate) mod made_directories;
 pub(crate) mod mounts;
 pub(crate) mod overlay;
 pub(crate) mod own_mount;
