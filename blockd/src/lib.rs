@@ -14,6 +14,7 @@ pub mod cli;
 mod device_node;
 pub mod local;
 pub mod log;
+pub mod mount_helper;
 mod open_files;
 pub mod plain_text;
 mod progress;

@@ -140,12 +140,14 @@ const CRATES: [Crate; 4] = [
                 "attach",
                 &["attach::state", "attach::layers", "attach::commands"],
             ),
+            room("mount_helper", &[]),
             room(
                 "cli",
                 &[
                     "open_files",
                     "units",
                     "log",
+                    "mount_helper",
                     "relay",
                     "access",
                     "serve",

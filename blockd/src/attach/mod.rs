@@ -33,6 +33,7 @@ pub use self::{
             doctor,
         },
         hydrate::{HydrateOptions, HydrateReport, hydrate},
+        mounted_at::mounted_at,
         prefetch::{PrefetchOptions, prefetch},
         reap::{ReapOptions, reap},
         status::{
@@ -43,6 +44,6 @@ pub use self::{
         },
         teardown::DetachMode,
     },
-    layers::{holders::Holder, relay_settings::RelaySettings, step_times::Step},
+    layers::{holders::Holder, relay_settings::RelaySettings, step_times::Step, utab::Recorded},
     state::{upper_kind::UpperKind, via::Via},
 };

@@ -16,6 +16,7 @@ pub mod hydrate;
 pub mod image;
 pub mod info;
 pub mod log;
+pub mod mount_helper;
 pub mod relay;
 pub mod serve;
 pub mod state;

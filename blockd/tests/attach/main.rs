@@ -14,6 +14,7 @@ mod hydrate;
 mod invalid_input;
 mod kept_changes;
 mod made_mountpoint;
+mod mount_helper;
 mod relay_failure;
 mod releases;
 mod serving;

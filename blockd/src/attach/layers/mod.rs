@@ -19,4 +19,5 @@ pub(crate) mod relay_settings;
 pub(crate) mod step_times;
 pub(crate) mod target;
 pub(crate) mod upper;
+pub(crate) mod utab;
 pub(crate) mod volatile;
