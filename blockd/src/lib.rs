@@ -17,6 +17,7 @@ pub mod log;
 pub mod mount_helper;
 mod open_files;
 pub mod plain_text;
+pub mod plugin;
 mod progress;
 pub mod relay;
 pub mod serve;

@@ -13,10 +13,11 @@ use blockd::{
         Cli, Command,
         diff::DiffArgs,
         mount_helper::{Failure, Helper},
+        plugin::Engine,
     },
     local,
     log::{self, LogFormat, LogLimit},
-    plain_text, serve,
+    plain_text, plugin, serve,
 };
 use blockd_nbd::printable;
 use clap::Parser;
@@ -91,6 +92,10 @@ fn run(command: Command) -> Result<()> {
             print(&report, args.json)
         }
         Command::Detach(args) => print(&attach::detach(&args.options()?)?, args.json),
+        Command::Plugin(args) => {
+            let Engine::Docker(docker) = args.engine;
+            runtime()?.block_on(plugin::docker::serve(&docker.options()?))
+        }
         Command::Hydrate(args) => {
             let report = runtime()?.block_on(attach::hydrate(&args.options()?))?;
             print(&report, args.json)

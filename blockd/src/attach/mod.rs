@@ -40,7 +40,7 @@ pub use self::{
             StatusOptions,
             relay::RelayStatus,
             report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
-            status,
+            status, status_of,
         },
         teardown::DetachMode,
     },
