@@ -13,7 +13,7 @@ given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash
     chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils
     diff:diffutils dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils
     find:findutils flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils
-    install:coreutils ldd:libc-bin ln:coreutils make:make mkdir:coreutils mknod:coreutils
+    install:coreutils ldd:libc-bin ln:coreutils ls:coreutils make:make mkdir:coreutils mknod:coreutils
     mktemp:coreutils mountpoint:util-linux mv:coreutils pivot_root:util-linux realpath:coreutils
     rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils setpriv:util-linux setsid:util-linux
     sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils stat:coreutils stty:coreutils

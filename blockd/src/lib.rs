@@ -13,6 +13,7 @@ pub mod attach;
 pub mod cli;
 mod device_node;
 pub mod local;
+pub mod local_server;
 pub mod log;
 pub mod mount_helper;
 mod open_files;

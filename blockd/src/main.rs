@@ -85,7 +85,7 @@ fn run(command: Command) -> Result<()> {
         Command::Token(args) => args.run(),
         Command::CheckConfig(args) => args.run(),
         Command::Attach(args) => {
-            let report = attach::attach(&args.options()?)?;
+            let report = args.attach(&args.options()?)?;
             for warning in &report.warnings {
                 tracing::warn!("{warning}");
             }

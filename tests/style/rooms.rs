@@ -144,6 +144,7 @@ const CRATES: [Crate; 4] = [
                 &["attach::state", "attach::layers", "attach::commands"],
             ),
             room("mount_helper", &[]),
+            room("local_server", &["relay", "attach::state"]),
             room(
                 "plugin",
                 &[
@@ -162,6 +163,7 @@ const CRATES: [Crate; 4] = [
                     "units",
                     "log",
                     "mount_helper",
+                    "local_server",
                     "plugin",
                     "relay",
                     "access",

@@ -14,6 +14,8 @@ mod commands;
 mod layers;
 mod state;
 
+pub(crate) use self::state::key::key;
+
 pub use self::{
     commands::{
         attach::{

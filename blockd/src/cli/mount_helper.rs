@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mount.blockd", bin_name = "mount.blockd", version, after_help = HELP)]
 pub struct MountArgs {
-    /// The NBD URI of the export
+    /// The NBD URI of the export, or a repository on this host
     pub uri: String,
 
     /// The directory to attach at
@@ -195,8 +195,8 @@ impl Helper {
 impl MountArgs {
     fn run(&self) -> Result<Option<String>, Failure> {
         refuse_namespace(self.namespace.as_deref(), "mount -t blockd …")?;
-        let options = self.attach_args().and_then(|args| args.options());
-        let options = options.map_err(Failure::Usage)?;
+        let args = self.attach_args().map_err(Failure::Usage)?;
+        let options = args.options().map_err(Failure::Usage)?;
         if self.fake {
             return Ok(None);
         }
@@ -205,7 +205,7 @@ impl MountArgs {
         let said = if mounted.is_some_and(|mounted| mounted.uri == uri) {
             format!("{uri} is attached at {} already", self.mountpoint.display())
         } else {
-            let report = attach::attach(&options).map_err(Failure::Failed)?;
+            let report = args.attach(&options).map_err(Failure::Failed)?;
             for warning in &report.warnings {
                 tracing::warn!("{warning}");
             }

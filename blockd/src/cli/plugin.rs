@@ -51,7 +51,7 @@ pub struct DockerArgs {
     )]
     pub server: NbdUri,
 
-    /// Another server that has the same exports: nbd://HOST[:PORT]/; may be repeated
+    /// Another server that has the same exports; may be repeated
     #[arg(long, env = "BLOCKD_ALSO", value_name = "URI", value_delimiter = ' ')]
     #[arg(value_parser = uri)]
     pub also: Vec<NbdUri>,

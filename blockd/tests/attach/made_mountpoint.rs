@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::net::UnixListener,
+    os::unix::{fs::symlink, net::UnixListener},
     path::PathBuf,
     process::{Child, Command},
 };
@@ -40,7 +40,7 @@ fn it_is_made_by_attach_and_removed_by_detach() {
     fs::write(bench.path(NEW).join("mine"), "x").unwrap();
     bench.detach_from(NEW, &[]);
     assert!(!bench.path("new").exists());
-    std::os::unix::fs::symlink(bench.path(""), bench.path("link")).unwrap();
+    symlink(bench.path(""), bench.path("link")).unwrap();
     let through = bench.path("link").join(NEW);
     assert!(run(bench.blockd(&["diff"]).arg(&through)).contains("mine"));
     let report = run(&mut attach(&bench, &[]));

@@ -13,6 +13,7 @@ mod hostile_tree;
 mod hydrate;
 mod invalid_input;
 mod kept_changes;
+mod local_repository;
 mod made_mountpoint;
 mod mount_helper;
 mod relay_failure;

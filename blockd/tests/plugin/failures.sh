@@ -4,7 +4,7 @@
 
 start() {
     docker run -d --name "$1" --network none --cap-drop ALL --user 1000 --volume-driver blockd \
-        -v "${2:-team/project@main}:/workspace" -w /workspace -e HOME=/tmp tools cat /dev/zero >/dev/null
+        -v "${2:-team/project@main}:/workspace" -w /workspace -e HOME=/tmp tools sh -c 'trap exit TERM; sleep infinity & wait' >/dev/null
 }
 
 # A plugin that is killed takes nothing along; the next one knows what is mounted.

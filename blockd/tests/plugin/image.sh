@@ -3,7 +3,7 @@
 #   image.sh FOLDER
 set -eu
 tree=$1
-for program in sh git make cat stat touch id ls; do
+for program in sh git make cat sleep stat touch; do
     path=$(command -v "$program")
     real=$(realpath "$path")
     install -D "$real" "$tree/usr/bin/$program"

@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Runs a script in a mount namespace of its own, with a directory of its own.
 #[track_caller]
-fn run(script: &str) {
+fn passes(script: &str) {
     assert!(
         rustix::process::geteuid().is_root(),
         "dockerd and attach mount file systems: run these tests as root"
@@ -29,10 +29,10 @@ fn run(script: &str) {
 
 #[test]
 fn unprivileged_containers_work_in_volumes() {
-    run("work.sh");
+    passes("work.sh");
 }
 
 #[test]
 fn what_dies_comes_back() {
-    run("failures.sh");
+    passes("failures.sh");
 }

@@ -15,7 +15,7 @@ git -C repos/team/project -c user.name=a -c user.email=a@example.org commit -q -
 has "$(docker volume inspect team/project@main)" '"uri": "nbd+unix:///team/project@main?socket='
 
 # docker volume rm drops the changes, and not while a container has them.
-docker run -d --name holds --network none --volume-driver blockd -v team/project@main:/workspace tools cat /dev/zero >/dev/null
+docker run -d --name holds --network none --volume-driver blockd -v team/project@main:/workspace tools sleep infinity >/dev/null
 has "$(refused docker volume rm team/project@main)" "volume is in use"
 [ "$(docker exec holds git -C /workspace -c safe.directory=* log -n 1 --format=%s)" = second ] || fail "the changes"
 docker rm -f holds >/dev/null
@@ -29,10 +29,10 @@ docker volume rm team/project@main team/project >/dev/null
 for number in $(seq "${CONTAINERS:-4}"); do
     docker volume create --driver blockd --opt uri=team/project@main --opt upper=tmpfs "tree$number" >/dev/null
     docker run -d --name "runs$number" --network none --cap-drop ALL --user 1000 -v "tree$number:/workspace" \
-        -w /workspace tools sh -c "echo $number >file1; cat" >/dev/null
+        -w /workspace tools sh -c "echo $number >file1; sleep infinity" >/dev/null
 done
 [ "$(ls "$state/lowers" | wc -l)" = 1 ] || fail "a device for each: $(ls "$state/lowers")"
-docker run -d --name again --network none --cap-drop ALL --user 1000 -v tree1:/workspace tools cat /dev/zero >/dev/null
+docker run -d --name again --network none --cap-drop ALL --user 1000 -v tree1:/workspace tools sleep infinity >/dev/null
 [ "$(docker exec again cat /workspace/file1)" = 1 ] || fail "containers with one volume do not share it"
 docker ps -aq | xargs docker rm -f >/dev/null
 nothing_is_attached || fail "attached after many"

@@ -59,7 +59,7 @@ impl Driver {
     pub(super) async fn with<T: Send + 'static>(
         &self,
         name: &str,
-        work: impl FnOnce(&Volume<'_>) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Volume) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let name: VolumeName = name.parse()?;
         let shown = name.clone();
@@ -67,7 +67,7 @@ impl Driver {
         let done = async {
             let held = self.lock(&name).await;
             spawn_blocking(move || {
-                let done = work(&Volume::new(&volumes, &name, &defaults));
+                let done = work(&Volume::new(&volumes, name, defaults));
                 drop(held);
                 done
             })
@@ -99,7 +99,7 @@ impl Driver {
             Err(error) => return tracing::warn!("{error:#}"),
         };
         for name in names {
-            if let Err(error) = self.with(name.as_str(), |it| it.settle()).await {
+            if let Err(error) = self.with(name.as_str(), Volume::settle).await {
                 tracing::warn!("the volume {name}: {error:#}");
             }
         }

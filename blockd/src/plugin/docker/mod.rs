@@ -18,7 +18,7 @@ use std::{
     fs::{self, Permissions},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -55,7 +55,7 @@ pub async fn serve(options: &DockerOptions) -> Result<()> {
     let driver = Driver::new(&options.volumes, &options.attach)?;
     let driver = Arc::new(driver);
     let listeners = listen(options).await?;
-    announce(&options.socket, options).context("cannot print where the plugin listens")?;
+    announce(&listeners, options).context("cannot print where the plugin listens")?;
     // dockerd waits for an answer, and not for what is taken down of a crash.
     let settling = tokio::spawn(Arc::clone(&driver).settle());
     let answering = listeners.into_iter().map(|listener| {
@@ -91,10 +91,12 @@ async fn listen(options: &DockerOptions) -> Result<Vec<Listener>> {
     Ok(vec![listener])
 }
 
-fn announce(socket: &Path, options: &DockerOptions) -> io::Result<()> {
+fn announce(listeners: &[Listener], options: &DockerOptions) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "volumes of {}", options.attach.relay.uri)?;
-    writeln!(out, "  socket:  {}", socket.display())?;
+    for listener in listeners {
+        writeln!(out, "  socket:  {listener}")?;
+    }
     writeln!(
         out,
         "  use:     docker run --volume-driver blockd -v REPO@REV:/workspace IMAGE"

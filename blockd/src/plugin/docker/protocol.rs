@@ -1,10 +1,14 @@
 //! The requests of dockerd and their answers, as JSON.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{driver::Driver, options::Given, volume::Description};
+use super::{
+    driver::Driver,
+    options::Given,
+    volume::{Description, Volume},
+};
 
 /// The body of every request; each has some of the fields.
 #[derive(Debug, Default, Deserialize)]
@@ -70,7 +74,7 @@ impl Call {
                 json!({})
             }
             Self::Remove => {
-                driver.with(&name, |it| it.remove()).await?;
+                driver.with(&name, Volume::remove).await?;
                 json!({})
             }
             Self::Mount => {
@@ -89,15 +93,15 @@ impl Call {
 }
 
 async fn describe(driver: &Driver, name: &str) -> Result<Description> {
-    let found = driver.with(name, |it| it.describe()).await?;
-    found.ok_or_else(|| anyhow::anyhow!("there is no volume {name}"))
+    let found = driver.with(name, Volume::describe).await?;
+    found.ok_or_else(|| anyhow!("there is no volume {name}"))
 }
 
 /// A volume whose record cannot be read is left out of the list, and said in the log.
 async fn list(driver: &Driver) -> Result<Value> {
     let mut volumes = Vec::new();
     for name in driver.names().await? {
-        match driver.with(name.as_str(), |it| it.describe()).await {
+        match driver.with(name.as_str(), Volume::describe).await {
             Ok(found) => volumes.extend(found.as_ref().map(shown)),
             Err(error) => tracing::warn!("the volume {name}: {error:#}"),
         }

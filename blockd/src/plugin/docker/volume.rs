@@ -1,6 +1,9 @@
 //! What is done to one volume; a volume is done to by one at a time.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -15,10 +18,10 @@ use crate::attach::{
 
 /// A volume, and how volumes are attached.
 #[derive(Debug)]
-pub(super) struct Volume<'a> {
-    name: &'a VolumeName,
+pub(super) struct Volume {
+    name: VolumeName,
     dir: VolumeDir,
-    defaults: &'a AttachOptions,
+    defaults: Arc<AttachOptions>,
 }
 
 /// What Docker is told of a volume.
@@ -33,11 +36,11 @@ pub(super) struct Description {
     pub(super) uri: String,
 }
 
-impl<'a> Volume<'a> {
-    pub(super) fn new(volumes: &Path, name: &'a VolumeName, defaults: &'a AttachOptions) -> Self {
+impl Volume {
+    pub(super) fn new(volumes: &Path, name: VolumeName, defaults: Arc<AttachOptions>) -> Self {
         Self {
+            dir: VolumeDir::new(volumes, &name),
             name,
-            dir: VolumeDir::new(volumes, name),
             defaults,
         }
     }
@@ -48,7 +51,7 @@ impl<'a> Volume<'a> {
     ///
     /// When an option is wrong, or it is there with other options.
     pub(super) fn create(&self, options: Given) -> Result<()> {
-        VolumeOptions::parse(&options)?.attach(self.name, self.defaults)?;
+        VolumeOptions::parse(&options)?.attach(&self.name, &self.defaults)?;
         match self.dir.load()? {
             Some(record) if record.options != options => bail!(
                 "there is a volume {} with other options: `docker volume rm {0}` removes it, and \
@@ -97,7 +100,7 @@ impl<'a> Volume<'a> {
             _ => {}
         }
         let mut options =
-            VolumeOptions::parse(&record.options)?.attach(self.name, self.defaults)?;
+            VolumeOptions::parse(&record.options)?.attach(&self.name, &self.defaults)?;
         // Changes belong to one commit; a branch may have moved on.
         let changes = found.and_then(|found| found.changes);
         if let Some(changes) = changes.filter(|_| !options.read_only) {
@@ -173,7 +176,7 @@ impl<'a> Volume<'a> {
         let Some(record) = self.dir.load()? else {
             return Ok(None);
         };
-        let options = VolumeOptions::parse(&record.options)?.attach(self.name, self.defaults)?;
+        let options = VolumeOptions::parse(&record.options)?.attach(&self.name, &self.defaults)?;
         let mounts = record.mounts.len();
         Ok(Some(Description {
             name: self.name.clone(),
