@@ -43,7 +43,6 @@ wait "$reader"
 
 # A dockerd that is restarted finds its containers at work.
 stop "$dockerd"
-docker_was=$(docker version 2>&1 || true)
 dockerd_starts --live-restore
 docker rm -f works >/dev/null 2>&1 || true
 start works
