@@ -71,9 +71,9 @@ impl Volume {
     /// never mounted, is then forgotten: its name may be a mistake.
     pub(super) fn mount(&self, id: &str) -> Result<PathBuf> {
         let mut record = self.load()?;
+        let found = self.status()?;
         record.mounts.insert(id.to_owned());
         self.dir.save(&record)?;
-        let found = self.status()?;
         let is_new = found.is_none() && record.mounts.len() == 1;
         if let Err(error) = self.attach(&record, found) {
             record.mounts.remove(id);
