@@ -24,8 +24,9 @@ build="cc:gcc libc:libc6-dev"
 web="node:nodejs npm:npm"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
 agent="curl:curl ps:procps kill:procps python3:python3"
-unit="debugfs:e2fsprogs docker-compose:docker-compose docker:docker.io dockerd:docker.io dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
-    findmnt:util-linux mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
+unit="debugfs:e2fsprogs docker-compose:docker-compose docker:docker.io dockerd:docker.io
+    dumpe2fs:e2fsprogs findmnt:util-linux fincore:util-linux-extra file:file fio:fio losetup:mount
+    mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
     python-nbd:python3-libnbd python-prometheus:python3-prometheus-client qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs
     umount:mount"
 test="busybox:busybox-static chromedriver:chromium-driver chromium:chromium cpio:cpio git-lfs:git-lfs
