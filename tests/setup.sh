@@ -13,7 +13,7 @@ given="apt-cache:apt apt-config:apt apt-get:apt awk:mawk basename:coreutils bash
     chmod:coreutils chroot:coreutils cp:coreutils cut:coreutils date:coreutils dd:coreutils
     diff:diffutils dirname:coreutils dpkg-deb:dpkg du:coreutils env:coreutils false:coreutils
     find:findutils flock:util-linux git:git grep:grep head:coreutils iconv:libc-bin id:coreutils
-    install:coreutils ldd:libc-bin ln:coreutils make:make mkdir:coreutils mknod:coreutils
+    install:coreutils ldd:libc-bin ln:coreutils ls:coreutils make:make mkdir:coreutils mknod:coreutils
     mktemp:coreutils mountpoint:util-linux mv:coreutils pivot_root:util-linux realpath:coreutils
     rm:coreutils rmdir:coreutils rustc:rustc sed:sed seq:coreutils setpriv:util-linux setsid:util-linux
     sh:dash sha256sum:coreutils sleep:coreutils sort:coreutils stat:coreutils stty:coreutils
@@ -24,7 +24,8 @@ build="cc:gcc libc:libc6-dev"
 web="node:nodejs npm:npm"
 blockd="e2fsck:e2fsprogs fusermount3:fuse3 modprobe:kmod nbd-client:nbd-client"
 agent="curl:curl ps:procps kill:procps python3:python3"
-unit="debugfs:e2fsprogs dumpe2fs:e2fsprogs fincore:util-linux-extra file:file fio:fio losetup:mount
+unit="debugfs:e2fsprogs docker-compose:docker-compose docker:docker.io dockerd:docker.io
+    dumpe2fs:e2fsprogs findmnt:util-linux fincore:util-linux-extra file:file fio:fio losetup:mount
     mke2fs:e2fsprogs mount:mount nbdcopy:libnbd-bin nbdinfo:libnbd-bin nbdkit:nbdkit
     python-asciinema:asciinema python-nbd:python3-libnbd python-prometheus:python3-prometheus-client qemu-img:qemu-utils qemu-io:qemu-utils strace:strace tune2fs:e2fsprogs
     umount:mount"

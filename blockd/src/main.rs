@@ -9,8 +9,15 @@ use std::{
 use anyhow::Result;
 use blockd::{
     attach,
-    cli::{Cli, Command, diff::DiffArgs},
-    local, log, plain_text, serve,
+    cli::{
+        Cli, Command,
+        diff::DiffArgs,
+        mount_helper::{Failure, Helper},
+        plugin::Engine,
+    },
+    local,
+    log::{self, LogFormat, LogLimit},
+    plain_text, plugin, serve,
 };
 use blockd_nbd::printable;
 use clap::Parser;
@@ -19,19 +26,52 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    if let Some(helper) = Helper::called() {
+        write_log(LogFormat::Text, LogLimit::None);
+        return help(helper);
+    }
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("BLOCKD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let (format, limit) = cli.command.log();
-    log::write(format, limit, filter);
+    write_log(format, limit);
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where standard error is closed, only the exit code is left.
-            let message = message(&error);
-            let _written = writeln!(io::stderr(), "blockd: {}", printable(&message));
+            complain("blockd", &error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Does what mount(8) or umount(8) asks for.
+fn help(helper: Helper) -> ExitCode {
+    let name = helper.name();
+    match helper.run() {
+        Ok(done) => match done.map_or(Ok(()), |done| print(&done, false)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(name, &Failure::Failed(error)),
+        },
+        Err(failure) => failed(name, &failure),
+    }
+}
+
+fn failed(name: &str, failure: &Failure) -> ExitCode {
+    match failure {
+        Failure::Usage(error) | Failure::Failed(error) => complain(name, error),
+        // It prints to where it belongs; where that is closed, the exit code is left.
+        Failure::CommandLine(error) => drop(error.print()),
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+fn write_log(format: LogFormat, limit: LogLimit) {
+    let filter = EnvFilter::try_from_env("BLOCKD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    log::write(format, limit, filter);
+}
+
+/// Where standard error is closed, only the exit code is left.
+fn complain(name: &str, error: &anyhow::Error) {
+    let message = message(error);
+    let _written = writeln!(io::stderr(), "{name}: {}", printable(&message));
 }
 
 fn run(command: Command) -> Result<()> {
@@ -45,13 +85,17 @@ fn run(command: Command) -> Result<()> {
         Command::Token(args) => args.run(),
         Command::CheckConfig(args) => args.run(),
         Command::Attach(args) => {
-            let report = attach::attach(&args.options()?)?;
+            let report = args.attach(&args.options()?)?;
             for warning in &report.warnings {
                 tracing::warn!("{warning}");
             }
             print(&report, args.json)
         }
         Command::Detach(args) => print(&attach::detach(&args.options()?)?, args.json),
+        Command::Plugin(args) => {
+            let Engine::Docker(docker) = args.engine;
+            runtime()?.block_on(plugin::docker::serve(&docker.options()?))
+        }
         Command::Hydrate(args) => {
             let report = runtime()?.block_on(attach::hydrate(&args.options()?))?;
             print(&report, args.json)

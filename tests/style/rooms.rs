@@ -123,7 +123,10 @@ const CRATES: [Crate; 4] = [
             ),
             room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
-            room("attach::layers", &["device_node", "relay", "attach::state"]),
+            room(
+                "attach::layers",
+                &["atomic_file", "device_node", "relay", "attach::state"],
+            ),
             room(
                 "attach::commands",
                 &[
@@ -140,12 +143,28 @@ const CRATES: [Crate; 4] = [
                 "attach",
                 &["attach::state", "attach::layers", "attach::commands"],
             ),
+            room("mount_helper", &[]),
+            room("local_server", &["relay", "attach::state"]),
+            room(
+                "plugin",
+                &[
+                    "signals",
+                    "atomic_file",
+                    "relay",
+                    "attach::state",
+                    "attach::commands",
+                    "attach",
+                ],
+            ),
             room(
                 "cli",
                 &[
                     "open_files",
                     "units",
                     "log",
+                    "mount_helper",
+                    "local_server",
+                    "plugin",
                     "relay",
                     "access",
                     "serve",
@@ -153,12 +172,21 @@ const CRATES: [Crate; 4] = [
                     "attach::state",
                     "attach::layers",
                     "attach::commands",
+                    "attach",
                 ],
             ),
             room("", &[]),
             room(
                 "(main)",
-                &["plain_text", "log", "serve", "local", "attach", "cli"],
+                &[
+                    "plain_text",
+                    "log",
+                    "serve",
+                    "local",
+                    "attach",
+                    "plugin",
+                    "cli",
+                ],
             ),
         ],
     },

@@ -14,6 +14,8 @@ mod commands;
 mod layers;
 mod state;
 
+pub(crate) use self::state::key::key;
+
 pub use self::{
     commands::{
         attach::{
@@ -33,16 +35,17 @@ pub use self::{
             doctor,
         },
         hydrate::{HydrateOptions, HydrateReport, hydrate},
+        mounted_at::mounted_at,
         prefetch::{PrefetchOptions, prefetch},
         reap::{ReapOptions, reap},
         status::{
             StatusOptions,
             relay::RelayStatus,
             report::{AttachState, AttachmentStatus, ChangesStatus, StatusReport},
-            status,
+            status, status_of,
         },
         teardown::DetachMode,
     },
-    layers::{holders::Holder, relay_settings::RelaySettings, step_times::Step},
+    layers::{holders::Holder, relay_settings::RelaySettings, step_times::Step, utab::Recorded},
     state::{upper_kind::UpperKind, via::Via},
 };

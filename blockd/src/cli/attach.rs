@@ -18,19 +18,28 @@ use super::{
     token_file::TokenFileArgs,
     values::{check_tls, running_program, size, time, uri},
 };
-use crate::attach::{AttachOptions, RelaySettings, UpperKind, Via};
+use crate::{
+    attach::{self, AttachOptions, AttachReport, RelaySettings, UpperKind, Via},
+    local_server::LocalServer,
+};
 use blockd_nbd::uri::NbdUri;
 
 /// Attach an export as a work tree.
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct AttachArgs {
-    /// The NBD URI of the export
-    #[arg(help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]… or nbd+unix:///REPO…?socket=PATH")]
-    #[arg(value_parser = uri)]
-    pub uri: NbdUri,
+    /// The NBD URI of the export, or a repository on this host, whose server is started,
+    /// and ends after the last detach
+    #[arg(value_name = "URI|REPO")]
+    #[arg(
+        help = "nbd://HOST[:PORT]/REPO[@REV][:KEY=VALUE]…, nbd+unix:///REPO…?socket=PATH, or \
+                  a directory of this host: ./REPO[@REV][:KEY=VALUE]…"
+    )]
+    #[arg(value_parser = source)]
+    pub source: Source,
 
-    /// The directory to attach at, which must be empty
+    /// The directory to attach at, which must be empty; made if it is not there, and
+    /// then removed by detach
     pub mountpoint: PathBuf,
 
     /// Another server that has the same export. It is read from when the first is
@@ -133,6 +142,22 @@ pub struct AttachArgs {
     pub state: StateArgs,
 }
 
+/// What is attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An export of a server.
+    Uri(NbdUri),
+    /// A repository on this host: `PATH[@REV][:key=value]…`.
+    Local(String),
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    if text.contains("://") {
+        return uri(text).map(Source::Uri);
+    }
+    Ok(Source::Local(text.to_owned()))
+}
+
 /// How changes are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Cow {
@@ -168,10 +193,9 @@ impl AttachArgs {
     /// When `SUDO_UID` or `SUDO_GID` is not a number, a path cannot be found, or servers
     /// without TLS would stand in for servers with it.
     pub fn options(&self) -> Result<AttachOptions> {
-        check_tls(iter::once(&self.uri).chain(&self.also), self.allow_clear)?;
-        let (mut uris, token) = self
-            .token
-            .taken_from(iter::once(&self.uri).chain(&self.also))?;
+        let (uri, _) = self.uri()?;
+        check_tls(iter::once(&uri).chain(&self.also), self.allow_clear)?;
+        let (mut uris, token) = self.token.taken_from(iter::once(&uri).chain(&self.also))?;
         let also = uris.split_off(1);
         let uri = uris.remove(0);
         Ok(AttachOptions {
@@ -200,6 +224,31 @@ impl AttachArgs {
 }
 
 impl AttachArgs {
+    /// Attaches, from a server of its own where the export is a repository on this host.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach::attach`], and when the server cannot be started.
+    pub fn attach(&self, options: &AttachOptions) -> Result<AttachReport> {
+        let server = self.uri()?.1;
+        let _in_use = server.map(|server| server.start()).transpose()?;
+        attach::attach(options)
+    }
+
+    /// What is attached, and the server of a repository on this host.
+    fn uri(&self) -> Result<(NbdUri, Option<LocalServer>)> {
+        match &self.source {
+            Source::Uri(uri) => Ok((uri.clone(), None)),
+            Source::Local(name) => {
+                if let Some(server) = self.also.first() {
+                    bail!("{name} is on this host, and {server} does not stand in for it");
+                }
+                let server = LocalServer::of(name, &self.state.path()?, relay_program()?)?;
+                Ok((server.uri(), Some(server)))
+            }
+        }
+    }
+
     /// Where changes are to be kept, if that was said.
     fn upper(&self) -> Result<Option<UpperKind>> {
         let upper = match self.cow {

@@ -16,6 +16,8 @@ pub mod hydrate;
 pub mod image;
 pub mod info;
 pub mod log;
+pub mod mount_helper;
+pub mod plugin;
 pub mod relay;
 pub mod serve;
 pub mod state;
@@ -34,6 +36,7 @@ use self::{
     hydrate::HydrateArgs,
     image::ImageArgs,
     info::InfoArgs,
+    plugin::{Engine, PluginArgs},
     relay::{RelayArgs, RelayDaemonArgs},
     serve::ServeArgs,
     status::StatusArgs,
@@ -60,6 +63,10 @@ impl Command {
             Self::Serve(args) => &args.log,
             Self::Relay(args) => &args.log,
             Self::RelayDaemon(args) => &args.log,
+            Self::Plugin(args) => {
+                let Engine::Docker(docker) = &args.engine;
+                return (docker.log.format(), LogLimit::None);
+            }
             _ => return (LogFormat::Text, LogLimit::None),
         };
         (log.format(), LogLimit::EachPeer)
@@ -91,6 +98,8 @@ pub enum Command {
     Attach(AttachArgs),
     /// Detach a work tree; its changes are kept.
     Detach(DetachArgs),
+    /// Attach exports for containers, which need no privileges for it.
+    Plugin(PluginArgs),
     /// Copy the whole disk of an attachment to this host; then no server is needed.
     Hydrate(HydrateArgs),
     /// Show what is attached, through what, and whether it works.

@@ -49,6 +49,10 @@ pub struct ServeArgs {
         value_delimiter = ','
     )]
     pub listen: Vec<String>,
+    /// End when nobody is connected, and nobody holds a lock on this file (given by
+    /// attach).
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub ends_unused: Option<PathBuf>,
     /// Listen on a unix socket.
     #[arg(long, env = "BLOCKD_UNIX", value_name = "PATH")]
     pub unix: Option<PathBuf>,
@@ -261,6 +265,7 @@ impl ServeArgs {
                 address: address.clone(),
                 connections: self.http_connections,
             }),
+            ends_unused: self.ends_unused.as_ref().map(absolute).transpose()?,
             inherited: inherited(),
         })
     }

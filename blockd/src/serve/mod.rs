@@ -18,17 +18,19 @@ use tracing::{error, info, warn};
 
 use blockd_nbd::{
     Exports, Limits,
-    server::{Bound, Listener, Server, inherited_listeners, serve_stdio},
+    server::{Bound, Listener, Server, Watch, inherited_listeners, serve_stdio},
     tls::{ServerTls, VerifyPeer},
     uri::{Address, NbdUri, Tls},
 };
 pub mod catalog;
 mod http;
+mod unused;
 
 pub use self::http::HttpOptions;
 use self::{
     catalog::{Catalog, CatalogOptions},
     http::{Http, Readiness},
+    unused::Unused,
 };
 use crate::signals::{EndSignals, HangUp};
 
@@ -55,6 +57,8 @@ pub struct ServeOptions {
     pub limits: Limits,
     /// Where it shows itself by HTTP; nowhere without.
     pub http: Option<HttpOptions>,
+    /// End when nobody is connected, and nobody holds a lock on this file.
+    pub ends_unused: Option<PathBuf>,
     /// The sockets that a service manager has opened.
     pub inherited: Inherited,
 }
@@ -99,6 +103,8 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
         .transpose()
         .context("the certificates of --tls cannot be used")?
         .map(Arc::new);
+    let unused = options.ends_unused.as_deref();
+    let unused = unused.map(Unused::open).transpose()?;
     let listeners = listeners(options).await?;
     warn_if_open(options, &listeners);
     let http = match &options.http {
@@ -122,8 +128,9 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
         let (catalog, ready) = (Arc::clone(&catalog), Arc::clone(&ready));
         tokio::spawn(http.serve(server.watch(), catalog, ready))
     });
+    let watch = server.watch();
     let ending = async {
-        shutdown.await;
+        end_of_use(shutdown, unused.as_ref(), &watch).await;
         ready.end();
     };
     server.run(ending).await;
@@ -139,6 +146,17 @@ pub async fn serve(options: &ServeOptions) -> Result<()> {
         "stopped"
     );
     Ok(())
+}
+
+/// Waits until the server is told to end, or nobody uses it if it is to end then.
+async fn end_of_use(shutdown: impl Future<Output = ()>, unused: Option<&Unused>, watch: &Watch) {
+    let Some(unused) = unused else {
+        return shutdown.await;
+    };
+    tokio::select! {
+        () = shutdown => {}
+        () = unused.wait(watch) => info!("ended, since nobody uses it any more"),
+    }
 }
 
 /// Removes snapshots that nobody has opened for so many days, every hour.

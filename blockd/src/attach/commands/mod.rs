@@ -8,6 +8,7 @@ mod end_processes;
 mod export_name;
 mod helper_process;
 pub(crate) mod hydrate;
+pub(crate) mod mounted_at;
 mod mountpoint;
 pub(crate) mod prefetch;
 mod privilege;

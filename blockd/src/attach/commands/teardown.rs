@@ -18,7 +18,7 @@ use crate::attach::{
         overlay,
         own_mount::OwnMount,
         poll::poll_until,
-        target,
+        target, utab,
     },
     state::{
         attachment_dir::AttachmentDir, attachment_record::Attachment, lower_dir::LowerDir,
@@ -72,6 +72,9 @@ pub(crate) fn take_down(
         end_processes::end_users(dir)?;
     }
     let overlay = unmount_all(dir, &lower, mode)?;
+    if let Err(error) = utab::forget(dir.mountpoint()) {
+        tracing::debug!("umount(8) goes on knowing of a mount that is gone: {error}");
+    }
     if mode == DetachMode::FailIfBusy {
         check_other_namespaces(dir, &lower)?;
     }

@@ -18,6 +18,8 @@ pub(crate) struct Mount {
     pub(crate) mountpoint: PathBuf,
     /// The type of the file system.
     pub(crate) kind: String,
+    /// What it was mounted from, as whoever mounted it said.
+    pub(crate) source: String,
     /// The super options, which are the file system's own.
     pub(crate) options: String,
 }
@@ -93,12 +95,14 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     let mountpoint = unescape(fields.nth(1)?);
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let kind = text(rest.next()?);
-    let options = text(rest.nth(1)?);
+    let source = text(rest.next()?);
+    let options = text(rest.next()?);
     Some(Mount {
         id,
         device,
         mountpoint,
         kind,
+        source,
         options,
     })
 }
@@ -107,8 +111,8 @@ fn text(field: &[u8]) -> String {
     String::from_utf8_lossy(unescape(field).as_os_str().as_bytes()).into_owned()
 }
 
-/// The kernel writes space, tab, newline and backslash as `\ooo`.
-fn unescape(field: &[u8]) -> PathBuf {
+/// The kernel writes space, tab, newline and backslash as `\ooo`, and so does libmount.
+pub(super) fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
@@ -142,6 +146,7 @@ mod tests {
         assert_eq!(mounts.0.len(), 4);
         assert_eq!(mounts.at(Path::new("/a b")).unwrap().device, "7:4");
         assert_eq!(mounts.0[1].kind, "overlay");
+        assert_eq!(mounts.0[1].source, "blockd");
         assert_eq!(mounts.0[1].options, "rw,lowerdir=/l,upperdir=/u\\054x");
         assert!(mounts.at(Path::new("/a")).is_none());
     }

@@ -108,7 +108,7 @@ pub(crate) fn unmount(path: &Path, id: u64, flags: UnmountFlags) -> rustix::io::
     rustix::mount::unmount(descriptor(&parent).join(name), flags)
 }
 
-fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
+pub(super) fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat2(CWD, path, flags, Mode::empty(), NO_LINKS)
 }

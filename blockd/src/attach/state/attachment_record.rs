@@ -3,7 +3,10 @@
 //! It is written down before it is made: the record says what *may* exist,
 //! detach looks up what does.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,10 @@ pub(crate) struct AttachmentRecord {
     pub(crate) changes: Option<KeptChanges>,
     /// What is attached, or was when an attach or detach was killed.
     pub(crate) attachment: Option<Attachment>,
+    /// How many directories at the end of the mountpoint's path attach has made, or was
+    /// about to make. An older blockd passes it over, and leaves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) made: Option<NonZeroUsize>,
 }
 
 /// Changes, and the export that they were made to.
@@ -114,6 +121,7 @@ impl AttachmentRecord {
             mountpoint: dir.mountpoint().to_owned(),
             changes: None,
             attachment: None,
+            made: None,
         }
     }
 
@@ -146,7 +154,7 @@ impl AttachmentRecord {
     /// When a file can neither be written nor removed. A directory that is not
     /// empty holds what blockd did not make, and stays.
     pub(crate) fn save_or_remove(&self, dir: &AttachmentDir) -> Result<()> {
-        if self.changes.is_some() || self.attachment.is_some() {
+        if self.changes.is_some() || self.attachment.is_some() || self.made.is_some() {
             return self.save(dir);
         }
         let remove = || {
@@ -207,6 +215,7 @@ mod tests {
         let record = AttachmentRecord {
             changes: Some(changes),
             attachment: Some(attachment),
+            made: NonZeroUsize::new(2),
             ..empty.clone()
         };
         record.save_or_remove(&dir).unwrap();

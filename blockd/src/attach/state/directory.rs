@@ -5,6 +5,7 @@
 //!       lowers/KEY/      one lower layer (`lower_dir`)
 //!       places/KEY/      one mountpoint (`attachment_dir`)
 //!       discarded/KEY/   what is being removed of it
+//!       servers/KEY/     the server of a repository on this host (`local_server`)
 //! ```
 
 use std::{

@@ -3,7 +3,7 @@
 
 /// The last `max_words_len` bytes of the ASCII words of `words`, then a hash of
 /// `exact`.
-pub(super) fn key(words: &str, max_words_len: usize, exact: &[u8]) -> String {
+pub(crate) fn key(words: &str, max_words_len: usize, exact: &[u8]) -> String {
     let words = words
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty());

@@ -4,7 +4,7 @@
 pub(crate) mod attachment_dir;
 pub(crate) mod attachment_record;
 pub(crate) mod directory;
-mod key;
+pub(crate) mod key;
 pub(crate) mod last_detach;
 pub(crate) mod lock;
 pub(crate) mod lower_dir;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     attach::{
-        layers::{self, step_times::StepTimes},
+        layers::{self, step_times::StepTimes, target::Target},
         state::{
             attachment_dir::AttachmentDir, attachment_record::AttachmentRecord, directory,
             lock::Lock, upper_kind::UpperKind,
@@ -46,13 +46,7 @@ pub fn attach(options: &AttachOptions) -> Result<AttachReport> {
     let dir = AttachmentDir::new(&state, &mountpoint);
     let _lock = Lock::attachment(&dir)?;
     let mut record = AttachmentRecord::load(&dir)?;
-    let target = preflight::clear_mountpoint(&dir, &mut record)?;
-    if !options.read_only {
-        volatile::claim(&dir, &mut record, options.accept_loss)?;
-    }
-    if options.upper == Some(UpperKind::Volatile) {
-        layers::volatile::sync_directories(&dir)?;
-    }
+    let target = prepare(options, &dir, &mut record)?;
     let mut steps = Steps {
         options,
         dir,
@@ -75,6 +69,34 @@ pub fn attach(options: &AttachOptions) -> Result<AttachReport> {
     attached.map_err(|error| clean_up(error, &steps.dir, steps.record))
 }
 
+/// Brings the mountpoint, and the changes that are kept for it, into order. Directories
+/// that it made are gone when it fails.
+fn prepare(
+    options: &AttachOptions,
+    dir: &AttachmentDir,
+    record: &mut AttachmentRecord,
+) -> Result<Target> {
+    let made = preflight::make_mountpoint(dir, record);
+    let has_made = !matches!(made, Ok(false));
+    let prepared = made.and_then(|_| {
+        let target = preflight::clear_mountpoint(dir, record)?;
+        if !options.read_only {
+            volatile::claim(dir, record, options.accept_loss)?;
+        }
+        if options.upper == Some(UpperKind::Volatile) {
+            layers::volatile::sync_directories(dir)?;
+        }
+        Ok(target)
+    });
+    if prepared.is_err() && has_made {
+        // What was written down: `record` may be in the midst of a change.
+        let mut record = AttachmentRecord::load(dir)?;
+        detach::remove_made(dir, &mut record);
+        record.save_or_remove(dir)?;
+    }
+    prepared
+}
+
 /// Takes down what was put up before `error`.
 fn clean_up(
     error: anyhow::Error,
@@ -87,6 +109,7 @@ fn clean_up(
         }
         volatile::settle(dir, &mut record)?;
         detach::remove_unused_changes(dir, &mut record, false)?;
+        detach::remove_made(dir, &mut record);
         record.save_or_remove(dir)?;
         detach::remove_discarded(dir)
     };

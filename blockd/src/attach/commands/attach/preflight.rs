@@ -1,15 +1,19 @@
 //! What is checked before anything is made.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 
 use crate::attach::{
     commands::{
         export_name::ExportName,
+        mountpoint,
         teardown::{self, DetachMode},
     },
-    layers::{mounts::Mounts, own_mount::OwnMount, target::Target, upper},
+    layers::{made_directories, mounts::Mounts, own_mount::OwnMount, target::Target, upper},
     state::{
         attachment_dir::AttachmentDir,
         attachment_record::{Attachment, AttachmentRecord, KeptChanges},
@@ -18,24 +22,50 @@ use crate::attach::{
 };
 use blockd_nbd::{client::Offer, uri::NbdUri};
 
-/// The canonical path of the directory to attach at.
+/// The canonical path of the directory to attach at, which need not be there.
 ///
 /// # Errors
 ///
 /// When it is not a directory, or the state directory is in it.
 pub(super) fn mountpoint(mountpoint: &Path, state: &Path) -> Result<PathBuf> {
     let shown = mountpoint.display();
-    let resolved = mountpoint
-        .canonicalize()
-        .with_context(|| format!("cannot attach at {shown}: make that directory first"))?;
-    if !resolved.is_dir() {
-        bail!("cannot attach at {shown}: it is not a directory");
+    let resolved = mountpoint::resolve(mountpoint)?;
+    match resolved.symlink_metadata() {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => bail!("cannot attach at {shown}: it is not a directory"),
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && !mountpoint::steps_back(&resolved) => {}
+        Err(error) => {
+            let context = format!("cannot attach at {shown}: make that directory first");
+            return Err(error).context(context);
+        }
     }
     if state.starts_with(&resolved) {
         let state = state.display();
         bail!("{shown} would hide the state directory {state}: choose another with --state");
     }
     Ok(resolved)
+}
+
+/// Makes the directories of the mountpoint's path that are not there, and records how
+/// many before. Returns whether there were any.
+///
+/// # Errors
+///
+/// When one cannot be made; what was made until then is recorded.
+pub(super) fn make_mountpoint(dir: &AttachmentDir, record: &mut AttachmentRecord) -> Result<bool> {
+    let mountpoint = dir.mountpoint();
+    let shown = mountpoint.display();
+    let missing = made_directories::missing(mountpoint);
+    let missing = missing.with_context(|| format!("cannot attach at {shown}"))?;
+    let Some(missing) = missing else {
+        return Ok(false);
+    };
+    record.made = Some(missing);
+    record.save(dir)?;
+    let made = made_directories::make(mountpoint, missing);
+    made.with_context(|| format!("cannot make the directory {shown} to attach at"))?;
+    Ok(true)
 }
 
 /// Takes down what a crash left at a mountpoint; returns the directory, which is empty.

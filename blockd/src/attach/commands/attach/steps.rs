@@ -26,6 +26,7 @@ use crate::{
             step_times::StepTimes,
             target::Target,
             upper::{self, OverlayDirs},
+            utab,
         },
         state::{
             attachment_dir::AttachmentDir, attachment_record::AttachmentRecord,
@@ -85,6 +86,7 @@ impl Steps<'_> {
             ext4::bind(&lower, &self.target)?;
             self.times.step("bind it to the mountpoint");
         }
+        warnings.extend(self.tell_umount());
         yield_now().await;
         if mounted.shared_with == 0 {
             self.prefetch(&mounted.device, &offer);
@@ -106,6 +108,16 @@ impl Steps<'_> {
             elapsed: self.times.elapsed(),
             steps: self.times.steps().to_vec(),
         })
+    }
+
+    /// Has umount(8) detach it; a warning where that cannot be.
+    fn tell_umount(&self) -> Option<String> {
+        let uri = &self.options.relay.uri;
+        let error = utab::record(self.dir.mountpoint(), uri, self.dir.state()).err()?;
+        let shown = self.dir.mountpoint().display();
+        Some(format!(
+            "umount(8) does not know that it is blockd's ({error}): use `blockd detach {shown}`"
+        ))
     }
 
     /// Waits until the second of the files' time is over, where they have the

@@ -16,7 +16,7 @@ use super::{
     volatile,
 };
 use crate::attach::{
-    layers::{holders::holders, lower::release::Released, upper},
+    layers::{holders::holders, lower::release::Released, made_directories, upper},
     state::{
         attachment_dir::AttachmentDir,
         attachment_record::{Attachment, AttachmentRecord},
@@ -68,6 +68,7 @@ fn free_mountpoint(
         volatile::settle(dir, &mut record)
     };
     let removed = remove_unused_changes(dir, &mut record, options.discard);
+    remove_made(dir, &mut record);
     save(&record, dir)?;
     settled?;
     removed?;
@@ -75,6 +76,18 @@ fn free_mountpoint(
         (report.changes, report.upper) = (Some(kept.export), Some(kept.upper));
     }
     Ok(())
+}
+
+/// Removes the directories that attach made of the mountpoint's path, as far as they hold
+/// nothing else. The record is not saved.
+pub(crate) fn remove_made(dir: &AttachmentDir, record: &mut AttachmentRecord) {
+    let Some(made) = record.made.take() else {
+        return;
+    };
+    if let Err(error) = made_directories::remove(dir.mountpoint(), made) {
+        let shown = dir.mountpoint().display();
+        tracing::warn!("{shown} was made by attach, and cannot be removed: {error}");
+    }
 }
 
 /// Notes what was detached, for the time of the files that are attached next.

@@ -55,15 +55,42 @@ pub struct StatusOptions {
 /// When nothing is attached at the mountpoint and no changes are kept for it, or the
 /// state directory cannot be read.
 pub fn status(options: &StatusOptions) -> Result<StatusReport> {
-    let mut report = StatusReport::default();
     let mountpoint = options.mountpoint.as_deref();
     let mountpoint = mountpoint.map(mountpoint::resolve).transpose()?;
-    if let Some(state) = directory::find(&options.state)? {
+    let mut report = survey(mountpoint.as_deref(), &options.state)?;
+    report
+        .attachments
+        .sort_by(|one, other| one.mountpoint.cmp(&other.mountpoint));
+    match mountpoint.filter(|_| report.attachments.is_empty()) {
+        Some(_) if !report.unreadable.is_empty() => bail!("{}", report.unreadable.join("; ")),
+        Some(mountpoint) => bail!("nothing is attached at {}", mountpoint.display()),
+        None => Ok(report),
+    }
+}
+
+/// The status of one mountpoint; `None` when nothing is attached there, and no changes are
+/// kept for it.
+///
+/// # Errors
+///
+/// When a record cannot be read.
+pub fn status_of(mountpoint: &Path, state: &Path) -> Result<Option<AttachmentStatus>> {
+    let mountpoint = mountpoint::resolve(mountpoint)?;
+    let mut report = survey(Some(&mountpoint), state)?;
+    match report.attachments.pop() {
+        None if !report.unreadable.is_empty() => bail!("{}", report.unreadable.join("; ")),
+        found => Ok(found),
+    }
+}
+
+/// What there is at a mountpoint, or at all.
+fn survey(mountpoint: Option<&Path>, state: &Path) -> Result<StatusReport> {
+    let mut report = StatusReport::default();
+    if let Some(state) = directory::find(state)? {
         let mut survey = Survey::new(&state)?;
         for (key, record) in AttachmentRecord::load_all(&state)? {
             let is_asked_for = |record: &AttachmentRecord| {
-                let mountpoint = mountpoint.as_ref();
-                mountpoint.is_none_or(|mountpoint| *mountpoint == record.mountpoint)
+                mountpoint.is_none_or(|mountpoint| mountpoint == record.mountpoint)
             };
             let added = match record {
                 Ok(record) if !is_asked_for(&record) => Ok(()),
@@ -75,14 +102,7 @@ pub fn status(options: &StatusOptions) -> Result<StatusReport> {
             }
         }
     }
-    report
-        .attachments
-        .sort_by(|one, other| one.mountpoint.cmp(&other.mountpoint));
-    match mountpoint.filter(|_| report.attachments.is_empty()) {
-        Some(_) if !report.unreadable.is_empty() => bail!("{}", report.unreadable.join("; ")),
-        Some(mountpoint) => bail!("nothing is attached at {}", mountpoint.display()),
-        None => Ok(report),
-    }
+    Ok(report)
 }
 
 /// What is the same for all attachments.

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::relay::RelayStatus;
-use crate::attach::state::{upper_kind::UpperKind, via::Via};
+use crate::attach::{
+    commands::export_name::ExportName,
+    state::{upper_kind::UpperKind, via::Via},
+};
 
 /// All attachments, and mountpoints for which changes are kept.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -70,4 +73,15 @@ pub struct ChangesStatus {
     pub bytes: u64,
     /// There may be more, which were not counted.
     pub more: bool,
+}
+
+impl ChangesStatus {
+    /// The name of the export to attach so as to go on with them: changed blocks go with
+    /// one disk only, changed files with every disk of their commit.
+    pub fn export_to_go_on_with(&self) -> String {
+        match self.upper {
+            UpperKind::Block => self.export.clone(),
+            _ => ExportName::parse(&self.export).of_commit().to_string(),
+        }
+    }
 }
