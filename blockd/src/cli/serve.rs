@@ -14,7 +14,7 @@ use crate::{
     open_files,
     serve::{
         HttpOptions, Inherited, ServeOptions,
-        catalog::{Access, CatalogOptions, RevisionLimits},
+        catalog::{Access, Bound, CatalogOptions, RevisionLimits},
     },
 };
 
@@ -156,6 +156,9 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOCKD_ALL_CONVERTED", value_name = "SIZE", default_value = "16G",
           value_parser = size)]
     pub all_converted: u64,
+    /// How much of that for images that one peer has open; three quarters without.
+    #[arg(long, env = "BLOCKD_PEER_CONVERTED", value_name = "SIZE", value_parser = size)]
+    pub peer_converted: Option<u64>,
     /// Disk for blobs that are too large for memory, in the state directory.
     #[arg(long, env = "BLOCKD_SPOOL", value_name = "SIZE", default_value = "4G",
           value_parser = size)]
@@ -170,6 +173,10 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOCKD_PLANS", value_name = "SIZE", default_value = "512M",
           value_parser = size)]
     pub plans: u64,
+    /// How much of it for images that one peer has open, and that are planned for
+    /// it; three quarters without.
+    #[arg(long, env = "BLOCKD_PEER_PLANS", value_name = "SIZE", value_parser = size)]
+    pub peer_plans: Option<u64>,
     /// Show by HTTP at this address, HOST:PORT or a PORT of this host only, what the
     /// server does: / for people, /metrics for Prometheus, /exports, /healthz and
     /// /readyz. Whoever can connect sees the names of the exports that are open.
@@ -240,9 +247,9 @@ impl ServeArgs {
                     time: self.revision_time,
                 },
                 attribute_bytes: self.attributes,
-                plan_bytes: self.plans,
+                plans: bound(self.plans, self.peer_plans),
                 converted_bytes: self.converted,
-                all_converted_bytes: self.all_converted,
+                all_converted: bound(self.all_converted, self.peer_converted),
                 spool_bytes: self.spool,
                 snapshot_bytes: self.state_limit,
             },
@@ -288,6 +295,12 @@ impl ServeArgs {
             ..files
         }
     }
+}
+
+/// So many bytes in all; of one peer so many, or three quarters.
+fn bound(all: u64, peer: Option<u64>) -> Bound {
+    let peer = peer.map_or(all - all / 4, |peer| peer.min(all));
+    Bound { all, peer }
 }
 
 /// A value that is not UTF-8 is no number, as an absent one.

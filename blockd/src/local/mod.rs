@@ -16,7 +16,7 @@ use blockd_nbd::printable;
 pub use self::forget::{ForgetOptions, forget};
 use crate::{
     open_files,
-    serve::catalog::{Access, Catalog, CatalogOptions, ImageInfo, RevisionLimits},
+    serve::catalog::{Access, Bound, Catalog, CatalogOptions, ImageInfo, RevisionLimits},
     signals::{EndSignals, HangUp},
 };
 
@@ -136,9 +136,9 @@ impl LocalExport {
                 time: Duration::MAX,
             },
             attribute_bytes: u64::MAX,
-            plan_bytes: u64::MAX,
+            plans: Bound::NONE,
             converted_bytes: u64::MAX,
-            all_converted_bytes: u64::MAX,
+            all_converted: Bound::NONE,
             spool_bytes: CatalogOptions::SPOOL_BYTES,
             snapshot_bytes: u64::MAX,
         };

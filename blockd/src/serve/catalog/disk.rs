@@ -1,19 +1,25 @@
 //! An image as an export.
 
 use std::{
-    fmt, num::NonZeroUsize, pin::pin, sync::Arc, thread::available_parallelism, time::Duration,
+    fmt,
+    num::NonZeroUsize,
+    pin::pin,
+    sync::Arc,
+    thread::{self, available_parallelism},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::image::Image;
 use serde::Serialize;
 use tokio::{
+    sync::oneshot,
     task::spawn_blocking,
     time::{Instant, timeout},
 };
 use tracing::{Span, warn};
 
-use super::plans::Charges;
+use super::{plans::Charges, priority};
 
 use blockd_nbd::{
     BlockSize, ExportInfo, Extent, ReadError,
@@ -22,14 +28,17 @@ use blockd_nbd::{
 
 /// Limits how much work that may block is done at once; clients take turns.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool(Turns);
+pub(crate) struct Pool {
+    turns: Turns,
+    threads: Threads,
+}
 
-impl Default for Pool {
-    fn default() -> Self {
-        // On a system that does not tell, as on one with two.
-        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
-        Self(Turns::new(cores * 2))
-    }
+#[derive(Clone, Copy, Debug)]
+enum Threads {
+    /// Of the runtime, which go on with other work.
+    Shared,
+    /// One for each work, that may become nicer than others.
+    Own,
 }
 
 /// Work that is done in turn.
@@ -44,13 +53,30 @@ pub struct Load {
 }
 
 impl Pool {
+    /// For work that is often too short to start a thread for.
+    pub(super) fn of_reads() -> Self {
+        Self::new(Threads::Shared)
+    }
+
+    /// For work that may take long, and then goes after reads.
+    pub(super) fn of_opens() -> Self {
+        Self::new(Threads::Own)
+    }
+
+    fn new(threads: Threads) -> Self {
+        // On a system that does not tell, as on one with two.
+        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
+        let turns = Turns::new(cores * 2);
+        Self { turns, threads }
+    }
+
     /// How much is being done and waits, and how much may be done at once.
     pub(super) fn load(&self) -> Load {
-        let (running, limit) = self.0.in_use();
+        let (running, limit) = self.turns.in_use();
         Load {
             running,
             limit,
-            waiting: self.0.waiting(),
+            waiting: self.turns.waiting(),
         }
     }
 
@@ -64,7 +90,7 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let permit = self.0.take(by).await;
+        let permit = self.turns.take(by).await;
         // Lines in the log about it say which connection it is of.
         let span = Span::current();
         let work = move || {
@@ -72,17 +98,36 @@ impl Pool {
             drop(permit);
             done
         };
-        spawn_blocking(work)
-            .await
-            .map_err(|error| ReadError(format!("the read failed: {error}")))
+        match self.threads {
+            Threads::Shared => {
+                let done = spawn_blocking(work).await;
+                done.map_err(|error| ReadError(format!("the read failed: {error}")))
+            }
+            Threads::Own => in_own_thread(work).await,
+        }
     }
+}
+
+async fn in_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ReadError> {
+    let (done, result) = oneshot::channel();
+    let work = move || {
+        priority::begin();
+        // Whoever has waited may be gone.
+        drop(done.send(work()));
+    };
+    let started = thread::Builder::new().name("open".into()).spawn(work);
+    started.map_err(|error| ReadError(format!("cannot start a thread: {error}")))?;
+    let result = result.await;
+    result.map_err(|_| ReadError("the server has failed at it: its log has more".into()))
 }
 
 /// One opened image.
 pub(crate) struct Disk {
     info: ExportInfo,
     image: Arc<Image>,
-    _charges: Arc<Charges>,
+    pub(super) charges: Arc<Charges>,
     pool: Pool,
 }
 
@@ -136,7 +181,7 @@ impl Disk {
         Self {
             info,
             image: Arc::new(image),
-            _charges: charges,
+            charges,
             pool,
         }
     }

@@ -13,9 +13,11 @@ mod opening;
 mod options;
 mod pinned;
 mod plans;
+mod priority;
 mod repos;
 mod revision;
 mod revision_pins;
+mod shares;
 mod shown_paths;
 mod waiting;
 
@@ -33,6 +35,7 @@ use self::{
     opening::{CACHED, Shared},
     plans::Plans,
     repos::Repos,
+    revision::RevisionRefusals,
     revision_pins::RevisionPins,
     shown_paths::ShownPaths,
 };
@@ -49,6 +52,7 @@ pub use self::{
     forget::{Forgotten, forget},
     ledger::Taken,
     options::CatalogOptions,
+    plans::Bound,
     repos::Access,
     revision::RevisionLimits,
 };
@@ -78,9 +82,9 @@ impl Catalog {
             cache,
             revisions,
             attribute_bytes,
-            plan_bytes,
+            plans,
             converted_bytes,
-            all_converted_bytes,
+            all_converted,
             spool_bytes,
             snapshot_bytes,
         } = options;
@@ -111,14 +115,15 @@ impl Catalog {
             shown: Arc::new(shown),
             snapshots,
             cache,
-            pool: Pool::default(),
-            opening: Pool::default(),
-            resolving: Pool::default(),
+            pool: Pool::of_reads(),
+            opening: Pool::of_opens(),
+            resolving: Pool::of_opens(),
             revisions: *revisions,
+            revisions_refused: RevisionRefusals::default(),
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
             images: OpenCache::new(CACHED),
-            plans: Plans::new(*plan_bytes, *all_converted_bytes, *converted_bytes),
+            plans: Plans::new(*plans, *all_converted, *converted_bytes),
             disks: OpenCache::new(CACHED),
         })))
     }
@@ -129,13 +134,8 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        let (disk, pin) = self.0.open_own(name)?;
-        Ok(Arc::new(Opened::new(
-            disk,
-            Spender::new(Peer::Own),
-            None,
-            pin,
-        )))
+        let open = self.0.open_own(name)?;
+        Ok(Arc::new(Opened::new(open, Spender::new(Peer::Own), None)))
     }
 
     /// Plans an image and describes it. Blocks.
@@ -144,8 +144,8 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn image_info(&self, name: &str) -> Result<ImageInfo, OpenError> {
-        let (disk, _pin) = self.0.open_own(name)?;
-        Ok(disk.image_info())
+        let open = self.0.open_own(name)?;
+        Ok(open.disk.image_info())
     }
 
     /// Reads the access file anew, if there is one, for what is opened from now on.
@@ -178,7 +178,12 @@ impl Catalog {
     pub fn figures(&self) -> CatalogFigures {
         let shared = &*self.0;
         let pools = [&shared.pool, &shared.opening, &shared.resolving];
-        CatalogFigures::of(&shared.plans, &shared.cache, pools)
+        CatalogFigures::of(
+            &shared.plans,
+            &shared.revisions_refused,
+            &shared.cache,
+            pools,
+        )
     }
 
     /// How many snapshots are kept. Blocks.

@@ -16,11 +16,12 @@ use super::{
     hidden,
     name::ExportName,
     open_cache::OpenCache,
-    opened::{self, Opened},
+    opened::{self, OpenDisk, Opened},
     pinned::{Pinned, latest_time},
     plans::{Planned, Plans},
+    priority,
     repos::Repos,
-    revision::{self, RevisionLimits},
+    revision::{self, RevisionLimits, RevisionRefusals},
     revision_pins::{PinGuard, RevisionPins},
     shown_paths::ShownPaths,
     waiting::{Waited, Waiting},
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     /// Of the revisions that are looked up, so that opens need not wait for those.
     pub(super) resolving: Pool,
     pub(super) revisions: RevisionLimits,
+    pub(super) revisions_refused: RevisionRefusals,
     pub(super) pins: RevisionPins<Pinned>,
     pub(super) repositories: OpenCache<PathBuf, Repository>,
     /// By canonical name without owner, group and time, which cost no second
@@ -61,9 +63,6 @@ struct Found {
 
 /// What a name stands for, and what holds it still.
 type Resolution = (Pinned, Option<PinGuard<Pinned>>);
-
-/// A disk, and what holds its name still.
-pub(super) type OpenDisk = (Arc<Disk>, Option<PinGuard<Pinned>>);
 
 impl Found {
     fn error(&self, error: Error) -> OpenError {
@@ -111,9 +110,9 @@ impl Shared {
         let (found, resolved) = pool.run(by, resolve).await.map_err(broken)??;
         let (shared, waited) = (Arc::clone(&self), waiting.waited());
         let plan = move || shared.disk(found, resolved, &waited);
-        let (disk, pin) = self.opening.run(by, plan).await.map_err(broken)??;
+        let open = self.opening.run(by, plan).await.map_err(broken)??;
         let shown = Some(Arc::clone(&self.shown));
-        Ok(Arc::new(Opened::new(disk, by, shown, pin)))
+        Ok(Arc::new(Opened::new(open, by, shown)))
     }
 
     /// The repository of a name. An empty one is replaced by the name of the only
@@ -167,7 +166,11 @@ impl Shared {
         let Found { name, repository } = &found;
         let origin = self.origin(name, repository, commit);
         let disk = origin.and_then(|origin| self.planned(name, origin, (commit, latest), waited));
-        Ok((disk.map_err(|error| found.error(error))?, pin))
+        let open = disk.and_then(|disk| {
+            let in_use = disk.charges.open(waited.peer)?;
+            Ok(OpenDisk { disk, pin, in_use })
+        });
+        open.map_err(|error| found.error(error))
     }
 
     /// What a name stands for; a revision, which may move, is pinned to it.
@@ -182,8 +185,10 @@ impl Shared {
             let is_new = Cell::new(false);
             let resolve = || {
                 is_new.set(true);
-                revision::check(&name.rev, self.revisions)?;
-                let go_on = waited.within(self.revisions.time);
+                revision::check(&name.rev, self.revisions, &self.revisions_refused)?;
+                priority::plan();
+                let too_late = || self.revisions_refused.too_late();
+                let go_on = waited.within(self.revisions.time, &too_late);
                 let Resolved { commit, head } = repository.resolve_while(&name.rev, &go_on)?;
                 let latest = Some(latest_time());
                 imagegen::Result::Ok(Pinned {
@@ -272,6 +277,7 @@ impl Shared {
             ..canonical.clone()
         };
         let planned = self.images.get(key.to_string(), || {
+            priority::plan();
             let snapshot = origin.snapshot();
             let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
             let forget = || self.disks.forget_unused() || self.images.forget_unused();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use imagegen::git::SPOOL_LIMIT;
 
-use super::{repos::Access, revision::RevisionLimits};
+use super::{plans::Bound, repos::Access, revision::RevisionLimits};
 
 /// Where the repositories and the server's own state are, and how much memory
 /// its caches use.
@@ -27,12 +27,12 @@ pub struct CatalogOptions {
     /// The bytes of `.gitattributes` that may be in force for a file.
     pub attribute_bytes: u64,
     /// Bytes of memory for plans: in use, kept, and being made.
-    pub plan_bytes: u64,
+    pub plans: Bound,
     /// The bytes of the files that one image converts, each before or after, whichever
     /// is more.
     pub converted_bytes: u64,
     /// The same of all images in use.
-    pub all_converted_bytes: u64,
+    pub all_converted: Bound,
     /// Bytes of blobs that are too large for memory, in temporary files.
     pub spool_bytes: u64,
     /// Bytes that snapshots may hold that nobody else does.
