@@ -31,8 +31,9 @@ const MIB: u64 = 1 << 20;
 const BOUNDS: [(&str, u64); 3] = [("--cache", 64), ("--plans", 64), ("--requests", 64)];
 
 /// The program itself, what decodes, and the threads that do, in MiB: what has no
-/// bound of its own, since it has one for each of some threads.
-const BESIDE: u64 = 192;
+/// bound of its own, since it has one for each of some threads. The program has 20
+/// when it starts, and four arenas keep some of what was in them.
+const BESIDE: u64 = 64;
 
 /// How large attacks are.
 #[derive(Clone, Copy)]
@@ -116,10 +117,18 @@ fn under(attack: &Attack, server: &TestBlockd, scale: Scale) -> Times {
             };
             scope.spawn(move || attack.go_on(&attacker));
         }
-        let times = honest::work(port, scale.opens);
-        stop.store(true, Relaxed);
-        times
+        let _stop = Stop(&stop);
+        honest::work(port, scale.opens)
     })
+}
+
+/// Ends an attack, also where an honest client has failed.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 fn heading() -> String {
