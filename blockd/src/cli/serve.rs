@@ -14,7 +14,7 @@ use crate::{
     open_files,
     serve::{
         HttpOptions, Inherited, ServeOptions,
-        catalog::{Access, Bound, CatalogOptions, RevisionLimits},
+        catalog::{Access, Bound, CatalogOptions, ReachableLimits, RevisionLimits},
     },
 };
 
@@ -143,6 +143,15 @@ pub struct ServeArgs {
     /// Serve revisions that search the history, like HEAD^{/TEXT}.
     #[arg(long, env = "BLOCKD_REVISION_SEARCH", value_parser = FalseyValueParser::new())]
     pub revision_search: bool,
+    /// How many bytes the pack may have that is made for history=reachable, in the
+    /// state directory. Its objects count as plans do, some 200 bytes each.
+    #[arg(long, env = "BLOCKD_REACHABLE", value_name = "SIZE", default_value = "1G",
+          value_parser = size)]
+    pub reachable: u64,
+    /// How long it may take to make it.
+    #[arg(long, env = "BLOCKD_REACHABLE_TIME", value_name = "TIME", default_value = "60s",
+          value_parser = time)]
+    pub reachable_time: Duration,
     /// How many bytes of .gitattributes may be in force for a file.
     #[arg(long, env = "BLOCKD_ATTRIBUTES", value_name = "SIZE", default_value = "1M",
           value_parser = size)]
@@ -209,7 +218,9 @@ const HELP: &str = "\
 An export is called REPO[@REV][:key=value]…, for example team/project@v1.2:uid=1000.
   REPO   the path below --repos, with or without .git; empty: the only one
   REV    any revision of git rev-parse that has no colon; default HEAD
-  history=full|none  .git with the whole history, or no .git
+  history=full       .git with the whole history, and all else in the packs
+  history=reachable  .git with what the commit reaches, and nothing else
+  history=none       no .git
   uid=N  gid=N       owner of every file
   free=SIZE          free space, for a client that writes to the disk itself
   head=BRANCH        the branch that HEAD is on
@@ -245,6 +256,10 @@ impl ServeArgs {
                     commits: self.revision_commits,
                     search: self.revision_search,
                     time: self.revision_time,
+                },
+                reachable: ReachableLimits {
+                    bytes: self.reachable,
+                    time: self.reachable_time,
                 },
                 attribute_bytes: self.attributes,
                 plans: bound(self.plans, self.peer_plans),

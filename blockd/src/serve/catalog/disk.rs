@@ -55,18 +55,22 @@ pub struct Load {
 impl Pool {
     /// For work that is often too short to start a thread for.
     pub(super) fn of_reads() -> Self {
-        Self::new(Threads::Shared)
+        Self::new(cores() * 2, Threads::Shared)
     }
 
     /// For work that may take long, and then goes after reads.
     pub(super) fn of_opens() -> Self {
-        Self::new(Threads::Own)
+        Self::new(cores() * 2, Threads::Own)
     }
 
-    fn new(threads: Threads) -> Self {
-        // On a system that does not tell, as on one with two.
-        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
-        let turns = Turns::new(cores * 2);
+    /// For work that nobody waits for, and that goes after reads: it leaves them
+    /// cores.
+    pub(super) fn of_prefetches() -> Self {
+        Self::new(cores().div_ceil(2), Threads::Own)
+    }
+
+    fn new(count: usize, threads: Threads) -> Self {
+        let turns = Turns::new(count);
         Self { turns, threads }
     }
 
@@ -108,6 +112,11 @@ impl Pool {
     }
 }
 
+/// On a system that does not tell, as on one with two.
+fn cores() -> usize {
+    available_parallelism().map_or(2, NonZeroUsize::get)
+}
+
 async fn in_own_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ReadError> {
@@ -123,12 +132,21 @@ async fn in_own_thread<T: Send + 'static>(
     result.map_err(|_| ReadError("the server has failed at it: its log has more".into()))
 }
 
+/// Where a disk is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Pools {
+    /// So that reads need not wait for images that are being opened.
+    pub(super) reads: Pool,
+    /// For `NBD_CMD_CACHE`.
+    pub(super) prefetches: Pool,
+}
+
 /// One opened image.
 pub(crate) struct Disk {
     info: ExportInfo,
     image: Arc<Image>,
     pub(super) charges: Arc<Charges>,
-    pool: Pool,
+    pools: Pools,
 }
 
 impl fmt::Debug for Disk {
@@ -170,7 +188,7 @@ const SLOW_READ_INTERVAL: Duration = Duration::from_secs(10);
 const PREFETCH_STEP: usize = 1 << 20;
 
 impl Disk {
-    pub(super) fn new(name: String, image: Image, charges: Arc<Charges>, pool: Pool) -> Self {
+    pub(super) fn new(name: String, image: Image, charges: Arc<Charges>, pools: Pools) -> Self {
         let description = format!("{name}, ext4, read-only, prefix={}", image.prefix());
         let info = ExportInfo {
             description,
@@ -182,7 +200,7 @@ impl Disk {
             info,
             image: Arc::new(image),
             charges,
-            pool,
+            pools,
         }
     }
 
@@ -254,7 +272,8 @@ impl Disk {
                 read.map(|()| buffer)
                     .map_err(|error| disk.failed(offset, &error))
             };
-            self.warn_if_slow(offset, self.pool.run(by, read)).await?
+            self.warn_if_slow(offset, self.pools.reads.run(by, read))
+                .await?
         }
         .boxed()
     }
@@ -289,11 +308,12 @@ impl Disk {
                 let step = left.map_or(PREFETCH_STEP, |left| left.min(PREFETCH_STEP));
                 let disk = Arc::clone(&self);
                 let read = move || {
+                    priority::plan();
                     let mut buffer = vec![0; step];
                     let read = disk.image.read_at(start, &mut buffer);
                     read.map_err(|error| disk.failed(start, &error))
                 };
-                self.pool.run(by, read).await??;
+                self.pools.prefetches.run(by, read).await??;
             }
             Ok(())
         }

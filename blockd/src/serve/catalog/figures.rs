@@ -26,6 +26,8 @@ pub struct CatalogFigures {
     pub spool: (u64, u64),
     /// Reads that go to a repository.
     pub reads: Load,
+    /// Steps of prefetches.
+    pub prefetches: Load,
     /// Exports being opened, and listings.
     pub opening: Load,
     /// Revisions that are being looked up.
@@ -42,7 +44,7 @@ impl CatalogFigures {
         plans: &Plans,
         revisions: &RevisionRefusals,
         cache: &Cache,
-        [reads, opening, resolving]: [&Pool; 3],
+        [reads, prefetches, opening, resolving]: [&Pool; 4],
     ) -> Self {
         let (memory, converted) = (plans.memory.taken(), plans.converted.taken());
         let (image_converted_limit, image_refused) = plans.of_one_image();
@@ -64,6 +66,7 @@ impl CatalogFigures {
             cache: (cache.used(), cache.limit()),
             spool: cache.spooled(),
             reads: reads.load(),
+            prefetches: prefetches.load(),
             opening: opening.load(),
             resolving: resolving.load(),
             inflated: cache.inflated(),

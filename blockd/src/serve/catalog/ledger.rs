@@ -11,7 +11,7 @@ use std::{
 
 use blockd_nbd::budget::Peer;
 
-use super::shares::Shares;
+use super::shares::{Full, Shares};
 
 /// How long one waits for what gives way.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,15 +48,6 @@ pub(super) struct Charge {
 pub(super) struct InUse {
     charge: Arc<Charge>,
     by: Peer,
-}
-
-/// Why there is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Full {
-    /// The peer has its share: it has so many bytes of so many.
-    Peer { held: u64, limit: u64 },
-    /// All have taken what there is.
-    All { in_use: u64, limit: u64 },
 }
 
 /// What a bound of a server allows, and what is taken of it.
@@ -295,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_grows_counts_while_it_grows_and_what_is_dropped_counts_no_more() {
-        let ledger = Ledger::new(10, 10);
+        let ledger = Ledger::new(10, 100);
         let (first, second) = (ledger.open(Peer::User(1)), ledger.open(Peer::User(1)));
         assert!(set(&first, 4) && set(&second, 4) && set(&first, 6));
         assert!(!set(&second, 5));
@@ -307,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_nobody_uses_makes_room_and_what_stands_beside_does_not() {
-        let ledger = Ledger::new(10, 10);
+        let ledger = Ledger::new(10, 100);
         let kept = ledger.open(Peer::User(1));
         assert!(set(&kept, 6));
         let (mut kept, second) = (Some(kept), ledger.open(Peer::User(1)));
@@ -319,7 +310,7 @@ mod tests {
 
     #[test]
     fn what_is_being_made_gives_way_to_a_peer_that_has_less() {
-        let ledger = Ledger::new(10, 10);
+        let ledger = Ledger::new(10, 100);
         let greedy = ledger.open(Peer::User(1));
         let modest = ledger.open(Peer::User(2));
         assert!(set(&greedy, 9));

@@ -14,6 +14,7 @@ mod options;
 mod pinned;
 mod plans;
 mod priority;
+mod reachable;
 mod repos;
 mod revision;
 mod revision_pins;
@@ -29,7 +30,7 @@ use tracing::{info, warn};
 
 use self::{
     access_control::AccessControl,
-    disk::Pool,
+    disk::{Pool, Pools},
     open_cache::OpenCache,
     opened::Opened,
     opening::{CACHED, Shared},
@@ -51,7 +52,7 @@ pub use self::{
     figures::CatalogFigures,
     forget::{Forgotten, forget},
     ledger::Taken,
-    options::CatalogOptions,
+    options::{CatalogOptions, ReachableLimits},
     plans::Bound,
     repos::Access,
     revision::RevisionLimits,
@@ -81,6 +82,7 @@ impl Catalog {
             state,
             cache,
             revisions,
+            reachable,
             attribute_bytes,
             plans,
             converted_bytes,
@@ -115,10 +117,14 @@ impl Catalog {
             shown: Arc::new(shown),
             snapshots,
             cache,
-            pool: Pool::of_reads(),
+            pools: Pools {
+                reads: Pool::of_reads(),
+                prefetches: Pool::of_prefetches(),
+            },
             opening: Pool::of_opens(),
             resolving: Pool::of_opens(),
             revisions: *revisions,
+            reachable: *reachable,
             revisions_refused: RevisionRefusals::default(),
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
@@ -177,7 +183,8 @@ impl Catalog {
     /// How the budgets stand.
     pub fn figures(&self) -> CatalogFigures {
         let shared = &*self.0;
-        let pools = [&shared.pool, &shared.opening, &shared.resolving];
+        let Pools { reads, prefetches } = &shared.pools;
+        let pools = [reads, prefetches, &shared.opening, &shared.resolving];
         CatalogFigures::of(
             &shared.plans,
             &shared.revisions_refused,

@@ -6,17 +6,18 @@ use std::{cell::Cell, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use imagegen::{
     Error, Kind,
     git::{Cache, ObjectId, Repository, Resolved, SnapshotStore},
-    image::{FileTime, Image, LAYOUT_VERSION, Options, Origin},
+    image::{FileTime, History, Image, LAYOUT_VERSION, Options, Origin},
 };
 use tracing::{info, warn};
 
 use super::{
     access_control::{self, AccessControl},
-    disk::{Disk, Pool},
+    disk::{Disk, Pool, Pools},
     hidden,
     name::ExportName,
     open_cache::OpenCache,
     opened::{self, OpenDisk, Opened},
+    options::ReachableLimits,
     pinned::{Pinned, latest_time},
     plans::{Planned, Plans},
     priority,
@@ -39,12 +40,12 @@ pub(super) struct Shared {
     pub(super) shown: Arc<ShownPaths>,
     pub(super) snapshots: SnapshotStore,
     pub(super) cache: Arc<Cache>,
-    /// Of reads, so that they need not wait for images that are being opened.
-    pub(super) pool: Pool,
+    pub(super) pools: Pools,
     pub(super) opening: Pool,
     /// Of the revisions that are looked up, so that opens need not wait for those.
     pub(super) resolving: Pool,
     pub(super) revisions: RevisionLimits,
+    pub(super) reachable: ReachableLimits,
     pub(super) revisions_refused: RevisionRefusals,
     pub(super) pins: RevisionPins<Pinned>,
     pub(super) repositories: OpenCache<PathBuf, Repository>,
@@ -164,7 +165,7 @@ impl Shared {
             found.name.options.head = head;
         }
         let Found { name, repository } = &found;
-        let origin = self.origin(name, repository, commit);
+        let origin = self.origin(name, repository, commit, waited);
         let disk = origin.and_then(|origin| self.planned(name, origin, (commit, latest), waited));
         let open = disk.and_then(|disk| {
             let in_use = disk.charges.open(waited.peer)?;
@@ -235,21 +236,29 @@ impl Shared {
         name: &ExportName,
         repository: &Repository,
         commit: ObjectId,
+        waited: &Waited,
     ) -> imagegen::Result<Origin> {
         if !name.options.has_history() {
             return repository.objects(&self.cache).map(Origin::Objects);
         }
+        let (snapshots, cache) = (&self.snapshots, &self.cache);
+        let is_closed = name.options.history == History::Reachable;
         let snapshot = match name.snapshot {
-            None => self.snapshots.take(repository, commit, &self.cache)?,
-            Some(id) => self
-                .snapshots
-                .find(repository, id, &self.cache)?
-                .ok_or_else(|| {
+            None if is_closed => self.reachable(repository, commit, waited)?,
+            None => snapshots.take(repository, commit, cache)?,
+            Some(id) => {
+                let found = if is_closed {
+                    snapshots.find_reachable(repository, (id, commit), cache)?
+                } else {
+                    snapshots.find(repository, id, cache)?
+                };
+                found.ok_or_else(|| {
                     let reason = format!(
                         "this server has no snapshot {id}: attach the branch or the commit anew"
                     );
                     Error::new(Kind::NotFound, reason)
-                })?,
+                })?
+            }
         };
         Ok(Origin::Snapshot(snapshot))
     }
@@ -304,7 +313,7 @@ impl Shared {
                 canonical,
                 image,
                 Arc::clone(&planned.charges),
-                self.pool.clone(),
+                self.pools.clone(),
             ))
         })
     }

@@ -1,6 +1,6 @@
 //! The options of a catalog.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use imagegen::git::SPOOL_LIMIT;
 
@@ -24,6 +24,8 @@ pub struct CatalogOptions {
     pub cache: usize,
     /// How much of the history a revision may make the server walk.
     pub revisions: RevisionLimits,
+    /// What `history=reachable` may take.
+    pub reachable: ReachableLimits,
     /// The bytes of `.gitattributes` that may be in force for a file.
     pub attribute_bytes: u64,
     /// Bytes of memory for plans: in use, kept, and being made.
@@ -42,4 +44,21 @@ pub struct CatalogOptions {
 impl CatalogOptions {
     /// The bytes of `--spool`.
     pub const SPOOL_BYTES: u64 = SPOOL_LIMIT;
+}
+
+/// What making the pack of such an image may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReachableLimits {
+    /// Bytes of the pack.
+    pub bytes: u64,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+impl ReachableLimits {
+    /// Of whoever pays for it himself.
+    pub const NONE: Self = Self {
+        bytes: u64::MAX,
+        time: Duration::MAX,
+    };
 }

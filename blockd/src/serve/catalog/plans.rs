@@ -16,7 +16,8 @@ use imagegen::{
 };
 
 use super::{
-    ledger::{Charge, Full, InUse, Ledger},
+    ledger::{Charge, InUse, Ledger},
+    shares::Full,
     waiting::Waited,
 };
 

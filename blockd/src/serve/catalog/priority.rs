@@ -39,7 +39,7 @@ pub(super) fn begin() {
     THREAD.set(Thread::Own);
 }
 
-/// It plans an image; threads that it starts do, too.
+/// It plans an image, or prefetches; threads that it starts do, too.
 pub(super) fn plan() {
     if matches!(THREAD.get(), Thread::Own) {
         THREAD.set(Thread::Planning(Instant::now()));

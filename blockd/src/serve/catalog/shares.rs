@@ -10,7 +10,14 @@ use std::{
 
 use blockd_nbd::budget::Peer;
 
-use super::ledger::Full;
+/// Why there is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The peer has its share: it has so many bytes of so many.
+    Peer { held: u64, limit: u64 },
+    /// All have taken what there is.
+    All { in_use: u64, limit: u64 },
+}
 
 /// So many bytes for each peer. This program itself is none.
 #[derive(Debug)]

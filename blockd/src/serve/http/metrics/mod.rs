@@ -33,6 +33,7 @@ impl Collector for Figures {
         process(&mut sheet, &self.0)?;
         clients(&mut sheet, &self.0)?;
         commands(&mut sheet, &self.0)?;
+        plans(&mut sheet, &self.0)?;
         catalog(&mut sheet, &self.0)?;
         http(&mut sheet, &self.0)
     }
@@ -153,7 +154,7 @@ fn commands(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     sheet.bytes("in_flight_peer_limit", help, server.peer_limits.in_flight)
 }
 
-fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
+fn plans(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     let catalog = &reading.catalog;
     let plans = catalog.plans;
     let help = "Memory for the plans of images: in use, kept, and being made";
@@ -177,7 +178,11 @@ fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
             "Exports that were not opened, by the limit that was reached: the flag of serve",
         ),
         ("limit", &catalog.refused),
-    )?;
+    )
+}
+
+fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
+    let catalog = &reading.catalog;
     let (used, limit) = catalog.cache;
     let help = "Memory for cached blobs and trees";
     sheet.bytes("cache", help, used)?;
@@ -197,6 +202,7 @@ fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     let each = |of: fn(&Load) -> usize| {
         [
             ("read", of(&catalog.reads)),
+            ("prefetch", of(&catalog.prefetches)),
             ("open", of(&catalog.opening)),
             ("resolve", of(&catalog.resolving)),
         ]
