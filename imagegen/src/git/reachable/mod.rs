@@ -47,7 +47,7 @@ pub(super) fn closure(
 ///
 /// # Errors
 ///
-/// As [`closure`]; [`Kind::Unsupported`](crate::Kind::Unsupported) if the pack has more
+/// As [`closure()`]; [`Kind::Unsupported`](crate::Kind::Unsupported) if the pack has more
 /// bytes than it may, [`Kind::Io`](crate::Kind::Io) if a disk fails.
 pub(super) fn write(
     directory: &Path,
