@@ -10,6 +10,8 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 comma := ,
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 runner := $(patsubst %,"%"$(comma),$(sudo) env PATH=$(PATH) BLOCKD=$(target)/debug/blockd AGENT=$(target)/debug/agent REPOS=$(abspath $(REPOS)))
+# How long each fuzz target runs.
+SECONDS_EACH ?= 3600
 # What is asked of a git that is too old is listed there.
 skipped := $(target)/skipped
 unit := env TESTS_SKIPPED=$(skipped) RUST_TEST_THREADS=6 cargo test --locked --no-fail-fast --workspace --exclude e2e
@@ -112,6 +114,11 @@ soak: ## the long tests, on all repositories in the folder REPOS
 	$(attach) --ignored --nocapture --test-threads 1
 	$(e2e) --ignored --nocapture --test-threads 1
 	cargo test --locked --workspace --test serve -- --ignored
+	tests/fuzz.sh $(SECONDS_EACH)
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for an hour (SECONDS_EACH=N), or some (TARGETS="tree client")
+	tests/fuzz.sh $(SECONDS_EACH) $(TARGETS)
 
 .PHONY: bench
 bench: ## how fast, as ratios to git and nbdkit (REPO=FOLDER, default a generated one), and what the agent costs

@@ -15,6 +15,11 @@ pub struct DiffArgs {
     /// Where it is, or was, attached
     pub mountpoint: PathBuf,
 
+    /// List only what was changed at or below these paths, which begin at the
+    /// mountpoint
+    #[arg(last = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
     /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
@@ -42,6 +47,7 @@ impl DiffArgs {
     pub fn options(&self) -> Result<DiffOptions> {
         Ok(DiffOptions {
             mountpoint: self.mountpoint.clone(),
+            paths: self.paths.clone(),
             state: self.state.path()?,
         })
     }

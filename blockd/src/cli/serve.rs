@@ -14,7 +14,7 @@ use crate::{
     open_files,
     serve::{
         HttpOptions, Inherited, ServeOptions,
-        catalog::{Access, CatalogOptions, RevisionLimits},
+        catalog::{Access, Bound, CatalogOptions, ReachableLimits, RevisionLimits},
     },
 };
 
@@ -147,6 +147,15 @@ pub struct ServeArgs {
     /// Serve revisions that search the history, like HEAD^{/TEXT}.
     #[arg(long, env = "BLOCKD_REVISION_SEARCH", value_parser = FalseyValueParser::new())]
     pub revision_search: bool,
+    /// How many bytes the pack may have that is made for history=reachable, in the
+    /// state directory. Its objects count as plans do, some 200 bytes each.
+    #[arg(long, env = "BLOCKD_REACHABLE", value_name = "SIZE", default_value = "1G",
+          value_parser = size)]
+    pub reachable: u64,
+    /// How long it may take to make it.
+    #[arg(long, env = "BLOCKD_REACHABLE_TIME", value_name = "TIME", default_value = "60s",
+          value_parser = time)]
+    pub reachable_time: Duration,
     /// How many bytes of .gitattributes may be in force for a file.
     #[arg(long, env = "BLOCKD_ATTRIBUTES", value_name = "SIZE", default_value = "1M",
           value_parser = size)]
@@ -160,6 +169,9 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOCKD_ALL_CONVERTED", value_name = "SIZE", default_value = "16G",
           value_parser = size)]
     pub all_converted: u64,
+    /// How much of that for images that one peer has open; three quarters without.
+    #[arg(long, env = "BLOCKD_PEER_CONVERTED", value_name = "SIZE", value_parser = size)]
+    pub peer_converted: Option<u64>,
     /// Disk for blobs that are too large for memory, in the state directory.
     #[arg(long, env = "BLOCKD_SPOOL", value_name = "SIZE", default_value = "4G",
           value_parser = size)]
@@ -174,6 +186,10 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOCKD_PLANS", value_name = "SIZE", default_value = "512M",
           value_parser = size)]
     pub plans: u64,
+    /// How much of it for images that one peer has open, and that are planned for
+    /// it; three quarters without.
+    #[arg(long, env = "BLOCKD_PEER_PLANS", value_name = "SIZE", value_parser = size)]
+    pub peer_plans: Option<u64>,
     /// Show by HTTP at this address, HOST:PORT or a PORT of this host only, what the
     /// server does: / for people, /metrics for Prometheus, /exports, /healthz and
     /// /readyz. Whoever can connect sees the names of the exports that are open.
@@ -206,7 +222,9 @@ const HELP: &str = "\
 An export is called REPO[@REV][:key=value]…, for example team/project@v1.2:uid=1000.
   REPO   the path below --repos, with or without .git; empty: the only one
   REV    any revision of git rev-parse that has no colon; default HEAD
-  history=full|none  .git with the whole history, or no .git
+  history=full       .git with the whole history, and all else in the packs
+  history=reachable  .git with what the commit reaches, and nothing else
+  history=none       no .git
   uid=N  gid=N       owner of every file
   free=SIZE          free space, for a client that writes to the disk itself
   head=BRANCH        the branch that HEAD is on
@@ -243,10 +261,14 @@ impl ServeArgs {
                     search: self.revision_search,
                     time: self.revision_time,
                 },
+                reachable: ReachableLimits {
+                    bytes: self.reachable,
+                    time: self.reachable_time,
+                },
                 attribute_bytes: self.attributes,
-                plan_bytes: self.plans,
+                plans: bound(self.plans, self.peer_plans),
                 converted_bytes: self.converted,
-                all_converted_bytes: self.all_converted,
+                all_converted: bound(self.all_converted, self.peer_converted),
                 spool_bytes: self.spool,
                 snapshot_bytes: self.state_limit,
             },
@@ -293,6 +315,12 @@ impl ServeArgs {
             ..files
         }
     }
+}
+
+/// So many bytes in all; of one peer so many, or three quarters.
+fn bound(all: u64, peer: Option<u64>) -> Bound {
+    let peer = peer.map_or(all - all / 4, |peer| peer.min(all));
+    Bound { all, peer }
 }
 
 /// A value that is not UTF-8 is no number, as an absent one.

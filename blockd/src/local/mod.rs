@@ -16,7 +16,9 @@ use blockd_nbd::printable;
 pub use self::forget::{ForgetOptions, forget};
 use crate::{
     open_files,
-    serve::catalog::{Access, Catalog, CatalogOptions, ImageInfo, RevisionLimits},
+    serve::catalog::{
+        Access, Bound, Catalog, CatalogOptions, ImageInfo, ReachableLimits, RevisionLimits,
+    },
     signals::{EndSignals, HangUp},
 };
 
@@ -135,10 +137,11 @@ impl LocalExport {
                 search: true,
                 time: Duration::MAX,
             },
+            reachable: ReachableLimits::NONE,
             attribute_bytes: u64::MAX,
-            plan_bytes: u64::MAX,
+            plans: Bound::NONE,
             converted_bytes: u64::MAX,
-            all_converted_bytes: u64::MAX,
+            all_converted: Bound::NONE,
             spool_bytes: CatalogOptions::SPOOL_BYTES,
             snapshot_bytes: u64::MAX,
         };

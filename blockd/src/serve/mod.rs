@@ -22,6 +22,7 @@ use blockd_nbd::{
     tls::{ServerTls, VerifyPeer},
     uri::{Address, NbdUri, Tls},
 };
+mod allocator;
 pub mod catalog;
 mod http;
 mod unused;
@@ -87,6 +88,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The directories cannot be used, the certificates cannot be read, or an
 /// address cannot be bound.
 pub async fn serve(options: &ServeOptions) -> Result<()> {
+    allocator::return_freed_memory();
     // The directory it was started in may be removed, and gix opens nothing
     // without one.
     chdir("/").context("cannot leave the current directory")?;

@@ -22,7 +22,7 @@ impl HiddenRefs {
     }
 
     /// Whether a ref is hidden, given by its full name (git, `ref_is_hidden`).
-    fn hide(&self, name: &BStr) -> bool {
+    pub(super) fn hide(&self, name: &BStr) -> bool {
         let shown = |pattern: &BString| {
             let (negative, rest) = match pattern.strip_prefix(b"!") {
                 Some(rest) => (true, rest),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gix::{
     ObjectId,
     bstr::{BStr, ByteSlice},
-    objs, oid,
+    hash, objs, oid,
 };
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     cache::Domain,
     single_flight::SingleFlight,
     spool,
-    store::{DECODE_LIMIT, Decoder, Directory, Store},
+    store::{DECODE_LIMIT, Decoder, Directory, Location, Store},
     tree,
 };
 use crate::{
@@ -63,6 +63,20 @@ impl Objects {
             Err(error) if error.kind() == Kind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Calls `read` with where the copies of an object are, until it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Objects::has`], and that there is none.
+    pub(super) fn locate<T>(&self, id: &oid, read: impl FnMut(Location) -> Result<T>) -> Result<T> {
+        self.store.read(id, None, read)
+    }
+
+    /// The hash function of their ids.
+    pub(super) fn format(&self) -> hash::Kind {
+        self.store.format()
     }
 
     pub(super) fn cache(&self) -> &Cache {
@@ -286,7 +300,7 @@ impl Objects {
 
     /// Decodes an object that must fit into memory, and parses it. Of large ones,
     /// one at a time takes memory, until it is parsed.
-    fn decode<T>(
+    pub(super) fn decode<T>(
         &self,
         id: &oid,
         kind: objs::Kind,

@@ -338,7 +338,10 @@ impl Spool {
             return Ok(());
         }
         let limit = self.limit;
-        let message = format!("{size} bytes are more than the {limit} bytes that may be spooled");
+        let message = format!(
+            "{size} bytes are more than the {limit} bytes that may be \
+                 spooled (--spool of the server)"
+        );
         Err(Error::new(Kind::Unsupported, message))
     }
 

@@ -40,6 +40,8 @@ pub enum History {
     /// `.git` with all objects and refs of the snapshot.
     #[default]
     Full,
+    /// `.git` with what can be reached from the commit, and the refs of that.
+    Reachable,
     /// No `.git`.
     None,
 }
@@ -62,6 +64,6 @@ impl Default for Options {
 impl Options {
     /// Whether the image has a `.git`; one of a subtree never has.
     pub fn has_history(&self) -> bool {
-        self.history == History::Full && self.path.is_empty()
+        self.history != History::None && self.path.is_empty()
     }
 }

@@ -30,6 +30,10 @@ const INDEXED_FROM_BLOCKS: u64 = 64;
 /// What the plan of a directory takes for each of its entries, in bytes: seldom
 /// more, and then the next directory finds it out.
 const ENTRY_BYTES: usize = 16;
+/// What the tables of a plan take for each directory, in bytes, while it is made and
+/// after: the queue of the walk, the directories by their inodes and by their data.
+const TABLES_BYTES: usize =
+    size_of::<Pending>() + size_of::<(InodeNr, usize)>() + size_of::<(u64, usize)>();
 const MAX_INODES: u32 = 32_000_000;
 const MAX_DIRECTORIES: usize = 4_000_000;
 /// From so many inodes on, the tree is [counted](TreeCounts) before the walk
@@ -214,7 +218,7 @@ impl<'a> Walk<'a> {
             .and_then(InodeNr::new)
             .ok_or_else(too_many)?;
         self.meter
-            .grow(size_of::<Pending>() + dir.bytes().saturating_sub(expected))?;
+            .grow(TABLES_BYTES + dir.bytes().saturating_sub(expected))?;
         self.next_block += blocks;
         self.next_symlink += dir.layout.slow_symlinks();
         self.next_leaf += dir.layout.leaf_total();

@@ -112,6 +112,12 @@ impl Places {
         self.all
     }
 
+    /// How many one peer may hold.
+    #[must_use]
+    pub fn peer_limit(&self) -> usize {
+        self.each
+    }
+
     /// How many peers hold them.
     #[must_use]
     pub fn peers(&self) -> usize {

@@ -87,6 +87,13 @@ impl InFlight {
     }
 }
 
+impl InFlight {
+    /// The bytes of one peer.
+    pub(super) fn peer_limit(&self) -> u64 {
+        self.each.into()
+    }
+}
+
 impl fmt::Debug for InFlight {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Use { used, limit } = self.in_use();

@@ -33,7 +33,7 @@ pub use self::{
         BindError, Bound, Listener, ReadyServer, Server, Watch, inherited_listeners, serve_stdio,
     },
     error::ConnectionError,
-    figures::{BOUNDS, Figures, OpenExport, Times, Use},
+    figures::{BOUNDS, Figures, OpenExport, PeerLimits, Times, Use},
     limits::Limits,
 };
 pub(crate) use self::{

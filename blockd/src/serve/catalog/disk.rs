@@ -1,19 +1,25 @@
 //! An image as an export.
 
 use std::{
-    fmt, num::NonZeroUsize, pin::pin, sync::Arc, thread::available_parallelism, time::Duration,
+    fmt,
+    num::NonZeroUsize,
+    pin::pin,
+    sync::Arc,
+    thread::{self, available_parallelism},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::image::Image;
 use serde::Serialize;
 use tokio::{
+    sync::oneshot,
     task::spawn_blocking,
     time::{Instant, timeout},
 };
 use tracing::{Span, warn};
 
-use super::plans::Charges;
+use super::{plans::Charges, priority};
 
 use blockd_nbd::{
     BlockSize, ExportInfo, Extent, ReadError,
@@ -22,14 +28,17 @@ use blockd_nbd::{
 
 /// Limits how much work that may block is done at once; clients take turns.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool(Turns);
+pub(crate) struct Pool {
+    turns: Turns,
+    threads: Threads,
+}
 
-impl Default for Pool {
-    fn default() -> Self {
-        // On a system that does not tell, as on one with two.
-        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
-        Self(Turns::new(cores * 2))
-    }
+#[derive(Clone, Copy, Debug)]
+enum Threads {
+    /// Of the runtime, which go on with other work.
+    Shared,
+    /// One for each work, that may become nicer than others.
+    Own,
 }
 
 /// Work that is done in turn.
@@ -44,13 +53,34 @@ pub struct Load {
 }
 
 impl Pool {
+    /// For work that is often too short to start a thread for.
+    pub(super) fn of_reads() -> Self {
+        Self::new(cores() * 2, Threads::Shared)
+    }
+
+    /// For work that may take long, and then goes after reads.
+    pub(super) fn of_opens() -> Self {
+        Self::new(cores() * 2, Threads::Own)
+    }
+
+    /// For work that nobody waits for, and that goes after reads: it leaves them
+    /// cores.
+    pub(super) fn of_prefetches() -> Self {
+        Self::new(cores().div_ceil(2), Threads::Own)
+    }
+
+    fn new(count: usize, threads: Threads) -> Self {
+        let turns = Turns::new(count);
+        Self { turns, threads }
+    }
+
     /// How much is being done and waits, and how much may be done at once.
     pub(super) fn load(&self) -> Load {
-        let (running, limit) = self.0.in_use();
+        let (running, limit) = self.turns.in_use();
         Load {
             running,
             limit,
-            waiting: self.0.waiting(),
+            waiting: self.turns.waiting(),
         }
     }
 
@@ -64,7 +94,7 @@ impl Pool {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let permit = self.0.take(by).await;
+        let permit = self.turns.take(by).await;
         // Lines in the log about it say which connection it is of.
         let span = Span::current();
         let work = move || {
@@ -72,18 +102,51 @@ impl Pool {
             drop(permit);
             done
         };
-        spawn_blocking(work)
-            .await
-            .map_err(|error| ReadError(format!("the read failed: {error}")))
+        match self.threads {
+            Threads::Shared => {
+                let done = spawn_blocking(work).await;
+                done.map_err(|error| ReadError(format!("the read failed: {error}")))
+            }
+            Threads::Own => in_own_thread(work).await,
+        }
     }
+}
+
+/// On a system that does not tell, as on one with two.
+fn cores() -> usize {
+    available_parallelism().map_or(2, NonZeroUsize::get)
+}
+
+async fn in_own_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ReadError> {
+    let (done, result) = oneshot::channel();
+    let work = move || {
+        priority::begin();
+        // Whoever has waited may be gone.
+        drop(done.send(work()));
+    };
+    let started = thread::Builder::new().name("open".into()).spawn(work);
+    started.map_err(|error| ReadError(format!("cannot start a thread: {error}")))?;
+    let result = result.await;
+    result.map_err(|_| ReadError("the server has failed at it: its log has more".into()))
+}
+
+/// Where a disk is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Pools {
+    /// So that reads need not wait for images that are being opened.
+    pub(super) reads: Pool,
+    /// For `NBD_CMD_CACHE`.
+    pub(super) prefetches: Pool,
 }
 
 /// One opened image.
 pub(crate) struct Disk {
     info: ExportInfo,
     image: Arc<Image>,
-    _charges: Arc<Charges>,
-    pool: Pool,
+    pub(super) charges: Arc<Charges>,
+    pools: Pools,
 }
 
 impl fmt::Debug for Disk {
@@ -125,7 +188,7 @@ const SLOW_READ_INTERVAL: Duration = Duration::from_secs(10);
 const PREFETCH_STEP: usize = 1 << 20;
 
 impl Disk {
-    pub(super) fn new(name: String, image: Image, charges: Arc<Charges>, pool: Pool) -> Self {
+    pub(super) fn new(name: String, image: Image, charges: Arc<Charges>, pools: Pools) -> Self {
         let description = format!("{name}, ext4, read-only, prefix={}", image.prefix());
         let info = ExportInfo {
             description,
@@ -136,8 +199,8 @@ impl Disk {
         Self {
             info,
             image: Arc::new(image),
-            _charges: charges,
-            pool,
+            charges,
+            pools,
         }
     }
 
@@ -209,7 +272,8 @@ impl Disk {
                 read.map(|()| buffer)
                     .map_err(|error| disk.failed(offset, &error))
             };
-            self.warn_if_slow(offset, self.pool.run(by, read)).await?
+            self.warn_if_slow(offset, self.pools.reads.run(by, read))
+                .await?
         }
         .boxed()
     }
@@ -244,11 +308,12 @@ impl Disk {
                 let step = left.map_or(PREFETCH_STEP, |left| left.min(PREFETCH_STEP));
                 let disk = Arc::clone(&self);
                 let read = move || {
+                    priority::plan();
                     let mut buffer = vec![0; step];
                     let read = disk.image.read_at(start, &mut buffer);
                     read.map_err(|error| disk.failed(start, &error))
                 };
-                self.pool.run(by, read).await??;
+                self.pools.prefetches.run(by, read).await??;
             }
             Ok(())
         }

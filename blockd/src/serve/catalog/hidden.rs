@@ -1,6 +1,6 @@
 //! Repositories that hide refs from who fetches.
 
-use imagegen::{Error, Kind, Result, git::Repository};
+use imagegen::{Error, Kind, Result, git::Repository, image::History};
 
 use super::name::ExportName;
 
@@ -19,10 +19,11 @@ pub(super) fn check(name: &ExportName, repository: &Repository) -> Result<()> {
         let message = format!("Reference {:?} could not be found", name.rev);
         return Err(Error::new(Kind::NotFound, message));
     }
-    if name.options.has_history() {
+    let options = &name.options;
+    if options.has_history() && options.history == History::Full {
         let message = "it hides refs (transfer.hideRefs or uploadpack.hideRefs), and its packs \
-                       have what they hide: ask for history=none; serve --show-hidden permits \
-                       the history";
+                       have what they hide: ask for history=reachable or history=none; serve \
+                       --show-hidden permits all of it";
         return Err(Error::new(Kind::Refused, message));
     }
     Ok(())

@@ -11,14 +11,18 @@ use std::{
 
 use blockd_nbd::budget::Peer;
 
+use super::shares::{Full, Shares};
+
 /// How long one waits for what gives way.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So many bytes in all. Where there are no more, what is being made gives way: of
-/// the peer that has most of it, if that has more than the one who asks.
+/// So many bytes in all, and a share of them for each peer: what is made for it, and
+/// what it has open. Where there are no more, what is being made gives way: of the
+/// peer that has most of it, if that has more than the one who asks.
 #[derive(Debug)]
 pub(super) struct Ledger {
     limit: u64,
+    shares: Shares,
     used: AtomicU64,
     refused: AtomicU64,
     /// What is being made, and what was.
@@ -34,6 +38,16 @@ pub(super) struct Charge {
     bytes: AtomicU64,
     made: AtomicBool,
     must_go: AtomicBool,
+    /// How often each peer has it open.
+    users: Mutex<HashMap<Peer, usize>>,
+}
+
+/// A peer has open what was charged, until this is dropped: it counts once in the
+/// share of the peer.
+#[derive(Debug)]
+pub(super) struct InUse {
+    charge: Arc<Charge>,
+    by: Peer,
 }
 
 /// What a bound of a server allows, and what is taken of it.
@@ -43,14 +57,21 @@ pub struct Taken {
     pub limit: u64,
     /// Bytes that are in use.
     pub in_use: u64,
-    /// How often more was refused since the server started.
+    /// Bytes for one peer.
+    pub peer_limit: u64,
+    /// How often more was refused since the server started, since there was no
+    /// more.
     pub refused: u64,
+    /// The same, since a peer had its share.
+    pub peer_refused: u64,
 }
 
 impl Ledger {
-    pub(super) fn new(limit: u64) -> Arc<Self> {
+    /// `limit` bytes in all, `each` for one peer.
+    pub(super) fn new(limit: u64, each: u64) -> Arc<Self> {
         Arc::new(Self {
             limit,
+            shares: Shares::new(each),
             used: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             making: Mutex::default(),
@@ -66,6 +87,7 @@ impl Ledger {
             bytes: AtomicU64::new(0),
             made: AtomicBool::new(false),
             must_go: AtomicBool::new(false),
+            users: Mutex::default(),
         });
         self.making().push(Arc::downgrade(&charge));
         charge
@@ -111,13 +133,16 @@ impl Ledger {
         Taken {
             limit: self.limit,
             in_use: self.used.load(Ordering::Relaxed),
+            peer_limit: self.shares.each(),
             refused: self.refused.load(Ordering::Relaxed),
+            peer_refused: self.shares.refused(),
         }
     }
 }
 
 impl Charge {
-    fn bytes(&self) -> u64 {
+    /// What it takes.
+    pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
@@ -125,9 +150,33 @@ impl Charge {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// It is made: from now on it gives way to nobody.
+    /// It is made: from now on it gives way to nobody, and counts for those who
+    /// have it open.
     pub(super) fn made(&self) {
         self.made.store(true, Ordering::Relaxed);
+        self.ledger.shares.give_back(self.by, self.bytes());
+    }
+
+    /// `peer` opens what is made.
+    ///
+    /// # Errors
+    ///
+    /// It has its share.
+    pub(super) fn open(self: &Arc<Self>, by: Peer) -> Result<InUse, Full> {
+        let mut users = self.users();
+        if !users.contains_key(&by) {
+            self.ledger.shares.take(by, self.bytes())?;
+        }
+        let count = users.entry(by).or_default();
+        // There is memory for each of them.
+        *count += 1;
+        drop(users);
+        let charge = Arc::clone(self);
+        Ok(InUse { charge, by })
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<Peer, usize>> {
+        self.users.lock().expect("no holder of this lock panics")
     }
 
     /// Makes it `bytes` in all. Something else takes `beside`, and while there is
@@ -135,22 +184,41 @@ impl Charge {
     ///
     /// # Errors
     ///
-    /// `forget` finds nothing, and nothing that is being made gives way: what all
-    /// take is in use; or this gives way to others. Then nothing has changed.
+    /// The peer has its share; or `forget` finds nothing, and nothing that is being
+    /// made gives way: what all take is in use; or this gives way to others. Then
+    /// nothing has changed.
     pub(super) fn set(
         &self,
         bytes: u64,
         beside: impl Fn() -> u64,
-        mut forget: impl FnMut() -> bool,
-    ) -> Result<(), Taken> {
-        let before = self.bytes.load(Ordering::Relaxed);
+        forget: impl FnMut() -> bool,
+    ) -> Result<(), Full> {
+        let before = self.bytes();
         let Some(more) = bytes.checked_sub(before) else {
-            self.ledger
-                .used
-                .fetch_sub(before - bytes, Ordering::Relaxed);
+            let less = before - bytes;
+            self.ledger.used.fetch_sub(less, Ordering::Relaxed);
+            self.ledger.shares.give_back(self.by, less);
             self.bytes.store(bytes, Ordering::Relaxed);
             return Ok(());
         };
+        self.ledger.shares.take(self.by, more)?;
+        if !self.grow((bytes, more), beside, forget) {
+            self.ledger.shares.give_back(self.by, more);
+            self.ledger.refused.fetch_add(1, Ordering::Relaxed);
+            let Taken { in_use, limit, .. } = self.ledger.taken();
+            return Err(Full::All { in_use, limit });
+        }
+        self.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes `more`, which makes it `bytes`; `false` if there is no room.
+    fn grow(
+        &self,
+        (bytes, more): (u64, u64),
+        beside: impl Fn() -> u64,
+        mut forget: impl FnMut() -> bool,
+    ) -> bool {
         let begun = Instant::now();
         while self.must_go.load(Ordering::Relaxed) || !self.ledger.take(more, beside()) {
             let gives_way = self.must_go.load(Ordering::Relaxed);
@@ -158,13 +226,26 @@ impl Charge {
                 continue;
             }
             if gives_way || begun.elapsed() > PATIENCE || !self.ledger.make_way(self, bytes) {
-                self.ledger.refused.fetch_add(1, Ordering::Relaxed);
-                return Err(self.ledger.taken());
+                return false;
             }
             self.ledger.wait();
         }
-        self.bytes.store(bytes, Ordering::Relaxed);
-        Ok(())
+        true
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        let mut users = self.charge.users();
+        let Some(count) = users.get_mut(&self.by) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            users.remove(&self.by);
+            let shares = &self.charge.ledger.shares;
+            shares.give_back(self.by, self.charge.bytes());
+        }
     }
 }
 
@@ -186,6 +267,9 @@ impl Drop for Charge {
     fn drop(&mut self) {
         let bytes = self.bytes.load(Ordering::Relaxed);
         self.ledger.used.fetch_sub(bytes, Ordering::Relaxed);
+        if !self.is_made() {
+            self.ledger.shares.give_back(self.by, bytes);
+        }
         self.ledger.given_back.notify_all();
     }
 }
@@ -202,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_grows_counts_while_it_grows_and_what_is_dropped_counts_no_more() {
-        let ledger = Ledger::new(10);
+        let ledger = Ledger::new(10, 100);
         let (first, second) = (ledger.open(Peer::User(1)), ledger.open(Peer::User(1)));
         assert!(set(&first, 4) && set(&second, 4) && set(&first, 6));
         assert!(!set(&second, 5));
@@ -214,7 +298,7 @@ mod tests {
 
     #[test]
     fn what_nobody_uses_makes_room_and_what_stands_beside_does_not() {
-        let ledger = Ledger::new(10);
+        let ledger = Ledger::new(10, 100);
         let kept = ledger.open(Peer::User(1));
         assert!(set(&kept, 6));
         let (mut kept, second) = (Some(kept), ledger.open(Peer::User(1)));
@@ -226,7 +310,7 @@ mod tests {
 
     #[test]
     fn what_is_being_made_gives_way_to_a_peer_that_has_less() {
-        let ledger = Ledger::new(10);
+        let ledger = Ledger::new(10, 100);
         let greedy = ledger.open(Peer::User(1));
         let modest = ledger.open(Peer::User(2));
         assert!(set(&greedy, 9));
@@ -244,5 +328,33 @@ mod tests {
         modest.made();
         assert!(!set(&ledger.open(Peer::User(3)), 8));
         assert!(set(&modest, 2));
+    }
+
+    #[test]
+    fn what_a_peer_has_open_counts_once_in_its_share_whoever_had_it_made() {
+        let ledger = Ledger::new(100, 10);
+        let (greedy, other) = (Peer::User(1), Peer::User(2));
+        let first = ledger.open(greedy);
+        assert!(set(&first, 6));
+        first.made();
+        let open: Vec<_> = (0..3).map(|_| first.open(greedy).unwrap()).collect();
+        let second = ledger.open(greedy);
+        let full = second.set(5, || 0, || false).unwrap_err();
+        assert_eq!(full, Full::Peer { held: 6, limit: 10 });
+        assert!(set(&second, 4));
+        assert_eq!(
+            (ledger.taken().peer_refused, ledger.taken().refused),
+            (1, 0)
+        );
+        // To another peer it is all the same, and one that opens it pays too.
+        let third = ledger.open(other);
+        assert!(set(&third, 10));
+        assert!(first.open(other).is_err());
+        drop(third);
+        drop(first.open(other).unwrap());
+        drop((open, second));
+        assert!(set(&ledger.open(greedy), 10));
+        // The program itself has no share.
+        assert!(set(&ledger.open(Peer::Own), 90));
     }
 }

@@ -13,9 +13,12 @@ mod opening;
 mod options;
 mod pinned;
 mod plans;
+mod priority;
+mod reachable;
 mod repos;
 mod revision;
 mod revision_pins;
+mod shares;
 mod shown_paths;
 mod waiting;
 
@@ -27,12 +30,13 @@ use tracing::{info, warn};
 
 use self::{
     access_control::AccessControl,
-    disk::Pool,
+    disk::{Pool, Pools},
     open_cache::OpenCache,
     opened::Opened,
     opening::{CACHED, Shared},
     plans::Plans,
     repos::Repos,
+    revision::RevisionRefusals,
     revision_pins::RevisionPins,
     shown_paths::ShownPaths,
 };
@@ -48,7 +52,8 @@ pub use self::{
     figures::CatalogFigures,
     forget::{Forgotten, forget},
     ledger::Taken,
-    options::CatalogOptions,
+    options::{CatalogOptions, ReachableLimits},
+    plans::Bound,
     repos::Access,
     revision::RevisionLimits,
 };
@@ -77,10 +82,11 @@ impl Catalog {
             state,
             cache,
             revisions,
+            reachable,
             attribute_bytes,
-            plan_bytes,
+            plans,
             converted_bytes,
-            all_converted_bytes,
+            all_converted,
             spool_bytes,
             snapshot_bytes,
         } = options;
@@ -111,14 +117,19 @@ impl Catalog {
             shown: Arc::new(shown),
             snapshots,
             cache,
-            pool: Pool::default(),
-            opening: Pool::default(),
-            resolving: Pool::default(),
+            pools: Pools {
+                reads: Pool::of_reads(),
+                prefetches: Pool::of_prefetches(),
+            },
+            opening: Pool::of_opens(),
+            resolving: Pool::of_opens(),
             revisions: *revisions,
+            reachable: *reachable,
+            revisions_refused: RevisionRefusals::default(),
             pins: RevisionPins::default(),
             repositories: OpenCache::new(CACHED),
             images: OpenCache::new(CACHED),
-            plans: Plans::new(*plan_bytes, *all_converted_bytes, *converted_bytes),
+            plans: Plans::new(*plans, *all_converted, *converted_bytes),
             disks: OpenCache::new(CACHED),
         })))
     }
@@ -129,13 +140,8 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn open_now(&self, name: &str) -> Result<Arc<dyn Export>, OpenError> {
-        let (disk, pin) = self.0.open_own(name)?;
-        Ok(Arc::new(Opened::new(
-            disk,
-            Spender::new(Peer::Own),
-            None,
-            pin,
-        )))
+        let open = self.0.open_own(name)?;
+        Ok(Arc::new(Opened::new(open, Spender::new(Peer::Own), None)))
     }
 
     /// Plans an image and describes it. Blocks.
@@ -144,8 +150,8 @@ impl Catalog {
     ///
     /// As the protocol has them for a client.
     pub fn image_info(&self, name: &str) -> Result<ImageInfo, OpenError> {
-        let (disk, _pin) = self.0.open_own(name)?;
-        Ok(disk.image_info())
+        let open = self.0.open_own(name)?;
+        Ok(open.disk.image_info())
     }
 
     /// Reads the access file anew, if there is one, for what is opened from now on.
@@ -177,8 +183,14 @@ impl Catalog {
     /// How the budgets stand.
     pub fn figures(&self) -> CatalogFigures {
         let shared = &*self.0;
-        let pools = [&shared.pool, &shared.opening, &shared.resolving];
-        CatalogFigures::of(&shared.plans, &shared.cache, pools)
+        let Pools { reads, prefetches } = &shared.pools;
+        let pools = [reads, prefetches, &shared.opening, &shared.resolving];
+        CatalogFigures::of(
+            &shared.plans,
+            &shared.revisions_refused,
+            &shared.cache,
+            pools,
+        )
     }
 
     /// How many snapshots are kept. Blocks.

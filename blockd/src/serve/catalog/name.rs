@@ -77,8 +77,9 @@ impl ExportName {
             "history" => {
                 self.options.history = match value {
                     "full" => History::Full,
+                    "reachable" => History::Reachable,
                     "none" => History::None,
-                    _ => return Err(wrong("full or none")),
+                    _ => return Err(wrong("full, reachable or none")),
                 };
             }
             "uid" => self.options.uid = value.parse().map_err(|_| wrong("a number"))?,
@@ -121,6 +122,9 @@ impl ExportName {
             ..self.clone()
         };
         if !self.options.has_history() {
+            if canonical.options.history == History::Reachable {
+                canonical.options.history = History::Full;
+            }
             canonical.snapshot = None;
             canonical.options.head = None;
             canonical.options.index = IndexVersion::default();
@@ -129,7 +133,7 @@ impl ExportName {
     }
 }
 
-const KNOWN: &str = "there are history=full|none, uid=N, gid=N, free=SIZE, head=BRANCH, \
+const KNOWN: &str = "there are history=full|reachable|none, uid=N, gid=N, free=SIZE, head=BRANCH, \
     mtime=SECONDS, index=2|4 and, last, path=DIR";
 const MTIME: &str = "seconds since 1970, from 3 to 4294967294, like 1700000000 or 1700000000.5";
 
@@ -152,9 +156,11 @@ impl fmt::Display for ExportName {
         if let Some(snapshot) = self.snapshot {
             write!(f, ":snapshot={snapshot}")?;
         }
-        if *history == History::None {
-            f.write_str(":history=none")?;
-        }
+        f.write_str(match history {
+            History::Full => "",
+            History::Reachable => ":history=reachable",
+            History::None => ":history=none",
+        })?;
         for (key, value) in [
             ("uid", u64::from(*uid)),
             ("gid", u64::from(*gid)),

@@ -6,7 +6,9 @@ use futures_util::{FutureExt, future::BoxFuture};
 use imagegen::{Error, Kind};
 use tracing::warn;
 
-use super::{disk::Disk, pinned::Pinned, revision_pins::PinGuard, shown_paths::ShownPaths};
+use super::{
+    disk::Disk, pinned::Pinned, plans::ImageInUse, revision_pins::PinGuard, shown_paths::ShownPaths,
+};
 use blockd_nbd::{Export, ExportInfo, Extent, OpenError, ReadError, budget::Spender};
 
 /// The error for a client that has asked for `name`. What it does not see of it
@@ -38,6 +40,14 @@ pub(super) fn error(error: &Error) -> OpenError {
     }
 }
 
+/// A disk, and what holds its name still.
+pub(super) struct OpenDisk {
+    pub(super) disk: Arc<Disk>,
+    pub(super) pin: Option<PinGuard<Pinned>>,
+    /// It counts in its peer's share.
+    pub(super) in_use: ImageInUse,
+}
+
 /// A disk as one connection has opened it: while it lives, the revision of its
 /// name stays pinned.
 pub(super) struct Opened {
@@ -47,20 +57,18 @@ pub(super) struct Opened {
     /// Hides paths of the server; `None` for the operator.
     shown: Option<Arc<ShownPaths>>,
     _pin: Option<PinGuard<Pinned>>,
+    _in_use: ImageInUse,
 }
 
 impl Opened {
-    pub(super) fn new(
-        disk: Arc<Disk>,
-        by: Spender,
-        shown: Option<Arc<ShownPaths>>,
-        pin: Option<PinGuard<Pinned>>,
-    ) -> Self {
+    pub(super) fn new(open: OpenDisk, by: Spender, shown: Option<Arc<ShownPaths>>) -> Self {
+        let OpenDisk { disk, pin, in_use } = open;
         Self {
             disk,
             by,
             shown,
             _pin: pin,
+            _in_use: in_use,
         }
     }
 

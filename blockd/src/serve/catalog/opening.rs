@@ -6,21 +6,23 @@ use std::{cell::Cell, num::NonZeroUsize, path::PathBuf, sync::Arc};
 use imagegen::{
     Error, Kind,
     git::{Cache, ObjectId, Repository, Resolved, SnapshotStore},
-    image::{FileTime, Image, LAYOUT_VERSION, Options, Origin},
+    image::{FileTime, History, Image, LAYOUT_VERSION, Options, Origin},
 };
 use tracing::{info, warn};
 
 use super::{
     access_control::{self, AccessControl},
-    disk::{Disk, Pool},
+    disk::{Disk, Pool, Pools},
     hidden,
     name::ExportName,
     open_cache::OpenCache,
-    opened::{self, Opened},
+    opened::{self, OpenDisk, Opened},
+    options::ReachableLimits,
     pinned::{Pinned, latest_time},
     plans::{Planned, Plans},
+    priority,
     repos::Repos,
-    revision::{self, RevisionLimits},
+    revision::{self, RevisionLimits, RevisionRefusals},
     revision_pins::{PinGuard, RevisionPins},
     shown_paths::ShownPaths,
     waiting::{Waited, Waiting},
@@ -38,12 +40,13 @@ pub(super) struct Shared {
     pub(super) shown: Arc<ShownPaths>,
     pub(super) snapshots: SnapshotStore,
     pub(super) cache: Arc<Cache>,
-    /// Of reads, so that they need not wait for images that are being opened.
-    pub(super) pool: Pool,
+    pub(super) pools: Pools,
     pub(super) opening: Pool,
     /// Of the revisions that are looked up, so that opens need not wait for those.
     pub(super) resolving: Pool,
     pub(super) revisions: RevisionLimits,
+    pub(super) reachable: ReachableLimits,
+    pub(super) revisions_refused: RevisionRefusals,
     pub(super) pins: RevisionPins<Pinned>,
     pub(super) repositories: OpenCache<PathBuf, Repository>,
     /// By canonical name without owner, group and time, which cost no second
@@ -61,9 +64,6 @@ struct Found {
 
 /// What a name stands for, and what holds it still.
 type Resolution = (Pinned, Option<PinGuard<Pinned>>);
-
-/// A disk, and what holds its name still.
-pub(super) type OpenDisk = (Arc<Disk>, Option<PinGuard<Pinned>>);
 
 impl Found {
     fn error(&self, error: Error) -> OpenError {
@@ -111,9 +111,9 @@ impl Shared {
         let (found, resolved) = pool.run(by, resolve).await.map_err(broken)??;
         let (shared, waited) = (Arc::clone(&self), waiting.waited());
         let plan = move || shared.disk(found, resolved, &waited);
-        let (disk, pin) = self.opening.run(by, plan).await.map_err(broken)??;
+        let open = self.opening.run(by, plan).await.map_err(broken)??;
         let shown = Some(Arc::clone(&self.shown));
-        Ok(Arc::new(Opened::new(disk, by, shown, pin)))
+        Ok(Arc::new(Opened::new(open, by, shown)))
     }
 
     /// The repository of a name. An empty one is replaced by the name of the only
@@ -165,9 +165,13 @@ impl Shared {
             found.name.options.head = head;
         }
         let Found { name, repository } = &found;
-        let origin = self.origin(name, repository, commit);
+        let origin = self.origin(name, repository, commit, waited);
         let disk = origin.and_then(|origin| self.planned(name, origin, (commit, latest), waited));
-        Ok((disk.map_err(|error| found.error(error))?, pin))
+        let open = disk.and_then(|disk| {
+            let in_use = disk.charges.open(waited.peer)?;
+            Ok(OpenDisk { disk, pin, in_use })
+        });
+        open.map_err(|error| found.error(error))
     }
 
     /// What a name stands for; a revision, which may move, is pinned to it.
@@ -182,8 +186,10 @@ impl Shared {
             let is_new = Cell::new(false);
             let resolve = || {
                 is_new.set(true);
-                revision::check(&name.rev, self.revisions)?;
-                let go_on = waited.within(self.revisions.time);
+                revision::check(&name.rev, self.revisions, &self.revisions_refused)?;
+                priority::plan();
+                let too_late = || self.revisions_refused.too_late();
+                let go_on = waited.within(self.revisions.time, &too_late);
                 let Resolved { commit, head } = repository.resolve_while(&name.rev, &go_on)?;
                 let latest = Some(latest_time());
                 imagegen::Result::Ok(Pinned {
@@ -230,21 +236,29 @@ impl Shared {
         name: &ExportName,
         repository: &Repository,
         commit: ObjectId,
+        waited: &Waited,
     ) -> imagegen::Result<Origin> {
         if !name.options.has_history() {
             return repository.objects(&self.cache).map(Origin::Objects);
         }
+        let (snapshots, cache) = (&self.snapshots, &self.cache);
+        let is_closed = name.options.history == History::Reachable;
         let snapshot = match name.snapshot {
-            None => self.snapshots.take(repository, commit, &self.cache)?,
-            Some(id) => self
-                .snapshots
-                .find(repository, id, &self.cache)?
-                .ok_or_else(|| {
+            None if is_closed => self.reachable(repository, commit, waited)?,
+            None => snapshots.take(repository, commit, cache)?,
+            Some(id) => {
+                let found = if is_closed {
+                    snapshots.find_reachable(repository, (id, commit), cache)?
+                } else {
+                    snapshots.find(repository, id, cache)?
+                };
+                found.ok_or_else(|| {
                     let reason = format!(
                         "this server has no snapshot {id}: attach the branch or the commit anew"
                     );
                     Error::new(Kind::NotFound, reason)
-                })?,
+                })?
+            }
         };
         Ok(Origin::Snapshot(snapshot))
     }
@@ -272,6 +286,7 @@ impl Shared {
             ..canonical.clone()
         };
         let planned = self.images.get(key.to_string(), || {
+            priority::plan();
             let snapshot = origin.snapshot();
             let warning = snapshot.and_then(|open| Some(open.warning()?.to_owned()));
             let forget = || self.disks.forget_unused() || self.images.forget_unused();
@@ -298,7 +313,7 @@ impl Shared {
                 canonical,
                 image,
                 Arc::clone(&planned.charges),
-                self.pool.clone(),
+                self.pools.clone(),
             ))
         })
     }

@@ -1,10 +1,10 @@
 //! The options of a catalog.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use imagegen::git::SPOOL_LIMIT;
 
-use super::{repos::Access, revision::RevisionLimits};
+use super::{plans::Bound, repos::Access, revision::RevisionLimits};
 
 /// Where the repositories and the server's own state are, and how much memory
 /// its caches use.
@@ -24,15 +24,17 @@ pub struct CatalogOptions {
     pub cache: usize,
     /// How much of the history a revision may make the server walk.
     pub revisions: RevisionLimits,
+    /// What `history=reachable` may take.
+    pub reachable: ReachableLimits,
     /// The bytes of `.gitattributes` that may be in force for a file.
     pub attribute_bytes: u64,
     /// Bytes of memory for plans: in use, kept, and being made.
-    pub plan_bytes: u64,
+    pub plans: Bound,
     /// The bytes of the files that one image converts, each before or after, whichever
     /// is more.
     pub converted_bytes: u64,
     /// The same of all images in use.
-    pub all_converted_bytes: u64,
+    pub all_converted: Bound,
     /// Bytes of blobs that are too large for memory, in temporary files.
     pub spool_bytes: u64,
     /// Bytes that snapshots may hold that nobody else does.
@@ -42,4 +44,21 @@ pub struct CatalogOptions {
 impl CatalogOptions {
     /// The bytes of `--spool`.
     pub const SPOOL_BYTES: u64 = SPOOL_LIMIT;
+}
+
+/// What making the pack of such an image may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReachableLimits {
+    /// Bytes of the pack.
+    pub bytes: u64,
+    /// How long it may take.
+    pub time: Duration,
+}
+
+impl ReachableLimits {
+    /// Of whoever pays for it himself.
+    pub const NONE: Self = Self {
+        bytes: u64::MAX,
+        time: Duration::MAX,
+    };
 }

@@ -1,7 +1,10 @@
 //! What a revision may cost: a client names it, and the server walks the history
 //! to find it (gitrevisions(7)).
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use imagegen::{Error, Kind};
 
@@ -33,9 +36,34 @@ impl Default for RevisionLimits {
     }
 }
 
+/// How often revisions were refused, by the limit.
+#[derive(Debug, Default)]
+pub(super) struct RevisionRefusals {
+    search: AtomicU64,
+    commits: AtomicU64,
+    time: AtomicU64,
+}
+
+impl RevisionRefusals {
+    /// For `--revision-search`, `--revision-commits` and `--revision-time`.
+    pub(super) fn counts(&self) -> [u64; 3] {
+        [&self.search, &self.commits, &self.time].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// One took too long.
+    pub(super) fn too_late(&self) {
+        self.time.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Refuses what exceeds the limits, before anything is read.
-pub(super) fn check(rev: &str, limits: RevisionLimits) -> Result<(), Error> {
+pub(super) fn check(
+    rev: &str,
+    limits: RevisionLimits,
+    refused: &RevisionRefusals,
+) -> Result<(), Error> {
     if !limits.search && rev.contains("{/") {
+        refused.search.fetch_add(1, Ordering::Relaxed);
         let text = format!(
             "{rev:?} searches the whole history, which this server does not: name the branch, tag \
              or commit, or start the server with --revision-search"
@@ -44,6 +72,7 @@ pub(super) fn check(rev: &str, limits: RevisionLimits) -> Result<(), Error> {
     }
     let RevisionLimits { commits, .. } = limits;
     if steps(rev).is_none_or(|steps| steps > commits) {
+        refused.commits.fetch_add(1, Ordering::Relaxed);
         let text = format!(
             "{rev:?} steps over more than {commits} commits: name the commit by its id, or start \
              the server with a greater --revision-commits"
@@ -75,7 +104,7 @@ mod tests {
     use super::*;
 
     fn refused(rev: &str) -> Option<String> {
-        let refused = check(rev, RevisionLimits::default()).err()?;
+        let refused = check(rev, RevisionLimits::default(), &RevisionRefusals::default()).err()?;
         Some(refused.to_string())
     }
 
@@ -109,6 +138,8 @@ mod tests {
             search: true,
             ..RevisionLimits::default()
         };
-        assert!(check("HEAD^{/x}", search).is_ok());
+        let refused = RevisionRefusals::default();
+        assert!(check("HEAD^{/x}", search, &refused).is_ok());
+        assert_eq!(refused.counts(), [0; 3]);
     }
 }

@@ -11,6 +11,8 @@ use std::{
 use blockd_nbd::budget::Peer;
 use imagegen::{Error, Kind};
 
+use super::priority;
+
 /// Held by whoever waits; dropped when the connection ends.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -52,6 +54,7 @@ impl Waited {
     ///
     /// That nobody does.
     pub(super) fn go_on(&self) -> Result<(), Error> {
+        priority::go_on();
         if self.gone.load(Ordering::Relaxed) {
             let text = "the client has closed the connection before it was opened";
             return Err(Error::new(Kind::Io, text));
@@ -59,14 +62,20 @@ impl Waited {
         Ok(())
     }
 
-    /// Goes on while somebody waits, and for `time` from now on.
-    pub(super) fn within(&self, time: Duration) -> impl Fn() -> Result<(), Error> {
+    /// Goes on while somebody waits, and for `time` from now on; then calls
+    /// `too_late`.
+    pub(super) fn within(
+        &self,
+        time: Duration,
+        too_late: &dyn Fn(),
+    ) -> impl Fn() -> Result<(), Error> {
         let begun = Instant::now();
         move || {
             self.go_on()?;
             if begun.elapsed() < time {
                 return Ok(());
             }
+            too_late();
             let text = format!(
                 "it takes longer than {time:?} to find: name the branch, tag or commit, or start \
                  the server with a greater --revision-time"
@@ -85,8 +94,8 @@ mod tests {
         let waiting = Waiting::new(Peer::Own);
         let waited = waiting.waited();
         let (short, long) = (
-            waited.within(Duration::ZERO),
-            waited.within(Duration::from_secs(3600)),
+            waited.within(Duration::ZERO, &|| ()),
+            waited.within(Duration::from_secs(3600), &|| ()),
         );
         let text = short().unwrap_err().to_string();
         assert!(text.contains("--revision-time"), "{text}");

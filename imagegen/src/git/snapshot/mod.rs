@@ -15,6 +15,7 @@ mod identity;
 mod link;
 mod manifest;
 mod multi_pack_index;
+mod reachable;
 mod store;
 mod survey;
 

@@ -3,8 +3,10 @@
 //! ```text
 //! <state>/snapshots.2/<repository>/<snapshot id>/manifest     its content
 //!                                               /repository   whose it is
+//!                                               /reachable    the commit of one
 //!                                               /objects/…    links to its files
 //!                                 /commits/<commit id>        the id of its snapshot
+//!                                 /commits/<id>.reachable     of that with nothing else
 //! <state>/snapshots/…                                         the same of format 1
 //! ```
 //!
@@ -122,20 +124,33 @@ impl SnapshotStore {
     ) -> Result<Arc<Snapshot>> {
         let home = self.home(repository)?;
         let pointer = home.join("commits").join(commit.to_string());
-        if let Some(snapshot) = self.follow(&pointer, repository, cache)? {
+        self.pointed_to(&pointer, (repository, cache), || {
+            self.take_now(&home, repository, commit, cache)
+        })
+    }
+
+    /// The snapshot that a pointer refers to, else one that is taken, to which it
+    /// refers then.
+    pub(super) fn pointed_to(
+        &self,
+        pointer: &Path,
+        (repository, cache): (&Repository, &Arc<Cache>),
+        take: impl FnOnce() -> Result<Arc<Snapshot>>,
+    ) -> Result<Arc<Snapshot>> {
+        if let Some(snapshot) = self.follow(pointer, repository, cache)? {
             return Ok(snapshot);
         }
-        let snapshot = self.take_now(&home, repository, commit, cache)?;
-        if point(&pointer, snapshot.id())? {
+        let snapshot = take()?;
+        if point(pointer, snapshot.id())? {
             return Ok(snapshot);
         }
         // Another process took one meanwhile, which is the one to use.
-        if let Some(other) = self.follow(&pointer, repository, cache)? {
+        if let Some(other) = self.follow(pointer, repository, cache)? {
             return Ok(other);
         }
         // Its pointer is malformed, or its snapshot no longer complete.
-        drop(fs::remove_file(&pointer));
-        point(&pointer, snapshot.id())?;
+        drop(fs::remove_file(pointer));
+        point(pointer, snapshot.id())?;
         Ok(snapshot)
     }
 
@@ -174,7 +189,7 @@ impl SnapshotStore {
 
     /// The directory of the snapshots of one repository, which linked work trees
     /// share.
-    fn home(&self, repository: &Repository) -> Result<PathBuf> {
+    pub(super) fn home(&self, repository: &Repository) -> Result<PathBuf> {
         let home = self.directory.join(format!("{:016x}", repository.key()));
         let commits = home.join("commits");
         private::create_dir_all(&commits).map_err(|error| Error::io("create", &commits, error))?;
@@ -263,7 +278,7 @@ impl SnapshotStore {
 
     /// Renames a finished snapshot to its final name. An existing one is the
     /// same, and is replaced only if it is no longer complete.
-    fn publish(&self, new: &Path, directory: &Path) -> Result<()> {
+    pub(super) fn publish(&self, new: &Path, directory: &Path) -> Result<()> {
         let _no_open = lock(&self.open);
         let Err(error) = fs::rename(new, directory) else {
             return Ok(());
@@ -283,14 +298,14 @@ impl SnapshotStore {
 }
 
 /// A new directory in which something is being created.
-fn unfinished(home: &Path) -> Result<TempDir> {
+pub(super) fn unfinished(home: &Path) -> Result<TempDir> {
     let directory = private::tempdir_in(home, UNFINISHED);
     directory.map_err(|error| Error::io("create a directory in", home, error))
 }
 
 /// Checks that a commit and its root tree can be read from the snapshot. An
 /// unborn branch, the null id, has none.
-fn check(snapshot: &Snapshot, commit: ObjectId) -> Result<()> {
+pub(super) fn check(snapshot: &Snapshot, commit: ObjectId) -> Result<()> {
     if commit.is_null() {
         return Ok(());
     }
@@ -311,7 +326,7 @@ fn point(pointer: &Path, id: SnapshotId) -> Result<bool> {
     }
 }
 
-fn write_manifest(path: &Path, text: &[u8]) -> Result<()> {
+pub(super) fn write_manifest(path: &Path, text: &[u8]) -> Result<()> {
     let failed = |error| Error::io("write", path, error);
     let mut file = private::create_new(path).map_err(failed)?;
     io::Write::write_all(&mut file, text).map_err(failed)?;

@@ -234,7 +234,7 @@ pub(super) fn file_line(
 }
 
 /// The commits at which a shallow history ends, sorted.
-fn shallow(path: &Path, wall: &Wall) -> Result<Vec<ObjectId>> {
+pub(super) fn shallow(path: &Path, wall: &Wall) -> Result<Vec<ObjectId>> {
     let text = match wall.read(path, SHALLOW_LIMIT) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -12,6 +12,7 @@ mod loose;
 mod multi_index;
 mod pack;
 mod pack_file;
+mod raw;
 mod reason;
 mod scan;
 mod scratch;
@@ -169,6 +170,11 @@ impl Store {
         let (label, format) = (&self.label, self.format);
         let message = format!("{id} is not an object id of {label}, which uses {format}");
         Err(Error::new(Kind::NotFound, message))
+    }
+
+    /// The hash function of its object ids.
+    pub(super) fn format(&self) -> hash::Kind {
+        self.format
     }
 
     fn scan(&self) -> Arc<Scan> {

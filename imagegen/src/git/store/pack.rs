@@ -87,7 +87,7 @@ impl Pack {
     /// # Errors
     ///
     /// [`Kind::Corrupt`] if a page of the pack or the index is gone.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(in crate::git) fn check(&self) -> Result<()> {
         let damaged = |path, error: io::Error| corrupt(path, "is damaged", error);
         let [index, data] = &self.mappings;
         let index = index.check();
@@ -102,7 +102,7 @@ impl Pack {
     }
 
     /// The path of the pack.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::git) fn path(&self) -> &Path {
         self.data.path()
     }
 
@@ -252,7 +252,11 @@ impl Pack {
 
     /// Appends the entry at `offset` to a chain; returns the offset of its base
     /// if it is a delta.
-    fn push_entry(&self, offset: u64, chain: &mut Vec<data::Entry>) -> Result<Option<u64>> {
+    pub(super) fn push_entry(
+        &self,
+        offset: u64,
+        chain: &mut Vec<data::Entry>,
+    ) -> Result<Option<u64>> {
         if chain.len() >= CHAIN_LIMIT {
             return Err(self.corrupt(offset, "deltas in a loop"));
         }
@@ -324,7 +328,7 @@ impl Pack {
     }
 
     /// The pack from the compressed data of an entry on.
-    fn compressed(&self, entry: &data::Entry) -> Result<&[u8]> {
+    pub(super) fn compressed(&self, entry: &data::Entry) -> Result<&[u8]> {
         let end = to_u64(self.data.pack_end());
         self.data
             .entry_slice(entry.data_offset..end)

@@ -11,6 +11,7 @@ mod malformed;
 mod many_packs;
 mod objects;
 mod older;
+mod reachable;
 mod repository;
 mod snapshot;
 mod snapshot_store;

@@ -213,21 +213,22 @@ impl ServerState {
             }
             Err((by, full)) => {
                 self.context.counters.refuse(by);
-                self.log_refused(spender.peer, full);
+                self.log_refused(spender.peer, by, full);
                 None
             }
         }
     }
 
     /// A line a second at most, however many are refused.
-    fn log_refused(&self, peer: Peer, full: Full) {
+    fn log_refused(&self, peer: Peer, limit: RefusedBy, full: Full) {
         let mut refused = self.refused.lock().expect("no holder of this lock panics");
         refused.count = refused.count.saturating_add(1);
         let recent = |at: Instant| at.elapsed() < REFUSED_INTERVAL;
         if refused.logged.is_some_and(recent) {
             return;
         }
-        warn!(%peer, reason = %full, refused = refused.count, "connections are closed at once");
+        let count = refused.count;
+        warn!(%peer, ?limit, reason = %full, refused = count, "connections are closed at once");
         *refused = Refused {
             logged: Some(Instant::now()),
             count: 0,

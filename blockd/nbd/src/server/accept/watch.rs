@@ -12,7 +12,7 @@ use crate::{
     budget::Places,
     server::{
         context::Context,
-        figures::{Figures, OpenExport, Use},
+        figures::{Figures, OpenExport, PeerLimits, Use},
     },
     width::to_u64,
 };
@@ -41,6 +41,11 @@ impl Watch {
             handshakes: in_use(&self.handshakes),
             peers: to_u64(self.connections.peers()),
             in_flight: self.context.in_flight.in_use(),
+            peer_limits: PeerLimits {
+                connections: to_u64(self.connections.peer_limit()),
+                handshakes: to_u64(self.handshakes.peer_limit()),
+                in_flight: self.context.in_flight.peer_limit(),
+            },
             panics: self.panics.load(Ordering::Relaxed),
             ..Figures::default()
         };

@@ -15,6 +15,6 @@ pub(crate) use self::{
 };
 pub use self::{
     open_exports::OpenExport,
-    reading::{Figures, Use},
+    reading::{Figures, PeerLimits, Use},
     times::{BOUNDS, Times},
 };

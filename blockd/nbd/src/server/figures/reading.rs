@@ -11,6 +11,17 @@ pub struct Use {
     pub limit: u64,
 }
 
+/// How much one peer may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerLimits {
+    /// Connections.
+    pub connections: u64,
+    /// Those of them that are in the handshake.
+    pub handshakes: u64,
+    /// Bytes of requests in flight.
+    pub in_flight: u64,
+}
+
 /// What a server has done since its start, and what is in use. The names that
 /// stand beside the numbers are always the same ones.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +35,8 @@ pub struct Figures {
     /// Bytes of requests in flight
     /// ([`Limits::total_bytes`](crate::Limits::total_bytes)).
     pub in_flight: Use,
+    /// How much of them one peer may have.
+    pub peer_limits: PeerLimits,
     /// Clients that were let in.
     pub accepted: u64,
     /// Clients that were closed at once, by the limit that was reached.

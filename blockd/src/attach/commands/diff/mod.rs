@@ -2,13 +2,14 @@
 
 pub(crate) mod change;
 mod marks;
+mod paths;
 mod walk;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use self::change::DiffReport;
+use self::{change::DiffReport, paths::Paths};
 use super::{mountpoint, privilege};
 use crate::attach::{
     layers::{mounts::Mounts, upper::OverlayDirs},
@@ -23,6 +24,8 @@ use crate::attach::{
 pub struct DiffOptions {
     /// Where it is, or was, attached.
     pub mountpoint: PathBuf,
+    /// Which changes are listed: those at or below these paths; all without.
+    pub paths: Vec<PathBuf>,
     /// The state directory.
     pub state: PathBuf,
 }
@@ -31,11 +34,12 @@ pub struct DiffOptions {
 ///
 /// # Errors
 ///
-/// When nothing is attached there and no changes are kept, changes are kept as
+/// When a path lies elsewhere, nothing is attached there and no changes are kept, changes are kept as
 /// blocks, or the upper layer cannot be read.
 pub fn diff(options: &DiffOptions) -> Result<DiffReport> {
     privilege::check("diff reads the extended attributes of overlayfs")?;
     let mountpoint = mountpoint::resolve(&options.mountpoint)?;
+    let paths = Paths::of(&options.paths, &mountpoint)?;
     let shown = mountpoint.display();
     let Some(state) = directory::find(&options.state)? else {
         bail!("nothing was ever attached at {shown}");
@@ -58,8 +62,9 @@ pub fn diff(options: &DiffOptions) -> Result<DiffReport> {
     };
     let lower = LowerDir::shared(&state, &kept.export).mountpoint();
     let lower = Mounts::read()?.at(&lower).map(|_| lower);
-    let changes = walk::changes(&upper, lower.as_deref())
+    let mut changes = walk::changes(&upper, lower.as_deref())
         .with_context(|| format!("cannot read the changes in {}", upper.display()))?;
+    changes.retain(|change| paths.have(change));
     Ok(DiffReport {
         mountpoint,
         export: Some(kept.export),

@@ -33,6 +33,7 @@ impl Collector for Figures {
         process(&mut sheet, &self.0)?;
         clients(&mut sheet, &self.0)?;
         commands(&mut sheet, &self.0)?;
+        plans(&mut sheet, &self.0)?;
         catalog(&mut sheet, &self.0)?;
         http(&mut sheet, &self.0)
     }
@@ -67,12 +68,17 @@ fn process(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
 
 fn clients(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     let server = &reading.server;
-    for (name, help, limit, limit_help, budget) in [
+    for (name, help, limit, limit_help, (peer, peer_help, of_peer), budget) in [
         (
             "connections",
             "NBD connections that are open",
             "connections_limit",
             "How many NBD connections may be open (--connections)",
+            (
+                "connections_peer_limit",
+                "How many one peer may have (--peer-connections)",
+                server.peer_limits.connections,
+            ),
             server.connections,
         ),
         (
@@ -80,11 +86,17 @@ fn clients(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
             "NBD connections that are in the handshake",
             "handshakes_limit",
             "How many NBD connections may be in the handshake (--handshakes)",
+            (
+                "handshakes_peer_limit",
+                "How many of them may be of one peer (--peer-handshakes)",
+                server.peer_limits.handshakes,
+            ),
             server.handshakes,
         ),
     ] {
         sheet.gauge(name, help, budget.used)?;
         sheet.gauge(limit, limit_help, budget.limit)?;
+        sheet.gauge(peer, peer_help, of_peer)?;
     }
     sheet.gauge("peers", "Peers that have connections", server.peers)?;
     sheet.gauge("exports", "Exports that clients have open", reading.exports)?;
@@ -136,26 +148,41 @@ fn commands(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     sheet.bytes_counted("sent", help, server.sent_bytes)?;
     let help = "Bytes of requests in flight";
     sheet.bytes("in_flight", help, server.in_flight.used)?;
-    let help = "How many bytes of requests may be in flight";
-    sheet.bytes("in_flight_limit", help, server.in_flight.limit)
+    let help = "How many bytes of requests may be in flight (--requests)";
+    sheet.bytes("in_flight_limit", help, server.in_flight.limit)?;
+    let help = "How many of them may be of one peer (--peer-requests)";
+    sheet.bytes("in_flight_peer_limit", help, server.peer_limits.in_flight)
 }
 
-fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
+fn plans(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     let catalog = &reading.catalog;
     let plans = catalog.plans;
     let help = "Memory for the plans of images: in use, kept, and being made";
     sheet.bytes("plans", help, plans.in_use)?;
     let help = "How much memory plans may take (--plans)";
     sheet.bytes("plans_limit", help, plans.limit)?;
-    let help = "Images that were refused for the memory of their plans";
-    sheet.counter("plans_refused", help, plans.refused)?;
+    let help = "How much of it plans may take that one peer has open (--peer-plans)";
+    sheet.bytes("plans_peer_limit", help, plans.peer_limit)?;
     let converted = catalog.converted;
     let help = "Bytes of files that images in use and kept convert";
     sheet.bytes("converted", help, converted.in_use)?;
     let help = "How many bytes of files images may convert (--all-converted)";
     sheet.bytes("converted_limit", help, converted.limit)?;
-    let help = "Images that were refused for the bytes that they convert";
-    sheet.counter("converted_refused", help, converted.refused)?;
+    let help = "How many of them for one peer (--peer-converted)";
+    sheet.bytes("converted_peer_limit", help, converted.peer_limit)?;
+    let help = "How many bytes of files one image may convert (--converted)";
+    sheet.bytes("image_converted_limit", help, catalog.image_converted_limit)?;
+    sheet.counters(
+        (
+            "opens_refused",
+            "Exports that were not opened, by the limit that was reached: the flag of serve",
+        ),
+        ("limit", &catalog.refused),
+    )
+}
+
+fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
+    let catalog = &reading.catalog;
     let (used, limit) = catalog.cache;
     let help = "Memory for cached blobs and trees";
     sheet.bytes("cache", help, used)?;
@@ -164,7 +191,7 @@ fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     let (used, limit) = catalog.spool;
     let help = "Large blobs in the state directory";
     sheet.bytes("spool", help, used)?;
-    let help = "How much large blobs may take in the state directory";
+    let help = "How much large blobs may take in the state directory (--spool)";
     sheet.bytes("spool_limit", help, limit)?;
     let help = "Bytes of blobs that were inflated, since they were not cached";
     sheet.bytes_counted("inflated", help, catalog.inflated)?;
@@ -175,6 +202,7 @@ fn catalog(sheet: &mut Sheet<'_>, reading: &Reading) -> fmt::Result {
     let each = |of: fn(&Load) -> usize| {
         [
             ("read", of(&catalog.reads)),
+            ("prefetch", of(&catalog.prefetches)),
             ("open", of(&catalog.opening)),
             ("resolve", of(&catalog.resolving)),
         ]
