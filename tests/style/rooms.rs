@@ -197,7 +197,7 @@ const CRATES: [Crate; 4] = [
                     "fly",
                 ],
             ),
-            room("machine", &["mode", "signals"]),
+            room("machine", &["mode", "signals", "http_access"]),
             room(
                 "smoke",
                 &[

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use reqwest::{Client, Method, Response, StatusCode, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
 
+use super::spec::CHANGES_NAME;
 use crate::{
     fly::{Error, Machine, MachineId, causes},
-    token::{MachineTokens, REPLAY_SOURCE},
+    token::{GrantKey, REPLAY_SOURCE},
 };
 
 /// How long a connection may take: a machine on the same network that takes
@@ -25,6 +26,8 @@ const MAX_RESPONSE: usize = 1 << 16;
 pub(super) struct AgentAddress {
     pub(super) machine: MachineId,
     pub(super) address: SocketAddr,
+    /// The name of the task that it works for, empty without one.
+    task: String,
 }
 
 /// What matters here of an agent's `/status`.
@@ -69,12 +72,12 @@ struct Readiness {
 #[derive(Debug)]
 pub(super) struct Agents {
     http: Client,
-    tokens: MachineTokens,
+    key: GrantKey,
     port: u16,
 }
 
 impl Agents {
-    pub(super) fn new(tokens: MachineTokens, port: u16) -> Result<Self, Error> {
+    pub(super) fn new(key: GrantKey, port: u16) -> Result<Self, Error> {
         // No timeout for a whole response: /live is followed for hours. Keep-alives
         // find a peer that is gone.
         let http = Client::builder()
@@ -84,7 +87,7 @@ impl Agents {
             .no_proxy()
             .build()
             .map_err(|error| Error::Invalid(causes(&error)))?;
-        Ok(Self { http, tokens, port })
+        Ok(Self { http, key, port })
     }
 
     /// The address of a machine's agent.
@@ -96,12 +99,18 @@ impl Agents {
         Ok(AgentAddress {
             machine: machine.id.clone(),
             address: SocketAddr::new(ip, self.port),
+            task: machine
+                .config
+                .env
+                .get(CHANGES_NAME)
+                .cloned()
+                .unwrap_or_default(),
         })
     }
 
-    /// A token to call this machine with.
-    pub(super) fn token(&self, machine: &MachineId) -> String {
-        self.tokens.issue(machine.as_str())
+    /// A grant to call this machine with, while it works for its task.
+    pub(super) fn grant(&self, agent: &AgentAddress) -> String {
+        self.key.grant(agent.machine.as_str(), &agent.task)
     }
 
     /// A request that the agent accepts as it accepts a replayed one.
@@ -112,7 +121,7 @@ impl Agents {
         path: &str,
     ) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path}", agent.address);
-        let source = format!("instance=coordinator;state={}", self.token(&agent.machine));
+        let source = format!("instance=coordinator;state={}", self.grant(agent));
         self.http.request(method, url).header(REPLAY_SOURCE, source)
     }
 

@@ -32,7 +32,7 @@ impl App {
     pub(super) fn new(options: &Options) -> Result<Arc<Self>> {
         let client = options.agents.clone();
         let request_timeout = options.request_timeout;
-        let agents = Agents::new(options.tokens.clone(), options.agent_port)?;
+        let agents = Agents::new(options.grant_key.clone(), options.agent_port)?;
         let agents = Arc::new(agents);
         let waker = Waker::new(client.clone(), Arc::clone(&agents), request_timeout);
         let waker = Arc::new(waker);

@@ -120,7 +120,7 @@ impl App {
             }
         };
         if replay::can_be_replayed(request.method(), request.headers()) {
-            let token = self.agents.token(&agent.machine);
+            let token = self.agents.grant(&agent);
             let app = self.client.app();
             return Ok(replay::replay_to(app, &agent.machine, &token));
         }

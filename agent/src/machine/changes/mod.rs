@@ -180,7 +180,7 @@ impl<'a> Changes<'a> {
 }
 
 /// Removes a directory, if there is one.
-async fn remove_directory(directory: &Path) -> Result<()> {
+pub(super) async fn remove_directory(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", directory.display()))

@@ -162,9 +162,7 @@ fn respond(app: &App, template: &str, values: &[(&str, String)]) -> Response {
         header::REFERRER_POLICY,
         HeaderValue::from_static("no-referrer"),
     );
-    if let Some(cookie) = app.access.cookie() {
-        headers.insert(header::SET_COOKIE, ascii(cookie));
-    }
+    headers.insert(header::SET_COOKIE, ascii(app.access.cookie()));
     response
 }
 

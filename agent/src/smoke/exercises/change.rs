@@ -44,7 +44,7 @@ impl Deployed {
     }
 
     async fn git(&self, arguments: &[&str]) -> Result<String> {
-        let mut git = self.user.command("git".as_ref());
+        let mut git = self.user.command("git".as_ref(), &self.options.environment);
         git.arg("-C").arg(&self.views[0].path).args(arguments);
         let output = git.output().await.context("cannot run git")?;
         let messages = String::from_utf8_lossy(&output.stderr);
