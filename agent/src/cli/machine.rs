@@ -54,7 +54,8 @@ pub struct Boot {
     /// The revision to attach, if the export names none.
     #[arg(long, env = "BASE", value_name = "REV")]
     pub base: Option<String>,
-    /// The blockd servers in order of preference, each `HOST[:PORT]` or the path of a socket.
+    /// The blockd servers in order of preference, each `HOST[:PORT]`, the path of a socket, or an
+    /// NBD URI without an export, like `nbds://HOST/?tls-certificates=DIR`.
     /// By default the nearest one directly, then through Fly's proxy, which starts it.
     #[arg(
         long,
@@ -179,8 +180,17 @@ impl Boot {
     }
 }
 
-/// `HOST`, `HOST:PORT`, or the path of a Unix domain socket.
+/// `HOST`, `HOST:PORT`, the path of a Unix domain socket, or an NBD URI without an
+/// export, such as `nbds://HOST/?tls-certificates=DIR`.
 fn server(text: &str) -> Result<Address> {
+    if text.contains("://") {
+        let uri: NbdUri = text.parse()?;
+        ensure!(
+            uri.export.is_empty(),
+            "the URI of a server has no export: the repository is given by --repo"
+        );
+        return Ok(uri.address);
+    }
     if text.starts_with('/') {
         return Ok(Address::Unix(text.into()));
     }
@@ -316,9 +326,14 @@ mod tests {
         ] {
             assert_eq!(server(text).unwrap().to_string(), address);
         }
+        let encrypted = server("nbds://blockd.flycast/?tls-certificates=/run/tls").unwrap();
+        let Address::Tcp { tls: Some(tls), .. } = encrypted else {
+            panic!("{encrypted}");
+        };
+        assert_eq!(tls.certificates, Some("/run/tls".into()));
         let socket = Address::Unix("/run/b d".into());
         assert_eq!(server("/run/b d").unwrap(), socket);
-        for text in ["fdaa::3", "host/repo", "host:port"] {
+        for text in ["fdaa::3", "host/repo", "host:port", "nbds://host/repo"] {
             assert!(server(text).is_err(), "{text}");
         }
     }

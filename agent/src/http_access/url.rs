@@ -1,6 +1,6 @@
 //! A token in the query of a URL: `?token=TOKEN`.
 
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 
 /// The name of the token in a query.
 const TOKEN: &str = "token=";
@@ -26,7 +26,7 @@ pub(super) fn without_token(uri: &Uri) -> Uri {
 
 /// Whether a person has opened it in a browser, and not a program.
 pub(super) fn is_opened_by_a_person(method: &Method, headers: &HeaderMap) -> bool {
-    let accepted = headers.get(header::ACCEPT).map(|accept| accept.as_bytes());
+    let accepted = headers.get(header::ACCEPT).map(HeaderValue::as_bytes);
     let wants_page = accepted.is_some_and(|accept| accept.starts_with(b"text/html"));
     *method == Method::GET && wants_page && !headers.contains_key(header::UPGRADE)
 }

@@ -28,7 +28,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::{fs, io::AsyncWriteExt, time::timeout};
 use tracing::{info, warn};
 
-pub use self::options::{Environment, Options};
+pub use self::options::Options;
 use self::{
     changes::{Changes, remove_directory},
     doctor::Findings,

@@ -1,14 +1,14 @@
 //! What a machine is made of.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::path::PathBuf;
 
 use blockd_nbd::uri::Address;
 
-use super::{store::Store, user::User};
+use super::{
+    store::Store,
+    user::{Environment, User},
+};
 use crate::{http_access::TokenHash, mode::Mode};
-
-/// Variables, by name and value.
-pub type Environment = Vec<(OsString, OsString)>;
 
 /// The options of `agent boot`.
 #[derive(Debug)]

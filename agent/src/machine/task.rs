@@ -128,8 +128,8 @@ impl Task {
 /// Makes a directory, and gives it this mode whoever made it.
 fn make(path: &Path, mode: u32) -> Result<()> {
     let shown = path.display();
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.with_context(|| format!("cannot create {shown}"))?;
+    let created = DirBuilder::new().recursive(true).mode(mode).create(path);
+    created.with_context(|| format!("cannot create {shown}"))?;
     let set = fs::set_permissions(path, Permissions::from_mode(mode));
     set.with_context(|| format!("cannot change the mode of {shown}"))
 }

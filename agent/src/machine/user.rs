@@ -12,11 +12,12 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-use super::options::Environment;
-
 /// What `agent serve` may do for codex: start it as its own user, end it, and give it
 /// its terminal.
 const CAPABILITIES: &str = "+setuid,+setgid,+kill,+chown";
+
+/// Variables, by name and value.
+pub type Environment = Vec<(OsString, OsString)>;
 
 /// A user and a group, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

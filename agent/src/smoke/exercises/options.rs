@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{
     http_access::TokenHash,
-    machine::{Environment, user::User},
+    machine::user::{Environment, User},
 };
 
 /// The options of `agent exercises`.
