@@ -51,7 +51,8 @@ fn status_with(port: &str, grant: &str) -> String {
         "--write-out",
         "%{http_code}",
     ]);
-    curl.arg(format!("--header=fly-replay-src: instance=x;state={grant}"));
+    let header = format!("fly-replay-src: instance=x;state={grant}");
+    curl.args(["--header", &header]);
     stdout(curl.arg(format!("http://127.0.0.1:{port}/status")))
 }
 
@@ -76,7 +77,6 @@ fn taken_over(machine: &mut TestMachine, server: &TestBlockd, repo: &str, task: 
     let boot = [
         ["--repo", repo],
         ["--servers", &socket],
-        ["--name", task],
         ["--uid", USER],
         ["--gid", USER],
         ["--platform", &platform],
@@ -86,6 +86,7 @@ fn taken_over(machine: &mut TestMachine, server: &TestBlockd, repo: &str, task: 
     let serve = ["--command", &command, "--pass-env", PASSED];
     let environment = [
         ("AGENT_LISTEN", listen.as_str()),
+        ("AGENT_NAME", task),
         ("STATE", &state),
         ("PLATFORM", &platform),
         ("PORT", &port),

@@ -68,7 +68,10 @@ for name in GITHUB_TOKEN AWS_SECRET_ACCESS_KEY AGENT_TOKEN AGENT_GRANT_KEY AGENT
 done
 attempt "capabilities" grep -E 'Cap(Inh|Prm|Eff|Amb):.*[1-9a-f]' /proc/self/status
 attempt "new privileges" grep -E 'NoNewPrivs:.*0' /proc/self/status
-attempt "a file that was left in /tmp" cat /tmp/planted "$TMPDIR/planted"
+# A task that comes back finds its own.
+if [ ! -e "$HOME/planted" ]; then
+    attempt "a file that was left in /tmp" cat /tmp/planted /var/tmp/planted
+fi
 
 # For the next task to find.
 echo planted | tee "$HOME/planted" /tmp/planted /var/tmp/planted >/dev/null

@@ -171,6 +171,7 @@ const CRATES: [Crate; 4] = [
             room("token", &[]),
             room("http_access", &["token"]),
             room("http_server", &[]),
+            room("pages", &[]),
             room("terminal_output", &[]),
             room("serve::screen", &[]),
             room(
@@ -180,6 +181,7 @@ const CRATES: [Crate; 4] = [
                     "token",
                     "http_access",
                     "http_server",
+                    "pages",
                     "terminal_output",
                     "serve::screen",
                 ],
@@ -194,6 +196,7 @@ const CRATES: [Crate; 4] = [
                     "token",
                     "http_access",
                     "http_server",
+                    "pages",
                     "fly",
                 ],
             ),

@@ -61,6 +61,14 @@ pub struct Coordinator {
         default_value = "ag-template"
     )]
     pub template: String,
+    /// How many machines requests with the token of --token-file may have made. Managers make more.
+    #[arg(
+        long,
+        env = "COORDINATOR_MACHINES",
+        value_name = "N",
+        default_value_t = 50
+    )]
+    pub machines: usize,
     /// The time between two sweeps for machines that are idle or outdated; 0 disables them.
     #[arg(
         long,
@@ -136,6 +144,7 @@ impl Coordinator {
             agent_port: self.agent_port,
             request_timeout: Duration::from_secs(self.patience),
             template: self.template.clone(),
+            max_machines: self.machines,
             sweep_interval: (self.sweep > 0).then(|| Duration::from_secs(self.sweep)),
             idle_stop: Duration::from_secs(self.idle_stop),
             roll: RollPolicy {

@@ -139,6 +139,9 @@ impl Boot {
         let user = user(self.uid, self.gid);
         let mut serve = self.serve.clone();
         serve.extend(host_names()?);
+        if let Some(task) = &self.name {
+            serve.push(format!("--name={task}"));
+        }
         Ok(Options {
             repo: self.export(),
             servers: self.servers.clone(),

@@ -14,8 +14,6 @@ use crate::{
 /// How long a connection may take: a machine on the same network that takes
 /// longer is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long codex may take to end.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a small response may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that a small response may have.
@@ -149,14 +147,6 @@ impl Agents {
         let response = request.timeout(RESPONSE_TIMEOUT).send().await;
         let response = response.and_then(Response::error_for_status);
         small_json(response.map_err(|error| causes(&error))?).await
-    }
-
-    /// Stops codex, if it runs.
-    pub(super) async fn stop_codex(&self, agent: &AgentAddress) -> Result<(), String> {
-        let request = self.request(agent, Method::POST, "/stop");
-        let response = request.timeout(STOP_TIMEOUT).send().await;
-        let response = response.and_then(Response::error_for_status);
-        response.map(drop).map_err(|error| causes(&error))
     }
 }
 

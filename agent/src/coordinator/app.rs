@@ -41,7 +41,7 @@ impl App {
             client.clone(),
             Arc::clone(&agents),
             template,
-            request_timeout,
+            (request_timeout, options.max_machines),
         );
         let picker = Arc::new(picker);
         let promoter = Promoter::new(options, Arc::clone(&agents), Arc::clone(&picker))?;

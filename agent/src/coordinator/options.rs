@@ -28,6 +28,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// The name of the machine, never started, whose configuration new agents get.
     pub template: String,
+    /// How many machines requests with the callers' token may make.
+    pub max_machines: usize,
     /// The time between two sweeps; `None` for no sweeps.
     pub sweep_interval: Option<Duration>,
     /// A sweep stops a machine whose agent has been idle for so long.

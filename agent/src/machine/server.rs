@@ -111,9 +111,9 @@ async fn namespace(
     task: &Task,
     (state, run): Places<'_>,
 ) -> Result<Vec<OsString>> {
-    let unshare = ["unshare", "--mount", "--propagation", "slave"];
-    let mut probe = Command::new(unshare[0]);
-    let probe = probe.args(&unshare[1..]).arg("true").output().await;
+    let private = ["--mount", "--propagation", "slave"];
+    let mut probe = Command::new("unshare");
+    let probe = probe.args(private).arg("true").output().await;
     let probe = probe.context("cannot run unshare")?;
     if !probe.status.success() {
         let message = String::from_utf8_lossy(&probe.stderr);
@@ -134,7 +134,8 @@ async fn namespace(
         DirBuilder::new().mode(0o700).create(&nothing)?;
         binds.push((nothing, folder.to_owned()));
     }
-    let mut words: Vec<_> = unshare.map(OsString::from).to_vec();
+    let mut words = vec![OsString::from("unshare")];
+    words.extend(private.map(OsString::from));
     words.extend(["sh", "-euc", BIND, "sh"].map(OsString::from));
     for (source, place) in binds {
         words.extend([source.into_os_string(), place.into_os_string()]);

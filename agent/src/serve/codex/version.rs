@@ -48,9 +48,14 @@ impl Version {
         } else {
             PathBuf::from(program)
         };
-        let mut words = launcher.iter().map(Path::new).chain([program.as_path()]);
-        let mut command = Command::new(words.next().expect("there is the program"));
-        command.args(words).arg(SHOW_VERSION).current_dir(folder);
+        let launcher = launcher.iter().map(Path::new);
+        let words: Vec<_> = launcher.chain([program.as_path()]).collect();
+        let program_or_launcher = words[0];
+        let mut command = Command::new(program_or_launcher);
+        command
+            .args(&words[1..])
+            .arg(SHOW_VERSION)
+            .current_dir(folder);
         command.env_clear().envs(environment);
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(TIMEOUT, command.output()).await;
