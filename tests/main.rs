@@ -22,6 +22,8 @@ mod harness;
 #[cfg(test)]
 mod image;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod machine;
 #[cfg(test)]
 mod malformed;

@@ -36,7 +36,7 @@ fn main() -> Result<()> {
 }
 
 async fn measure(server: &Server) -> Result<()> {
-    let transport = StreamableHttpClientTransport::from_uri(format!("{}/mcp", server.url));
+    let transport = StreamableHttpClientTransport::from_uri(server.printed("mcp"));
     let client = ().serve(transport).await?;
     call(&client, "start", Map::new()).await?;
     let mut taken = round_trips(server, &client).await?;
@@ -78,7 +78,7 @@ async fn round_trips(
     server: &Server,
     client: &RunningService<RoleClient, ()>,
 ) -> Result<Vec<Duration>> {
-    let following = reqwest::get(format!("{}/live?follow=1", server.url)).await?;
+    let following = reqwest::get(server.printed("live") + "&follow=1").await?;
     let mut pieces = following.bytes_stream();
     let (mut taken, mut seen) = (Vec::new(), String::new());
     for index in 0..MESSAGES {
@@ -114,6 +114,8 @@ async fn call(
 struct Server {
     process: Child,
     url: String,
+    /// With the token that the server has made.
+    query: String,
     _home: TempDir,
 }
 
@@ -134,12 +136,20 @@ impl Server {
         let address = line
             .split_once("http://")
             .and_then(|(_, rest)| rest.split_once('/'));
-        let (address, _) = address.context("the first line of its output has no address")?;
+        let (address, page) = address.context("the first line of its output has no address")?;
+        let page = page.split_once(',').map(|(page, _)| page);
+        let query = page.and_then(|page| page.strip_prefix("mcp"));
         Ok(Self {
             process,
             url: format!("http://{address}"),
+            query: query.context("there is no token")?.to_owned(),
             _home: home,
         })
+    }
+
+    /// The URL of a page, as the server has printed it.
+    fn printed(&self, page: &str) -> String {
+        format!("{}/{page}{}", self.url, self.query)
     }
 
     fn proc(&self) -> String {

@@ -17,6 +17,7 @@ pub mod http_access;
 mod http_server;
 pub mod machine;
 pub mod mode;
+mod pages;
 pub mod run_times;
 pub mod serve;
 mod signals;

@@ -3,6 +3,7 @@
 use std::{
     env,
     fs::{self, File},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
@@ -21,7 +22,7 @@ use super::{
 
 /// A wait of this length has failed, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
-const TOKEN: &str = "0123456789abcdef0123";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123";
 
 /// The program `agent` as it was built, or the one that `AGENT` names.
 pub(crate) fn agent() -> Command {
@@ -54,6 +55,11 @@ impl TestMachine {
         }
     }
 
+    /// Lets all users into its folder, as into the root of a machine.
+    pub(crate) fn is_open_to_all(&self) {
+        fs::set_permissions(self.folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
     /// Boots it with options of `agent boot` and `agent serve`, and variables of the
     /// environment.
     pub(crate) fn boot(&mut self, boot: &[&str], serve: &[&str], more: &[(&str, &str)]) {
@@ -62,7 +68,10 @@ impl TestMachine {
         command.arg("--workspace").arg(self.workspace());
         command.arg("--state").arg(self.state());
         command.arg("--blockd").arg(binary());
-        command.args(["--", "--listen", "127.0.0.1:0"]).args(serve);
+        command
+            .arg("--")
+            .args(serve)
+            .env("AGENT_LISTEN", "127.0.0.1:0");
         // Not the home, nor the codex, of whoever runs the tests.
         command
             .env("HOME", self.home())

@@ -23,7 +23,7 @@ pub(crate) use fixture::{Fixture, TestRepo};
 pub(crate) use git::{HERMETIC, git, hermetic};
 pub(crate) use guest::GuestRun;
 pub(crate) use image::{TestImage, sha256_of};
-pub(crate) use machine::{TestMachine, agent};
+pub(crate) use machine::{TOKEN, TestMachine, agent};
 pub(crate) use model::Model;
 pub(crate) use mounted::{Mounted, requires_mounting};
 pub(crate) use peer::Peer;

@@ -40,7 +40,7 @@ given)
     programs=$store/programs
     rm -rf "$programs"
     install -D --strip -t "$programs/out" "$2" "$3"
-    now=$(cat "$root"/fly/{Dockerfile,serve-blockd,codex.toml} {base,build,lib}.sh ../debian.sh | sha256sum)
+    now=$(cat "$root"/fly/{Dockerfile,serve-blockd,serve-coordinator,codex.toml} {base,build,lib}.sh ../debian.sh | sha256sum)
     if [ "$now" != "$(cat "$store/given" 2>/dev/null)" ]; then
         rm -f "$store/given"
         for target in blockd agent; do

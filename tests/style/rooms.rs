@@ -199,6 +199,7 @@ const CRATES: [Crate; 4] = [
             room("token", &[]),
             room("http_access", &["token"]),
             room("http_server", &[]),
+            room("pages", &[]),
             room("terminal_output", &[]),
             room("serve::screen", &[]),
             room("run_times", &["serve::screen"]),
@@ -210,6 +211,7 @@ const CRATES: [Crate; 4] = [
                     "token",
                     "http_access",
                     "http_server",
+                    "pages",
                     "terminal_output",
                     "serve::screen",
                 ],
@@ -227,10 +229,11 @@ const CRATES: [Crate; 4] = [
                     "token",
                     "http_access",
                     "http_server",
+                    "pages",
                     "fly",
                 ],
             ),
-            room("machine", &["mode", "signals"]),
+            room("machine", &["mode", "signals", "http_access"]),
             room(
                 "smoke",
                 &[

@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
     cli::fly::Api,
-    cli::http::{Guard, read_token},
+    cli::http::{Guard, read_pem},
     coordinator::{Options, RollPolicy},
-    token::MachineTokens,
+    token::GrantKey,
 };
 
 /// `agent coordinator`
@@ -33,7 +33,8 @@ pub struct Coordinator {
     /// Agents have the token of --token-file, and codex runs beside them: use another one here.
     #[arg(long, env = "COORDINATOR_MANAGER_TOKEN_FILE", value_name = "FILE")]
     pub manager_token_file: Option<PathBuf>,
-    /// A file with the key that requests to agents are signed with: the same as the agents' --grant-key-file.
+    /// A file with the private key of Ed25519 that grants are signed with, in PEM; agents get its public half alone.
+    /// openssl genpkey -algorithm ed25519 makes one, openssl pkey -pubout prints the public half.
     #[arg(long, env = "AGENT_GRANT_KEY_FILE", value_name = "FILE")]
     pub grant_key_file: PathBuf,
     /// The port that agents listen on.
@@ -60,6 +61,14 @@ pub struct Coordinator {
         default_value = "ag-template"
     )]
     pub template: String,
+    /// How many machines requests with the token of --token-file may have made. Managers make more.
+    #[arg(
+        long,
+        env = "COORDINATOR_MACHINES",
+        value_name = "N",
+        default_value_t = 50
+    )]
+    pub machines: usize,
     /// The time between two sweeps for machines that are idle or outdated; 0 disables them.
     #[arg(
         long,
@@ -115,21 +124,27 @@ impl Coordinator {
     /// When a token or the key cannot be read, a name is not valid, or everybody
     /// could call from other hosts.
     pub fn options(&self) -> Result<Options> {
-        let callers = self.guard.access(self.listen)?;
+        let (callers, made_token) = self.guard.access(self.listen)?;
         let managers = match &self.manager_token_file {
-            Some(file) => self.guard.with_token(Some(file))?,
-            None => self.guard.access(self.listen)?,
+            Some(file) => self.guard.with_token(file)?,
+            None => callers.clone(),
         };
+        let file = &self.grant_key_file;
+        let grant_key = GrantKey::from_pem(&read_pem(file)?);
+        let grant_key =
+            grant_key.with_context(|| format!("--grant-key-file {}", file.display()))?;
         Ok(Options {
             listen: self.listen,
             agents: self.api.client()?,
             gate: self.api.client_of(&self.gate, "--gate")?,
             callers,
             managers,
-            tokens: MachineTokens::new(&read_token(&self.grant_key_file)?),
+            made_token,
+            grant_key,
             agent_port: self.agent_port,
             request_timeout: Duration::from_secs(self.patience),
             template: self.template.clone(),
+            max_machines: self.machines,
             sweep_interval: (self.sweep > 0).then(|| Duration::from_secs(self.sweep)),
             idle_stop: Duration::from_secs(self.idle_stop),
             roll: RollPolicy {

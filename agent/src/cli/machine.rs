@@ -1,13 +1,20 @@
 //! The command line of `agent boot`. Most of its options come from the machine's
 //! environment.
 
-use std::{env, path::PathBuf};
+use std::{env, iter, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use blockd_nbd::uri::{Address, NbdUri};
-use clap::{Args, ValueEnum};
+use clap::{Args, FromArgMatches, ValueEnum};
 
+use tracing::warn;
+
+use super::{
+    environment::{codex_configuration, handed_on},
+    serve::Serve,
+};
 use crate::{
+    http_access::TokenHash,
     machine::{
         Options,
         store::{Keys, Store},
@@ -15,6 +22,9 @@ use crate::{
     },
     mode,
 };
+
+/// The user id that `agent serve` has: one that distributions give to nobody.
+pub(crate) const SERVER: u32 = 59_990;
 
 /// Whether the work tree takes changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,7 +54,8 @@ pub struct Boot {
     /// The revision to attach, if the export names none.
     #[arg(long, env = "BASE", value_name = "REV")]
     pub base: Option<String>,
-    /// The blockd servers in order of preference, each `HOST[:PORT]` or the path of a socket.
+    /// The blockd servers in order of preference, each `HOST[:PORT]`, the path of a socket, or an
+    /// NBD URI without an export, like `nbds://HOST/?tls-certificates=DIR`.
     /// By default the nearest one directly, then through Fly's proxy, which starts it.
     #[arg(
         long,
@@ -83,6 +94,13 @@ pub struct Boot {
     /// The group id that codex runs as; that of the caller if not given.
     #[arg(long, env = "AGENT_GID", value_name = "N")]
     pub gid: Option<u32>,
+    /// The user id, and the group id, that agent serve runs as where this runs as root and codex
+    /// does not: no other program may have it.
+    #[arg(long, env = "AGENT_SERVER_UID", value_name = "N", default_value_t = SERVER)]
+    pub server_uid: u32,
+    /// The platform's socket, which only root may use from now on.
+    #[arg(long, value_name = "SOCKET", default_value = "/.fly/api")]
+    pub platform: PathBuf,
     /// The program blockd.
     #[arg(
         long,
@@ -118,8 +136,12 @@ impl Boot {
                 "--name {name}: letters, digits, - _ and . only, and no . in front"
             );
         }
+        let user = user(self.uid, self.gid);
         let mut serve = self.serve.clone();
         serve.extend(host_names()?);
+        if let Some(task) = &self.name {
+            serve.push(format!("--name={task}"));
+        }
         Ok(Options {
             repo: self.export(),
             servers: self.servers.clone(),
@@ -128,9 +150,13 @@ impl Boot {
             state: self.state.clone(),
             store: store(self.store.as_deref())?,
             name,
-            user: user(self.uid, self.gid),
-            token: variable("AGENT_TOKEN")?,
-            grant_key: variable("AGENT_GRANT_KEY")?,
+            user,
+            server: server_user(user, self.server_uid)?,
+            environment: handed_on(&passed(&serve)?),
+            configuration: codex_configuration(),
+            platform: self.platform.clone(),
+            token: variable("AGENT_TOKEN")?.map(|token| token_hash(&token)),
+            grant_key: grant_key()?,
             codex_key: variable("OPENAI_API_KEY")?,
             agent: env::current_exe().context("cannot find the running program")?,
             blockd: self.blockd.clone(),
@@ -157,8 +183,17 @@ impl Boot {
     }
 }
 
-/// `HOST`, `HOST:PORT`, or the path of a Unix domain socket.
+/// `HOST`, `HOST:PORT`, the path of a Unix domain socket, or an NBD URI without an
+/// export, such as `nbds://HOST/?tls-certificates=DIR`.
 fn server(text: &str) -> Result<Address> {
+    if text.contains("://") {
+        let uri: NbdUri = text.parse()?;
+        ensure!(
+            uri.export.is_empty(),
+            "the URI of a server has no export: the repository is given by --repo"
+        );
+        return Ok(uri.address);
+    }
     if text.starts_with('/') {
         return Ok(Address::Unix(text.into()));
     }
@@ -168,6 +203,31 @@ fn server(text: &str) -> Result<Address> {
         "expected HOST[:PORT] or the path of a socket"
     );
     Ok(uri.address)
+}
+
+/// The user of `agent serve`: one that only root can change to, where codex is
+/// another than root; else codex's.
+pub(crate) fn server_user(codex: User, uid: u32) -> Result<User> {
+    if User::current().uid != 0 {
+        return Ok(codex);
+    }
+    if codex.uid == 0 {
+        warn!("codex runs as root, and may do anything on this machine: see --uid");
+        return Ok(codex);
+    }
+    ensure!(
+        uid != codex.uid && uid != codex.gid && uid != 0,
+        "--server-uid {uid} is codex's, or root's: codex could do what agent serve can"
+    );
+    Ok(User { uid, gid: uid })
+}
+
+/// The variables that `agent serve` is to pass on, by its options.
+fn passed(options: &[String]) -> Result<Vec<String>> {
+    let serve = Serve::augment_args(clap::Command::new("agent serve"));
+    let words = iter::once("agent serve").chain(options.iter().map(String::as_str));
+    let parsed = serve.try_get_matches_from(words)?;
+    Ok(Serve::from_arg_matches(&parsed)?.pass_env)
 }
 
 /// A user by number; what is not given is that of this process.
@@ -189,6 +249,24 @@ pub(crate) fn variable(name: &str) -> Result<Option<String>> {
         // It may be a secret: the value is not shown.
         Err(_) => bail!("the environment variable {name} is not UTF-8"),
     }
+}
+
+/// The hash of a token, which may itself stand in its place.
+fn token_hash(text: &str) -> TokenHash {
+    TokenHash::parse(text).unwrap_or_else(|| TokenHash::of(text))
+}
+
+/// The public key that grants are verified with. What the last release had in its
+/// place is a secret that signs them: it is not handed on.
+fn grant_key() -> Result<Option<String>> {
+    let key = variable("AGENT_GRANT_KEY")?;
+    if key.as_ref().is_some_and(|key| !key.contains("-----BEGIN")) {
+        warn!(
+            "AGENT_GRANT_KEY is a shared key of an earlier release, and is not used: requests of a coordinator are refused until it is the public half of the coordinator's key (openssl pkey -pubout)"
+        );
+        return Ok(None);
+    }
+    Ok(key)
 }
 
 /// The store at this location, or in the bucket that the environment names.
@@ -251,9 +329,14 @@ mod tests {
         ] {
             assert_eq!(server(text).unwrap().to_string(), address);
         }
+        let encrypted = server("nbds://blockd.flycast/?tls-certificates=/run/tls").unwrap();
+        let Address::Tcp { tls: Some(tls), .. } = encrypted else {
+            panic!("{encrypted}");
+        };
+        assert_eq!(tls.certificates, Some("/run/tls".into()));
         let socket = Address::Unix("/run/b d".into());
         assert_eq!(server("/run/b d").unwrap(), socket);
-        for text in ["fdaa::3", "host/repo", "host:port"] {
+        for text in ["fdaa::3", "host/repo", "host:port", "nbds://host/repo"] {
             assert!(server(text).is_err(), "{text}");
         }
     }

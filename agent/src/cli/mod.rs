@@ -2,6 +2,7 @@
 //! flags. Each command has a file; nothing else reads the environment.
 
 pub mod coordinator;
+mod environment;
 pub mod export;
 pub mod fly;
 mod http;

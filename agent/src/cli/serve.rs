@@ -12,14 +12,14 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, builder::FalseyValueParser};
 use rustix::fs::Access as Permission;
 
-use super::http::{Guard, read_token};
+use super::http::{Guard, read_pem};
 use crate::{
     fly::MachineId,
-    http_access::Access,
     serve::{
-        Options, Transport, codex::Program, keys::Key, output_log::Limits, screen::Size, session,
+        Options, RunAs, Transport, codex::Program, keys::Key, output_log::Limits, screen::Size,
+        session,
     },
-    token::MachineTokens,
+    token::Grants,
 };
 
 /// `agent serve`
@@ -59,7 +59,8 @@ pub struct Serve {
     /// Who may call.
     #[command(flatten)]
     pub guard: Guard,
-    /// A file with the key that the coordinator signs machine tokens with. Requests that it sends here need no other token.
+    /// A file with the public half of the key that the coordinator signs grants with, in PEM. Requests with a grant for
+    /// this machine and its task need no other token.
     #[arg(
         long,
         env = "AGENT_GRANT_KEY_FILE",
@@ -70,6 +71,9 @@ pub struct Serve {
     /// The id of this machine. MCP session ids begin with it, so that a coordinator finds the machine of a session.
     #[arg(long, env = "FLY_MACHINE_ID", value_name = "ID")]
     pub machine_id: Option<MachineId>,
+    /// The name of the task that this machine works for, as the coordinator gives it. Grants for another one are refused.
+    #[arg(long, env = "AGENT_NAME", value_name = "NAME", default_value = "")]
+    pub name: String,
     /// End when codex has not worked and nobody has watched for this many seconds.
     #[arg(long, env = "AGENT_IDLE_EXIT", value_name = "SECONDS")]
     pub idle_exit: Option<u64>,
@@ -85,6 +89,14 @@ pub struct Serve {
     #[arg(long, env = "AGENT_PASS_ENV", value_name = "NAME", value_delimiter = ',',
           default_values = ["OPENAI_API_KEY", "CODEX_API_KEY"])]
     pub pass_env: Vec<String>,
+    /// Run codex as this user and group, and not as the server's own, whose files and memory it then cannot reach. It takes
+    /// the capabilities that agent boot gives: setuid, setgid, kill and chown.
+    #[arg(long, env = "AGENT_RUN_AS", value_name = "UID:GID")]
+    pub run_as: Option<RunAs>,
+    /// Declare the workspace trusted to codex: what the repository's own .codex/config.toml says is done, programs that
+    /// it names included. Without this, codex asks whether to trust it; answer at /terminal.
+    #[arg(long, env = "AGENT_TRUST_WORKSPACE", value_parser = FalseyValueParser::new())]
+    pub trust_workspace: bool,
     /// Let codex use the alternate screen; /live is then not a readable log.
     #[arg(long, env = "AGENT_ALT_SCREEN", value_parser = FalseyValueParser::new())]
     pub alt_screen: bool,
@@ -112,21 +124,26 @@ impl Serve {
     /// exist, or a file cannot be read.
     pub fn options(&self) -> Result<Options> {
         let session = self.session()?;
-        let access = self.access()?;
-        let transport = if self.stdio {
-            Transport::Stdio
-        } else {
-            Transport::Http {
-                listen: self.listen,
-                access: Box::new(access),
-            }
-        };
+        let transport = self.transport()?;
         Ok(Options {
             session,
             transport,
             machine: self.machine_id.as_ref().map(|id| id.as_str().to_owned()),
             idle_exit: self.idle_exit.map(Duration::from_secs),
             allowed_keys: self.allow_key.clone(),
+        })
+    }
+
+    fn transport(&self) -> Result<Transport> {
+        if self.stdio {
+            return Ok(Transport::Stdio);
+        }
+        let (mut access, token) = self.guard.access(self.listen)?;
+        access.grants = self.grants()?;
+        Ok(Transport::Http {
+            listen: self.listen,
+            access: Box::new(access),
+            token,
         })
     }
 
@@ -183,6 +200,8 @@ impl Serve {
             environment: env::vars_os().collect(),
             passed: self.pass_env.clone(),
             alternate_screen: self.alt_screen,
+            is_trusted: self.trust_workspace,
+            user: self.run_as,
         };
         ensure!(
             !program.is_codex() || program.home().is_some(),
@@ -191,20 +210,13 @@ impl Serve {
         Ok(program)
     }
 
-    fn access(&self) -> Result<Access> {
-        let access = self.guard.access(self.listen)?;
-        Ok(Access {
-            machine: self.machine_tokens()?,
-            ..access
-        })
-    }
-
-    fn machine_tokens(&self) -> Result<Option<(String, MachineTokens)>> {
+    fn grants(&self) -> Result<Option<Grants>> {
         let (Some(file), Some(machine)) = (&self.grant_key_file, &self.machine_id) else {
             return Ok(None);
         };
-        let tokens = MachineTokens::new(&read_token(file)?);
-        Ok(Some((machine.as_str().to_owned(), tokens)))
+        let grants = Grants::new(&read_pem(file)?, machine.as_str(), &self.name);
+        let grants = grants.with_context(|| format!("--grant-key-file {}", file.display()))?;
+        Ok(Some(grants))
     }
 }
 

@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    cli::machine::{store, user, variable},
+    cli::environment::handed_on,
+    cli::http::read_token_hash,
+    cli::machine::{SERVER, server_user, store, user, variable},
     smoke::{Candidate, Options, Passes, Promotion, Tier, exercises},
 };
 
@@ -184,12 +186,15 @@ pub struct Exercises {
     /// The program blockd.
     #[arg(long, value_name = "PROGRAM", default_value = "blockd")]
     pub blockd: PathBuf,
-    /// A file with the token that callers must present, also those of agents.
+    /// A file with the token that callers must present, also those of agents, or with its hash.
     #[arg(long, env = "AGENT_TOKEN_FILE", value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    pub token_file: PathBuf,
     /// The user id that codex and test suites run as; that of the caller if not given.
     #[arg(long, env = "AGENT_UID", value_name = "N")]
     pub uid: Option<u32>,
+    /// The user id that agent serve runs as where this runs as root.
+    #[arg(long, env = "AGENT_SERVER_UID", value_name = "N", default_value_t = SERVER)]
+    pub server_uid: u32,
     /// The group id that codex and test suites run as; that of the caller if not given.
     #[arg(long, env = "AGENT_GID", value_name = "N")]
     pub gid: Option<u32>,
@@ -200,23 +205,20 @@ impl Exercises {
     ///
     /// # Errors
     ///
-    /// When the token cannot be read, or everybody could call from other hosts.
+    /// When the token cannot be read.
     pub fn options(&self) -> Result<exercises::Options> {
-        let token = token(self.token_file.as_deref())?;
-        ensure!(
-            token.is_some() || self.listen.ip().is_loopback(),
-            "--listen {} is not a loopback address: that needs a --token-file",
-            self.listen
-        );
         let agent = env::current_exe().context("cannot find the running program")?;
+        let user = user(self.uid, self.gid);
         Ok(exercises::Options {
             listen: self.listen,
             directory: path::absolute(&self.directory)?,
             blockd: self.blockd.clone(),
             agent,
-            token_file: self.token_file.clone(),
-            token,
-            user: user(self.uid, self.gid),
+            // What it does is done as root: it is for nobody else on this host.
+            token: read_token_hash(&self.token_file)?,
+            user,
+            server: server_user(user, self.server_uid)?,
+            environment: handed_on(&[]),
         })
     }
 }

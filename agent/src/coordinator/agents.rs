@@ -5,16 +5,15 @@ use std::{net::SocketAddr, time::Duration};
 use reqwest::{Client, Method, Response, StatusCode, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
 
+use super::spec::CHANGES_NAME;
 use crate::{
     fly::{Error, Machine, MachineId, causes},
-    token::{MachineTokens, REPLAY_SOURCE},
+    token::{GrantKey, REPLAY_SOURCE},
 };
 
 /// How long a connection may take: a machine on the same network that takes
 /// longer is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long codex may take to end.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a small response may take.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that a small response may have.
@@ -25,6 +24,8 @@ const MAX_RESPONSE: usize = 1 << 16;
 pub(super) struct AgentAddress {
     pub(super) machine: MachineId,
     pub(super) address: SocketAddr,
+    /// The name of the task that it works for, empty without one.
+    task: String,
 }
 
 /// What matters here of an agent's `/status`.
@@ -69,12 +70,12 @@ struct Readiness {
 #[derive(Debug)]
 pub(super) struct Agents {
     http: Client,
-    tokens: MachineTokens,
+    key: GrantKey,
     port: u16,
 }
 
 impl Agents {
-    pub(super) fn new(tokens: MachineTokens, port: u16) -> Result<Self, Error> {
+    pub(super) fn new(key: GrantKey, port: u16) -> Result<Self, Error> {
         // No timeout for a whole response: /live is followed for hours. Keep-alives
         // find a peer that is gone.
         let http = Client::builder()
@@ -84,7 +85,7 @@ impl Agents {
             .no_proxy()
             .build()
             .map_err(|error| Error::Invalid(causes(&error)))?;
-        Ok(Self { http, tokens, port })
+        Ok(Self { http, key, port })
     }
 
     /// The address of a machine's agent.
@@ -96,12 +97,18 @@ impl Agents {
         Ok(AgentAddress {
             machine: machine.id.clone(),
             address: SocketAddr::new(ip, self.port),
+            task: machine
+                .config
+                .env
+                .get(CHANGES_NAME)
+                .cloned()
+                .unwrap_or_default(),
         })
     }
 
-    /// A token to call this machine with.
-    pub(super) fn token(&self, machine: &MachineId) -> String {
-        self.tokens.issue(machine.as_str())
+    /// A grant to call this machine with, while it works for its task.
+    pub(super) fn grant(&self, agent: &AgentAddress) -> String {
+        self.key.grant(agent.machine.as_str(), &agent.task)
     }
 
     /// A request that the agent accepts as it accepts a replayed one.
@@ -112,7 +119,7 @@ impl Agents {
         path: &str,
     ) -> reqwest::RequestBuilder {
         let url = format!("http://{}{path}", agent.address);
-        let source = format!("instance=coordinator;state={}", self.token(&agent.machine));
+        let source = format!("instance=coordinator;state={}", self.grant(agent));
         self.http.request(method, url).header(REPLAY_SOURCE, source)
     }
 
@@ -140,14 +147,6 @@ impl Agents {
         let response = request.timeout(RESPONSE_TIMEOUT).send().await;
         let response = response.and_then(Response::error_for_status);
         small_json(response.map_err(|error| causes(&error))?).await
-    }
-
-    /// Stops codex, if it runs.
-    pub(super) async fn stop_codex(&self, agent: &AgentAddress) -> Result<(), String> {
-        let request = self.request(agent, Method::POST, "/stop");
-        let response = request.timeout(STOP_TIMEOUT).send().await;
-        let response = response.and_then(Response::error_for_status);
-        response.map(drop).map_err(|error| causes(&error))
     }
 }
 

@@ -32,7 +32,7 @@ impl App {
     pub(super) fn new(options: &Options) -> Result<Arc<Self>> {
         let client = options.agents.clone();
         let request_timeout = options.request_timeout;
-        let agents = Agents::new(options.tokens.clone(), options.agent_port)?;
+        let agents = Agents::new(options.grant_key.clone(), options.agent_port)?;
         let agents = Arc::new(agents);
         let waker = Waker::new(client.clone(), Arc::clone(&agents), request_timeout);
         let waker = Arc::new(waker);
@@ -41,7 +41,7 @@ impl App {
             client.clone(),
             Arc::clone(&agents),
             template,
-            request_timeout,
+            (request_timeout, options.max_machines),
         );
         let picker = Arc::new(picker);
         let promoter = Promoter::new(options, Arc::clone(&agents), Arc::clone(&picker))?;

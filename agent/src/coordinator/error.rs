@@ -48,6 +48,7 @@ fn status(error: &Error) -> StatusCode {
         Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::Invalid(_) => StatusCode::BAD_REQUEST,
         Error::NameTaken(_) | Error::Conflict { .. } | Error::Busy(_) => StatusCode::CONFLICT,
+        Error::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         Error::Gone { .. } => StatusCode::GONE,
         Error::Refused { .. }
         | Error::Died { .. }

@@ -9,7 +9,10 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::{app::App, spec::AgentSpec};
+use super::{
+    app::App,
+    spec::{AgentSpec, Asker},
+};
 use crate::{
     fly::{self, Error, Filter, Machine, MachineId, Size, State as MachineState},
     mode::Mode,
@@ -59,8 +62,12 @@ async fn show(State(app): Shared, Path(id): Path<MachineId>) -> Result<Json<Mach
 }
 
 /// Picks or creates a machine, and wakes it.
-async fn create(State(app): Shared, Json(spec): Json<AgentSpec>) -> Result<Json<Machine>, Error> {
+async fn create(
+    State(app): Shared,
+    Json(mut spec): Json<AgentSpec>,
+) -> Result<Json<Machine>, Error> {
     spec.check()?;
+    spec.asker = Asker::Manager;
     let agent = app.ready_for(&spec).await?;
     let machine = app.client.get(&agent.machine, app.deadline()).await?;
     Ok(Json(machine))

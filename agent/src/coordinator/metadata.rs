@@ -13,6 +13,10 @@ pub(super) const AGENT: &str = "agent";
 pub(super) const KEY: &str = "key";
 /// The task that the agent works for; an agent without one is free.
 pub(super) const TASK: &str = "task";
+/// Who had the machine made, if not a manager.
+pub(super) const MADE_BY: &str = "made-by";
+/// A request with the callers' token had.
+pub(super) const CALLER: &str = "caller";
 /// The time at which a sweep destroys the machine, in seconds since 1970.
 pub(super) const EXPIRES: &str = "expires";
 /// Of the template: when the token was issued that promoted its image, in

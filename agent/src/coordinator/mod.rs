@@ -57,9 +57,11 @@ pub async fn coordinate(options: Options) -> Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
     let mut signals = EndSignals::listen()?;
     let mut out = io::stdout();
+    let token = options.made_token.as_ref();
+    let query = token.map_or_else(String::new, |token| format!("/?token={token}"));
     writeln!(
         out,
-        "coordinating {} on http://{}",
+        "coordinating {} on http://{}{query}",
         options.agents.app(),
         listener.local_addr()?
     )?;

@@ -4,12 +4,12 @@
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 
 use super::agents::{AgentAddress, Agents};
-use crate::{fly::causes, token::REPLAY_SOURCE};
+use crate::fly::causes;
 
 /// Headers that hold for one connection only (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -21,6 +21,18 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+
+/// The beginning of the names of the platform's own headers.
+const PLATFORM: &str = "fly-";
+/// What an agent may not have a browser do in our name.
+const NOT_AN_AGENTS: [HeaderName; 6] = [
+    header::SET_COOKIE,
+    header::REFRESH,
+    header::LOCATION,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("service-worker-allowed"),
+    header::STRICT_TRANSPORT_SECURITY,
 ];
 
 /// Forwards a request to an agent, and its response back.
@@ -55,12 +67,46 @@ fn is_empty(headers: &HeaderMap) -> bool {
     has_no_length && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// The caller's headers, without those of its connection to us, and without the
-/// one by which proxy and coordinator vouch for a request.
+/// What a caller shows to us, and an agent must not see: the grant suffices there.
+pub(super) const CREDENTIALS: [HeaderName; 2] = [header::AUTHORIZATION, header::COOKIE];
+
+/// The caller's headers, without those of its connection to us, without its
+/// credentials, and without those by which proxy and coordinator vouch for a request.
 fn request_headers(parts: &Parts) -> HeaderMap {
     let mut headers = end_to_end(&parts.headers);
     headers.remove(header::HOST);
-    headers.remove(REPLAY_SOURCE);
+    for name in CREDENTIALS {
+        headers.remove(name);
+    }
+    without_platform(headers)
+}
+
+/// Headers without Fly's own: by them its proxy would do for an agent what it does
+/// for us, as replay a request elsewhere.
+fn without_platform(headers: HeaderMap) -> HeaderMap {
+    let all = headers.into_iter().scan(None, |last, (name, value)| {
+        // The name is given once for all values of it.
+        *last = name.or_else(|| last.take());
+        Some((last.clone()?, value))
+    });
+    all.filter(|(name, _)| !name.as_str().starts_with(PLATFORM))
+        .fold(HeaderMap::new(), |mut kept, (name, value)| {
+            kept.append(name, value);
+            kept
+        })
+}
+
+/// An agent's headers for the caller: no cookie of ours is an agent's to set, and what
+/// a browser makes of the body is no page of ours.
+fn response_headers(upstream: &HeaderMap) -> HeaderMap {
+    let mut headers = without_platform(end_to_end(upstream));
+    for name in NOT_AN_AGENTS {
+        headers.remove(name);
+    }
+    let sandbox = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, sandbox);
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     headers
 }
 
@@ -84,7 +130,7 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
 }
 
 fn response_from(upstream: reqwest::Response) -> Response {
-    let (status, headers) = (upstream.status(), end_to_end(upstream.headers()));
+    let (status, headers) = (upstream.status(), response_headers(upstream.headers()));
     let mut response = Response::new(Body::from_stream(upstream.bytes_stream()));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -94,4 +140,61 @@ fn response_from(upstream: reqwest::Response) -> Response {
 fn unavailable(message: &str) -> Response {
     let retry = [(header::RETRY_AFTER, "2")];
     (StatusCode::SERVICE_UNAVAILABLE, retry, message.to_owned()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderName, Request};
+
+    use super::{request_headers, response_headers};
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let header = |(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), value.parse().unwrap())
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs.iter().map(header) {
+            headers.append(name, value);
+        }
+        headers
+    }
+
+    #[test]
+    fn an_agent_sees_no_credentials() {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.headers = headers(&[
+            ("authorization", "Bearer t"),
+            ("cookie", "a=b"),
+            ("fly-replay-src", "instance=x"),
+            ("host", "coord.flycast"),
+            ("accept", "a/b"),
+            ("accept", "c/d"),
+        ]);
+        let kept = headers(&[("accept", "a/b"), ("accept", "c/d")]);
+        assert_eq!(request_headers(&parts), kept);
+    }
+
+    #[test]
+    fn an_agent_commands_neither_the_proxy_nor_the_browser() {
+        let answer = headers(&[
+            ("fly-replay", "app=evil"),
+            ("fly-replay-cache", "x"),
+            ("set-cookie", "a=b"),
+            ("location", "http://evil.example"),
+            ("content-type", "text/html"),
+            ("content-security-policy", "script-src *"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+        ]);
+        let got = response_headers(&answer);
+        assert_eq!(got["content-type"], "text/html");
+        assert!(
+            got["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .starts_with("sandbox;")
+        );
+        assert_eq!(got["x-content-type-options"], "nosniff");
+        assert_eq!(got.len(), 3, "{got:?}");
+    }
 }

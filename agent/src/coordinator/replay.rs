@@ -3,28 +3,43 @@
 //! See <https://fly.io/docs/networking/dynamic-request-routing/>.
 
 use axum::{
-    http::{HeaderMap, HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
+use serde_json::json;
+
+use super::proxy::CREDENTIALS;
 use crate::{fly::MachineId, token::REPLAY_FAILED};
 
-/// Makes the proxy replay the request.
-const REPLAY: HeaderName = HeaderName::from_static("fly-replay");
+/// A response of this type makes the proxy replay the request as it says.
+const REPLAY: &str = "application/vnd.fly.replay+json";
 /// Bodies of so many bytes are not replayed. The documents say "larger than 1MB"
 /// in one place and 10 MB in another.
 const MAX_BODY: u64 = 1_000_000;
 /// How long the proxy tries to reach the machine, which is ready by now.
 const TIMEOUT: &str = "10s";
 
-/// The response that has a request replayed on a machine, with a token for it.
-pub(super) fn replay_to(app: &str, machine: &MachineId, token: &str) -> Response {
-    let replay =
-        format!("app={app};instance={machine};timeout={TIMEOUT};fallback=force_self;state={token}");
-    let message = format!(
-        "this request is for machine {machine}, where Fly's proxy would replay it, but there is no such proxy between caller and coordinator: call the coordinator by its flycast address\n"
-    );
-    (StatusCode::CONFLICT, [(REPLAY, replay)], message).into_response()
+const NO_PROXY: &str = "299 coordinator \"there is no such proxy between you and the coordinator as would replay this on the machine: call the coordinator by its flycast address\"";
+
+/// The response that has a request replayed on a machine, with a grant for it and
+/// without the caller's credentials.
+pub(super) fn replay_to(app: &str, machine: &MachineId, grant: &str) -> Response {
+    let deleted = CREDENTIALS.map(|name| name.to_string());
+    let replay = json!({
+        "app": app,
+        "instance": machine,
+        "state": grant,
+        "timeout": TIMEOUT,
+        "fallback": "force_self",
+        "transform": { "delete_headers": deleted },
+    });
+    let headers = [
+        (header::CONTENT_TYPE, REPLAY),
+        // For whoever reads this: the body is the proxy's.
+        (header::WARNING, NO_PROXY),
+    ];
+    (StatusCode::CONFLICT, headers, replay.to_string()).into_response()
 }
 
 /// Whether the request was replayed before, in vain: it must not be replayed again.

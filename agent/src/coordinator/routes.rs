@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /                                      a page that lists the machines
-//! /?machine=ID  /assets/…                the pages of an agent
+//! /terminal  /live/view  /live/runs/RUN/view  /assets/…   pages of ours that show an agent
 //! /mcp  /live…  /terminal  /status  …    wake the agent's machine, replay there
 //! /machines…                             operations on machines
 //! /promote                               authorized by an identity token
@@ -12,9 +12,9 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    extract::{Request, State},
-    http::{Method, StatusCode, header},
+    Extension, Json, Router,
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{any, get, post},
@@ -26,22 +26,22 @@ use super::{
     manage, page,
     promote::{Candidate, Promoted, PromotionError},
     proxy, replaced, replay,
+    spec::Asker,
     target::{Target, may_wake, names_agent, target},
 };
 use crate::{
     fly::{Error, Filter, MachineId, State as MachineState},
     http_access::{Access, require_known_host, require_token},
+    pages::{self, Page, Shown, asset, replay_page},
 };
 
 /// The paths of an agent that callers may reach through a coordinator.
-const PATHS: [&str; 10] = [
-    "/assets/{name}",
+const PATHS: [&str; 8] = [
     "/mcp",
     "/live",
     "/live/runs",
     "/live/runs/{run}",
-    "/live/view",
-    "/terminal",
+    "/live/runs/{run}/times",
     "/status",
     "/screen",
     "/interrupt",
@@ -53,9 +53,15 @@ pub(super) fn router(app: &Arc<App>, callers: Access, managers: Access) -> Route
     let agents = PATHS.iter().fold(Router::new(), |router, path| {
         router.route(path, any(forward))
     });
+    let pages = Arc::clone(&callers);
     let agents = agents
         .route("/", get(home))
+        .route("/assets/{name}", get(load))
+        .route("/live/view", any(show))
+        .route("/live/runs/{run}/view", any(play))
+        .route("/terminal", any(show))
         .route("/stop", post(forward))
+        .layer(Extension(pages))
         .layer(from_fn_with_state(Arc::clone(&callers), require_token));
     let managed = manage::router().layer(from_fn_with_state(managers, require_token));
     agents
@@ -75,12 +81,81 @@ async fn promote(
 }
 
 /// The home page of the agent that is named; without a name, the list of machines.
-async fn home(State(app): State<Arc<App>>, request: Request) -> Result<Response, Error> {
+async fn home(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Arc<Access>>,
+    request: Request,
+) -> Result<Response, Error> {
     if names_agent(request.uri(), request.headers()) {
-        return app.forward(request).await;
+        if is_of_a_program(request.headers()) {
+            return app.forward(request).await;
+        }
+        let location = format!("./live/view{}", pages::query(request.uri()));
+        return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response());
     }
     let machines = app.client.list(&Filter::default(), app.deadline()).await?;
-    Ok(page::machines(machines))
+    let cookie = [(header::SET_COOKIE, access.cookie())];
+    Ok((cookie, page::machines(machines)).into_response())
+}
+
+/// Shows an agent's terminal in a page of our own. Only its WebSocket is the agent's.
+async fn show(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Arc<Access>>,
+    request: Request,
+) -> Result<Response, Error> {
+    if is_of_a_program(request.headers()) {
+        return app.forward(request).await;
+    }
+    target(request.uri(), request.headers())?;
+    let page = match request.uri().path() {
+        "/terminal" => Page::Terminal,
+        _ => Page::View,
+    };
+    let shown = Shown {
+        state: "connecting".to_owned(),
+        ..Shown::default()
+    };
+    let cookie = access.cookie();
+    Ok(pages::terminal_page(page, request.uri(), &shown, &cookie))
+}
+
+/// Plays a run of an agent's in a page of our own.
+async fn play(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Arc<Access>>,
+    Path(run): Path<u64>,
+    request: Request,
+) -> Result<Response, Error> {
+    if is_of_a_program(request.headers()) {
+        return app.forward(request).await;
+    }
+    target(request.uri(), request.headers())?;
+    Ok(replay_page(run, request.uri(), &access.cookie()))
+}
+
+/// A file of our pages; a program gets the agent's.
+async fn load(
+    State(app): State<Arc<App>>,
+    name: Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    if is_of_a_program(request.headers()) {
+        return app.forward(request).await;
+    }
+    Ok(asset(name, request.headers().clone()).await)
+}
+
+/// Whether no browser shows the answer: it has its own bearer token, or becomes a
+/// WebSocket. What a browser shows in our name is not left to an agent.
+fn is_of_a_program(headers: &HeaderMap) -> bool {
+    let scheme = headers
+        .get(header::AUTHORIZATION)
+        .map(HeaderValue::as_bytes);
+    let has_bearer = scheme
+        .and_then(|value| value.get(..7))
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    has_bearer || headers.contains_key(header::UPGRADE)
 }
 
 /// Wakes the machine that a request is for, and sends the request there.
@@ -90,7 +165,13 @@ async fn forward(State(app): State<Arc<App>>, request: Request) -> Result<Respon
 
 impl App {
     async fn forward(&self, request: Request) -> Result<Response, Error> {
-        let target = target(request.uri(), request.headers())?;
+        let mut target = target(request.uri(), request.headers())?;
+        if let Target::Agent(spec) = &mut target
+            && *request.method() == Method::POST
+            && request.uri().path() == "/mcp"
+        {
+            spec.asker = Asker::Caller;
+        }
         if let Target::Session(id) = &target
             && !may_wake(&target, request.method())
             && !self.has_sessions(id).await?
@@ -119,8 +200,11 @@ impl App {
                 agent
             }
         };
-        if replay::can_be_replayed(request.method(), request.headers()) {
-            let token = self.agents.token(&agent.machine);
+        // The answer to a replay does not come by us.
+        if is_of_a_program(request.headers())
+            && replay::can_be_replayed(request.method(), request.headers())
+        {
+            let token = self.agents.grant(&agent);
             let app = self.client.app();
             return Ok(replay::replay_to(app, &agent.machine, &token));
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::metadata::{AGENT, KEY, PROMOTED, ROLE, TASK};
+use super::metadata::{AGENT, CALLER, KEY, MADE_BY, PROMOTED, ROLE, TASK};
 use crate::{
     fly::{Config, Error},
     mode::Mode,
@@ -30,6 +30,21 @@ pub(super) struct AgentSpec {
     /// The region of a new machine; the platform's choice if not given.
     #[serde(default)]
     pub(super) region: Option<String>,
+    /// Who asks; no caller's to say.
+    #[serde(skip)]
+    pub(super) asker: Asker,
+}
+
+/// Who asks for an agent, and so how many machines may be made for that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A manager, who may make as many machines as there may be.
+    Manager,
+    /// A caller, whose machines are counted.
+    Caller,
+    /// A caller with a request that makes no machine.
+    #[default]
+    Reader,
 }
 
 fn read_write() -> Mode {
@@ -114,6 +129,11 @@ impl AgentSpec {
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
         config.metadata.extend(metadata);
         config.metadata.remove(PROMOTED);
+        if self.asker == Asker::Caller {
+            config
+                .metadata
+                .insert(MADE_BY.to_owned(), CALLER.to_owned());
+        }
         config.set_mode(self.mode);
         self.assign(config);
     }

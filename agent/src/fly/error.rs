@@ -106,6 +106,11 @@ pub enum Error {
     /// Codex is working on the machine.
     #[error("codex is working on machine {0}: wait until it is idle, or force the operation")]
     Busy(MachineId),
+    /// There are as many machines as callers may have.
+    #[error(
+        "callers have {0} machines, and may have no more: wait until some are released or destroyed, or ask a manager, whose POST /machines makes more; see --machines of agent coordinator"
+    )]
+    TooMany(usize),
     /// The request is not valid; the text says why.
     #[error("{0}")]
     Invalid(String),

@@ -1,9 +1,12 @@
 //! Access control of the HTTP servers: a request must name a Host of ours (or
 //! DNS rebinding could lead a browser here), a browser's Origin must be allowed
 //! (the same-origin policy does not cover `WebSocket`s), and the caller must
-//! present the token.
+//! present the token, or what stands for it.
 
 mod cors;
+mod ticket;
+mod token;
+mod url;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -15,28 +18,62 @@ use axum::{
     response::{AppendHeaders, IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use subtle::ConstantTimeEq;
 
-use crate::token::{MachineTokens, REPLAY_SOURCE, state_of};
-
-/// The cookie that pages get, so that their `WebSocket`s are let in.
-const COOKIE: &str = "agent_token";
+use self::ticket::Tickets;
+pub use self::token::TokenHash;
+use crate::token::{GrantError, Grants, REPLAY_SOURCE, state_of};
 
 /// Who may call a server.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone)]
 pub struct Access {
-    /// The token that callers must present; without one, every caller is let in.
-    pub token: Option<String>,
+    /// The hash of the token that callers must present.
+    token: TokenHash,
+    /// Whether the token may come in the query of a URL, as one does that was made for
+    /// this server alone.
+    in_url: bool,
     /// Host names of this server, besides `localhost` and IP addresses.
     pub hosts: Vec<String>,
-    /// Origins whose pages may call, besides this server's own and loopback.
+    /// Origins whose pages may call, besides this server's own.
     pub origins: Vec<String>,
-    /// The id of this machine, and the machine tokens that are accepted for it
-    /// in place of the token.
-    pub machine: Option<(String, MachineTokens)>,
+    /// The grants of a coordinator that are accepted in place of the token.
+    pub grants: Option<Grants>,
+    tickets: Tickets,
+}
+
+/// How a request may pass.
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    /// By a header.
+    Header,
+    /// By the token in its URL.
+    Url,
+    /// It may not; this is what was wrong with its grant, if it had one.
+    Refused(Option<GrantError>),
 }
 
 impl Access {
+    /// Those may call who present this token.
+    pub fn new(token: TokenHash) -> Self {
+        Self {
+            token,
+            in_url: false,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            grants: None,
+            tickets: Tickets::new(),
+        }
+    }
+
+    /// Makes a token, which may come in a URL; it is to be shown to the user.
+    pub fn with_new_token() -> (Self, String) {
+        let (hash, token) = TokenHash::of_new();
+        let access = Self {
+            in_url: true,
+            ..Self::new(hash)
+        };
+        (access, token)
+    }
+
     /// Whether a Host header names this server. An IP address cannot be
     /// rebound: only names are checked.
     fn knows_host(&self, authority: &str) -> bool {
@@ -49,23 +86,14 @@ impl Access {
         host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok() || ours()
     }
 
-    /// Whether pages of `origin` may call: this server's own, those of loopback,
-    /// and those that are configured.
+    /// Whether pages of `origin` may call: this server's own, and those that are
+    /// configured. What else listens on loopback is anybody's.
     fn knows_origin(&self, origin: &str, host: &str) -> bool {
-        if self.origins.iter().any(|known| known == origin) {
-            return true;
-        }
-        let Some((_, authority)) = origin.split_once("://") else {
-            return false;
+        let own = || {
+            let authority = origin.split_once("://").map(|(_, authority)| authority);
+            authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
         };
-        let is_loopback = authority.parse::<Authority>().is_ok_and(|authority| {
-            let bare = authority
-                .host()
-                .trim_start_matches('[')
-                .trim_end_matches(']');
-            bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        });
-        authority == host || is_loopback
+        self.origins.iter().any(|known| known == origin) || own()
     }
 
     /// The Origin of a request whose pages are allowed by name.
@@ -91,35 +119,34 @@ impl Access {
         foreign.then_some("pages of that Origin may not call: see --allow-origin\n")
     }
 
-    /// Whether the request was replayed here with a machine token.
-    fn has_machine_token(&self, headers: &HeaderMap) -> bool {
-        let Some((machine, tokens)) = &self.machine else {
-            return false;
-        };
-        let source = headers.get(REPLAY_SOURCE);
-        let token = source.and_then(|value| state_of(value.to_str().ok()?));
-        token.is_some_and(|token| tokens.verify(machine, token))
+    /// What becomes of the grant that a request was replayed here with; `None` without.
+    fn grant(&self, headers: &HeaderMap) -> Option<Result<(), GrantError>> {
+        let source = headers.get(REPLAY_SOURCE)?;
+        let grant = state_of(source.to_str().ok()?)?;
+        Some(self.grants.as_ref()?.check(grant))
     }
 
-    fn knows_token(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else {
-            return true;
-        };
-        if self.has_machine_token(headers) {
-            return true;
+    fn admits(&self, headers: &HeaderMap, query: Option<&str>) -> Admission {
+        let granted = self.grant(headers);
+        // A browser may still send what was valid before: any match will do.
+        let admitted = granted == Some(Ok(()))
+            || Self::presented(headers).any(|presented| self.token.is_of(&presented))
+            || text(headers, header::COOKIE).is_some_and(|cookies| self.tickets.is_in(cookies));
+        if admitted {
+            return Admission::Header;
         }
-        // A browser may still send the cookie of an earlier token: any match will do.
-        Self::presented(headers).any(|presented| bool::from(token.as_bytes().ct_eq(&presented)))
+        let in_url = query.filter(|_| self.in_url).and_then(url::token);
+        match in_url {
+            Some(token) if self.token.is_of(token.as_bytes()) => Admission::Url,
+            _ => Admission::Refused(granted.and_then(Result::err)),
+        }
     }
 
-    /// The tokens that a request presents: in cookies, as a bearer token, or as
-    /// the password of basic authentication.
+    /// The token that a request presents: as a bearer token, or as the password of
+    /// basic authentication.
     fn presented(headers: &HeaderMap) -> impl Iterator<Item = Vec<u8>> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let cookies = text(header::COOKIE).into_iter();
-        let cookies = cookies.flat_map(|cookies| cookies.split("; "));
-        let cookies = cookies.filter_map(|cookie| cookie.strip_prefix(COOKIE)?.strip_prefix('='));
-        let authorization = text(header::AUTHORIZATION).and_then(|value| value.split_once(' '));
+        let authorization = text(headers, header::AUTHORIZATION);
+        let authorization = authorization.and_then(|value| value.split_once(' '));
         let authorized = authorization.and_then(|(scheme, credentials)| {
             if scheme.eq_ignore_ascii_case("bearer") {
                 return Some(credentials.as_bytes().to_vec());
@@ -129,19 +156,18 @@ impl Access {
             let mut parts = decoded.splitn(2, |byte| *byte == b':');
             parts.nth(1).filter(|_| is_basic).map(<[u8]>::to_vec)
         });
-        cookies
-            .map(|cookie| cookie.as_bytes().to_vec())
-            .chain(authorized)
+        authorized.into_iter()
     }
 
-    /// The `Set-Cookie` value that makes a browser send the token with every
-    /// request of a page.
-    pub(crate) fn cookie(&self) -> Option<String> {
-        let token = self.token.as_ref()?;
-        Some(format!(
-            "{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
-        ))
+    /// The `Set-Cookie` value of a ticket, which makes a browser's later requests pass.
+    pub(crate) fn cookie(&self) -> String {
+        self.tickets.cookie()
     }
+}
+
+/// A header as text.
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Middleware: lets a request pass whose Host is ours and whose Origin, if it
@@ -168,121 +194,42 @@ pub(crate) async fn require_known_host(
 }
 
 /// Middleware: lets a request pass that presents the token; answers 401
-/// otherwise.
+/// otherwise. A token in the URL of a page is exchanged for a ticket, so that it
+/// stays in no address bar.
 pub(crate) async fn require_token(
     State(access): State<Arc<Access>>,
-    request: Request<Body>,
+    mut request: Request<Body>,
     next: Next,
 ) -> Response {
-    if access.knows_token(request.headers()) {
-        return next.run(request).await;
+    match access.admits(request.headers(), request.uri().query()) {
+        Admission::Header => next.run(request).await,
+        Admission::Url => {
+            let uri = url::without_token(request.uri());
+            if url::is_opened_by_a_person(request.method(), request.headers()) {
+                let location = uri.to_string();
+                let headers = [
+                    (header::LOCATION, location),
+                    (header::SET_COOKIE, access.cookie()),
+                ];
+                return (StatusCode::SEE_OTHER, AppendHeaders(headers)).into_response();
+            }
+            *request.uri_mut() = uri;
+            next.run(request).await
+        }
+        Admission::Refused(grant) => unauthorized(grant.as_ref()),
     }
+}
+
+fn unauthorized(grant: Option<&GrantError>) -> Response {
     // One header for each scheme: Chromium takes a list for one unknown scheme.
     let challenge = ["Bearer", "Basic realm=\"agent\""];
     let challenge = AppendHeaders(challenge.map(|scheme| (header::WWW_AUTHENTICATE, scheme)));
-    let message = "a token is needed: Authorization: Bearer TOKEN\n";
+    let message = match grant {
+        Some(error) => format!("{error}\n"),
+        None => "a token is needed: Authorization: Bearer TOKEN\n".to_owned(),
+    };
     (StatusCode::UNAUTHORIZED, challenge, message).into_response()
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::http::{HeaderMap, header};
-    use base64::{Engine, prelude::BASE64_STANDARD};
-
-    use super::Access;
-    use crate::token::{MachineTokens, REPLAY_SOURCE};
-
-    fn access() -> Access {
-        Access {
-            token: Some("secret".to_owned()),
-            hosts: vec!["app.flycast".to_owned()],
-            origins: vec!["https://app.example".to_owned()],
-            machine: Some(("m1".to_owned(), MachineTokens::new("0123456789abcdef"))),
-        }
-    }
-
-    #[test]
-    fn hosts_are_ours_or_addresses() {
-        for host in [
-            "localhost:1",
-            "127.0.0.1:80",
-            "[::1]:80",
-            "[fdaa::3]:80",
-            "10.0.0.1",
-            "APP.flycast",
-        ] {
-            assert!(access().knows_host(host), "{host}");
-        }
-        for host in [
-            "",
-            "evil.example",
-            "localhost.evil.example",
-            "app.flycast.evil:80",
-            "a b",
-        ] {
-            assert!(!access().knows_host(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn origins_are_ours_or_allowed() {
-        for origin in [
-            "http://app.flycast:80",
-            "http://localhost:3",
-            "https://app.example",
-        ] {
-            assert!(access().knows_origin(origin, "app.flycast:80"), "{origin}");
-        }
-        for origin in [
-            "null",
-            "",
-            "http://evil.example",
-            "https://app.example.evil",
-            "http://localhost.evil",
-        ] {
-            assert!(!access().knows_origin(origin, "app.flycast:80"), "{origin}");
-        }
-    }
-
-    #[test]
-    fn the_token_comes_in_three_ways() {
-        let with = |name, value: String| {
-            let mut headers = HeaderMap::new();
-            headers.insert(name, value.parse().unwrap());
-            access().knows_token(&headers)
-        };
-        let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
-        assert!(with(header::AUTHORIZATION, "Bearer secret".into()));
-        assert!(with(header::AUTHORIZATION, basic("me:secret")));
-        assert!(with(header::COOKIE, "a=b; agent_token=secret".into()));
-        assert!(!with(header::AUTHORIZATION, "Bearer Secret".into()));
-        assert!(!with(header::AUTHORIZATION, basic("secret")));
-        assert!(!with(header::COOKIE, "agent_token=".into()));
-        let mut both = HeaderMap::new();
-        both.insert(header::COOKIE, "agent_token=old".parse().unwrap());
-        assert!(!access().knows_token(&both));
-        both.insert(header::AUTHORIZATION, basic("me:secret").parse().unwrap());
-        assert!(access().knows_token(&both), "a browser after a new token");
-        assert!(!access().knows_token(&HeaderMap::new()));
-        assert!(Access::default().knows_token(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_machine_token_is_accepted() {
-        let with = |key: &str, machine: &str| {
-            let token = MachineTokens::new(key).issue(machine);
-            let source = format!("instance=c1;region=x;t=1;state={token}");
-            let headers = [(
-                axum::http::HeaderName::from_static(REPLAY_SOURCE),
-                source.parse().unwrap(),
-            )];
-            access().knows_token(&HeaderMap::from_iter(headers))
-        };
-        assert!(with("0123456789abcdef", "m1"));
-        assert!(
-            !with("0123456789abcdef", "m2"),
-            "a token for another machine"
-        );
-        assert!(!with("another key here", "m1"));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! `agent boot`: what a machine runs. It attaches the repository that its
-//! environment names, and starts `agent serve` as an unprivileged user; when that
-//! ends, it detaches the work tree and uploads the changes before the machine
+//! environment names, and starts `agent serve` and, by that, codex, as an unprivileged
+//! user each; when that ends, it detaches the work tree and uploads the changes before the machine
 //! stops.
 //!
 //! ```text
@@ -13,9 +13,11 @@ pub(crate) mod blockd;
 mod changes;
 pub(crate) mod doctor;
 mod options;
+mod platform;
 pub(crate) mod process;
 mod server;
 pub mod store;
+mod task;
 pub mod user;
 mod volume;
 mod work_tree;
@@ -28,8 +30,9 @@ use tracing::{info, warn};
 
 pub use self::options::Options;
 use self::{
-    changes::Changes,
+    changes::{Changes, remove_directory},
     doctor::Findings,
+    task::Task,
     volume::attach_directory,
     work_tree::{WorkTree, clean_up},
 };
@@ -47,8 +50,10 @@ pub async fn boot(options: &Options) -> Result<()> {
     let mut signals = EndSignals::listen()?;
     let state = volume::state_directory(options.state.as_deref())?;
     log_findings(options, &state).await?;
+    platform::hide(&options.platform)?;
     let run = state.join("run");
-    prepare(options, &run).await?;
+    let task = Task::begin(options, &state)?;
+    prepare(options, &task, &run).await?;
     let changes = Changes::new(options, &state);
     let tree = if let Some(repo) = &options.repo {
         tokio::select! {
@@ -62,7 +67,7 @@ pub async fn boot(options: &Options) -> Result<()> {
         empty_workspace(options).await?;
         None
     };
-    let served = server::serve(options, &state, &run, &mut signals).await;
+    let served = server::serve(options, &task, (&state, &run), &mut signals).await;
     if let Some(tree) = tree {
         detach(&tree, &changes).await?;
     }
@@ -108,17 +113,19 @@ async fn empty_workspace(options: &Options) -> Result<()> {
 }
 
 /// Writes the secrets of `agent serve`, and signs codex in.
-async fn prepare(options: &Options, run: &Path) -> Result<()> {
+async fn prepare(options: &Options, task: &Task, run: &Path) -> Result<()> {
+    // An earlier release had logs of the last task there.
+    remove_directory(run).await?;
     fs::create_dir_all(run).await?;
-    options.user.chown(run)?;
     if let Some(token) = &options.token {
-        options.user.write_secret(&run.join("token"), token)?;
+        let hash = token.to_string();
+        options.server.write_secret(&run.join("token"), &hash)?;
     }
     if let Some(key) = &options.grant_key {
-        options.user.write_secret(&run.join("grant"), key)?;
+        options.server.write_secret(&run.join("grant"), key)?;
     }
     if let Some(key) = &options.codex_key
-        && let Err(error) = sign_in(options, key).await
+        && let Err(error) = sign_in(options, task, key).await
     {
         // A model provider in codex's own configuration may need no key.
         warn!("cannot sign codex in: {error:#}");
@@ -127,11 +134,15 @@ async fn prepare(options: &Options, run: &Path) -> Result<()> {
 }
 
 /// Signs codex in with a key: one in its environment alone is not used.
-async fn sign_in(options: &Options, key: &str) -> Result<()> {
-    let mut login = options.user.command("codex".as_ref());
+async fn sign_in(options: &Options, task: &Task, key: &str) -> Result<()> {
+    let mut login = options.user.command("codex".as_ref(), &options.environment);
     login
         .args(["login", "--with-api-key"])
         .stdin(Stdio::piped());
+    if options.has_two_users() {
+        login.env("HOME", task.home());
+        login.env("CODEX_HOME", task.codex_home());
+    }
     login.kill_on_drop(true);
     let mut login = login.spawn().context("cannot run codex")?;
     let mut input = login.stdin.take().expect("standard input is a pipe");

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use blockd_nbd::uri::Address;
 
-use super::{store::Store, user::User};
-use crate::mode::Mode;
+use super::{
+    store::Store,
+    user::{Environment, User},
+};
+use crate::{http_access::TokenHash, mode::Mode};
 
 /// The options of `agent boot`.
 #[derive(Debug)]
@@ -24,11 +27,19 @@ pub struct Options {
     pub store: Option<Store>,
     /// The name of the changes in the store.
     pub name: Option<String>,
-    /// The user that codex and the agent run as.
+    /// The user that codex runs as.
     pub user: User,
-    /// The token that callers of the agent must present.
-    pub token: Option<String>,
-    /// The key of the machine tokens that a coordinator issues.
+    /// The user that `agent serve` runs as.
+    pub server: User,
+    /// What is handed on of this machine's environment.
+    pub environment: Environment,
+    /// Where the configuration is that codex begins with, if there may be one.
+    pub configuration: Option<PathBuf>,
+    /// The platform's socket, which codex must not reach.
+    pub platform: PathBuf,
+    /// The hash of the token that callers of the agent must present.
+    pub token: Option<TokenHash>,
+    /// The public half of the key that the coordinator signs grants with, in PEM.
     pub grant_key: Option<String>,
     /// The API key that codex signs in with.
     pub codex_key: Option<String>,
@@ -41,4 +52,11 @@ pub struct Options {
     /// The address at which `agent exercises` listens for `agent smoke`; `None`
     /// not to run it.
     pub exercises: Option<String>,
+}
+
+impl Options {
+    /// Whether codex and `agent serve` run as two users.
+    pub(super) fn has_two_users(&self) -> bool {
+        self.user != self.server
+    }
 }

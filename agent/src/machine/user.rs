@@ -1,7 +1,8 @@
-//! The user that codex runs as: an unprivileged one, if we run as root.
+//! The users that codex and `agent serve` run as: two unprivileged ones, if we run as
+//! root.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::{self, OpenOptions},
     io::Write,
     os::unix::fs::{OpenOptionsExt, chown},
@@ -11,15 +12,12 @@ use std::{
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-/// Variables that are removed from their environment: the credentials for the
-/// store, the platform and the agent. The agent gets its token as a file.
-const SECRETS: [&str; 5] = [
-    "AGENT_TOKEN",
-    "AGENT_GRANT_KEY",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "FLY_API_TOKEN",
-];
+/// What `agent serve` may do for codex: start it as its own user, end it, and give it
+/// its terminal.
+const CAPABILITIES: &str = "+setuid,+setgid,+kill,+chown";
+
+/// Variables, by name and value.
+pub type Environment = Vec<(OsString, OsString)>;
 
 /// A user and a group, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,16 +37,33 @@ impl User {
         }
     }
 
-    /// A command that runs as this user, without our supplementary groups and secrets.
-    pub fn command(&self, program: &OsStr) -> Command {
+    /// A command that runs as this user, without our supplementary groups, and in this
+    /// environment.
+    pub fn command(&self, program: &OsStr, environment: &Environment) -> Command {
         let mut command = Command::new(program);
-        for name in SECRETS {
-            command.env_remove(name);
-        }
+        command.env_clear();
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         if *self != Self::current() {
             command.uid(self.uid).gid(self.gid);
         }
         command
+    }
+
+    /// The words before `agent serve` that make it run as this user, where codex is
+    /// another one, whose group it has too: it reads codex's records.
+    pub(crate) fn server_words(self, codex: Self) -> Vec<OsString> {
+        let mut words = vec![OsString::from("setpriv")];
+        let options = [
+            format!("--reuid={}", self.uid),
+            format!("--regid={}", self.gid),
+            format!("--groups={}", codex.gid),
+            "--no-new-privs".to_owned(),
+            format!("--inh-caps={CAPABILITIES}"),
+            format!("--ambient-caps={CAPABILITIES}"),
+            "--".to_owned(),
+        ];
+        words.extend(options.map(OsString::from));
+        words
     }
 
     /// Makes this user the owner of a file or directory.

@@ -9,6 +9,7 @@ pub mod osc;
 pub mod output_log;
 pub mod pty;
 pub mod recent;
+mod run_as;
 pub mod screen;
 pub mod session;
 mod snapshot;
@@ -24,6 +25,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rmcp::{ServiceExt, transport::stdio};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -32,6 +34,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+pub use self::run_as::RunAs;
 use self::{
     codex::{Program, Version},
     http::{App, router},
@@ -72,6 +75,8 @@ pub enum Transport {
         listen: SocketAddr,
         /// Who may call.
         access: Box<Access>,
+        /// The token that was made for this server alone, to be shown once.
+        token: Option<String>,
     },
 }
 
@@ -82,6 +87,8 @@ pub enum Transport {
 ///
 /// When the directory of the logs or the address cannot be used.
 pub async fn serve(mut options: Options) -> Result<()> {
+    // What codex runs may have our user id: it is not to read our memory.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot set PR_SET_DUMPABLE")?;
     options.session.version = version(&options.session.program).await;
     let logs = options.session.logs.clone();
     let session = Session::new(options.session);
@@ -99,7 +106,11 @@ pub async fn serve(mut options: Options) -> Result<()> {
     );
     let served = match options.transport {
         Transport::Stdio => serve_stdio(&session, ended).await,
-        Transport::Http { listen, access } => {
+        Transport::Http {
+            listen,
+            access,
+            token,
+        } => {
             let app = App {
                 session: Arc::clone(&session),
                 access: Arc::from(access),
@@ -109,7 +120,7 @@ pub async fn serve(mut options: Options) -> Result<()> {
                 sessions: logs.join("mcp-sessions"),
                 ending,
             };
-            serve_http(listen, app, ended).await
+            serve_http((listen, token), app, ended).await
         }
     };
     if session.status().state != State::None {
@@ -140,14 +151,14 @@ async fn serve_stdio(session: &Arc<Session>, ended: impl Future<Output = ()>) ->
 }
 
 async fn serve_http(
-    listen: SocketAddr,
+    (listen, token): (SocketAddr, Option<String>),
     app: App,
     ended: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
     let listener = TcpListener::bind(listen).await;
     let listener = listener.with_context(|| format!("--listen {listen}"))?;
     let address = listener.local_addr()?;
-    announce(address, app.access.token.is_some());
+    announce(address, token);
     let session = Arc::clone(&app.session);
     let (stopping, stopped) = oneshot::channel::<Infallible>();
     let server = http_server::serve(listener, router(app), async move {
@@ -168,13 +179,15 @@ async fn serve_http(
     Ok(())
 }
 
-/// Prints the addresses, and who may call.
-fn announce(address: SocketAddr, has_token: bool) {
-    let mut message = format!(
-        "serving http://{address}/mcp, http://{address}/live and http://{address}/terminal\n"
-    );
-    if !has_token {
-        message += "  without a token: everybody on this machine may call, and nobody else\n";
+/// Prints the addresses, with the token that was made; nothing else has it.
+fn announce(address: SocketAddr, token: Option<String>) {
+    let has_own = token.is_none();
+    let query = token.map_or_else(String::new, |token| format!("?token={token}"));
+    let url = |path| format!("http://{address}/{path}{query}");
+    let (mcp, live, terminal) = (url("mcp"), url("live"), url("terminal"));
+    let mut message = format!("serving {mcp}, {live} and {terminal}\n");
+    if !has_own {
+        message += "  whoever has such a URL may call, nobody else, until this ends; --token-file FILE keeps a token\n";
     }
     let mut out = io::stdout();
     if let Err(error) = out.write_all(message.as_bytes()).and_then(|()| out.flush()) {

@@ -1,6 +1,7 @@
 //! MCP through the coordinator: a session id names its machine, and a repeated call
 //! is executed once.
 
+use agent::token::GrantKey;
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -242,12 +243,12 @@ async fn a_sweep_stops_no_work_and_its_stop_ends_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn agents_accept_replayed_requests_by_a_valid_token_only() {
+async fn agents_accept_replayed_requests_by_a_valid_grant_only() {
     under_both(async |mut fleet| {
         fleet.coordinator(&[]);
         let id = fleet.stopped("one");
         assert_eq!(fleet.status_of(&id).await.status(), 200);
-        // Directly to the app, without its token, and with a forged machine token.
+        // Directly to the app, without its token, and with a forged grant.
         let bare = |state: &str| {
             let request = fleet.request_without_token("GET", APP, "/status");
             request.header("fly-replay-src", format!("instance=x;state={state}"))
@@ -256,6 +257,27 @@ async fn agents_accept_replayed_requests_by_a_valid_token_only() {
             let answer = bare(state).send().await.unwrap();
             assert_eq!(answer.status(), 401);
         }
+        // Past the proxy, which takes grants of a caller's own out.
+        let bare = |grant: &str| {
+            let request = reqwest::Client::new().get(fleet.own_url(&id) + "/status");
+            request.header("fly-replay-src", format!("instance=x;state={grant}"))
+        };
+        // What the coordinator signs for one machine opens no other, nor another task.
+        let key = GrantKey::from_pem(include_str!("../keys/grant.pem")).unwrap();
+        for (machine, task, status, reason) in [
+            (id.as_str(), "", 200, ""),
+            ("another", "", 401, "for another machine"),
+            (&id, "task-1", 401, "for another task"),
+        ] {
+            let answer = bare(&key.grant(machine, task)).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{machine} {task}");
+            let message = answer.text().await.unwrap();
+            assert!(message.contains(reason), "{message}");
+        }
+        // A grant of the last release.
+        let old = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ4In0.AAAA";
+        let message = bare(old).send().await.unwrap().text().await.unwrap();
+        assert!(message.contains("update the coordinator"), "{message}");
     })
     .await;
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fleet::{COMMIT, Fleet, TOKEN, under_both},
+    mcp::post,
     platform::{APP, Fault},
 };
 
@@ -44,7 +45,7 @@ async fn a_free_machine_is_assigned_before_a_new_one_is_created() {
         let second = pick(&fleet, COMMIT, "ro", "two").await;
         assert_ne!(id(&first), id(&second));
         release(&fleet, &first).await;
-        assert_eq!(fleet.platform.state(id(&first)), "started", "warm");
+        assert_eq!(fleet.platform.state(id(&first)), "stopped");
         for (commit, mode) in [(OTHER, "ro"), (COMMIT, "rw")] {
             let machine = pick(&fleet, commit, mode, "three").await;
             assert_ne!(id(&machine), id(&first), "another commit, another mode");
@@ -52,10 +53,9 @@ async fn a_free_machine_is_assigned_before_a_new_one_is_created() {
         let third = pick(&fleet, COMMIT, "ro", "three").await;
         assert_eq!(id(&third), id(&first));
         assert_eq!(fleet.platform.count("create", ""), 4);
-        assert_eq!(
-            fleet.platform.count("start", id(&first)),
-            0,
-            "it was never stopped"
+        assert_ne!(
+            third["config"]["env"]["AGENT_NAME"], first["config"]["env"]["AGENT_NAME"],
+            "it begins anew, under the name of its task"
         );
         // The name for its first task is taken; that task gets another machine.
         let again = pick(&fleet, COMMIT, "ro", "one").await;
@@ -184,6 +184,36 @@ async fn two_coordinators_assign_the_same_free_machine_to_a_task() {
         let picked = tokio::join!(pick_at(&one, "second"), pick_at(&two, "second"));
         assert_eq!(picked, (first.clone(), first));
         assert_eq!(fleet.platform.count("create", ""), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_make_machines_by_a_post_and_not_more_than_they_may() {
+    under_both(async |mut fleet| {
+        fleet.template();
+        fleet.coordinator(&["--machines", "2"]);
+        let path = |path: &str, task: &str| {
+            format!("{path}?repository=org/x&commit={COMMIT}&mode=ro&task={task}")
+        };
+        for page in ["/status", "/live", "/screen"] {
+            let answer = fleet.get(&path(page, "one")).await;
+            assert_eq!(answer.status(), 404, "{page}");
+            let message = answer.text().await.unwrap();
+            assert!(message.contains("POST /mcp"), "{message}");
+        }
+        assert_eq!(fleet.platform.count("create", ""), 0, "by a GET");
+        for (task, status) in [("one", 200), ("two", 200), ("three", 429), ("one", 200)] {
+            let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+                "protocolVersion": "2025-11-25", "capabilities": {},
+                "clientInfo": { "name": "test", "version": "1" } } });
+            let answer = post(&fleet, "coord", &path("/mcp", task), None, &hello).await;
+            assert_eq!(answer.status(), status, "{task}");
+        }
+        assert_eq!(fleet.get(&path("/status", "one")).await.status(), 200);
+        assert_eq!(fleet.platform.count("create", ""), 2);
+        // A manager makes more.
+        pick(&fleet, COMMIT, "ro", "four").await;
     })
     .await;
 }

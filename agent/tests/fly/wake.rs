@@ -1,7 +1,7 @@
 //! Requests for stopped machines: a machine is started once, and all are answered.
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     fleet::{Fleet, config, under_both},
@@ -104,10 +104,23 @@ async fn without_the_proxy_the_response_explains_itself() {
             .await
             .unwrap();
         assert_eq!(answer.status(), 409);
-        let replay = answer.headers()["fly-replay"].to_str().unwrap();
-        let expected = format!("app=agents;instance={id};timeout=10s;fallback=force_self;state=ey");
-        assert!(replay.starts_with(&expected), "{replay}");
-        assert!(answer.text().await.unwrap().contains("no such proxy"));
+        let warning = answer.headers()["warning"].to_str().unwrap();
+        assert!(warning.contains("no such proxy"), "{warning}");
+        let replay: Value = answer.json().await.unwrap();
+        for (name, value) in [
+            ("app", APP),
+            ("instance", &id),
+            ("timeout", "10s"),
+            ("fallback", "force_self"),
+        ] {
+            assert_eq!(replay[name], value, "{replay}");
+        }
+        assert!(
+            replay["state"].as_str().unwrap().starts_with("ey"),
+            "{replay}"
+        );
+        let deleted = &replay["transform"]["delete_headers"];
+        assert_eq!(*deleted, json!(["authorization", "cookie"]));
     })
     .await;
 }
@@ -218,7 +231,24 @@ async fn the_home_page_lists_the_machines_and_starts_none() {
         assert_eq!(fleet.platform.state(&id), "stopped");
         let bare = reqwest::get(format!("{url}/")).await.unwrap();
         assert_eq!(bare.status(), 401);
-        // With a machine, a page and what it loads are that machine's.
+        // A browser, which has the token as a password, gets pages of the coordinator's.
+        let browser = |path: &str| {
+            let request = reqwest::Client::new().get(format!("{url}{path}?machine={id}"));
+            request.basic_auth("me", Some(crate::fleet::TOKEN)).send()
+        };
+        for path in ["/terminal", "/live/view", "/"] {
+            let page = browser(path).await.unwrap();
+            assert_eq!(page.status(), 200, "{path}");
+            assert!(page.headers().contains_key("set-cookie"), "{path}");
+            let text = page.text().await.unwrap();
+            assert!(text.contains(&format!("machine={id}")), "{text}");
+            assert_eq!(
+                fleet.platform.state(&id),
+                "stopped",
+                "a page starts nothing"
+            );
+        }
+        // A program gets the agent's.
         for path in ["/", "/assets/terminal.js"] {
             let request = reqwest::Client::new().get(format!("{url}{path}?machine={id}"));
             let answer = request
@@ -226,8 +256,18 @@ async fn the_home_page_lists_the_machines_and_starts_none() {
                 .send()
                 .await
                 .unwrap();
-            let replay = answer.headers()["fly-replay"].to_str().unwrap();
-            assert!(replay.contains(&format!("instance={id};")), "{replay}");
+            let replay: Value = answer.json().await.unwrap();
+            assert_eq!(replay["instance"], id.as_str(), "{replay}");
+        }
+        // What is an agent's comes by the coordinator, in a sandbox.
+        let status = browser("/status").await.unwrap();
+        assert_eq!(status.status(), 200);
+        let policy = status.headers()["content-security-policy"]
+            .to_str()
+            .unwrap();
+        assert!(policy.starts_with("sandbox;"), "{policy}");
+        for name in ["set-cookie", "fly-replay"] {
+            assert!(!status.headers().contains_key(name), "{name}");
         }
     })
     .await;

@@ -1,10 +1,11 @@
 //! Who may call, and which command lines are refused before anything runs.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, StatusCode, redirect::Policy};
+use tempfile::tempdir;
 
-use super::harness::{AGENT, Server};
+use super::harness::{AGENT, FAKE, Launch, Server, TOKEN};
 
 const PROTECTED: [&str; 12] = [
     "/live",
@@ -48,6 +49,78 @@ async fn callers_need_the_token_a_known_host_and_a_known_origin() {
         metrics.contains("agent_state{state=\"none\"} 1"),
         "{metrics}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_given_no_token_makes_one_and_prints_it() {
+    let server = Launch::of(FAKE).without_token().start();
+    let http = Client::builder().redirect(Policy::none()).build().unwrap();
+    for path in PROTECTED {
+        let answer = http.get(format!("{}{path}", server.url)).send().await;
+        assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+    let status = http.get(server.printed("/status")).send().await.unwrap();
+    assert_eq!(status.status(), StatusCode::OK);
+    // Another port of this host is another origin, with the token, too.
+    for origin in ["http://localhost:31337", "http://127.0.0.1:1", "null"] {
+        let request = http.get(server.printed("/status")).header("origin", origin);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{origin}");
+    }
+    // A person's browser gets a ticket, and an address without the token.
+    let page = http.get(server.printed("/terminal"));
+    let page = page.header("accept", "text/html,*/*").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::SEE_OTHER);
+    assert_eq!(page.headers()["location"], "/terminal");
+    let cookie = page.headers()["set-cookie"].to_str().unwrap().to_owned();
+    let (ticket, _) = cookie.split_once(';').unwrap();
+    assert!(!server.printed("").contains(ticket), "{cookie}");
+    let with = http.get(format!("{}/status", server.url));
+    let with = with.header("cookie", ticket).send().await.unwrap();
+    assert_eq!(with.status(), StatusCode::OK);
+    let started = server.run(&["start", &server.printed("/terminal")]);
+    assert!(started.contains("idle"), "{started}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_may_have_the_hash_of_the_token_alone() {
+    let launch = Launch::of(FAKE);
+    let hash = launch.home().join("hash");
+    // printf 0123456789abcdef0123 | sha256sum
+    let text = "sha256:1bd8fd47297046f993e608e398d5905b00a33e163c6b1172dd38887fed05ed6a";
+    fs::write(&hash, text).unwrap();
+    let mut launch = launch.without_token();
+    launch.command.arg("--token-file").arg(&hash);
+    let server = launch.start();
+    let status = |token: &str| {
+        let url = format!("{}/status", server.url);
+        Client::new().get(url).bearer_auth(token).send()
+    };
+    assert_eq!(status(TOKEN).await.unwrap().status(), StatusCode::OK);
+    let answer = status(text).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[test]
+fn a_key_that_makes_grants_is_refused() {
+    let folder = tempdir().unwrap();
+    for (name, text, expected) in [
+        ("shared", "grant-key-0123456789", "it is no public key"),
+        (
+            "private",
+            include_str!("../keys/grant.pem"),
+            "which only the coordinator may have",
+        ),
+    ] {
+        let key = folder.path().join(name);
+        fs::write(&key, text).unwrap();
+        let mut command = Command::new(AGENT);
+        command.args(["serve", "--command", "sh", "--listen", "127.0.0.1:0"]);
+        command.arg("--grant-key-file").arg(&key);
+        let output = command.env("FLY_MACHINE_ID", "m1").output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(expected), "{name}: {stderr}");
+    }
 }
 
 #[test]

@@ -127,6 +127,7 @@ impl Person {
     pub(crate) fn new(server: &Server, script: &str) -> Self {
         let size = NonZeroU16::new(120).unwrap();
         let (shell, mut output) = Pty::spawn(&Command {
+            owner: None,
             words: ["sh", "-c", script].map(Into::into).to_vec(),
             directory: "/".into(),
             environment: vec![

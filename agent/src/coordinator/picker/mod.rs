@@ -27,14 +27,11 @@ use tracing::{info, warn};
 
 use super::{
     agents::Agents,
-    metadata::{AGENT, KEY, REPLACED_BY, ROLE, TASK, value},
+    metadata::{AGENT, CALLER, KEY, MADE_BY, REPLACED_BY, ROLE, TASK, value},
     single_flight::SingleFlight,
-    spec::{AgentSpec, CHANGES_NAME},
+    spec::{AgentSpec, Asker, CHANGES_NAME},
 };
-use crate::{
-    fly::{self, Client, Config, Create, Error, Filter, Lease, Machine, MachineId, State},
-    mode::Mode,
-};
+use crate::fly::{self, Client, Config, Create, Error, Filter, Lease, Machine, MachineId, State};
 
 /// How long to wait for the lease of a free machine.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(3);
@@ -49,6 +46,8 @@ pub(super) struct Picker {
     /// The name of the template.
     template: String,
     timeout: Duration,
+    /// How many machines callers may have.
+    max_made: usize,
     single_flight: SingleFlight<String, Result<MachineId, Error>>,
     /// The replacements in progress, by the lost machine.
     replacements: SingleFlight<MachineId, Result<MachineId, Error>>,
@@ -59,14 +58,16 @@ pub(super) struct Picker {
 }
 
 impl Picker {
-    /// A picker that takes at most `timeout` for a choice.
+    /// A picker that takes at most `timeout` for a choice, and makes at most `max_made`
+    /// machines for callers.
     pub(super) fn new(
         client: Client,
         agents: Arc<Agents>,
         template: String,
-        timeout: Duration,
+        (timeout, max_made): (Duration, usize),
     ) -> Self {
         Self {
+            max_made,
             client,
             agents,
             template,
@@ -80,7 +81,8 @@ impl Picker {
 
     /// The machine for this spec; all who ask at the same time get the same one.
     pub(super) async fn pick(self: &Arc<Self>, spec: &AgentSpec) -> Result<MachineId, Error> {
-        let name = spec.name(0);
+        // A request that makes no machine does not decide for one that does.
+        let name = format!("{} {:?}", spec.name(0), spec.asker);
         let joined = self.single_flight.join(&name, || {
             let (picker, spec) = (Arc::clone(self), spec.clone());
             async move { picker.choose(&spec).await }
@@ -96,6 +98,12 @@ impl Picker {
             && !machine.state.is_gone()
         {
             return Ok(machine.id.clone());
+        }
+        if spec.asker == Asker::Reader {
+            return Err(Error::NotFound(format!(
+                "machine for task {}: POST /mcp with the same query, or POST /machines, makes one",
+                spec.task
+            )));
         }
         let template = self.template(deadline).await?.id;
         let work = |_| self.choose_leased(spec, deadline);
@@ -188,18 +196,35 @@ impl Picker {
         deadline: Instant,
     ) -> Result<bool, Error> {
         let (id, nonce) = (&free.id, lease.nonce());
-        if spec.mode == Mode::ReadOnly {
-            let task = (TASK, spec.task.as_str());
-            let assigned = self.client.set_metadata(id, task, Some(nonce), deadline);
-            return assigned.await.map(|()| true);
+        if free.state == State::Started {
+            // It has the home and the memory of its last task.
+            fly::stop(&self.client, id, Some(nonce), deadline).await?;
         }
-        // With the name of its changes in the store, which `agent boot` alone reads.
+        // With the name of the task, which `agent boot` alone reads.
         let edit = |config: &mut Config| spec.assign(config);
         let assigned = fly::change_held(&self.client, id, edit, nonce, deadline).await?;
         Ok(value(&assigned, TASK) == Some(&spec.task))
     }
 
+    /// Refuses to make one more machine for callers than there may be.
+    async fn refuse_too_many(&self, deadline: Instant) -> Result<(), Error> {
+        let metadata = [(ROLE, AGENT), (MADE_BY, CALLER)];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let filter = Filter {
+            metadata: BTreeMap::from(metadata),
+        };
+        let mut machines = self.client.list(&filter, deadline).await?;
+        machines.retain(|machine| !machine.state.is_gone());
+        if machines.len() < self.max_made {
+            return Ok(());
+        }
+        Err(Error::TooMany(self.max_made))
+    }
+
     async fn create(&self, spec: &AgentSpec, deadline: Instant) -> Result<MachineId, Error> {
+        if spec.asker == Asker::Caller {
+            self.refuse_too_many(deadline).await?;
+        }
         let mut config = self.template(deadline).await?.config;
         spec.apply(&mut config);
         let create = |nth| Create {
@@ -290,8 +315,8 @@ impl Picker {
             .find(|machine| machine.name == self.template)
     }
 
-    /// Makes a machine free for another task. A machine that takes changes is
-    /// stopped, so that the next task begins with a clean work tree.
+    /// Makes a machine free for another task. It is stopped: the next task begins with
+    /// a clean work tree, and a home, logs and processes of its own.
     pub(super) async fn release(
         &self,
         id: &MachineId,
@@ -300,19 +325,6 @@ impl Picker {
         let client = &self.client;
         let work = |lease: Lease| async move {
             let nonce = Some(lease.nonce());
-            let machine = client.get(id, deadline).await?;
-            if machine.metadata("mode") == Some(Mode::ReadOnly.as_str())
-                && machine.state == State::Started
-            {
-                let agent = self.agents.address(&machine)?;
-                let stopped = self.agents.stop_codex(&agent).await;
-                stopped.map_err(|last| Error::NotReady {
-                    machine: id.clone(),
-                    last,
-                })?;
-                client.set_metadata(id, (TASK, ""), nonce, deadline).await?;
-                return client.get(id, deadline).await;
-            }
             fly::stop(client, id, nonce, deadline).await?;
             let edit = |config: &mut Config| {
                 config.metadata.insert(TASK.to_owned(), String::new());

@@ -5,7 +5,9 @@
 mod archive;
 
 use std::{
+    fs::Permissions,
     io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -80,7 +82,7 @@ impl<'a> Changes<'a> {
             fs::remove_file(&self.fetched).await?;
         }
         self.leave_others().await?;
-        fs::create_dir_all(&self.attach).await?;
+        make_closed(&self.attach).await?;
         if !fs::try_exists(&self.record).await?
             && let Some((store, name)) = &self.stored
             && store.get(name, &self.fetched).await?
@@ -123,7 +125,7 @@ impl<'a> Changes<'a> {
             info!("the changes of {theirs} are in the store, and are removed here");
             return remove_directory(&self.attach).await;
         }
-        fs::create_dir_all(&self.aside).await?;
+        make_closed(&self.aside).await?;
         let aside = free_name(&self.aside, &theirs).await?;
         warn!(
             "the changes of {theirs} were never stored: they are set aside in {}",
@@ -179,8 +181,16 @@ impl<'a> Changes<'a> {
     }
 }
 
+/// Makes a directory, unless it is there, which only its owner may look into: no task
+/// sees the changes of another one.
+async fn make_closed(directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory).await?;
+    let closed = fs::set_permissions(directory, Permissions::from_mode(0o700)).await;
+    closed.with_context(|| format!("cannot close {}", directory.display()))
+}
+
 /// Removes a directory, if there is one.
-async fn remove_directory(directory: &Path) -> Result<()> {
+pub(super) async fn remove_directory(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory).await {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", directory.display()))

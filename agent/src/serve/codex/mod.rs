@@ -24,6 +24,7 @@ use self::interface::{
     TRUST,
 };
 pub use self::{rollout::Rollouts, version::Version};
+use super::run_as::RunAs;
 
 /// The variables that a program inherits from this process, besides those that
 /// are passed by name: where things are, and how to reach the network.
@@ -68,6 +69,10 @@ pub struct Program {
     /// Whether codex may use the alternate screen; its output is then not a
     /// readable log.
     pub alternate_screen: bool,
+    /// Whether codex does what the configuration in the workspace says.
+    pub is_trusted: bool,
+    /// The user that it runs as, if not this process's own.
+    pub user: Option<RunAs>,
 }
 
 impl Program {
@@ -87,7 +92,9 @@ impl Program {
     /// Asks it for its version, if it is codex.
     pub async fn version(&self) -> Option<Version> {
         let program = self.words.first().filter(|_| self.is_codex())?;
-        Some(Version::of(program, &self.workspace, self.environment("")).await)
+        let launcher = self.launcher();
+        let environment = self.environment("");
+        Some(Version::of(&launcher, program, &self.workspace, environment).await)
     }
 
     /// Creates codex's home if it does not exist: codex does not.
@@ -120,7 +127,13 @@ impl Program {
                 words.extend(RESUME.map(str::to_owned));
             }
         }
-        words.into_iter().map(OsString::from).collect()
+        let words = self.launcher().into_iter().chain(words);
+        words.map(OsString::from).collect()
+    }
+
+    /// What makes it run as its user.
+    fn launcher(&self) -> Vec<String> {
+        self.user.map_or_else(Vec::new, RunAs::launcher)
     }
 
     /// The whole environment of the program; `run` marks all that it starts.
@@ -147,17 +160,24 @@ impl Program {
             overrides.push(format!("{SCREEN_SETTINGS}.{ANIMATIONS}=false"));
         }
         overrides.push(submit_keys(screen));
-        // The override replaces the whole table: it holds the user's entries, too.
-        let mut projects = table(&config, PROJECTS).map_or_else(toml::Table::new, Clone::clone);
-        let workspace = self.workspace.to_string_lossy().into_owned();
-        if !projects.contains_key(&workspace) {
-            let (trust, level) = TRUST;
-            let trusted = toml::Table::from_iter([(trust.to_owned(), level.into())]);
-            projects.insert(workspace, trusted.into());
-            let projects = toml::Value::from(projects);
-            overrides.push(format!("{PROJECTS}={projects}"));
+        if self.is_trusted {
+            overrides.extend(self.trust(&config));
         }
         overrides
+    }
+
+    /// Declares the workspace trusted, unless the user has decided about it.
+    fn trust(&self, config: &toml::Table) -> Option<String> {
+        // The override replaces the whole table: it holds the user's entries, too.
+        let mut projects = table(config, PROJECTS).map_or_else(toml::Table::new, Clone::clone);
+        let workspace = self.workspace.to_string_lossy().into_owned();
+        if projects.contains_key(&workspace) {
+            return None;
+        }
+        let (trust, level) = TRUST;
+        let trusted = toml::Table::from_iter([(trust.to_owned(), level.into())]);
+        projects.insert(workspace, trusted.into());
+        Some(format!("{PROJECTS}={}", toml::Value::from(projects)))
     }
 
     /// The user's configuration. Where it cannot be read codex itself refuses to

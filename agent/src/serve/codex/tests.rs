@@ -20,6 +20,8 @@ fn program(words: &[&str]) -> (TempDir, Program) {
         ],
         passed: vec!["OPENAI_API_KEY".into()],
         alternate_screen: false,
+        is_trusted: true,
+        user: None,
     };
     (home, program)
 }
@@ -39,6 +41,12 @@ fn codex_comes_up_without_a_dialog() {
         "{line}"
     );
     assert!(line.contains("trust_level = \"trusted\""), "{line}");
+    let asks = Program {
+        is_trusted: false,
+        ..program.clone()
+    };
+    let line_of_asking = line_of(&asks, true);
+    assert!(!line_of_asking.contains("trust"), "{line_of_asking}");
     assert!(
         line.ends_with("--no-alt-screen -m x resume --last"),
         "{line}"

@@ -24,19 +24,21 @@ pub enum Version {
 }
 
 impl Version {
-    /// Asks a program, in this directory and environment.
+    /// Asks a program, in this directory and environment, by way of a launcher.
     pub(super) async fn of(
+        launcher: &[String],
         program: &str,
         folder: &Path,
         environment: Vec<(OsString, OsString)>,
     ) -> Self {
-        match Self::ask(program, folder, environment).await {
+        match Self::ask(launcher, program, folder, environment).await {
             Ok(version) => Self::Known(version),
             Err(reason) => Self::Unknown(reason),
         }
     }
 
     async fn ask(
+        launcher: &[String],
         program: &str,
         folder: &Path,
         environment: Vec<(OsString, OsString)>,
@@ -46,8 +48,14 @@ impl Version {
         } else {
             PathBuf::from(program)
         };
-        let mut command = Command::new(&program);
-        command.arg(SHOW_VERSION).current_dir(folder);
+        let launcher = launcher.iter().map(Path::new);
+        let words: Vec<_> = launcher.chain([program.as_path()]).collect();
+        let program_or_launcher = words[0];
+        let mut command = Command::new(program_or_launcher);
+        command
+            .args(&words[1..])
+            .arg(SHOW_VERSION)
+            .current_dir(folder);
         command.env_clear().envs(environment);
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(TIMEOUT, command.output()).await;

@@ -12,7 +12,6 @@
 //! ```
 
 mod app;
-mod assets;
 mod conditions;
 mod deduplicate;
 mod end_session;
@@ -55,6 +54,7 @@ use self::{
 };
 use crate::{
     http_access::{require_known_host, require_token},
+    pages::asset,
     serve::mcp::Tools,
     serve::session::{State as RunState, Status},
 };
@@ -88,7 +88,7 @@ pub fn router(app: App) -> Router {
         ));
     Router::new()
         .route("/", get(page::home))
-        .route("/assets/{name}", get(assets::asset))
+        .route("/assets/{name}", get(asset))
         .route("/live", get(live::current))
         .route("/live/runs", get(live::runs))
         .route("/live/runs/{run}", get(live::earlier))

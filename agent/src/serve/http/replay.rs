@@ -2,11 +2,12 @@
 
 use axum::{
     extract::{Path, State},
-    http::{StatusCode, Uri},
-    response::{IntoResponse, Response},
+    http::Uri,
+    response::Response,
 };
 
-use super::{app::App, assets, live::find, page::replay_page};
+use super::{app::App, live::find};
+use crate::pages::replay_page;
 
 /// The page that plays a run, which may be the current one.
 pub(super) async fn view_page(
@@ -14,14 +15,8 @@ pub(super) async fn view_page(
     Path(run): Path<String>,
     uri: Uri,
 ) -> Response {
-    let id = match find(&app, &run) {
-        Ok((id, _)) => id,
-        Err(refused) => return *refused,
-    };
-    if !assets::are_there() {
-        let message = "this agent was built without its pages, for want of npm: agent export URL \
-                       RUN writes a file that other players show\n";
-        return (StatusCode::NOT_IMPLEMENTED, message).into_response();
+    match find(&app, &run) {
+        Ok((run, _)) => replay_page(run.milliseconds(), &uri, &app.access.cookie()),
+        Err(refused) => *refused,
     }
-    replay_page(&app, id, &uri)
 }

@@ -18,10 +18,10 @@ use serde::Deserialize;
 use super::{
     app::App,
     frames::Frames,
-    page::{Page, terminal_page},
+    page::terminal_page,
     viewer::{Viewer, refuse_old},
 };
-use crate::serve::screen::SIZE;
+use crate::{pages::Page, serve::screen::SIZE};
 
 /// The longest message of a WebSocket in bytes; clients send a larger paste in
 /// pieces.

@@ -20,6 +20,13 @@ const MAX_RUNS: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(u64);
 
+impl RunId {
+    /// When the run began, in milliseconds since 1970.
+    pub fn milliseconds(self) -> u64 {
+        self.0
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)

@@ -14,6 +14,7 @@ use std::{
     fmt,
     io::{self, Read},
     num::NonZeroU16,
+    os::unix::fs::chown,
     path::PathBuf,
     sync::{Mutex, PoisonError, mpsc},
     thread,
@@ -41,6 +42,8 @@ pub struct Command {
     pub directory: PathBuf,
     /// Its whole environment.
     pub environment: Vec<(OsString, OsString)>,
+    /// The user and the group that it runs as, who get the terminal, if not our own.
+    pub owner: Option<(u32, u32)>,
     /// The lines of the terminal.
     pub rows: NonZeroU16,
     /// The columns of the terminal.
@@ -103,6 +106,12 @@ impl Pty {
         builder.env_clear();
         for (name, value) in &command.environment {
             builder.env(name, value);
+        }
+        if let Some((uid, gid)) = command.owner {
+            let terminal = pair.master.tty_name();
+            let terminal = terminal.context("the terminal has no name")?;
+            chown(&terminal, Some(uid), Some(gid))
+                .with_context(|| format!("cannot give {} away", terminal.display()))?;
         }
         let output = pair.master.try_clone_reader()?;
         let input = pair.master.take_writer()?;

@@ -14,6 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 fn command(script: &str) -> Command {
     Command {
+        owner: None,
         words: ["sh", "-c", script].map(OsString::from).to_vec(),
         directory: "/".into(),
         environment: vec![

@@ -157,6 +157,7 @@ impl Session {
             words: program.command_line(resume),
             directory: program.workspace.clone(),
             environment: program.environment(&mark),
+            owner: program.user.map(|user| (user.uid, user.gid)),
             rows: size.rows,
             columns: size.columns,
         };

@@ -1,13 +1,16 @@
 //! Changes in one view, and where they show.
 
-use std::{fs, io, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
 
-use super::{deployed::Deployed, protocol::Change};
+use super::{confined, deployed::Deployed, protocol::Change};
 
-/// A file of the base, and a new one.
-const CHANGES: [(&str, &str); 2] = [("README.md", "changed\n"), ("new", "new\n")];
+/// A file of the base, and what is written there.
+const CHANGED: (&str, &str) = ("README.md", "changed\n");
+/// A new file.
+const NEW: (&str, &str) = ("new", "new\n");
 /// What `git status --porcelain` says of both.
 const STATUS: &str = " M README.md\n?? new\n";
 
@@ -21,11 +24,12 @@ impl Deployed {
                 change.faults.push(fault.to_owned());
             }
         };
-        for (name, text) in CHANGES {
-            fs::write(own.join(name), text)?;
-            self.user.chown(&own.join(name))?;
-            let shows =
-                |view: &Path| fs::read(view.join(name)).is_ok_and(|bytes| bytes == text.as_bytes());
+        confined::write(own, CHANGED.0.as_ref(), CHANGED.1.as_bytes())?;
+        confined::create(own, NEW.0.as_ref(), NEW.1.as_bytes(), self.user)?;
+        for (name, text) in [CHANGED, NEW] {
+            let shows = |view: &Path| {
+                confined::read(view, name.as_ref()).is_ok_and(|bytes| bytes == text.as_bytes())
+            };
             must(
                 shows(own),
                 "a change does not show in the view where it was made",
@@ -35,16 +39,16 @@ impl Deployed {
         }
         let status = self.git(&["status", "--porcelain"]).await?;
         must(status == STATUS, "git status does not show the changes");
-        let refused = fs::write(self.read_only_view().join("new"), "new\n");
-        let refused = refused.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem);
+        let made = confined::create(self.read_only_view(), NEW.0.as_ref(), b"new\n", self.user);
+        let refused = made.is_err_and(|error| error.downcast_ref() == Some(&Errno::ROFS));
         must(refused, "a read-only view takes a change");
         self.git(&["checkout", "--quiet", "README.md"]).await?;
-        fs::remove_file(own.join("new"))?;
+        confined::remove(own, NEW.0)?;
         Ok(change)
     }
 
     async fn git(&self, arguments: &[&str]) -> Result<String> {
-        let mut git = self.user.command("git".as_ref());
+        let mut git = self.user.command("git".as_ref(), &self.options.environment);
         git.arg("-C").arg(&self.views[0].path).args(arguments);
         let output = git.output().await.context("cannot run git")?;
         let messages = String::from_utf8_lossy(&output.stderr);

@@ -4,11 +4,14 @@
 use std::{
     fs::File,
     io::{Read, Write},
+    os::unix::fs::fchown,
     path::Path,
 };
 
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat2, unlinkat};
+
+use crate::machine::user::User;
 
 /// The size of a file, in bytes, that is still read; those of exercises are far
 /// smaller.
@@ -46,17 +49,47 @@ pub(super) fn write(view: &Path, name: &Path, bytes: &[u8]) -> Result<()> {
     Ok(file.write_all(bytes)?)
 }
 
+/// Creates a file, which belongs to this user.
+///
+/// # Errors
+///
+/// When there is something of the name, or a link on the way.
+pub(super) fn create(view: &Path, name: &Path, bytes: &[u8], user: User) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    let mut file = open(view, name, flags)?;
+    file.write_all(bytes)?;
+    Ok(fchown(&file, Some(user.uid), Some(user.gid))?)
+}
+
+/// Removes a name, and follows no link.
+///
+/// # Errors
+///
+/// When there is none, or it is a directory.
+pub(super) fn remove(view: &Path, name: &str) -> Result<()> {
+    ensure!(!name.contains('/'), "{name} is no name");
+    let folder = openat2(CWD, view, FOLDER, Mode::empty(), ResolveFlags::empty())?;
+    Ok(unlinkat(&folder, name, AtFlags::empty())?)
+}
+
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 fn open(view: &Path, name: &Path, flags: OFlags) -> Result<File> {
     let below = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let folder = openat2(
-        CWD,
-        view,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::empty(),
-    )?;
-    let opened = openat2(&folder, name, flags | OFlags::CLOEXEC, Mode::empty(), below);
-    let opened = opened.with_context(|| format!("{} is gone, or behind a link", name.display()))?;
+    let folder = openat2(CWD, view, FOLDER, Mode::empty(), ResolveFlags::empty())?;
+    // A mode is taken only where a file is made.
+    let mode = if flags.contains(OFlags::CREATE) {
+        Mode::from_raw_mode(0o644)
+    } else {
+        Mode::empty()
+    };
+    let opened = openat2(&folder, name, flags | OFlags::CLOEXEC, mode, below);
+    let opened = opened.with_context(|| {
+        format!(
+            "{} is not there as it should be, or behind a link",
+            name.display()
+        )
+    })?;
     Ok(opened.into())
 }
 
@@ -64,7 +97,7 @@ fn open(view: &Path, name: &Path, flags: OFlags) -> Result<File> {
 mod tests {
     use std::{fs, os::unix::fs::symlink, path::Path};
 
-    use super::{MAX_FILE, read, write};
+    use super::{MAX_FILE, User, create, read, remove, write};
 
     #[test]
     fn a_file_is_read_and_written_but_not_behind_a_link() {
@@ -83,6 +116,23 @@ mod tests {
             assert!(write(view, Path::new(name), b"changed").is_err(), "{name}");
         }
         assert_eq!(fs::read(&secret).unwrap(), b"secret");
+    }
+
+    #[test]
+    fn a_file_is_made_and_removed_but_never_behind_a_link() {
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (view, own) = (folder.path(), User::current());
+        let planted = outside.path().join("planted");
+        symlink(&planted, view.join("new")).unwrap();
+        assert!(create(view, Path::new("new"), b"x", own).is_err());
+        assert!(!planted.exists());
+        symlink(outside.path(), view.join("folder")).unwrap();
+        assert!(create(view, Path::new("folder/new"), b"x", own).is_err());
+        remove(view, "new").unwrap();
+        create(view, Path::new("new"), b"x", own).unwrap();
+        assert_eq!(read(view, Path::new("new")).unwrap(), b"x");
+        remove(view, "new").unwrap();
+        assert!(remove(view, "folder/x").is_err());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct Deployed {
     pub(super) user: User,
     /// The user that test suites run as; processes that agents left cannot reach them.
     pub(super) judge: User,
-    options: Arc<Options>,
+    pub(super) options: Arc<Options>,
     folder: PathBuf,
     server: Program,
     agents: Vec<Program>,
@@ -115,15 +115,26 @@ impl Deployed {
         let options = &self.options;
         let logs = self.folder.join(format!("logs-{part}"));
         fs::create_dir_all(&logs)?;
-        self.user.chown(&logs)?;
-        let mut serve = self.user.command(options.agent.as_os_str());
+        let (codex, server) = (self.user, options.server);
+        server.chown(&logs)?;
+        let mut words = Vec::new();
+        if codex != server {
+            words.extend(server.server_words(codex));
+        }
+        words.push(options.agent.clone().into_os_string());
+        let mut serve = User::current().command(&words[0], &options.environment);
+        serve.args(&words[1..]);
         let listen = SocketAddr::new(options.listen.ip(), 0);
         serve.args(["serve", "--listen", &listen.to_string()]);
         serve.arg("--workspace").arg(&self.views[part].path);
-        serve.arg("--log-dir").arg(logs);
-        if let Some(file) = &options.token_file {
-            serve.arg("--token-file").arg(file);
+        serve.env("AGENT_TRUST_WORKSPACE", "1").arg("--log-dir");
+        serve.arg(logs);
+        if codex != server {
+            serve.arg(format!("--run-as={}:{}", codex.uid, codex.gid));
         }
+        let token = self.folder.join(format!("token-{part}"));
+        server.write_secret(&token, &options.token.to_string())?;
+        serve.arg("--token-file").arg(token);
         let (agent, ready) = Program::start(&mut serve).await?;
         self.agents.push(agent);
         port(&ready).with_context(|| format!("the output of agent serve has no port: {ready}"))

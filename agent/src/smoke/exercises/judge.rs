@@ -83,9 +83,9 @@ impl Deployed {
     /// Runs a command in a clean environment; its output. What the command leaves
     /// running may hold the output open: that is waited for only a little longer.
     async fn run(&self, view: &Path, seconds: u64, words: &[&str]) -> Result<String> {
-        let mut command = self.judge.command("timeout".as_ref());
+        let mut command = self.judge.command("timeout".as_ref(), &Vec::new());
         command.args(["--kill-after=1", &seconds.to_string()]);
-        command.args(words).current_dir(view).env_clear().env(
+        command.args(words).current_dir(view).env(
             "PATH",
             "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         );

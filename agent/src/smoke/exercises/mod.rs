@@ -106,10 +106,7 @@ pub async fn serve(options: Options) -> Result<()> {
 }
 
 fn router(server: Arc<Server>) -> Router {
-    let access = Access {
-        token: server.options.token.clone(),
-        ..Access::default()
-    };
+    let access = Access::new(server.options.token.clone());
     Router::new()
         .route("/probe", get(probe))
         .route("/exercise", put(deploy).delete(clear))

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use crate::machine::user::User;
+use crate::{
+    http_access::TokenHash,
+    machine::user::{Environment, User},
+};
 
 /// The options of `agent exercises`.
 #[derive(Debug)]
@@ -15,12 +18,14 @@ pub struct Options {
     pub blockd: PathBuf,
     /// The program `agent`.
     pub agent: PathBuf,
-    /// The file with the token, for the agents that are started.
-    pub token_file: Option<PathBuf>,
-    /// The token that callers must present.
-    pub token: Option<String>,
+    /// The token that callers must present, also those of the agents that are started.
+    pub token: TokenHash,
     /// The user that codex and test suites run as.
     pub user: User,
+    /// The user that `agent serve` runs as.
+    pub server: User,
+    /// What is handed on of this machine's environment.
+    pub environment: Environment,
 }
 
 impl Options {

@@ -173,7 +173,7 @@ fn boot(shared: &Shared, machine: &Record) -> Child {
         .arg(shared.home.path().join("token"));
     command
         .arg("--grant-key-file")
-        .arg(shared.home.path().join("key"));
+        .arg(shared.home.path().join("public-key"));
     command.env("CODEX_HOME", home.join("codex"));
     command.env("FLY_MACHINE_ID", &machine.id);
     command.env("FLY_APP_NAME", &machine.app);

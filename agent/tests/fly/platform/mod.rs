@@ -275,13 +275,13 @@ impl Platform {
             axum::serve(issuer, issuer_router).await.unwrap();
         });
         let watcher = tokio::spawn(lifecycle::watch(Arc::clone(&shared)));
-        let machine_files = ["token", "key"];
-        for name in machine_files {
-            std::fs::write(
-                shared.home.path().join(name),
-                format!("0123456789abcdef-{name}"),
-            )
-            .unwrap();
+        let files = [
+            ("token", "0123456789abcdef-token"),
+            ("key", include_str!("../../keys/grant.pem")),
+            ("public-key", include_str!("../../keys/grant-public.pem")),
+        ];
+        for (name, text) in files {
+            std::fs::write(shared.home.path().join(name), text).unwrap();
         }
         Self {
             shared,
@@ -295,7 +295,8 @@ impl Platform {
         self.shared.issuer.url()
     }
 
-    /// A file that all machines have: `token` or `key`.
+    /// A file of the fleet: `token` and `public-key`, which all machines have, or the
+    /// coordinator's `key`.
     pub(crate) fn file(&self, name: &str) -> String {
         self.shared
             .home

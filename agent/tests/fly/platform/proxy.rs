@@ -87,7 +87,7 @@ impl Shared {
     async fn routed(
         self: &Arc<Self>,
         app: &str,
-        parts: Parts,
+        mut parts: Parts,
         body: Buffered,
     ) -> Result<Response, Failed> {
         let mut target = self.target(app, &parts.headers).await?;
@@ -102,6 +102,7 @@ impl Shared {
             }
         };
         let mut more = HeaderMap::new();
+        let original = parts.headers.clone();
         for _ in 0..=REPLAYS {
             let body = Body::from(bytes.clone());
             let response = self.send(target, &parts, more.clone(), body).await?;
@@ -113,9 +114,13 @@ impl Shared {
                 (Some(replay), _) => replay,
             };
             more.clear();
+            parts.headers.clone_from(&original);
             match self.replayed(&replay).await {
                 Ok(address) => {
                     target = address;
+                    for name in &replay.transform.delete_headers {
+                        parts.headers.remove(name.as_str());
+                    }
                     more.insert("fly-replay-src", replay.source(self.switches.separator));
                 }
                 Err(reason) if replay.fallback.as_deref() == Some("force_self") => {

@@ -16,6 +16,16 @@ pub(super) struct Replay {
     pub(super) state: Option<String>,
     pub(super) timeout: Option<String>,
     pub(super) fallback: Option<String>,
+    #[serde(default)]
+    pub(super) transform: Transform,
+}
+
+/// What is changed in the request that is replayed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Transform {
+    #[serde(default)]
+    pub(super) delete_headers: Vec<String>,
 }
 
 impl Replay {

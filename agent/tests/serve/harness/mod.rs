@@ -78,7 +78,7 @@ impl Launch {
         self.home.path()
     }
 
-    /// For clients that have no token to send.
+    /// For clients that have no token but that in the URL.
     pub(crate) fn without_token(mut self) -> Self {
         self.with_token = false;
         self
@@ -89,36 +89,45 @@ impl Launch {
             let token = self.home.path().join("token");
             self.command.arg("--token-file").arg(token);
         }
-        let (process, url) = spawn(&mut self.command);
+        let (process, url, query) = spawn(&mut self.command);
         Server {
             process,
             url,
+            query,
             home: self.home,
             command: self.command,
         }
     }
 }
 
-/// Starts a server; its URL.
-fn spawn(command: &mut Command) -> (Child, String) {
+/// Starts a server; its URL, and the query with the token that it has made, if any.
+fn spawn(command: &mut Command) -> (Child, String, String) {
     let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let output = process.stdout.take().unwrap();
     BufReader::new(output).read_line(&mut line).unwrap();
     let (_, address) = line.split_once("http://").unwrap();
-    let (address, _) = address.split_once('/').unwrap();
-    (process, format!("http://{address}"))
+    let (address, page) = address.split_once('/').unwrap();
+    let (page, _) = page.split_once(',').unwrap();
+    let query = page.strip_prefix("mcp").unwrap().to_owned();
+    (process, format!("http://{address}"), query)
 }
 
 /// A running server, which is ended when it is dropped.
 pub(crate) struct Server {
     process: Child,
     pub(crate) url: String,
+    query: String,
     home: TempDir,
     command: Command,
 }
 
 impl Server {
+    /// The URL of a page, or of `/mcp`, as the server has printed it.
+    pub(crate) fn printed(&self, path: &str) -> String {
+        format!("{}{path}{}", self.url, self.query)
+    }
+
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
@@ -191,7 +200,7 @@ impl Server {
     /// Starts it again, after it was ended.
     pub(crate) fn restart_after_its_end(&mut self) {
         self.process.wait().unwrap();
-        (self.process, self.url) = spawn(&mut self.command);
+        (self.process, self.url, self.query) = spawn(&mut self.command);
     }
 
     /// The output of its only run, from the files of the log.

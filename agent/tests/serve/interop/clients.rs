@@ -45,7 +45,7 @@ fn stdout_of(command: &mut Command) -> String {
 fn conformance(expected_failures: &Path) -> Output {
     let server = Launch::of(FAKE).without_token().start();
     let mut command = npm(&server, "conformance");
-    command.args(["server", "--url", &format!("{}/mcp", server.url)]);
+    command.args(["server", "--url", &server.printed("/mcp")]);
     command.arg("--expected-failures").arg(expected_failures);
     command.output().unwrap()
 }
@@ -88,12 +88,7 @@ fn the_inspector() {
     let server = Server::fake(&[]);
     let inspect = |more: &[&str]| -> Value {
         let mut command = npm(&server, "mcp-inspector");
-        command.args([
-            "--cli",
-            &format!("{}/mcp", server.url),
-            "--transport",
-            "http",
-        ]);
+        command.args(["--cli", &server.printed("/mcp"), "--transport", "http"]);
         command.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
         serde_json::from_str(&stdout_of(command.args(more))).unwrap()
     };
@@ -112,7 +107,7 @@ fn python_sdk(silence: &str) {
     let server = Launch::of(FAKE).without_token().start();
     let mut command = Command::new(fetched("python-$python").join("bin/python"));
     command.arg(format!("{TESTS}/sdk.py"));
-    command.args([format!("{}/mcp", server.url), silence.to_owned()]);
+    command.args([server.printed("/mcp"), silence.to_owned()]);
     assert_eq!(stdout_of(&mut command), "all right\n");
 }
 
@@ -133,7 +128,7 @@ fn the_typescript_sdk() {
     let sdk = fetched("typescript-$typescript/node_modules/@modelcontextprotocol/sdk");
     let mut command = Command::new(fetched(NPM).join("node/bin/node"));
     command.arg(format!("{TESTS}/sdk.mjs")).arg(sdk);
-    command.arg(format!("{}/mcp", server.url));
+    command.arg(server.printed("/mcp"));
     assert_eq!(stdout_of(&mut command), "all right\n");
 }
 

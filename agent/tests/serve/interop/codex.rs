@@ -38,6 +38,7 @@ impl Real {
         configure(&home, model.port, "");
         let config = fs::read_to_string(home.join("config.toml")).unwrap();
         fs::write(home.join("config.toml"), change(config)).unwrap();
+        launch.command.arg("--trust-workspace");
         launch.command.args(["--pass-env", "MODEL_KEY"]).args(more);
         launch.command.env("MODEL_KEY", "none");
         let server = launch.start();

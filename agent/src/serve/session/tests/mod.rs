@@ -47,6 +47,8 @@ fn with(words: &[&str], mode: &str) -> Fake {
                 .to_vec(),
             passed: vec!["FAKE".to_owned()],
             alternate_screen: false,
+            is_trusted: false,
+            user: None,
         },
         logs: home.path().join("logs"),
         limits: Limits::default(),

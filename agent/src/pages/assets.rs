@@ -32,7 +32,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 });
 
 /// Whether this program was built with the pages.
-pub(super) fn are_there() -> bool {
+pub(crate) fn are_there() -> bool {
     !FILES.is_empty()
 }
 
@@ -50,7 +50,7 @@ fn tag(bytes: &[u8]) -> String {
 }
 
 /// `/assets/NAME`
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return (
             StatusCode::NOT_FOUND,
