@@ -146,7 +146,7 @@ fn plan(
 }
 
 /// The path of a directory.
-fn directory(dirs: &[Dir], mut number: usize) -> BString {
+pub(super) fn directory(dirs: &[Dir], mut number: usize) -> BString {
     let mut path = BString::default();
     while number != 0 {
         let Dir { parent, slot, .. } = dirs[number];
