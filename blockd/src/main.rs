@@ -10,7 +10,7 @@ use anyhow::Result;
 use blockd::{
     attach,
     cli::{Cli, Command, diff::DiffArgs},
-    local, log, plain_text, serve,
+    fsmonitor, local, log, plain_text, serve,
 };
 use blockd_nbd::printable;
 use clap::Parser;
@@ -62,6 +62,10 @@ fn run(command: Command) -> Result<()> {
             let report = attach::doctor(&args.options()?);
             print(&report, args.json)?;
             report.verdict()
+        }
+        Command::Fsmonitor(args) => {
+            let answer = fsmonitor::fsmonitor(&args.options());
+            Ok(io::stdout().write_all(&answer)?)
         }
         Command::Prefetch(args) => attach::prefetch(&args.options()),
         Command::Reap(args) => attach::reap(&args.options()),

@@ -105,6 +105,7 @@ const CRATES: [Crate; 4] = [
             room("progress", &[]),
             room("open_files", &[]),
             room("plain_text", &[]),
+            room("fsmonitor", &[]),
             room(
                 "relay",
                 &[
@@ -123,7 +124,10 @@ const CRATES: [Crate; 4] = [
             ),
             room("local", &["signals", "progress", "open_files", "serve"]),
             room("attach::state", &["units", "relay", "atomic_file"]),
-            room("attach::layers", &["device_node", "relay", "attach::state"]),
+            room(
+                "attach::layers",
+                &["device_node", "fsmonitor", "relay", "attach::state"],
+            ),
             room(
                 "attach::commands",
                 &[
@@ -150,6 +154,7 @@ const CRATES: [Crate; 4] = [
                     "access",
                     "serve",
                     "local",
+                    "fsmonitor",
                     "attach::state",
                     "attach::layers",
                     "attach::commands",
@@ -158,7 +163,15 @@ const CRATES: [Crate; 4] = [
             room("", &[]),
             room(
                 "(main)",
-                &["plain_text", "log", "serve", "local", "attach", "cli"],
+                &[
+                    "plain_text",
+                    "log",
+                    "serve",
+                    "local",
+                    "fsmonitor",
+                    "attach",
+                    "cli",
+                ],
             ),
         ],
     },

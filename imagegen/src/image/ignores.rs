@@ -6,8 +6,7 @@ use crate::{
     Error, Result,
     git::{Conversion, Objects, dotgit::index::untracked},
     image::{
-        converted::directory,
-        dirs::Dir,
+        dirs::{Dir, path_of_directory},
         folder::{Content, Folder},
     },
 };
@@ -63,7 +62,7 @@ pub(super) fn read_ids(
         }
         left -= size;
         let content = content(objects, id, size, conversion);
-        let of_path = |error: Error| error.within(directory(dirs, number));
+        let of_path = |error: Error| error.within(path_of_directory(dirs, number));
         let content = content.map_err(of_path)?;
         ids.push((number, untracked::read_id(id.kind(), &content)));
     }

@@ -18,7 +18,10 @@ const HOOK: &str = "#!/bin/sh\nprintf 'blockd:1\\0'\n";
 fn ignoring() -> Files {
     [
         file(".gitignore", "*.o\n"),
-        file(".gitattributes", "conv/.gitignore text=auto\ncrlf/* eol=crlf\n"),
+        file(
+            ".gitattributes",
+            "conv/.gitignore text=auto\ncrlf/* eol=crlf\n",
+        ),
         file("a/.gitignore", ""),
         file("a/x", "x"),
         file("a-b/.gitignore", "!y\n"),

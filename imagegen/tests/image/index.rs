@@ -177,7 +177,10 @@ fn every_part_of_either_version_is_read_alone() {
                 // Of an image that has read nothing yet.
                 let image = image.restamped(0, 0, None);
                 let read = in_pieces(&image, at, index.len(), pieces);
-                assert!(read == index, "{format} {version:?} {fsmonitor} in {pieces:?}");
+                assert!(
+                    read == index,
+                    "{format} {version:?} {fsmonitor} in {pieces:?}"
+                );
             }
         }
     }

@@ -55,7 +55,8 @@ impl Request<'_> {
             Action::Undefined => matches!(self.eol, Setting::Value(b"lf" | b"crlf")),
             Action::Text | Action::Auto => true,
         };
-        let encoding = matches!(self.encoding, Setting::Value(name) if !name.is_empty() && !is_utf8(name));
+        let encoding =
+            matches!(self.encoding, Setting::Value(name) if !name.is_empty() && !is_utf8(name));
         eol || encoding || self.ident == Setting::Set
     }
 }

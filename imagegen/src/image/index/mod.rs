@@ -24,13 +24,13 @@ use std::sync::OnceLock;
 
 use gix::ObjectId;
 
-pub(super) use self::{monitor::Monitored, work_tree::WorkTree};
 use self::{
     cursor::Cursor,
     measure::{ENTRY_STEP, Measure, Place},
     monitor::Monitor,
     totals::{Total, totals},
 };
+pub(super) use self::{monitor::Monitored, work_tree::WorkTree};
 use crate::{
     git::dotgit::index::{
         Encoder, Form, Hasher, Sink, Stat, TREES_LENGTH, Window, extension, recorded_size,

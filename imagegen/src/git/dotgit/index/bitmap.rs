@@ -58,7 +58,12 @@ mod tests {
 
     /// The positions of the ones, as git reads them.
     fn decode(bytes: &[u8]) -> Vec<u32> {
-        let (words, _) = bytes.split_at(bytes.len() - 4).0.split_at(8).1.as_chunks::<8>();
+        let (words, _) = bytes
+            .split_at(bytes.len() - 4)
+            .0
+            .split_at(8)
+            .1
+            .as_chunks::<8>();
         let mut words = words.iter().map(|word| u64::from_be_bytes(*word));
         let (mut ones, mut at) = (Vec::new(), 0);
         while let Some(marker) = words.next() {

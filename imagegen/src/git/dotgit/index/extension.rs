@@ -33,8 +33,16 @@ pub(crate) fn header((signature, length): Extension) -> [u8; 8] {
 /// threads can read them.
 pub(crate) fn entry_offsets(blocks: &[(u32, u32)]) -> Vec<u8> {
     let numbers = blocks.iter().flat_map(|(offset, count)| [*offset, *count]);
-    let content: Vec<u8> = [1].into_iter().chain(numbers).flat_map(u32::to_be_bytes).collect();
-    [&header((*b"IEOT", exact(content.len()))), content.as_slice()].concat()
+    let content: Vec<u8> = [1]
+        .into_iter()
+        .chain(numbers)
+        .flat_map(u32::to_be_bytes)
+        .collect();
+    [
+        &header((*b"IEOT", exact(content.len()))),
+        content.as_slice(),
+    ]
+    .concat()
 }
 
 /// `FSMN`: no file has changed since [`TOKEN`].
@@ -48,7 +56,11 @@ pub(crate) fn monitor() -> Vec<u8> {
         &changed,
     ]
     .concat();
-    [&header((*b"FSMN", exact(content.len()))), content.as_slice()].concat()
+    [
+        &header((*b"FSMN", exact(content.len()))),
+        content.as_slice(),
+    ]
+    .concat()
 }
 
 /// `EOIE`, the last one: where the entries end, and a hash over the headers of the
@@ -60,11 +72,18 @@ pub(crate) fn end_of_entries(kind: Kind, end: u32, extensions: &[Extension]) -> 
         hash.update(&header(*extension));
     }
     let content = [&end.to_be_bytes(), hash.finish().as_bytes()].concat();
-    [&header((*b"EOIE", exact(content.len()))), content.as_slice()].concat()
+    [
+        &header((*b"EOIE", exact(content.len()))),
+        content.as_slice(),
+    ]
+    .concat()
 }
 
 /// The signature and length of an encoded extension.
 pub(crate) fn of(encoded: &[u8]) -> Extension {
     let (signature, content) = encoded.split_first_chunk().expect("it has a header");
-    (*signature, exact(to_u64(content.len() + 4) - EXTENSION_HEADER))
+    (
+        *signature,
+        exact(to_u64(content.len() + 4) - EXTENSION_HEADER),
+    )
 }
