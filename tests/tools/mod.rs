@@ -18,7 +18,7 @@ fn fetched() -> &'static Path {
     FETCHED.get_or_init(|| stdout(Command::new("bash").arg(script("setup.sh"))).into())
 }
 
-/// An interpreter, of Debian, or the one that has GitPython, pygit2 and dulwich.
+/// An interpreter, of Debian, or the one that `setup.sh` fetches libraries for.
 pub(crate) fn python(with_libraries: bool) -> PathBuf {
     if with_libraries {
         fetched().join("python/bin/python")

@@ -13,6 +13,7 @@ use std::{
 const HEADER: usize = 12;
 /// The end of an index of either object format: a hash, or the end of one.
 const END: usize = 20;
+const END_LENGTH: u64 = 20;
 /// In an entry: what precedes the object id, of that the mode, and its flags.
 const BEFORE_ID: usize = 40;
 const MODE: Range<usize> = 24..28;
@@ -50,7 +51,7 @@ pub(super) fn have_same_end(one: &Path, other: &Path) -> io::Result<bool> {
     let end = |path: &Path| -> io::Result<(u64, [u8; END])> {
         let file = File::open(path)?;
         let (length, mut end) = (file.metadata()?.len(), [0; END]);
-        let offset = length.checked_sub(END as u64);
+        let offset = length.checked_sub(END_LENGTH);
         let offset = offset.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         file.read_exact_at(&mut end, offset)?;
         Ok((length, end))
@@ -89,15 +90,14 @@ impl Index {
             entries.next()?;
         }
         let extensions = entries.at;
-        index.untracked = index.find_untracked(extensions)?;
+        index.find_untracked(extensions)?;
         Some(index)
     }
 
-    /// Where `UNTR` lies, if there is one; `None` if the index is of another kind, or
-    /// its extensions do not end where it does.
-    fn find_untracked(&self, mut at: usize) -> Option<Option<Range<usize>>> {
+    /// Looks for `UNTR` among the extensions; `None` if the index is of another kind, or
+    /// they do not end where it does.
+    fn find_untracked(&mut self, mut at: usize) -> Option<()> {
         let end = self.bytes.len().checked_sub(self.id_length)?;
-        let mut untracked = None;
         while at < end {
             let signature = self.bytes.get(at..at.checked_add(4)?)?;
             let length = self.bytes.get(at.checked_add(4)?..at.checked_add(8)?)?;
@@ -108,10 +108,10 @@ impl Index {
                 return None;
             }
             if signature == b"UNTR" {
-                untracked = Some(start..at);
+                self.untracked = Some(start..at);
             }
         }
-        (at == end).then_some(untracked)
+        (at == end).then_some(())
     }
 
     /// All entries in order.

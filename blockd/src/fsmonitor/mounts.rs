@@ -1,4 +1,4 @@
-//! What is mounted at a work tree, and in it (proc_pid_mountinfo(5)).
+//! What is mounted at a work tree, and in it (proc(5), `mountinfo`).
 
 use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
 
@@ -54,16 +54,12 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     while let Some((first, behind)) = rest.split_first() {
         let digits = behind.get(..3).filter(|_| *first == b'\\');
         let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                text.push(byte);
-                rest = behind.get(3..).unwrap_or_default();
-            }
-            None => {
-                text.push(*first);
-                rest = behind;
-            }
-        }
+        let digits = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        text.push(digits.unwrap_or(*first));
+        rest = behind
+            .get(3..)
+            .filter(|_| digits.is_some())
+            .unwrap_or(behind);
     }
     text
 }

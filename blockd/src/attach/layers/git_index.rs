@@ -37,14 +37,15 @@ pub(crate) fn is_unchanged(dirs: &OverlayDirs, lower: &Path, id_length: usize) -
         Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    let before = fs::read(lower.join(".git/index"))?;
-    let most = before.len() as u64 + MORE;
+    let of_image = lower.join(".git/index");
+    let most = of_image.metadata()?.len() + MORE;
     let found = file.metadata()?;
     if !found.is_file() || found.len() > most {
         return Ok(false);
     }
     let mut now = Vec::new();
     file.take(most).read_to_end(&mut now)?;
+    let before = fs::read(of_image)?;
     Ok(fsmonitor::have_same_entries(now, before, id_length))
 }
 

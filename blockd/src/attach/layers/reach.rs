@@ -46,7 +46,7 @@ impl Entry {
         }
     }
 
-    fn allows(&self, bits: u16) -> bool {
+    fn allows(self, bits: u16) -> bool {
         self.permissions.get() & bits == bits
     }
 }

@@ -253,9 +253,7 @@ fn records(
     buffer: &mut [u8],
     put: impl Fn(u32, &mut Window<'_>),
 ) {
-    let before = offset
-        .checked_sub(start)
-        .map_or(0, |before| to_usize(before));
+    let before = offset.checked_sub(start).map_or(0, to_usize);
     let first = before / each;
     let place = start + to_u64(first * each);
     let mut window = Window::new(place, offset, buffer);

@@ -23,6 +23,8 @@ use crate::{
 const FLAGS: u32 = 6;
 /// The length of a `stat` in this extension.
 pub(crate) const STAT_LENGTH: u64 = 36;
+/// Those of `info/exclude` and `core.excludesFile`: not known.
+const UNKNOWN: [u8; 72] = [0; 72];
 /// The end of the extension.
 pub(crate) const END: [u8; 1] = [0];
 
@@ -30,11 +32,10 @@ pub(crate) const END: [u8; 1] = [0];
 /// `exclude` the content of `info/exclude`.
 pub(crate) fn head(kind: Kind, worktree: &[u8], exclude: &[u8], directories: u32) -> Vec<u8> {
     let identity = [b"Location ", worktree, b", system Linux\0"].concat();
-    let unknown = [0; 2 * STAT_LENGTH as usize];
     let mut head = Vec::new();
     put_varint(&mut head, identity.len(), 0);
     head.put(&identity);
-    head.put(&unknown);
+    head.put(&UNKNOWN);
     head.put(&FLAGS.to_be_bytes());
     head.put(read_id(kind, exclude).as_bytes());
     // There is no core.excludesFile.
