@@ -1,6 +1,6 @@
 //! Changes of which the upper layer keeps nothing, and git must be told all the same.
 
-use std::{fs, os::unix::fs::chown};
+use std::{fs, os::unix::fs::chown, path::Path};
 
 use super::{Tree, USER};
 use crate::{
@@ -53,8 +53,8 @@ fn an_index_that_dulwich_has_written() {
     let tree = Tree::of(0, true);
     sh(&tree, "git reset -q HEAD~1; git status; echo 1 >AAA");
     let before = tree.both();
-    let add = "from dulwich import porcelain; porcelain.add('.', ['AAA'])";
-    run(tree.command(tools::python(true)).args(["-c", add]));
+    let add = Path::new(env!("CARGO_MANIFEST_DIR")).join("fsmonitor/add.py");
+    run(tree.command(tools::python(true)).arg(add));
     let [asked, looked] = tree.both();
     assert_eq!(asked, looked);
     assert_eq!(asked.lines().count(), before[0].lines().count(), "{asked}");
