@@ -304,7 +304,9 @@ def compare():
     locks = choose.choice(["1", "1", "1", "1", "0"])
     seen = git(*arguments, GIT_OPTIONAL_LOCKS=locks)
     true = git(*LOOKING, *arguments, GIT_OPTIONAL_LOCKS="0")
-    said = lambda ran: (ran.returncode, sorted(ran.stdout.splitlines()), ran.stderr)
+    # It looks for attributes, too, where it knows of a .gitignore; a link it does not follow.
+    warned = lambda ran: [line for line in ran.stderr.splitlines() if b"access '.gitattributes'" not in line]
+    said = lambda ran: (ran.returncode, sorted(ran.stdout.splitlines()), warned(ran))
     return [] if said(seen) == said(true) else [said(seen), said(true)]
 
 
