@@ -18,6 +18,8 @@ mod edits;
 #[cfg(test)]
 mod fly;
 #[cfg(test)]
+mod fsmonitor;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod image;

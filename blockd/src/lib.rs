@@ -12,6 +12,7 @@ mod atomic_file;
 pub mod attach;
 pub mod cli;
 mod device_node;
+pub mod fsmonitor;
 pub mod local;
 pub mod local_server;
 pub mod log;

@@ -15,7 +15,7 @@ use blockd::{
         mount_helper::{Failure, Helper},
         plugin::Engine,
     },
-    local,
+    fsmonitor, local,
     log::{self, LogFormat, LogLimit},
     plain_text, plugin, serve,
 };
@@ -106,6 +106,10 @@ fn run(command: Command) -> Result<()> {
             let report = attach::doctor(&args.options()?);
             print(&report, args.json)?;
             report.verdict()
+        }
+        Command::Fsmonitor(args) => {
+            let answer = fsmonitor::fsmonitor(&args.options());
+            Ok(io::stdout().write_all(&answer)?)
         }
         Command::Prefetch(args) => attach::prefetch(&args.options()),
         Command::Reap(args) => attach::reap(&args.options()),

@@ -8,9 +8,11 @@ use crate::harness::{Fixture, HERMETIC, TestBlockd, Twin, Twins, program};
 fn made(twin: &Twin<'_>) -> Command {
     // Garbage is collected when somebody asks for it, else a pack that is not
     // in the layer of changes would be copied there. Newer gits make no branches.
-    const SCRIPT: &str = "git config --local --list | grep -vE '^(gc|maintenance).auto=' | sort
+    // blockd.gitconfig has git ask what has changed.
+    const SCRIPT: &str =
+        "git config --local --list | grep -vE '^(gc|maintenance).auto=|=blockd.gitconfig$' | sort
         git log -g --format='%gd %gs %H'
-        find .git -maxdepth 1 ! -name branches -printf '%f %y %m\\n' | sort
+        find .git -maxdepth 1 ! -name branches ! -name blockd.gitconfig -printf '%f %y %m\\n' | sort
         cat .git/HEAD .git/description
         git rev-parse --symbolic-full-name '@{upstream}' || true";
     let mut command = program("sh");

@@ -105,6 +105,7 @@ const CRATES: [Crate; 4] = [
             room("progress", &[]),
             room("open_files", &[]),
             room("plain_text", &[]),
+            room("fsmonitor", &[]),
             room(
                 "relay",
                 &[
@@ -125,7 +126,13 @@ const CRATES: [Crate; 4] = [
             room("attach::state", &["units", "relay", "atomic_file"]),
             room(
                 "attach::layers",
-                &["atomic_file", "device_node", "relay", "attach::state"],
+                &[
+                    "atomic_file",
+                    "device_node",
+                    "fsmonitor",
+                    "relay",
+                    "attach::state",
+                ],
             ),
             room(
                 "attach::commands",
@@ -169,6 +176,7 @@ const CRATES: [Crate; 4] = [
                     "access",
                     "serve",
                     "local",
+                    "fsmonitor",
                     "attach::state",
                     "attach::layers",
                     "attach::commands",
@@ -183,6 +191,7 @@ const CRATES: [Crate; 4] = [
                     "log",
                     "serve",
                     "local",
+                    "fsmonitor",
                     "attach",
                     "plugin",
                     "cli",

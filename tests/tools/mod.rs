@@ -10,12 +10,21 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::harness::{Fixture, TestBlockd, Twin, Twins, hermetic, requires, stdout};
+use crate::harness::{DISTRO_PYTHON, Fixture, TestBlockd, Twin, Twins, hermetic, requires, stdout};
 
 /// Where `tools/setup.sh` has put what it fetches.
 fn fetched() -> &'static Path {
     static FETCHED: OnceLock<PathBuf> = OnceLock::new();
     FETCHED.get_or_init(|| stdout(Command::new("bash").arg(script("setup.sh"))).into())
+}
+
+/// An interpreter, of Debian, or the one that `setup.sh` fetches libraries for.
+pub(crate) fn python(with_libraries: bool) -> PathBuf {
+    if with_libraries {
+        fetched().join("python/bin/python")
+    } else {
+        DISTRO_PYTHON.into()
+    }
 }
 
 fn script(name: &str) -> PathBuf {

@@ -9,7 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum, builder::FalseyValueParser};
+use clap::{
+    ArgAction, Args, ValueEnum,
+    builder::{BoolishValueParser, FalseyValueParser},
+};
 use rustix::process::{getegid, geteuid};
 
 use super::{
@@ -112,6 +115,18 @@ pub struct AttachArgs {
     #[arg(long, env = "BLOCKD_VIA")]
     pub via: Option<ViaArg>,
 
+    /// Whether `git status` asks blockd what has changed: it then looks at no other
+    /// file, not even the first time. Without effect with --cow block
+    #[arg(
+        long,
+        env = "BLOCKD_FSMONITOR",
+        value_name = "on|off",
+        default_value = "on"
+    )]
+    #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
+    #[arg(action = ArgAction::Set)]
+    pub fsmonitor: bool,
+
     /// Owner of the files [default: the calling user, also through sudo]
     #[arg(long, env = "BLOCKD_UID")]
     pub uid: Option<u32>,
@@ -213,6 +228,7 @@ impl AttachArgs {
             upper: self.upper()?,
             accept_loss: self.accept_loss,
             any_ext4: self.any_ext4,
+            fsmonitor: self.fsmonitor,
             via: self.via.map(Via::from),
             state: self.state.path()?,
             uid: owner(self.uid, "SUDO_UID", geteuid().as_raw())?,

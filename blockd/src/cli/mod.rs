@@ -12,6 +12,7 @@ pub mod detach;
 pub mod diff;
 pub mod doctor;
 pub mod forget;
+pub mod fsmonitor;
 pub mod hydrate;
 pub mod image;
 pub mod info;
@@ -33,6 +34,7 @@ use self::{
     diff::DiffArgs,
     doctor::DoctorArgs,
     forget::ForgetArgs,
+    fsmonitor::FsmonitorArgs,
     hydrate::HydrateArgs,
     image::ImageArgs,
     info::InfoArgs,
@@ -108,6 +110,8 @@ pub enum Command {
     Diff(DiffArgs),
     /// Check whether attach can work on this host, and print how to fix what is missing.
     Doctor(DoctorArgs),
+    /// Tell git which files of an attached work tree to look at (git's hook, set up by attach).
+    Fsmonitor(FsmonitorArgs),
     /// Have the kernel read the front of a device (started by attach).
     #[command(hide = true)]
     Prefetch(PrefetchArgs),

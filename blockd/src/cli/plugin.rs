@@ -168,6 +168,8 @@ impl DockerArgs {
             },
             mountpoint: volumes.clone(),
             read_only: false,
+            // The git in a container has no blockd to ask.
+            fsmonitor: false,
             upper: self.upper,
             accept_loss: false,
             any_ext4: false,

@@ -125,9 +125,9 @@ fn changes_go_on_over_the_other_mirror() {
     bench.detach(&["--discard"]);
 }
 
-/// Records of the release before have names of layout 2.
+/// Records of releases before have names of layout 2 or 3.
 #[test]
-fn files_changed_over_the_layout_before_go_on_and_blocks_are_refused() {
+fn files_changed_over_a_layout_before_go_on_and_blocks_are_refused() {
     let bench = Bench::serving(mirrors);
     let tree = bench.mountpoint();
     bench.attach("r@main", &[]);
@@ -136,8 +136,14 @@ fn files_changed_over_the_layout_before_go_on_and_blocks_are_refused() {
     fs::write(tree.join("new"), "new\n").unwrap();
     bench.detach(&[]);
     let old = format!("r@{}:layout=2:snapshot=0123456789abcdef", commit.trim());
+    let last = format!("r@{}:layout=3:snapshot=01:head=main:mtime=5", commit.trim());
     // By the old name, too, which no server has any more.
-    for name in ["r@main", &old] {
+    for (name, old) in [
+        ("r@main", &old),
+        (&old, &old),
+        ("r@main", &last),
+        (&last, &last),
+    ] {
         edit_record(&bench, |record| {
             record["diff"]["export"] = old.clone().into();
         });

@@ -9,7 +9,12 @@ use crate::{
     Error, Result,
     git::{Conversion, Job, Objects},
     image::{
-        allowance::Allowance, dir_layout::DirLayout, dirs::Dir, folder::Folder, path, walk::Walk,
+        allowance::Allowance,
+        dir_layout::DirLayout,
+        dirs::{Dir, path_of_directory},
+        folder::Folder,
+        path,
+        walk::Walk,
     },
     numbers::to_usize,
 };
@@ -137,7 +142,7 @@ fn plan(
         .map(|(slot, conversion, _)| (slot, conversion))
         .collect();
     let layout = DirLayout::of(&dirs[number].folder);
-    let of_path = |error: Error| match directory(dirs, number) {
+    let of_path = |error: Error| match path_of_directory(dirs, number) {
         path if path.is_empty() => error,
         path => error.within(path),
     };
@@ -145,24 +150,8 @@ fn plan(
     Ok(())
 }
 
-/// The path of a directory.
-fn directory(dirs: &[Dir], mut number: usize) -> BString {
-    let mut path = BString::default();
-    while number != 0 {
-        let Dir { parent, slot, .. } = dirs[number];
-        let name = dirs[parent].folder.child(slot).name;
-        path = if path.is_empty() {
-            name.into()
-        } else {
-            path::join(name.as_bstr(), &path)
-        };
-        number = parent;
-    }
-    path
-}
-
 fn path_of(dirs: &[Dir], (number, job): &File<'_>) -> BString {
-    path::join(directory(dirs, *number).as_bstr(), job.name)
+    path::join(path_of_directory(dirs, *number).as_bstr(), job.name)
 }
 
 fn not_encoded(path: &BString, conversion: &Conversion) -> String {

@@ -1,8 +1,10 @@
 //! The directories of an image, and how they refer to each other.
 
+use gix::bstr::{BString, ByteSlice};
+
 use crate::{
     ext4::InodeNr,
-    image::{dir_layout::DirLayout, folder::Folder},
+    image::{dir_layout::DirLayout, folder::Folder, path},
     numbers::exact,
 };
 
@@ -70,6 +72,22 @@ pub(super) fn by_inode(dirs: &[Dir]) -> Vec<(InodeNr, usize)> {
     let mut sorted: Vec<_> = dirs.iter().map(|dir| dir.inode).zip(0..).collect();
     sorted.sort_unstable();
     sorted
+}
+
+/// The path of a directory.
+pub(super) fn path_of_directory(dirs: &[Dir], mut number: usize) -> BString {
+    let mut path = BString::default();
+    while number != 0 {
+        let Dir { parent, slot, .. } = dirs[number];
+        let name = dirs[parent].folder.child(slot).name;
+        path = if path.is_empty() {
+            name.into()
+        } else {
+            path::join(name.as_bstr(), &path)
+        };
+        number = parent;
+    }
+    path
 }
 
 /// The data blocks of all directories.

@@ -21,6 +21,7 @@ mod dot_git;
 mod extent_map;
 mod file_time;
 mod folder;
+mod ignores;
 mod index;
 mod notices;
 mod open;
@@ -60,7 +61,7 @@ pub use crate::{ext4::Use, git::dotgit::index::Version as IndexVersion};
 
 /// Incremented whenever a byte of any image changes for the same commit,
 /// options and snapshot.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Checks that the first 4096 bytes of a disk of `size` bytes are those of an image, as
 /// this release and the last make them: exactly these features of ext4, these sizes,

@@ -10,7 +10,7 @@ use crate::{
     ext4::{Demand, Identity, Layout},
     git::{Attributes, Commit, Snapshot, dotgit, dotgit::index::Form},
     image::{
-        LAYOUT_VERSION, Options,
+        IndexVersion, LAYOUT_VERSION, Options,
         allowance::{Allowance, Meter},
         contents::Origin,
         converted,
@@ -19,7 +19,8 @@ use crate::{
         dot_git::DotGit,
         file_time::FileTime,
         folder::{Folder, SyntheticKind},
-        index::{IndexMap, WorkTree},
+        ignores,
+        index::{IndexMap, Monitored, WorkTree},
         notices::Notices,
         plan::Plan,
         stamp::Stamp,
@@ -51,7 +52,9 @@ pub(super) fn open(
     let (mut walk, converted_bytes) = walk(origin, &commit, options, allowance)?;
     let mut dot_git = None;
     if let (true, Some(snapshot)) = (options.has_history(), origin.snapshot()) {
-        dot_git = Some(add_dot_git(&mut walk, snapshot, &commit, options)?);
+        let ids = ignores::read_ids(&walk.dirs, &walk.converted_ignores, origin.objects());
+        let ids = ids.map_err(|error| error.within(format!("commit {}", commit.id)))?;
+        dot_git = Some(add_dot_git(&mut walk, snapshot, &commit, (options, ids))?);
     }
     let (index, small) = match dot_git {
         Some(Added { index, small }) => (index, small),
@@ -97,6 +100,7 @@ fn walk<'a>(
         attributes: Attributes::new(),
         entered: 0,
         with_dot_git,
+        with_ignores: with_dot_git && options.fsmonitor,
         notices: Notices::default(),
     };
     let of_commit = |error: Error| error.within(format!("commit {}", commit.id));
@@ -117,12 +121,16 @@ fn add_dot_git(
     walk: &mut Walk<'_>,
     snapshot: &Snapshot,
     commit: &Commit,
-    options: &Options,
+    (options, ids): (&Options, Vec<(usize, ObjectId)>),
 ) -> Result<Added> {
     let mut dot_git = DotGit::new();
     let form = Form {
         kind: commit.id.kind(),
-        version: options.index,
+        version: if options.fsmonitor {
+            IndexVersion::V2
+        } else {
+            options.index
+        },
     };
     let index = (!commit.id.is_null()).then(|| {
         let sorted = by_inode(&walk.dirs);
@@ -130,14 +138,19 @@ fn add_dot_git(
             dirs: &walk.dirs,
             by_inode: &sorted,
         };
-        IndexMap::new(work_tree, form)
+        let monitored = options.fsmonitor.then(|| Monitored {
+            worktree: &options.worktree,
+            ids,
+        });
+        IndexMap::new(work_tree, form, monitored)
     });
     if let Some(index) = &index {
         dot_git.file(b"index", SyntheticKind::Index, index.length());
     }
     let mut small: Vec<Arc<[u8]>> = Vec::new();
     let head = options.head.as_ref().map(|head| head.as_bstr());
-    for (path, bytes) in dotgit::small_files(snapshot, commit, head)? {
+    let files = dotgit::small_files(snapshot, commit, head, options.fsmonitor);
+    for (path, bytes) in files? {
         let kind = SyntheticKind::Small(small.len());
         dot_git.file(&path, kind, to_u64(bytes.len()));
         small.push(bytes.into());
@@ -232,13 +245,20 @@ fn text(origin: &Origin, commit: &Commit, options: &Options) -> String {
         free,
         head,
         index,
+        fsmonitor,
+        worktree,
         path,
         ..
     } = options;
     let head = head.as_ref().map_or_else(String::new, ToString::to_string);
     let index = index.number();
+    let monitored = if *fsmonitor {
+        format!(" {worktree}")
+    } else {
+        String::new()
+    };
     format!(
-        "{LAYOUT_VERSION} {} {snapshot} {free} {head} {index} {path}",
+        "{LAYOUT_VERSION} {} {snapshot} {free} {head} {index} {path}{monitored}",
         commit.id
     )
 }

@@ -29,6 +29,13 @@ pub struct Options {
     pub head: Option<BString>,
     /// The version of `.git/index`.
     pub index: IndexVersion,
+    /// Whether `.git/index` says that every file and directory is known, for a
+    /// git that asks a `core.fsmonitor` what has changed since. Without one, git
+    /// looks at all of them and writes the index anew. It has version 2 then.
+    pub fsmonitor: bool,
+    /// With [`fsmonitor`](Self::fsmonitor): where the work tree is mounted, an
+    /// absolute path. Mounted elsewhere, git lists its directories itself once.
+    pub worktree: BString,
     /// The directory of the commit that becomes the root of the image, which
     /// then has no `.git`. Empty for the whole tree.
     pub path: BString,
@@ -56,12 +63,17 @@ impl Default for Options {
             mtime: None,
             head: None,
             index: IndexVersion::default(),
+            fsmonitor: false,
+            worktree: Self::WORKTREE.into(),
             path: BString::default(),
         }
     }
 }
 
 impl Options {
+    /// The default of [`Options::worktree`].
+    pub const WORKTREE: &'static str = "/workspace";
+
     /// Whether the image has a `.git`; one of a subtree never has.
     pub fn has_history(&self) -> bool {
         self.history != History::None && self.path.is_empty()

@@ -16,6 +16,7 @@ use crate::{
         dir_layout::DirLayout,
         dirs::{Dir, inode_at},
         folder::{Content, Folder, Synthetic, SyntheticKind},
+        ignores,
         notices::Notices,
         path::{self, Path},
         tree_counts::TreeCounts,
@@ -53,6 +54,9 @@ pub(super) struct Walk<'a> {
     next_block: u64,
     next_symlink: u64,
     next_leaf: u64,
+    /// The numbers of directories with a `.gitignore` that git converts when it
+    /// is added, if that was asked for.
+    pub(super) converted_ignores: Vec<usize>,
     pub(super) notices: Notices,
 }
 
@@ -76,6 +80,8 @@ pub(super) struct Trees<'a> {
     /// The number of directories entered: the current one and its parents.
     pub(super) entered: usize,
     pub(super) with_dot_git: bool,
+    /// Whether to look for each `.gitignore`.
+    pub(super) with_ignores: bool,
     pub(super) notices: Notices,
 }
 
@@ -94,6 +100,7 @@ impl<'a> Walk<'a> {
             next_block: 0,
             next_symlink: 0,
             next_leaf: 0,
+            converted_ignores: Vec::new(),
             notices: Notices::default(),
         };
         let mut path = Path::default();
@@ -111,6 +118,10 @@ impl<'a> Walk<'a> {
             }
             path.enter(next.depth, walk.name(&next))?;
             let folder = trees.folder(&next, path.as_bstr())?;
+            if trees.converts_ignore(&folder, path.as_bstr()) {
+                walk.meter.grow(size_of::<usize>())?;
+                walk.converted_ignores.push(walk.dirs.len());
+            }
             let number = walk.add(folder, next.parent, next.slot, path.as_bstr())?;
             walk.queue_children(number, next.depth + 1, &mut pending);
         }
@@ -320,6 +331,16 @@ impl Trees<'_> {
         let bytes = blob.map(|blob| blob.to_vec()).transpose()?;
         self.attributes.enter(dir, bytes.as_deref());
         Ok(())
+    }
+
+    /// Whether a directory that was just entered has a `.gitignore` that git
+    /// converts when it is added.
+    fn converts_ignore(&self, folder: &Folder, dir: &BStr) -> bool {
+        self.with_ignores
+            && ignores::slot(folder).is_some()
+            && self
+                .attributes
+                .converts_to_git(path::join(dir, ignores::NAME).as_bstr())
     }
 
     /// The files that checkout may convert.

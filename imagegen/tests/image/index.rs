@@ -125,7 +125,7 @@ fn an_index_of_a_sha256_repository_has_a_sha256_checksum() {
 
 /// Several hundred files, so that the places of most are between those that the
 /// plan knows, in directories that sort around them.
-fn many() -> Files {
+pub(crate) fn many() -> Files {
     let paths = (0..700).map(|number| match number % 7 {
         0 => format!("{number}"),
         1 | 2 => format!("d{}/f{number}", number % 11),
@@ -155,9 +155,14 @@ fn every_part_of_either_version_is_read_alone() {
     for format in ["sha1", "sha256"] {
         let repo = TestRepo::with(format);
         let head = repo.import(&many());
-        for version in [IndexVersion::V2, IndexVersion::V4] {
+        for (version, fsmonitor) in [
+            (IndexVersion::V2, false),
+            (IndexVersion::V2, true),
+            (IndexVersion::V4, false),
+        ] {
             let options = Options {
                 index: version,
+                fsmonitor,
                 ..Options::default()
             };
             let image = repo.open(head, &options).unwrap();
@@ -172,7 +177,10 @@ fn every_part_of_either_version_is_read_alone() {
                 // Of an image that has read nothing yet.
                 let image = image.restamped(0, 0, None);
                 let read = in_pieces(&image, at, index.len(), pieces);
-                assert!(read == index, "{format} {version:?} in {pieces:?}");
+                assert!(
+                    read == index,
+                    "{format} {version:?} {fsmonitor} in {pieces:?}"
+                );
             }
         }
     }

@@ -5,6 +5,7 @@
 mod allowance;
 mod converted;
 mod fsck;
+mod fsmonitor;
 mod harness;
 mod index;
 mod malformed_trees;

@@ -21,8 +21,18 @@ pub(crate) struct ExportName {
 }
 
 /// The order of the options in a canonical name.
-const ORDER: [&str; 9] = [
-    "layout", "snapshot", "history", "uid", "gid", "free", "head", "mtime", "index",
+const ORDER: [&str; 11] = [
+    "layout",
+    "snapshot",
+    "history",
+    "uid",
+    "gid",
+    "free",
+    "head",
+    "mtime",
+    "index",
+    "fsmonitor",
+    "worktree",
 ];
 
 /// The place of an option among the others; one that is not known is the last.
@@ -33,8 +43,18 @@ fn rank(key: &str) -> usize {
 
 /// The options in which the disks of one work tree may differ, though the same
 /// changes go with them: how it is laid out, which packs hold its objects, which
-/// branch it is on, and when its files were modified.
-const SAME_WORK_TREE: [&str; 5] = ["layout", "snapshot", "head", "mtime", "index"];
+/// branch it is on, when its files were modified, and what git's index has besides them.
+const SAME_WORK_TREE: [&str; 7] = [
+    "layout",
+    "snapshot",
+    "head",
+    "mtime",
+    "index",
+    "fsmonitor",
+    "worktree",
+];
+/// The layouts whose names have no branch.
+const WITHOUT_BRANCHES: [Option<&str>; 2] = [Some("1"), Some("2")];
 
 impl ExportName {
     pub(crate) fn parse(name: &str) -> Self {
@@ -103,6 +123,11 @@ impl ExportName {
         self.revision.split_once('@').map(|(_, commit)| commit)
     }
 
+    /// The length of the repository's object ids in bytes.
+    pub(crate) fn id_length(&self) -> usize {
+        self.commit().map_or(20, |commit| commit.len() / 2)
+    }
+
     /// Whether both differ at most in the time of the files.
     pub(crate) fn is_same_but_for_time(&self, other: &Self) -> bool {
         self.without(&["mtime"]) == other.without(&["mtime"])
@@ -110,9 +135,10 @@ impl ExportName {
 
     /// Whether both show the same files of the same commit, with the same owner,
     /// and so changes to one are changes to the other. The repository may have
-    /// another name on another server. A name of layout 2 has no branch.
+    /// another name on another server.
     pub(crate) fn is_same_work_tree(&self, other: &Self) -> bool {
-        let has_branches = self.get("layout") == other.get("layout");
+        let mut layouts = [self, other].map(|name| name.get("layout")).into_iter();
+        let has_branches = layouts.all(|layout| !WITHOUT_BRANCHES.contains(&layout));
         let (one, two) = (
             self.without(&SAME_WORK_TREE),
             other.without(&SAME_WORK_TREE),
@@ -243,6 +269,9 @@ mod tests {
         let name = "a@12:layout=3:snapshot=1:uid=5:head=main:mtime=7";
         assert!(same(name, "b@12:layout=3:snapshot=2:uid=5:head=main"));
         assert!(same("a@12:layout=2:snapshot=7:uid=5", name));
+        let monitored = "a@12:layout=4:snapshot=1:uid=5:head=main:mtime=8:fsmonitor=on:worktree=/m";
+        assert!(same(name, monitored));
+        assert!(!same(name, "a@12:layout=4:snapshot=1:uid=5:head=other"));
         assert!(!same(name, "a@12:layout=3:snapshot=1:uid=5:head=other"));
         assert!(!same(name, "a@13:layout=3:snapshot=1:uid=5:head=main"));
         assert!(!same(name, "a@12:layout=3:snapshot=1:head=main"));

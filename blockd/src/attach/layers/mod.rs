@@ -4,6 +4,8 @@
 pub(crate) mod beneath;
 pub(crate) mod device;
 pub(crate) mod discarded;
+pub(crate) mod git_hook;
+pub(crate) mod git_index;
 pub(crate) mod holders;
 pub(crate) mod liveness;
 pub(crate) mod lower;
@@ -14,6 +16,7 @@ pub(crate) mod own_mount;
 pub(crate) mod poll;
 pub(crate) mod process;
 pub(crate) mod programs;
+pub(crate) mod reach;
 pub(crate) mod relay;
 pub(crate) mod relay_settings;
 pub(crate) mod step_times;

@@ -21,7 +21,7 @@ use rustix::{
 
 use super::{
     beneath::{self, Entry, Next},
-    discarded,
+    discarded, git_hook,
     mounts::Mounts,
 };
 use crate::attach::state::{
@@ -123,8 +123,8 @@ fn is_not_empty(directory: &Path) -> io::Result<bool> {
     Ok(list_directory(directory)?.next().transpose()?.is_some())
 }
 
-/// Whether an upper layer has only copies of directories of the lower layer, or
-/// is not there. A lock file that is made and removed, as by every `git status`,
+/// Whether an upper layer has only copies of directories of the lower layer, and
+/// what attach wrote, or is not there. A lock file that is made and removed, as by every `git status`,
 /// leaves those behind.
 fn has_only_copies(directory: &Path) -> io::Result<bool> {
     let Some(root) = beneath::open_root(directory)? else {
@@ -132,6 +132,9 @@ fn has_only_copies(directory: &Path) -> io::Result<bool> {
     };
     let mut only_copies = true;
     beneath::walk(root, |entry| {
+        if !entry.is_directory && entry.path() == git_hook::INCLUDED.as_bytes() {
+            return Ok(Next::GoOn);
+        }
         only_copies = entry.is_directory && is_copy(entry)?;
         Ok(if only_copies { Next::GoOn } else { Next::Stop })
     })?;

@@ -68,6 +68,12 @@ impl AttachmentDir {
         &self.key
     }
 
+    /// A name of this mountpoint that no other state directory has.
+    pub(crate) fn key_on_host(&self) -> String {
+        let path = self.path();
+        key(&self.key, MAX_WORDS_LEN, path.as_os_str().as_bytes())
+    }
+
     pub(crate) fn mountpoint(&self) -> &Path {
         &self.mountpoint
     }

@@ -135,14 +135,19 @@ fn version_file(state: &Path) -> PathBuf {
     state.join("version")
 }
 
-/// Makes a directory that only its owner may enter: files of an upper layer
-/// must not be reached around the permissions of the overlay.
+/// Makes a directory that only its owner may enter, and whom an access control list
+/// lets through: files of an upper layer must not be reached around the permissions
+/// of the overlay.
 ///
 /// # Errors
 ///
 /// Those of mkdir(2) and chmod(2).
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
+    // With such a list, the group's bits are the most that the list may allow.
+    if fs::metadata(path)?.mode() & 0o7767 == 0o700 {
+        return Ok(());
+    }
     Ok(rustix::fs::chmod(path, Mode::RWXU)?)
 }
 

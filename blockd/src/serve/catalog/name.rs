@@ -65,6 +65,11 @@ impl ExportName {
             parsed.set(option)?;
             rest = behind;
         }
+        if parsed.options.fsmonitor && parsed.options.index != IndexVersion::V2 {
+            return Err(format!(
+                "{name:?} has both fsmonitor=on and index=4: with the one, the index has version 2"
+            ));
+        }
         Ok(parsed)
     }
 
@@ -102,6 +107,17 @@ impl ExportName {
                     _ => return Err(wrong("2 or 4")),
                 };
             }
+            "fsmonitor" => {
+                self.options.fsmonitor = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err(wrong("on or off")),
+                };
+            }
+            "worktree" => {
+                let path = is_plain(value).then(|| value.into());
+                self.options.worktree = path.ok_or_else(|| wrong(WORKTREE))?;
+            }
             "path" => self.options.path = parse_path(value)?.into(),
             "layout" => self.layout = Some(value.parse().map_err(|_| wrong("a number"))?),
             "snapshot" => {
@@ -128,13 +144,18 @@ impl ExportName {
             canonical.snapshot = None;
             canonical.options.head = None;
             canonical.options.index = IndexVersion::default();
+            canonical.options.fsmonitor = false;
+        }
+        if !canonical.options.fsmonitor {
+            canonical.options.worktree = Options::WORKTREE.into();
         }
         canonical
     }
 }
 
 const KNOWN: &str = "there are history=full|reachable|none, uid=N, gid=N, free=SIZE, head=BRANCH, \
-    mtime=SECONDS, index=2|4 and, last, path=DIR";
+    mtime=SECONDS, index=2|4, fsmonitor=on|off, worktree=PATH and, last, path=DIR";
+const WORKTREE: &str = "an absolute path like /workspace, as realpath(1) prints it";
 const MTIME: &str = "seconds since 1970, from 3 to 4294967294, like 1700000000 or 1700000000.5";
 
 impl fmt::Display for ExportName {
@@ -147,6 +168,8 @@ impl fmt::Display for ExportName {
             mtime,
             head,
             index,
+            fsmonitor,
+            worktree,
             path,
         } = &self.options;
         write!(f, "{}@{}", self.repo, self.rev)?;
@@ -179,11 +202,24 @@ impl fmt::Display for ExportName {
         if *index != IndexVersion::default() {
             write!(f, ":index={}", index.number())?;
         }
+        if *fsmonitor {
+            f.write_str(":fsmonitor=on")?;
+        }
+        if *worktree != Options::WORKTREE {
+            write!(f, ":worktree={worktree}")?;
+        }
         if !path.is_empty() {
             write!(f, ":path={path}")?;
         }
         Ok(())
     }
+}
+
+/// Whether a path is absolute, and has nothing that leads elsewhere or nowhere.
+fn is_plain(path: &str) -> bool {
+    let parts = path.strip_prefix('/').map(|path| path.split('/'));
+    let is_bad = |part: &str| matches!(part, "" | "." | "..") || part.contains('\0');
+    parts.is_some_and(|mut parts| !parts.any(is_bad)) && path.len() < 4096
 }
 
 fn parse_path(path: &str) -> Result<&str, String> {
@@ -250,8 +286,28 @@ mod tests {
     }
 
     #[test]
+    fn the_mountpoint_counts_where_it_is_in_the_index() {
+        let canonical = |name| parse(name).canonical("0123", None).to_string();
+        let bare = format!("r@0123:layout={LAYOUT_VERSION}");
+        assert_eq!(canonical("r:worktree=/a"), bare);
+        assert_eq!(canonical("r:fsmonitor=off"), bare);
+        let on = format!("{bare}:fsmonitor=on");
+        assert_eq!(canonical("r:worktree=/workspace:fsmonitor=on"), on);
+        let other = canonical("r:fsmonitor=on:worktree=/a b:mtime=5");
+        assert_eq!(other, format!("{bare}:mtime=5:fsmonitor=on:worktree=/a b"));
+        assert_eq!(parse(&other).to_string(), other);
+        let none = canonical("r:fsmonitor=on:worktree=/a:history=none");
+        assert_eq!(none, format!("{bare}:history=none"));
+    }
+
+    #[test]
     fn errors_name_the_part_that_is_wrong() {
         for (name, part) in [
+            ("r:fsmonitor=yes", "fsmonitor=yes"),
+            ("r:fsmonitor=on:index=4", "index=4"),
+            ("r:worktree=a", "worktree=a"),
+            ("r:worktree=/", "worktree=/"),
+            ("r:worktree=/a/../b", "worktree=/a/../b"),
             ("r@", "revision"),
             ("r:colour=red", "colour"),
             ("r:uid=-1", "uid=-1"),

@@ -196,6 +196,14 @@ impl Attributes {
             .flatten()
     }
 
+    /// Whether git converts the file at `path`, like that of
+    /// [`conversion`](Self::conversion), when it is added. Git asks this of a
+    /// `.gitignore`.
+    pub fn converts_to_git(&self, path: &BStr) -> bool {
+        let has_rules = self.levels.iter().any(|level| !level.rules.is_empty());
+        has_rules && self.request(path).converts_to_git()
+    }
+
     /// The attributes of `path`, collected as by git: from the deepest directory
     /// up and in each file from the last line up, the first mention of an
     /// attribute decides.

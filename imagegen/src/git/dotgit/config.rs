@@ -11,7 +11,18 @@ pub(super) struct Config<'a> {
     pub(super) origin: Option<&'a [u8]>,
     /// The full name of the branch that HEAD points to, if origin has it too.
     pub(super) upstream: Option<BString>,
+    /// Whether [`INCLUDED`] is included.
+    pub(super) fsmonitor: bool,
 }
+
+/// The file beside `config` that says what answers for the work tree. The image
+/// has one for where nothing does; attach replaces it. It is included first, so
+/// that what a user sets in `config` is what holds.
+pub(crate) const INCLUDED: &str = "blockd.gitconfig";
+const INCLUDE: &[u8] = b"[include]\n\tpath = blockd.gitconfig\n";
+/// Git keeps what it knows of directories by the path that they are mounted at.
+/// Unless this is `true`, it warns at each status where that is another.
+pub(super) const NO_MONITOR: &[u8] = b"[core]\n\tuntrackedCache = true\n";
 
 /// The constant part. It must not make the first `git status` write, as
 /// `core.untrackedCache` does: that halves the time of later ones (from 114 to
@@ -35,7 +46,9 @@ impl Config<'_> {
             Kind::Sha256 => (1, "[extensions]\n\tobjectformat = sha256\n"),
             _ => (0, ""),
         };
-        let mut file = format!("[core]\n\trepositoryformatversion = {version}\n").into_bytes();
+        let mut file = if self.fsmonitor { INCLUDE } else { b"" }.to_vec();
+        let core = format!("[core]\n\trepositoryformatversion = {version}\n");
+        file.extend_from_slice(core.as_bytes());
         file.extend_from_slice(REST);
         file.extend_from_slice(extensions.as_bytes());
         file.extend_from_slice(b"[remote \"origin\"]\n");

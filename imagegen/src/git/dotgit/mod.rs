@@ -19,7 +19,8 @@ use crate::{
     git::{Commit, Refs, Snapshot},
 };
 
-use config::Config;
+pub(crate) use config::INCLUDED;
+use config::{Config, NO_MONITOR};
 use refs::{Head, Shown, symbolic};
 
 /// The directories of a `.git` that exist also without files in them, sorted.
@@ -38,7 +39,7 @@ pub(crate) const DIRECTORIES: [&str; 7] = [
 const DESCRIPTION: &[u8] =
     b"Unnamed repository; edit this file 'description' to name the repository.\n";
 /// git's template (`templates/info--exclude`).
-const EXCLUDE: &[u8] = b"\
+pub(crate) const EXCLUDE: &[u8] = b"\
 # git ls-files --others --exclude-from=.git/info/exclude
 # Lines that start with '#' are comments.
 # For a project mostly in C, the following would be a good set of
@@ -50,6 +51,7 @@ const EXCLUDE: &[u8] = b"\
 /// The files of `.git` except `index` and those in `objects`: those that `git
 /// clone` makes. `head` is the branch that HEAD is on, without `refs/heads/`;
 /// `None` if it is detached at `commit`. On an unborn branch the commit is null.
+/// `fsmonitor` is [`Options::fsmonitor`](crate::image::Options::fsmonitor).
 ///
 /// Other than in a clone there are no samples of hooks, which do nothing; the
 /// configuration leaves maintenance to the server; and the reflog has the date
@@ -63,8 +65,10 @@ pub(crate) fn small_files(
     snapshot: &Snapshot,
     commit: &Commit,
     head: Option<&BStr>,
+    fsmonitor: bool,
 ) -> Result<Vec<(BString, Vec<u8>)>> {
     let parts = Parts {
+        fsmonitor,
         kind: snapshot.object_format(),
         refs: snapshot.refs(),
         origin: snapshot.origin(),
@@ -76,6 +80,7 @@ pub(crate) fn small_files(
 /// The parts of a snapshot that these files depend on.
 #[derive(Clone, Copy, Debug)]
 struct Parts<'a> {
+    fsmonitor: bool,
     kind: Kind,
     refs: &'a Refs,
     origin: Option<&'a str>,
@@ -91,6 +96,7 @@ impl Parts<'_> {
             kind: self.kind,
             origin: self.origin.map(str::as_bytes),
             upstream: shown.upstream(&head),
+            fsmonitor: self.fsmonitor,
         };
         let mut files: Vec<(BString, Vec<u8>)> = vec![
             ("HEAD".into(), head.encode()),
@@ -98,6 +104,9 @@ impl Parts<'_> {
             ("description".into(), DESCRIPTION.to_vec()),
             ("info/exclude".into(), EXCLUDE.to_vec()),
         ];
+        if self.fsmonitor {
+            files.push((INCLUDED.into(), NO_MONITOR.to_vec()));
+        }
         if !shown.is_empty() {
             files.push(("packed-refs".into(), shown.packed()));
         }

@@ -45,6 +45,22 @@ pub(super) struct Request<'a> {
     pub(super) encoding: Setting<'a>,
 }
 
+impl Request<'_> {
+    /// Whether git converts such a file when it is added, as far as it can tell
+    /// without its content (git, `would_convert_to_git`).
+    pub(super) fn converts_to_git(&self) -> bool {
+        let action = Action::of(self);
+        let eol = match action {
+            Action::Binary => false,
+            Action::Undefined => matches!(self.eol, Setting::Value(b"lf" | b"crlf")),
+            Action::Text | Action::Auto => true,
+        };
+        let encoding =
+            matches!(self.encoding, Setting::Value(name) if !name.is_empty() && !is_utf8(name));
+        eol || encoding || self.ident == Setting::Set
+    }
+}
+
 /// The state of one attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting<'a> {
@@ -283,11 +299,7 @@ fn unnamed() -> Error {
 
 impl Eol {
     fn new(request: &Request<'_>) -> Self {
-        let action = match Action::new(request.text) {
-            Action::Undefined => Action::new(request.crlf),
-            defined => defined,
-        };
-        match (action, request.eol) {
+        match (Action::of(request), request.eol) {
             (Action::Binary, _) | (Action::Auto, Setting::Value(b"lf")) => Self::Keep,
             (Action::Auto, Setting::Value(b"crlf")) => Self::AutoCrlf,
             (_, Setting::Value(b"crlf")) => Self::Crlf,
@@ -308,6 +320,13 @@ enum Action {
 }
 
 impl Action {
+    fn of(request: &Request<'_>) -> Self {
+        match Self::new(request.text) {
+            Self::Undefined => Self::new(request.crlf),
+            defined => defined,
+        }
+    }
+
     fn new(setting: Setting<'_>) -> Self {
         match setting {
             Setting::Set | Setting::Value(b"input") => Self::Text,

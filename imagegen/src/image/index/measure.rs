@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 /// Entries between two whose place is known.
-const ENTRY_STEP: u32 = 128;
+pub(super) const ENTRY_STEP: u32 = 128;
 
 /// The places of the first entry and of every [`ENTRY_STEP`]th after it, and
 /// the end of all entries.

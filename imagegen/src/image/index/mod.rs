@@ -10,9 +10,13 @@
 //!          ▲               ▲            ▲
 //!          └─ every 128th ─┘            └─ every 64th
 //! ```
+//!
+//! One for a `core.fsmonitor` has `IEOT` before the trees, and after them what
+//! [`monitor`] has.
 
 mod cursor;
 mod measure;
+mod monitor;
 mod totals;
 mod work_tree;
 
@@ -20,20 +24,26 @@ use std::sync::OnceLock;
 
 use gix::ObjectId;
 
-pub(super) use self::work_tree::WorkTree;
 use self::{
     cursor::Cursor,
-    measure::{Measure, Place},
+    measure::{ENTRY_STEP, Measure, Place},
+    monitor::Monitor,
     totals::{Total, totals},
 };
+pub(super) use self::{monitor::Monitored, work_tree::WorkTree};
 use crate::{
-    git::dotgit::index::{Encoder, Form, Hasher, Sink, Stat, TREES_LENGTH, Window, recorded_size},
+    git::dotgit::index::{
+        Encoder, Form, Hasher, Sink, Stat, TREES_LENGTH, Window, extension, recorded_size,
+    },
     image::{dirs::EntryRef, stamp::Stamp},
-    numbers::{exact, to_u64},
+    numbers::{exact, to_u64, to_usize},
 };
 
 /// Trees between two whose place is known.
 const TREE_STEP: usize = 64;
+
+/// Entries in a block that one thread reads: a multiple of [`ENTRY_STEP`].
+const BLOCK: u32 = 128 * ENTRY_STEP;
 
 /// Where everything of an index lies.
 #[derive(Debug)]
@@ -42,20 +52,38 @@ pub(super) struct IndexMap {
     totals: Vec<Total>,
     /// Of the first entry and of some others, in order.
     entries: Vec<Place>,
+    /// The offset of what follows the entries: the extension with their offsets,
+    /// or nothing.
+    entries_end: u64,
+    entry_offsets: Box<[u8]>,
     /// The offset of the tree extension.
     trees: u64,
     /// The offsets of the first tree of every [`TREE_STEP`] directories.
     tree_places: Vec<u64>,
+    /// The end of the tree extension.
+    trees_end: u64,
+    monitor: Option<Monitor>,
     /// The offset of the hash.
     hash: u64,
 }
 
 impl IndexMap {
     /// Finds the place of everything in the index of a work tree.
-    pub(super) fn new(work_tree: WorkTree<'_>, form: Form) -> Self {
+    pub(super) fn new(
+        work_tree: WorkTree<'_>,
+        form: Form,
+        monitored: Option<Monitored<'_>>,
+    ) -> Self {
         let totals = totals(work_tree.dirs);
         let Measure { entries, end } = Measure::of(work_tree, &totals, form);
-        let mut next = end + TREES_LENGTH;
+        let entry_offsets = match &monitored {
+            Some(_) if !entries.is_empty() => {
+                extension::entry_offsets(&blocks(&entries, totals[0].files))
+            }
+            _ => Vec::new(),
+        };
+        let trees = end + to_u64(entry_offsets.len());
+        let mut next = trees + TREES_LENGTH;
         let mut tree_places = Vec::new();
         for (number, total) in totals.iter().enumerate() {
             if number % TREE_STEP == 0 {
@@ -65,13 +93,30 @@ impl IndexMap {
                 .tree(number, *total)
                 .map_or(0, |tree| tree.length());
         }
+        let monitor = monitored.map(|monitored| {
+            let mut before = Vec::new();
+            if !entry_offsets.is_empty() {
+                before.push(extension::of(&entry_offsets));
+            }
+            before.push((*b"TREE", exact(next - trees - TREES_LENGTH)));
+            let place = monitor::Place {
+                start: next,
+                entries_end: end,
+                before,
+            };
+            Monitor::new(work_tree, &totals, form.kind, monitored, place)
+        });
         Self {
             form,
             totals,
             entries,
-            trees: end,
+            entries_end: end,
+            entry_offsets: entry_offsets.into(),
+            trees,
             tree_places,
-            hash: next,
+            trees_end: next,
+            hash: monitor.as_ref().map_or(next, Monitor::end),
+            monitor,
         }
     }
 
@@ -82,8 +127,23 @@ impl IndexMap {
 
     /// Its memory in bytes.
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.totals) + size_of_val(&*self.entries) + size_of_val(&*self.tree_places)
+        let monitor = self.monitor.as_ref().map_or(0, Monitor::heap_bytes);
+        size_of_val(&*self.totals)
+            + size_of_val(&*self.entries)
+            + size_of_val(&*self.entry_offsets)
+            + size_of_val(&*self.tree_places)
+            + monitor
     }
+}
+
+/// The offset and the number of entries of each block.
+fn blocks(places: &[Place], files: u32) -> Vec<(u32, u32)> {
+    let firsts = places.iter().step_by(to_usize(BLOCK / ENTRY_STEP));
+    (0..)
+        .step_by(to_usize(BLOCK))
+        .zip(firsts)
+        .map(|(before, first): (u32, _)| (exact(first.offset), BLOCK.min(files - before)))
+        .collect()
 }
 
 /// The index of an image.
@@ -99,11 +159,20 @@ impl Index<'_> {
     /// Fills `buffer` from `offset` of the file on; both lie in the file.
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) {
         let end = offset + to_u64(buffer.len());
-        if offset < self.map.trees {
+        if offset < self.map.entries_end {
             self.read_entries(offset, buffer);
         }
-        if end > self.map.trees && offset < self.map.hash {
+        if end > self.map.entries_end && offset < self.map.trees {
+            Window::new(self.map.entries_end, offset, buffer).put(&self.map.entry_offsets);
+        }
+        if end > self.map.trees && offset < self.map.trees_end {
             self.read_trees(offset, buffer);
+        }
+        if let Some(monitor) = &self.map.monitor
+            && end > self.map.trees_end
+            && offset < self.map.hash
+        {
+            monitor.read(self.work_tree, self.stamp, offset, buffer);
         }
         if end > self.map.hash {
             let hash = self.hash.get_or_init(|| self.compute_hash());
@@ -190,7 +259,7 @@ impl Index<'_> {
     }
 
     fn trees_length(&self) -> u32 {
-        exact(self.map.hash - self.map.trees - TREES_LENGTH)
+        exact(self.map.trees_end - self.map.trees - TREES_LENGTH)
     }
 
     fn compute_hash(&self) -> ObjectId {
@@ -199,9 +268,14 @@ impl Index<'_> {
         let mut encoder = Encoder::new(hasher, self.map.totals[0].files, form);
         let mut cursor = Cursor::first(self.work_tree);
         while self.entry(&mut cursor, &mut encoder) {}
+        encoder.sink_mut().put(&self.map.entry_offsets);
         encoder.trees(self.trees_length());
         self.trees(0, &mut encoder, |_| false);
-        encoder.finish().finish()
+        let mut hasher = encoder.finish();
+        if let Some(monitor) = &self.map.monitor {
+            monitor.write(self.work_tree, self.stamp, &mut hasher);
+        }
+        hasher.finish()
     }
 }
 

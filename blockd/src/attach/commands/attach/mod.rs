@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     attach::{
-        layers::{self, step_times::StepTimes, target::Target},
+        layers::{self, git_hook, step_times::StepTimes, target::Target},
         state::{
             attachment_dir::AttachmentDir, attachment_record::AttachmentRecord, directory,
             lock::Lock, upper_kind::UpperKind,
@@ -106,6 +106,7 @@ fn clean_up(
     let mut clean_up = || {
         if let Some(attachment) = record.attachment.take() {
             teardown::take_down(dir, &attachment, DetachMode::FailIfBusy)?;
+            git_hook::remove(dir);
         }
         volatile::settle(dir, &mut record)?;
         detach::remove_unused_changes(dir, &mut record, false)?;

@@ -25,6 +25,8 @@ pub struct AttachOptions {
     pub accept_loss: bool,
     /// Mount whatever ext4 the server sends, not only what blockd makes.
     pub any_ext4: bool,
+    /// Have the disk's index say that nothing has changed, and git ask what has.
+    pub fsmonitor: bool,
     /// The kind of block device; `None`: the best that this host has.
     pub via: Option<Via>,
     /// The state directory.

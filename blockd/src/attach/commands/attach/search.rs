@@ -13,7 +13,7 @@ use super::{
 };
 use crate::attach::{
     commands::export_name::{self, ExportName},
-    layers::upper,
+    layers::{reach, upper},
     state::{
         attachment_dir::AttachmentDir,
         attachment_record::{Attachment, AttachmentRecord, Shows},
@@ -149,23 +149,50 @@ impl Search<'_> {
             });
         }
         let timed = plain.with("mtime", &FileTime::before(now).text());
-        let servers = &self.options.relay;
-        let Answer { offer, refusal } = match self.ask_relay(&name).await {
+        let monitored = self.monitored(&timed);
+        let names = monitored.iter().chain([&timed]).map(ToString::to_string);
+        let names: Vec<_> = names.chain([name.clone()]).collect();
+        let Answer { offer, refused } = match self.ask_relay(&name).await {
             Some(offer) => Answer {
                 offer,
-                refusal: None,
+                refused: Vec::new(),
             },
-            None => servers::ask(servers, &timed.to_string(), &name).await?,
+            None => servers::ask(&self.options.relay, &names).await?,
         };
+        let without = [
+            "`git status` looks at every file",
+            "files have the time of their commit, not of the attach",
+        ];
+        let without = without.iter().skip(2 - (names.len() - 1));
+        let warnings = refused.into_iter().zip(without);
+        let warnings = warnings.filter_map(|(refusal, what)| Some(format!("{what}: {}", refusal?)));
         let export = ExportName::parse(&offer.info.name);
         Ok(Offered {
             is_time_free: export.get("mtime").is_some(),
             export,
             offer,
-            warnings: Vec::from_iter(refusal.map(|refusal| {
-                format!("files have the time of their commit, not of the attach: {refusal}")
-            })),
+            warnings: warnings.collect(),
         })
+    }
+
+    /// The name of the disk whose index has git ask what has changed, if its owner can
+    /// be answered: changes are files, and in reach.
+    fn monitored(&self, name: &ExportName) -> Option<ExportName> {
+        let AttachOptions {
+            program, uid, gid, ..
+        } = self.options;
+        let kept = self.record.changes.as_ref().map(|changes| changes.upper);
+        let is_block = self.options.upper.or(kept) == Some(UpperKind::Block);
+        if !self.options.fsmonitor || is_block || name.get("fsmonitor").is_some() {
+            return None;
+        }
+        let owner = export_name::owner(&name.to_string(), *uid, *gid).ok()?;
+        let can_ask = reach::admit(&[self.dir.state(), &self.dir.path()], owner)
+            .inspect_err(|error| tracing::debug!("git status is not helped: {error}"))
+            .is_ok_and(|()| {
+                reach::is_open(&self.dir.path(), owner) && reach::is_open(program, owner)
+            });
+        can_ask.then(|| name.with("fsmonitor", "on"))
     }
 
     /// Asks for exactly this name: the relay on this host that serves it, else the
@@ -174,7 +201,7 @@ impl Search<'_> {
         let name = name.to_string();
         match self.ask_relay(&name).await {
             Some(offer) => Ok(offer),
-            None => Ok(servers::ask(&self.options.relay, &name, &name).await?.offer),
+            None => Ok(servers::ask(&self.options.relay, &[name]).await?.offer),
         }
     }
 
@@ -214,7 +241,13 @@ impl Search<'_> {
         if changes.upper == UpperKind::Block {
             return Ok(None);
         }
-        let mut export = offered.export.clone();
+        let mut export = offered.export.without(&["fsmonitor", "worktree"]);
+        // What was written into their index and configuration goes with theirs.
+        for key in ["fsmonitor", "worktree"] {
+            if let Some(value) = kept.get(key) {
+                export = export.with(key, value);
+            }
+        }
         if let Some(time) = kept.get("mtime") {
             export = export.with("mtime", time);
         }

@@ -19,22 +19,23 @@ use blockd_nbd::{
 /// is taken for one that is down.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a server says to a name with an option that the user did not ask for.
+/// What a server says to names with options that the user did not ask for.
 pub(super) struct Answer {
     pub(super) offer: Offer,
-    /// The server's refusal of the option, if it knows it not.
-    pub(super) refusal: Option<String>,
+    /// For each name that the server did not take: its refusal, if it said one.
+    pub(super) refused: Vec<Option<String>>,
 }
 
-/// Takes the answer of the first server that has the export, by `name`, or by
-/// `plain`, which lacks an option that not every server knows.
+/// Takes the answer of the first server that has the export, by the first of `names`
+/// that it takes: each has fewer options that not every server knows than the one
+/// before, the last has none.
 ///
 /// # Errors
 ///
-/// When no server has it: what each says to the plain name.
-pub(super) async fn ask(settings: &RelaySettings, name: &str, plain: &str) -> Result<Answer> {
+/// When no server has it: what each says to the last name.
+pub(super) async fn ask(settings: &RelaySettings, names: &[String]) -> Result<Answer> {
     let servers = settings.servers();
-    let answers = servers.map(|server| ask_one(server, settings, (name, plain)));
+    let answers = servers.map(|server| ask_one(server, settings, names));
     let answer = client::first_of(answers).await;
     answer.map_err(|errors: Vec<Error>| {
         let reasons = errors.into_iter();
@@ -43,27 +44,31 @@ pub(super) async fn ask(settings: &RelaySettings, name: &str, plain: &str) -> Re
     })
 }
 
-/// A server that refuses `name` is of an older release, and one whose answer is no
+/// A server that refuses a name is of an older release, and one whose answer is no
 /// canonical name is not blockd, and may take any name.
 async fn ask_one(
     server: &NbdUri,
     settings: &RelaySettings,
-    (name, plain): (&str, &str),
+    names: &[String],
 ) -> Result<Answer, Error> {
-    let answer = client::info(&server.address, settings.asked(name)).await;
-    let refusal = match answer {
-        Err(refused @ Error::Refused { .. }) if name != plain => {
-            Some(format!("{server}: {refused}"))
+    let (last, others) = names
+        .split_last()
+        .expect("there is the name that was given");
+    let mut refused = Vec::new();
+    for name in others {
+        match client::info(&server.address, settings.asked(name)).await {
+            Err(refusal @ Error::Refused { .. }) => {
+                refused.push(Some(format!("{server}: {refusal}")));
+            }
+            Ok(offer) if ExportName::parse(&offer.info.name).is_canonical() => {
+                return Ok(Answer { offer, refused });
+            }
+            Ok(_) => refused.push(None),
+            Err(error) => return Err(error),
         }
-        Ok(offer) if name == plain || ExportName::parse(&offer.info.name).is_canonical() => {
-            let refusal = None;
-            return Ok(Answer { offer, refusal });
-        }
-        Ok(_) => None,
-        Err(error) => return Err(error),
-    };
-    let offer = client::info(&server.address, settings.asked(plain)).await?;
-    Ok(Answer { offer, refusal })
+    }
+    let offer = client::info(&server.address, settings.asked(last)).await?;
+    Ok(Answer { offer, refused })
 }
 
 /// Asks the relay that serves this canonical name on this host, if there is one:

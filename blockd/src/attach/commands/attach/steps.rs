@@ -21,6 +21,7 @@ use crate::{
             prefetch::{self, PrefetchOptions},
         },
         layers::{
+            git_hook::{self, Hook},
             lower::{ext4, mount::mount, spec::LowerSpec},
             overlay,
             step_times::StepTimes,
@@ -42,6 +43,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How many bytes behind the metadata are read ahead: git's index and the small
 /// files of `.git`.
 const INDEX_SIZE: u64 = 1 << 20;
+/// The option `worktree=` of a canonical name that has none.
+const WORKTREE: &str = "/workspace";
+/// The length of an object id of SHA-256 in bytes.
+const SHA256_LENGTH: usize = 32;
 
 /// An attach in progress. Where it waits or yields, a signal may cancel it: `record`
 /// then says what may have been made.
@@ -82,6 +87,7 @@ impl Steps<'_> {
         if let Some(dirs) = self.upper(kind, changes, &lower)? {
             warnings.extend(overlay::mount(&lower.mountpoint(), &dirs, &self.target)?);
             self.times.step("mount the overlay");
+            warnings.extend(self.tell_git(&dirs, &lower, &offer.info.name));
         } else {
             ext4::bind(&lower, &self.target)?;
             self.times.step("bind it to the mountpoint");
@@ -160,6 +166,31 @@ impl Steps<'_> {
         }
         self.times.step("prepare the upper layer");
         Ok(Some(dirs))
+    }
+
+    /// Has git ask what has changed, where the disk's index is made for that. A tree in
+    /// which that fails works as any other, only slower.
+    fn tell_git(&mut self, dirs: &OverlayDirs, lower: &LowerDir, export: &str) -> Option<String> {
+        let name = export_name::ExportName::parse(export);
+        if name.get("fsmonitor") != Some("on") {
+            return None;
+        }
+        let AttachOptions {
+            uid, gid, program, ..
+        } = self.options;
+        let owner = export_name::owner(export, *uid, *gid);
+        let hook = owner.map(|owner| Hook {
+            program,
+            upper: &dirs.upper,
+            lower,
+            owner,
+            worktree: name.get("worktree").unwrap_or(WORKTREE),
+            has_sha256: name.id_length() == SHA256_LENGTH,
+        });
+        let written = hook.and_then(|hook| git_hook::write(&self.dir, &hook));
+        self.times.step("tell git");
+        let failed = |error| format!("`git status` looks at every file: {error:#}");
+        written.map_err(failed).err()
     }
 
     fn prefetch(&mut self, device: &Path, offer: &Offer) {

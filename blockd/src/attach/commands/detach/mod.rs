@@ -11,15 +11,22 @@ use anyhow::{Result, bail};
 pub(crate) use self::removal::remove_discarded;
 use self::{options::DetachOptions, report::DetachReport};
 use super::{
+    export_name::ExportName,
     mountpoint, privilege, reap,
     teardown::{self, DetachMode, Remains},
     volatile,
 };
 use crate::attach::{
-    layers::{holders::holders, lower::release::Released, made_directories, upper},
+    layers::{
+        git_hook, git_index,
+        holders::holders,
+        lower::release::Released,
+        made_directories,
+        upper::{self, OverlayDirs},
+    },
     state::{
         attachment_dir::AttachmentDir,
-        attachment_record::{Attachment, AttachmentRecord},
+        attachment_record::{Attachment, AttachmentRecord, Shows},
         directory,
         last_detach::LastDetach,
         lock::Lock,
@@ -59,7 +66,12 @@ fn free_mountpoint(
     if let Some(attachment) = record.attachment.take() {
         report.export = Some(attachment.export.clone());
         let last = LastDetach::new(dir.mountpoint(), &attachment.export);
+        let unchanged = unchanged_index(dir, &record, &attachment);
         record.attachment = take_down(options, dir, attachment, report)?;
+        git_hook::remove(dir);
+        if let (None, Some(dirs)) = (&record.attachment, unchanged) {
+            git_index::remove(&dirs)?;
+        }
         remember(dir, &last);
     }
     let settled = if options.discard {
@@ -87,6 +99,28 @@ pub(crate) fn remove_made(dir: &AttachmentDir, record: &mut AttachmentRecord) {
     if let Err(error) = made_directories::remove(dir.mountpoint(), made) {
         let shown = dir.mountpoint().display();
         tracing::warn!("{shown} was made by attach, and cannot be removed: {error}");
+    }
+}
+
+/// The upper layer, if it has an index in which nothing is changed. Whether it has is
+/// known only as long as the image is there; where it cannot be told, it is kept.
+fn unchanged_index(
+    dir: &AttachmentDir,
+    record: &AttachmentRecord,
+    attachment: &Attachment,
+) -> Option<OverlayDirs> {
+    let export = ExportName::parse(&attachment.export);
+    if attachment.shows != Shows::Overlay || export.get("fsmonitor").is_none() {
+        return None;
+    }
+    let dirs = OverlayDirs::of(dir, record.changes.as_ref()?.upper)?;
+    let lower = attachment.lower(dir).mountpoint();
+    match git_index::is_unchanged(&dirs, &lower, export.id_length()) {
+        Ok(unchanged) => unchanged.then_some(dirs),
+        Err(error) => {
+            tracing::debug!("the index counts as changed: {error}");
+            None
+        }
     }
 }
 

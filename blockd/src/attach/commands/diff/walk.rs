@@ -12,6 +12,7 @@ use super::{
     change::{Change, ChangeKind},
     marks::Marks,
 };
+use crate::attach::layers::git_hook;
 use crate::attach::state::directory::list_directory;
 
 /// Reads an upper layer, which need not exist, and compares it with the lower layer
@@ -62,6 +63,9 @@ impl Walk<'_> {
         let (name, metadata) = (entry.file_name(), entry.metadata()?);
         let marks = Marks::of(&entry.path(), &metadata)?;
         let path = parent.join(&name);
+        if path == Path::new(git_hook::INCLUDED) {
+            return Ok(());
+        }
         let here = below.map(|below| below.join(&name));
         let from = marks.redirect.as_ref().and_then(|to| redirected(to, below));
         if marks.whiteout {

@@ -34,6 +34,22 @@ fn the_config_is_minimal() {
         served.origin = none;
         assert!(!served.file(2, "config").contains("url"));
     }
+    served.fsmonitor = true;
+    let config = served.file(2, "config");
+    assert!(config.starts_with("[include]\n\tpath = blockd.gitconfig\n[core]\n"));
+}
+
+/// What is included has a value until `config` has another.
+#[test]
+fn the_included_file_gives_way_to_what_a_user_sets() {
+    let mut served = Served::new(Kind::Sha1);
+    served.branch("refs/heads/main", 2);
+    served.fsmonitor = true;
+    let shown = served.image(2);
+    let get = || shown.line(["config", "core.untrackedCache"]);
+    assert_eq!(get(), "true");
+    shown.git(["config", "core.untrackedCache", "false"]);
+    assert_eq!(get(), "false");
 }
 
 /// The URL of origin and the upstream of `branch` that git reads from the
@@ -47,6 +63,7 @@ fn read_back(origin: &str, branch: &str) -> (String, String) {
         shallow: None,
         commits: vec![ObjectId::empty_blob(Kind::Sha1)],
         head: Some(branch.into()),
+        fsmonitor: false,
         git,
     };
     served.branch(format!("refs/heads/{branch}"), 0);

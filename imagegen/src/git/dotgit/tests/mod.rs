@@ -25,6 +25,7 @@ struct Served {
     commits: Vec<ObjectId>,
     /// The branch that HEAD is on.
     head: Option<BString>,
+    fsmonitor: bool,
 }
 
 impl Served {
@@ -52,6 +53,7 @@ impl Served {
             shallow,
             commits,
             head: Some("main".into()),
+            fsmonitor: false,
         }
     }
 
@@ -78,6 +80,7 @@ impl Served {
 
     fn files(&self, commit: usize) -> Vec<(BString, Vec<u8>)> {
         let parts = Parts {
+            fsmonitor: self.fsmonitor,
             kind: self.kind,
             refs: &self.refs,
             origin: self.origin.as_deref(),
@@ -252,6 +255,7 @@ fn a_clone_that_people_work_in_shows_its_own_origin() {
         refs: &served.refs,
         origin: None,
         shallow: None,
+        fsmonitor: false,
     };
     let error = parts
         .files(&served.commit(0), Some("only".into()))
