@@ -62,6 +62,23 @@ fn free_port() -> String {
     listener.local_addr().unwrap().port().to_string()
 }
 
+/// What the script says, to its end.
+fn until_it_has_tried(live: &mut Command) -> String {
+    let mut live = live.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(live.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    for line in lines {
+        said += line.unwrap().trim_end();
+        said.push('\n');
+        if said.ends_with(" attempts\n") {
+            break;
+        }
+    }
+    live.kill().unwrap();
+    live.wait().unwrap();
+    said
+}
+
 /// Runs the script on the machine as what was taken over while it works for a task.
 fn taken_over(machine: &mut TestMachine, server: &TestBlockd, repo: &str, task: &str) -> String {
     let platform = machine.home().join("api");
@@ -108,19 +125,7 @@ fn taken_over(machine: &mut TestMachine, server: &TestBlockd, repo: &str, task: 
         client
     };
     stdout(&mut client("start"));
-    let mut live = client("live");
-    let mut live = live.arg("--follow").stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(live.stdout.take().unwrap()).lines();
-    let mut said = String::new();
-    for line in lines {
-        said += line.unwrap().trim_end();
-        said.push('\n');
-        if said.ends_with(" attempts\n") {
-            break;
-        }
-    }
-    live.kill().unwrap();
-    live.wait().unwrap();
+    let said = until_it_has_tried(client("live").arg("--follow"));
     // Else nothing would be shown by a refusal.
     assert_eq!(status_with(&port, &grant("m1", task)), "200");
     assert_eq!(status_with(&port, &grant("m1", "three")), "401");

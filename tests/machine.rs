@@ -15,15 +15,20 @@ fn own_bytes(folder: &Path) -> u64 {
     output.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// What attach writes into an upper layer: where git finds its hook.
+const OF_ATTACH: &str = "/.git/blockd.gitconfig";
+
 /// The bytes of files in the upper layers in a state directory.
 fn changed_bytes(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let sizes = entries.map(|entry| {
         let kind = entry.file_type().unwrap();
         let name = entry.file_name();
+        let path = entry.path();
+        let path = path.to_str().unwrap();
         if kind.is_dir() && name != "lower" && name != "device" {
             changed_bytes(&entry.path())
-        } else if kind.is_file() && entry.path().to_str().unwrap().contains("/upper/") {
+        } else if kind.is_file() && path.contains("/upper/") && !path.ends_with(OF_ATTACH) {
             entry.metadata().unwrap().len()
         } else {
             0

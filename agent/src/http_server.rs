@@ -3,7 +3,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1::Builder;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -16,6 +16,8 @@ use tokio::{
     time::sleep,
 };
 use tracing::{debug, warn};
+
+use crate::http_access::Connection;
 
 /// How long a caller may take to send the head of a request, after which an idle
 /// connection is closed too.
@@ -83,6 +85,11 @@ async fn connection(stream: TcpStream, router: Router, mut ending: watch::Receiv
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
+    let router = match (stream.local_addr(), stream.peer_addr()) {
+        (Ok(local), Ok(peer)) => router.layer(Extension(Connection { local, peer })),
+        // It has been closed.
+        _ => return,
+    };
     let service = TowerToHyperService::new(router);
     let connection = Builder::new()
         .timer(TokioTimer::new())

@@ -38,7 +38,9 @@ impl Tree {
         let program = tempfile::tempdir().unwrap();
         open(program.path());
         let blockd = program.path().join("blockd");
-        fs::copy(binary(), &blockd).unwrap();
+        // Were it written by this process, one that another test starts could have it
+        // open for writing while it is executed.
+        run(Command::new("cp").arg(binary()).arg(&blockd));
         let mounted = Mounted::nowhere();
         open(mounted.path().parent().unwrap());
         let name = if is_known {

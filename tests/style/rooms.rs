@@ -207,7 +207,7 @@ const CRATES: [Crate; 4] = [
             room("signals", &[]),
             room("token", &[]),
             room("http_access", &["token"]),
-            room("http_server", &[]),
+            room("http_server", &["http_access"]),
             room("pages", &[]),
             room("terminal_output", &[]),
             room("serve::screen", &[]),

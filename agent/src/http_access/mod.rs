@@ -4,6 +4,7 @@
 //! present the token, or what stands for it.
 
 mod cors;
+mod same_user;
 mod ticket;
 mod token;
 mod url;
@@ -13,12 +14,13 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{AppendHeaders, IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
+pub(crate) use self::same_user::Connection;
 use self::ticket::Tickets;
 pub use self::token::TokenHash;
 use crate::token::{GrantError, Grants, REPLAY_SOURCE, state_of};
@@ -28,9 +30,9 @@ use crate::token::{GrantError, Grants, REPLAY_SOURCE, state_of};
 pub struct Access {
     /// The hash of the token that callers must present.
     token: TokenHash,
-    /// Whether the token may come in the query of a URL, as one does that was made for
-    /// this server alone.
-    in_url: bool,
+    /// Whether the token was made for this server alone: it may come in the query of a
+    /// URL, and programs of the server's own user need none.
+    is_made: bool,
     /// Host names of this server, besides `localhost` and IP addresses.
     pub hosts: Vec<String>,
     /// Origins whose pages may call, besides this server's own.
@@ -56,7 +58,7 @@ impl Access {
     pub fn new(token: TokenHash) -> Self {
         Self {
             token,
-            in_url: false,
+            is_made: false,
             hosts: Vec::new(),
             origins: Vec::new(),
             grants: None,
@@ -68,7 +70,7 @@ impl Access {
     pub fn with_new_token() -> (Self, String) {
         let (hash, token) = TokenHash::of_new();
         let access = Self {
-            in_url: true,
+            is_made: true,
             ..Self::new(hash)
         };
         (access, token)
@@ -135,11 +137,19 @@ impl Access {
         if admitted {
             return Admission::Header;
         }
-        let in_url = query.filter(|_| self.in_url).and_then(url::token);
+        let in_url = query.filter(|_| self.is_made).and_then(url::token);
         match in_url {
             Some(token) if self.token.is_of(token.as_bytes()) => Admission::Url,
             _ => Admission::Refused(granted.and_then(Result::err)),
         }
+    }
+
+    /// Whether a request is of the user who runs this server, and of no page of others.
+    /// Such a program could read the token where it was printed.
+    fn is_own(&self, headers: &HeaderMap, connection: Option<&Connection>) -> bool {
+        let site = text(headers, HeaderName::from_static("sec-fetch-site"));
+        let is_foreign = site.is_some_and(|site| !matches!(site, "none" | "same-origin"));
+        self.is_made && !is_foreign && connection.is_some_and(Connection::is_of_same_user)
     }
 
     /// The token that a request presents: as a bearer token, or as the password of
@@ -166,7 +176,7 @@ impl Access {
 }
 
 /// A header as text.
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -201,7 +211,11 @@ pub(crate) async fn require_token(
     mut request: Request<Body>,
     next: Next,
 ) -> Response {
+    let connection = request.extensions().get::<Connection>();
     match access.admits(request.headers(), request.uri().query()) {
+        Admission::Refused(_) if access.is_own(request.headers(), connection) => {
+            next.run(request).await
+        }
         Admission::Header => next.run(request).await,
         Admission::Url => {
             let uri = url::without_token(request.uri());

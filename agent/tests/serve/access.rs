@@ -51,14 +51,35 @@ async fn callers_need_the_token_a_known_host_and_a_known_origin() {
     );
 }
 
+/// The status that another user of this host gets.
+fn asked_by_nobody(url: &str) -> String {
+    let ids = ["--reuid=65534", "--regid=65534", "--clear-groups", "curl"];
+    let output = Command::new("setpriv")
+        .args(ids)
+        .args(["-so", "/dev/null", "-w", "%{http_code}", url])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_was_given_no_token_makes_one_and_prints_it() {
     let server = Launch::of(FAKE).without_token().start();
     let http = Client::builder().redirect(Policy::none()).build().unwrap();
     for path in PROTECTED {
-        let answer = http.get(format!("{}{path}", server.url)).send().await;
-        assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED, "{path}");
+        let url = format!("{}{path}", server.url);
+        // Another user of this host, and the page of another port in our own browser.
+        assert_eq!(asked_by_nobody(&url), "401", "{path}");
+        for site in ["cross-site", "same-site"] {
+            let request = http.get(&url).header("sec-fetch-site", site);
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path} {site}");
+        }
     }
+    // The user who runs it needs none.
+    let own = http.get(format!("{}/status", server.url)).send().await;
+    assert_eq!(own.unwrap().status(), StatusCode::OK);
+    assert_eq!(asked_by_nobody(&server.printed("/status")), "200");
     let status = http.get(server.printed("/status")).send().await.unwrap();
     assert_eq!(status.status(), StatusCode::OK);
     // Another port of this host is another origin, with the token, too.

@@ -6,6 +6,7 @@ mod codex;
 mod limits;
 mod pages;
 mod pickers;
+mod reading;
 mod responses;
 mod team;
 

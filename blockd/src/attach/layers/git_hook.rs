@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use rustix::{
-    fs::{AtFlags, Gid, Mode, OFlags, Uid, fchown, openat, unlinkat},
+    fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, mkdirat, openat, unlinkat},
     io::Errno,
 };
 
@@ -46,7 +46,8 @@ pub(crate) struct Hook<'a> {
     pub(crate) has_sha256: bool,
 }
 
-/// Has git ask in the work tree that is mounted.
+/// Has git ask in the work tree that is to be mounted: through the mount, `.git` would
+/// be copied up, which asks the server for what it is made of.
 ///
 /// # Errors
 ///
@@ -55,7 +56,7 @@ pub(crate) fn write(dir: &AttachmentDir, hook: &Hook<'_>) -> Result<()> {
     let path = hook_file(dir);
     let written = write_hook(dir, hook, &path);
     let included = included(dir.mountpoint(), &path);
-    write_included(dir.mountpoint(), included.as_bytes(), hook.owner)
+    write_included(hook.upper, included.as_bytes(), hook.owner)
         .with_context(|| format!("cannot write {INCLUDED}"))?;
     written
 }
@@ -143,23 +144,34 @@ fn included(mountpoint: &Path, hook: &Path) -> String {
     )
 }
 
-/// Writes the file as its owner would: what was there may be anything.
-fn write_included(mountpoint: &Path, text: &[u8], (uid, gid): (u32, u32)) -> io::Result<()> {
-    let Some(root) = beneath::open_root(mountpoint)? else {
+/// Writes the file into an upper layer as its owner would: what was there may be
+/// anything.
+fn write_included(upper: &Path, text: &[u8], (uid, gid): (u32, u32)) -> io::Result<()> {
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    let Some(root) = beneath::open_root(upper)? else {
         return Err(io::ErrorKind::NotFound.into());
     };
     let (directory, name) = INCLUDED.split_once('/').expect("it is in a directory");
+    let made = match mkdirat(&root, directory, Mode::from_raw_mode(0o755)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(error) => return Err(error.into()),
+    };
     let Some(directory) = beneath::open_directory(root, directory)? else {
         return Err(io::ErrorKind::NotADirectory.into());
     };
-    // What is there is not read: from the image, that would bring what lies beside it.
+    if made {
+        fchmod(&directory, Mode::from_raw_mode(0o755))?;
+        fchown(&directory, uid, gid)?;
+    }
     match unlinkat(&directory, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),
     }
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(&directory, name, flags, Mode::from_raw_mode(0o644))?;
-    fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    fchmod(&file, Mode::from_raw_mode(0o644))?;
+    fchown(&file, uid, gid)?;
     File::from(file).write_all(text)
 }
 

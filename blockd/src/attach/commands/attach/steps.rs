@@ -85,9 +85,9 @@ impl Steps<'_> {
         yield_now().await;
         let mountpoint = self.dir.mountpoint().to_owned();
         if let Some(dirs) = self.upper(kind, changes, &lower)? {
+            warnings.extend(self.tell_git(&dirs, &lower, &offer.info.name));
             warnings.extend(overlay::mount(&lower.mountpoint(), &dirs, &self.target)?);
             self.times.step("mount the overlay");
-            warnings.extend(self.tell_git(&dirs, &lower, &offer.info.name));
         } else {
             ext4::bind(&lower, &self.target)?;
             self.times.step("bind it to the mountpoint");
