@@ -9,10 +9,10 @@ use crate::harness::{Server, signal};
 impl Server {
     /// The files that say when the output of the only run came.
     fn times_files(&self) -> Vec<PathBuf> {
-        let runs = fs::read_dir(self.path("logs")).unwrap();
-        let run = runs.map(|run| run.unwrap().path()).next().unwrap();
-        let files = fs::read_dir(run).unwrap().map(|file| file.unwrap().path());
+        let folders = fs::read_dir(self.path("logs")).unwrap();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
         files
+            .map(|file| file.unwrap().path())
             .filter(|path| path.extension().is_some_and(|kind| kind == "times"))
             .collect()
     }
@@ -72,9 +72,9 @@ async fn what_is_not_known_of_a_run_is_said() {
     let name = server.status().await["run"].as_str().unwrap().to_owned();
     assert_eq!(server.terminate(), 0);
     server.restart_after_its_end();
-    for path in server.times_files() {
-        fs::remove_file(path).unwrap();
-    }
+    let files = server.times_files();
+    assert_eq!(files.len(), 1, "{files:?}");
+    fs::remove_file(&files[0]).unwrap();
     let answer = server.get(&format!("/live/runs/{name}/times"), &[]).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     let said = answer.text().await.unwrap();

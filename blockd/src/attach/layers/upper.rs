@@ -2,12 +2,15 @@
 //! mountpoint.
 
 use std::{
-    ffi::{CStr, CString},
+    ffi::{CStr, CString, OsStr},
     fs::{self, Metadata, Permissions},
     io,
     os::{
         fd::OwnedFd,
-        unix::fs::{MetadataExt, PermissionsExt, chown},
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, PermissionsExt, chown},
+        },
     },
     path::{Path, PathBuf},
 };
@@ -124,8 +127,8 @@ fn is_not_empty(directory: &Path) -> io::Result<bool> {
 }
 
 /// Whether an upper layer has only copies of directories of the lower layer, and
-/// what attach wrote, or is not there. A lock file that is made and removed, as by every `git status`,
-/// leaves those behind.
+/// what attach wrote, or is not there. A lock file that is made and removed, as by
+/// every `git status`, leaves those behind.
 fn has_only_copies(directory: &Path) -> io::Result<bool> {
     let Some(root) = beneath::open_root(directory)? else {
         return Ok(true);
@@ -148,7 +151,10 @@ fn is_copy(entry: &Entry<'_>) -> io::Result<bool> {
         return Ok(false);
     };
     let has = |name| has_attribute(&directory, name);
-    Ok(has("trusted.overlay.origin")?
+    // Attach makes that of its own file; the kernel marks it when it is first seen.
+    let is_ours =
+        Path::new(git_hook::INCLUDED).parent() == Some(Path::new(OsStr::from_bytes(&entry.path())));
+    Ok((is_ours || has("trusted.overlay.origin")?)
         && !has("trusted.overlay.redirect")?
         && !has("trusted.overlay.opaque")?)
 }
