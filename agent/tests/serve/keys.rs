@@ -234,5 +234,6 @@ async fn a_persons_terminal_is_restored_after_a_signal() {
 /// What `stty -g` prints.
 fn is_settings(line: &str) -> bool {
     let line = line.trim();
-    line.len() > 40 && line.chars().all(|c| c.is_ascii_hexdigit() || c == ':')
+    let is_number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_hexdigit());
+    line.split(':').count() > 30 && line.split(':').all(is_number)
 }

@@ -11,6 +11,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
+    io::Read,
     os::unix::{
         ffi::OsStrExt,
         fs::{DirBuilderExt, OpenOptionsExt},
@@ -133,8 +134,14 @@ impl LocalServer {
         Ok(InUse(in_use))
     }
 
+    /// Whether it says something. The kernel still accepts for one that was killed.
     fn listens(&self) -> bool {
-        UnixStream::connect(self.socket()).is_ok()
+        let greeting = || {
+            let mut connection = UnixStream::connect(self.socket())?;
+            connection.set_read_timeout(Some(TIMEOUT))?;
+            connection.read_exact(&mut [0])
+        };
+        greeting().is_ok()
     }
 
     fn open(&self, name: &str) -> Result<File> {
