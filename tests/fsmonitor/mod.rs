@@ -53,6 +53,7 @@ impl Tree {
         let mut command = hermetic(&blockd);
         command.args(attach.get_args());
         let user_text = user.to_string();
+        command.args(["--fsmonitor", "on"]);
         run(command.args(["--uid", &user_text, "--gid", &user_text]));
         Self {
             mounted,

@@ -116,12 +116,13 @@ pub struct AttachArgs {
     pub via: Option<ViaArg>,
 
     /// Whether `git status` asks blockd what has changed: it then looks at no other
-    /// file, not even the first time. Without effect with --cow block
+    /// file, not even the first time. Off by default: with git 2.39 `git lfs status`
+    /// then lists files that are not changed. Without effect with --cow block
     #[arg(
         long,
         env = "BLOCKD_FSMONITOR",
         value_name = "on|off",
-        default_value = "on"
+        default_value = "off"
     )]
     #[arg(value_parser = BoolishValueParser::new(), hide_possible_values = true)]
     #[arg(action = ArgAction::Set)]
