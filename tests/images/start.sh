@@ -132,7 +132,9 @@ curl -fsS "$url/healthz" >/dev/null
 curl -fsS "${url/127.0.0.1/[::1]}/healthz" >/dev/null
 agent_pid=$(pgrep -f -n 'agent serve --workspace /workspace')
 [ "$(cat "/proc/$agent_pid/root/workspace/file")" = "of the image" ] || fail "the work tree is another"
-[ "$(stat -c %u "/proc/$agent_pid")" = 1000 ] || fail "the agent is not user 1000"
+# Neither root nor the user that codex has; /proc names root as the owner of its files.
+user=$(awk '$1 == "Uid:" { print $2 }' "/proc/$agent_pid/status")
+[ "$user" = 990 ] || fail "agent serve is user $user, not 990"
 chroot "$agent" env -i PATH=/usr/local/bin:/usr/bin:/bin AGENT_TOKEN=0123456789abcdef \
     agent smoke --tier wiring --target "$url" --exercises "$exercises" >"$work/verdict.json" 2>"$work/smoke.log" ||
     { cat "$work/verdict.json" >&2; fail "agent smoke --tier wiring has failed"; }
