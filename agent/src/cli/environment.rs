@@ -4,30 +4,13 @@
 
 use std::{env, ffi::OsString, path::PathBuf};
 
-/// Where things are, and how to reach the network.
-const LISTED: [&str; 27] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TZ",
+use crate::serve::codex::INHERITED;
+
+/// What `agent serve` is told besides what codex inherits from it: the language of what
+/// it starts, which machine this is, and how to report.
+const FOR_SERVE: [&str; 7] = [
     "LANG",
     "LC_ALL",
-    "TMPDIR",
-    "CODEX_HOME",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "GIT_CONFIG_GLOBAL",
-    "EDITOR",
     "FLY_APP_NAME",
     "FLY_MACHINE_ID",
     "FLY_REGION",
@@ -53,7 +36,7 @@ pub(super) fn handed_on(passed: &[String]) -> Vec<(OsString, OsString)> {
         };
         let own = name.starts_with(OWN) && !SECRETS.contains(&name);
         let by_name = optional.contains(&name) || passed.iter().any(|passed| passed == name);
-        own || by_name || LISTED.contains(&name)
+        own || by_name || INHERITED.contains(&name) || FOR_SERVE.contains(&name)
     };
     env::vars_os().filter(|(name, _)| chosen(name)).collect()
 }

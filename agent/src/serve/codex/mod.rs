@@ -28,7 +28,7 @@ use super::run_as::RunAs;
 
 /// The variables that a program inherits from this process, besides those that
 /// are passed by name: where things are, and how to reach the network.
-const INHERITED: [&str; 20] = [
+pub(crate) const INHERITED: [&str; 20] = [
     "PATH",
     "HOME",
     "USER",
